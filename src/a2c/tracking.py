@@ -1,0 +1,250 @@
+"""Where the numbers of a run go: metrics.jsonl, the record of truth, and Weights & Biases, a copy of it.
+
+The same run writes the same bytes to metrics.jsonl, keys under ``time/`` aside; a row that cannot be written stops
+the run. W&B may fail in any way (not installed, no key, no network, a killed service) without harming the run: it
+degrades with one line. This is the only module that imports wandb, and only when a run wants it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import re
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from a2c.config import Config
+from a2c.errors import ConfigError
+from a2c.rows import METRICS, RowFile, plain
+
+WANDB_INTERVAL = 1.0  # seconds between rows sent to W&B; metrics.jsonl has them all
+ONLINE_TIMEOUT = 15.0  # seconds that an online run may take to start before it goes on offline
+FINISH_TIMEOUT = {"offline": 20.0, "online": 300.0}  # seconds that the end of a run may wait for W&B
+
+_SECRET = re.compile(r"key|token|secret|passw|credential", re.IGNORECASE)
+
+
+class Tracker:
+    """Write every metric row to ``folder/metrics.jsonl`` and, about once a second, to W&B.
+
+    Args:
+        folder: the run folder; it exists.
+        cfg: settings of the run; ``cfg.wandb`` says whether and how W&B takes part.
+        wandb_id: id of the W&B run to continue; None starts a new one.
+        notify: shows one line to the user.
+        resume_from: env steps of the checkpoint that this run continues from: later rows are dropped from
+            metrics.jsonl, since they will be made again. None starts a new file.
+
+    Raises:
+        RunIOError: metrics.jsonl cannot be written.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        cfg: Config,
+        *,
+        wandb_id: str | None = None,
+        notify: Callable[[str], None],
+        resume_from: int | None = None,
+    ) -> None:
+        self._rows = RowFile(folder / METRICS, resume_from)
+        self._mirror = WandbMirror(folder, cfg, wandb_id, notify)
+
+    @property
+    def wandb_id(self) -> str | None:
+        """Id of the W&B run; None when the run has none."""
+        return self._mirror.run_id
+
+    def log(self, env_steps: int, metrics: Mapping[str, Any]) -> None:
+        """Append the row ``{"global_step": env_steps, **metrics}``; when this returns, it is in the file.
+
+        Raises:
+            RunIOError: metrics.jsonl cannot be written.
+        """
+        row = {"global_step": int(env_steps), **metrics}
+        self._rows.append(row)
+        self._mirror.log(row)
+
+    def finish(self, summary: Mapping[str, Any], files: Mapping[str, Path], exit_code: int = 0) -> None:
+        """Close both records; a second call does nothing.
+
+        Args:
+            summary: what the run came to; goes to the W&B summary.
+            files: ``checkpoint`` (best.pt) becomes a model artifact and ``video`` (agent.gif) a W&B video. Either
+                may be missing.
+            exit_code: anything but 0 marks the W&B run as failed.
+        """
+        self._rows.close()
+        self._mirror.finish(summary, files, exit_code)
+
+
+class WandbMirror:
+    """A copy of the rows in W&B. No method raises, whatever W&B does; the first failure is told in one line."""
+
+    def __init__(self, folder: Path, cfg: Config, wandb_id: str | None, notify: Callable[[str], None]) -> None:
+        self.run_id = wandb_id
+        self._cfg = cfg
+        self._folder = folder
+        self._notify = notify
+        self._run: Any = None
+        self._due = 0.0
+        self._held: dict[str, Any] | None = None
+        mode = wandb_mode(cfg)
+        if mode == "disabled":
+            return
+        try:
+            self._start(mode)
+        except Exception as error:
+            if mode == "offline" or isinstance(error, ImportError):
+                self._give_up("start", error)
+                return
+            notify(f"W&B cannot go online ({_reason(error)}): this run is kept offline, upload it later with make sync")
+            try:
+                self._start("offline")
+            except Exception as second:
+                self._give_up("start", second)
+
+    def _start(self, mode: str) -> None:
+        runs_dir = Path(self._cfg.runs_dir).absolute()
+        runs_dir.mkdir(parents=True, exist_ok=True)
+        if mode == "offline":
+            os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # offline means that nobody is phoned
+        import wandb
+
+        # A notebook may have a W&B run of its own: ours neither replaces it nor stops its service.
+        self._alone = wandb.run is None
+        wanted = self._cfg.wandb
+        # Inside a sweep agent these belong to the sweep, and wandb warns about any that are given.
+        identity: dict[str, Any] = {}
+        if not os.environ.get("WANDB_SWEEP_ID"):
+            identity = {"project": wanted.project, "entity": wanted.entity, "id": self.run_id}
+        self._run = wandb.init(
+            **identity,
+            dir=runs_dir,  # wandb puts its files into runs_dir/wandb
+            mode=mode,
+            name=self._folder.name,
+            group=wanted.group,
+            tags=list(wanted.tags),
+            job_type="train",
+            config=redact(dataclasses.asdict(self._cfg)),
+            resume="allow",
+            reinit="create_new",
+            settings=wandb.Settings(
+                silent=True,
+                console="off",
+                disable_job_creation=True,
+                init_timeout=ONLINE_TIMEOUT,
+                login_timeout=ONLINE_TIMEOUT,
+                finish_timeout=FINISH_TIMEOUT.get(mode, FINISH_TIMEOUT["online"]),
+                finish_timeout_raises=True,
+                x_transaction_log_flush_interval=2.0,  # the local dashboard shows what has been flushed
+            ),
+        )
+        self._mode = mode
+        self._run.define_metric("global_step")
+        self._run.define_metric("*", step_metric="global_step")
+        self.run_id = self._run.id
+
+    def log(self, row: Mapping[str, Any]) -> None:
+        """Send a row, or hold it until a second has passed since the last one; evaluations are never skipped."""
+        if self._run is None:
+            return
+        self._held = dict(row)
+        now = time.monotonic()
+        if now >= self._due or any(name.startswith("eval/") for name in row):
+            self._due = now + WANDB_INTERVAL
+            self._send_held()
+
+    def _send_held(self) -> None:
+        if self._run is None or self._held is None:
+            return
+        row, self._held = self._held, None
+        try:
+            self._run.log({name: value for name, value in row.items() if plain(value) is not None})
+        except Exception as error:
+            self._give_up("log", error)
+
+    def finish(self, summary: Mapping[str, Any], files: Mapping[str, Path], exit_code: int) -> None:
+        self._send_held()
+        if self._run is None:
+            return
+        try:
+            self._run.summary.update(dict(summary))
+            if self._cfg.wandb.artifacts:
+                self._attach(files, summary.get("env_steps"))
+            self._run.finish(exit_code)
+        except Exception as error:
+            self._give_up("finish", error)
+            return
+        self._close()
+
+    def _attach(self, files: Mapping[str, Path], env_steps: Any) -> None:
+        import wandb
+
+        video, checkpoint = files.get("video"), files.get("checkpoint")
+        if video is not None and video.is_file():
+            self._run.log({"global_step": env_steps, "agent": wandb.Video(str(video), format="gif")})
+        if checkpoint is not None and checkpoint.is_file():
+            # A copy beside the run's other files: a later resume replaces best.pt, and wandb's own
+            # staging area is in the home folder, which may be small or read-only.
+            copy = Path(self._run.dir).parent / "checkpoint" / checkpoint.name
+            copy.parent.mkdir(exist_ok=True)
+            shutil.copyfile(checkpoint, copy)
+            artifact = wandb.Artifact(f"a2c-{self._run.id}", type="model")
+            artifact.add_file(str(copy), policy="immutable")
+            self._run.log_artifact(artifact, aliases=["best"])
+
+    def _give_up(self, when: str, error: Exception) -> None:
+        self._notify(f"W&B failed to {when} ({_reason(error)}): training goes on, metrics.jsonl has every row")
+        self._close()
+
+    def _close(self) -> None:
+        """Leave no W&B process behind."""
+        self._run = None
+        with contextlib.suppress(Exception):
+            import wandb
+
+            if self._alone:
+                wandb.teardown()
+
+
+def wandb_mode(cfg: Config, environ: Mapping[str, str] = os.environ) -> str:
+    """``wandb.mode``, else WANDB_MODE, else online inside a sweep agent, else offline."""
+    return cfg.wandb.mode or environ.get("WANDB_MODE") or ("online" if environ.get("WANDB_SWEEP_ID") else "offline")
+
+
+def redact(settings: Any, name: str = "") -> Any:
+    """A copy of nested settings where every value under a secret-looking name reads ``***``.
+
+    Secret-looking is a name that holds key, token, secret, passw or credential, in any case, at any depth.
+    """
+    if _SECRET.search(name) and settings is not None:
+        return "***"
+    if isinstance(settings, Mapping):
+        return {key: redact(value, str(key)) for key, value in settings.items()}
+    if isinstance(settings, (list, tuple)):
+        return [redact(value) for value in settings]
+    return settings
+
+
+def refuse_foreign_code(cfg: Config, environ: Mapping[str, str] = os.environ) -> None:
+    """Refuse ``env.id=module:Id`` inside a sweep agent: there, the sweep's server chooses what is imported.
+
+    Raises:
+        ConfigError: the id names a module, a sweep agent started this process, and A2C_ALLOW_SWEEP_CODE is not 1.
+    """
+    if ":" in cfg.env.id and environ.get("WANDB_SWEEP_ID") and environ.get("A2C_ALLOW_SWEEP_CODE") != "1":
+        raise ConfigError(
+            f"env.id={cfg.env.id} imports code that a sweep chose; set A2C_ALLOW_SWEEP_CODE=1 to allow it"
+        )
+
+
+def _reason(error: Exception) -> str:
+    """The first line of an exception, short enough for one line."""
+    text = str(error).strip().split("\n")[0]
+    return f"{type(error).__name__}: {text}"[:160] if text else type(error).__name__
