@@ -1,0 +1,35 @@
+"""Environments: how they are made, seeded, stepped side by side and brought to one step semantics.
+
+The names load on first use: a worker process imports ``a2c.envs.worker`` and nothing else of this package.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from a2c.envs.adapter import Episode, LockstepEnvs, Step
+    from a2c.envs.make import make_env, make_vector_env
+    from a2c.envs.sharded import ShardedAsyncVectorEnv
+
+_HOME = {
+    "Episode": "a2c.envs.adapter",
+    "LockstepEnvs": "a2c.envs.adapter",
+    "ShardedAsyncVectorEnv": "a2c.envs.sharded",
+    "Step": "a2c.envs.adapter",
+    "make_env": "a2c.envs.make",
+    "make_vector_env": "a2c.envs.make",
+}
+
+__all__ = ["Episode", "LockstepEnvs", "ShardedAsyncVectorEnv", "Step", "make_env", "make_vector_env"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(importlib.import_module(_HOME[name]), name)
+    raise AttributeError(f"module 'a2c.envs' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -1,0 +1,66 @@
+"""What is said and done when an environment breaks."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import warnings
+from typing import Any
+
+from gymnasium.vector import AsyncVectorEnv, VectorEnv
+
+from a2c.errors import EnvironmentFailure
+
+
+def as_failure(error: Exception, envs: VectorEnv[Any, Any, Any], step: int) -> EnvironmentFailure:
+    """One line for whatever a vector environment raised: which environment, what, when.
+
+    Notes of the original (the environment's own traceback from its process) come along.
+    """
+    if isinstance(error, EnvironmentFailure):
+        return error
+    text = next(iter(str(error).strip().splitlines()), "") or "no message"
+    if isinstance(error, multiprocessing.TimeoutError):
+        failure = EnvironmentFailure(f"{text.rstrip('.')} (step {step})")
+    else:
+        failure = EnvironmentFailure(f"{_where(envs)} raised {type(error).__name__} in step {step}: {text}")
+    for note in getattr(error, "__notes__", ()):
+        failure.add_note(note)
+    return failure
+
+
+def _where(envs: VectorEnv[Any, Any, Any]) -> str:
+    """The environments at fault, as far as Gymnasium's AsyncVectorEnv lets us know."""
+    base = envs.unwrapped
+    if not isinstance(base, AsyncVectorEnv):
+        return "an environment"
+    # It drops the pipe of an environment that raised; a process that died has an exit code.
+    dropped = [str(i) for i, pipe in enumerate(getattr(base, "parent_pipes", ())) if pipe is None]
+    dead = [
+        f"{i} (pid {process.pid}, exit code {process.exitcode})"
+        for i, process in enumerate(getattr(base, "processes", ()))
+        if process.exitcode
+    ]
+    named = dropped or dead
+    return f"environment {', '.join(named)}" if named else "an environment"
+
+
+def force_close(envs: VectorEnv[Any, Any, Any]) -> None:
+    """Close without waiting for anything, and leave no process, whatever state a failure left behind."""
+    base = envs.unwrapped
+    if not isinstance(base, AsyncVectorEnv):
+        envs.close()
+        return
+    with warnings.catch_warnings(), contextlib.suppress(Exception):
+        warnings.simplefilter("ignore")  # "calling close while waiting for a pending call" is what we mean to do
+        base.close(terminate=True)
+    if not base.closed:  # it asked a dead worker first and gave up
+        for process in base.processes:
+            process.kill()
+        for process in base.processes:
+            process.join()
+        for pipe in base.parent_pipes:
+            if pipe is not None:
+                pipe.close()
+        base.closed = True
+

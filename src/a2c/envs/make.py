@@ -1,0 +1,173 @@
+"""From the settings to an environment, and to N of them side by side."""
+
+from __future__ import annotations
+
+import functools
+import multiprocessing
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from gymnasium.spaces import Box, Discrete, Space
+from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv
+
+from a2c.config import Config, EnvConfig
+from a2c.envs import atari
+from a2c.envs.registry import find_spec, refusal
+from a2c.envs.wrappers import ChannelFirst, KeepFinalObservation, Vector
+from a2c.errors import A2CError, ConfigError, EnvironmentFailure
+
+Env = gym.Env[Any, Any]
+AnyVectorEnv = VectorEnv[Any, Any, Any]
+
+
+def make_env(env: EnvConfig, *, render_mode: str | None = None) -> Env:
+    """One environment as the learner sees it, rewards raw.
+
+    Observations come out as float32 vectors ``[D]`` (any Box of up to two dimensions) or as uint8 images
+    ``[C, H, W]`` (``[H, W, C]`` is turned around). Ids under ``ALE/`` get the standard preprocessing.
+
+    Raises:
+        ConfigError: unknown id, missing package, wrong keyword arguments, unsupported spaces.
+        EnvironmentFailure: the environment's constructor raised.
+    """
+    spec = find_spec(env.id)
+    try:
+        if atari.is_atari(spec):
+            made = atari.make(spec, env, render_mode=render_mode)
+        else:
+            render = {} if render_mode is None else {"render_mode": render_mode}
+            # The checker costs time at every step and its findings are ours to report (check_spaces, the adapter).
+            made = gym.make(
+                spec,
+                max_episode_steps=env.max_episode_steps,
+                disable_env_checker=True,
+                **{**env.kwargs, **render},
+            )
+    except Exception as error:
+        raise refusal(error, spec, env.kwargs) from error
+    made = _as_vector_or_image(made)
+    try:
+        check_spaces(made.observation_space, made.action_space)
+    except ConfigError:
+        made.close()
+        raise
+    return made
+
+
+def make_vector_env(cfg: Config) -> AnyVectorEnv:
+    """``num_envs`` environments side by side, by ``cfg.vectorization``.
+
+    sharded | async | sync reset in the same step and follow the same trajectories for the same seeds and actions.
+    native is the vector environment that the id registers for itself, in whichever mode it resets.
+
+    Raises:
+        ConfigError: as :func:`make_env`; or native where there is none.
+        EnvironmentFailure: an environment could not be made.
+    """
+    spec = find_spec(cfg.env.id)
+    if cfg.vectorization == "native":
+        return _make_native(cfg, spec)
+    # Fails here with the real error before any process starts.
+    make_env(cfg.env).close()
+    make = functools.partial(make_env, cfg.env)
+    try:
+        if cfg.vectorization == "sharded":
+            from a2c.envs.sharded import ShardedAsyncVectorEnv
+
+            return ShardedAsyncVectorEnv(
+                [make] * cfg.num_envs, copy=False, autoreset_mode=AutoresetMode.SAME_STEP, num_workers=cfg.num_workers
+            )
+        kept = functools.partial(_make_keeping_final, cfg.env)
+        if cfg.vectorization == "async":
+            # fork after torch has started its threads deadlocks the workers
+            methods = multiprocessing.get_all_start_methods()
+            return AsyncVectorEnv(
+                [kept] * cfg.num_envs,
+                context="forkserver" if "forkserver" in methods else "spawn",
+                copy=False,
+                autoreset_mode=AutoresetMode.SAME_STEP,
+            )
+        return SyncVectorEnv([kept] * cfg.num_envs, copy=False, autoreset_mode=AutoresetMode.SAME_STEP)
+    except A2CError:
+        raise
+    except Exception as error:
+        raise EnvironmentFailure(
+            f"{cfg.num_envs} environments {cfg.env.id} could not be made ({cfg.vectorization}): "
+            f"{type(error).__name__}: {_first_line(error)}"
+        ) from error
+
+
+def check_spaces(observation_space: Space[Any], action_space: Space[Any]) -> None:
+    """Raise :class:`ConfigError` unless both spaces are supported, saying what is."""
+    obs, action = observation_space, action_space
+    vector = isinstance(obs, Box) and len(obs.shape) == 1
+    image = isinstance(obs, Box) and len(obs.shape) == 3 and obs.dtype == np.uint8
+    if not (vector or image):
+        raise ConfigError(
+            f"observation space {_brief(obs)} is not supported; supported: Box vectors, and uint8 images "
+            "[H, W, C] or [C, H, W]; gymnasium.wrappers (FlattenObservation, TransformObservation) can convert others"
+        )
+    discrete = isinstance(action, Discrete)
+    continuous = isinstance(action, Box) and len(action.shape) == 1 and np.issubdtype(action.dtype, np.floating)
+    if not (discrete or continuous):
+        raise ConfigError(
+            f"action space {_brief(action)} is not supported; supported: Discrete, and Box of one dimension of floats"
+        )
+
+
+def reward_threshold(env_id: str) -> float | None:
+    """The mean return at which the environment counts as solved, where its registration names one."""
+    return find_spec(env_id).reward_threshold
+
+
+def _make_keeping_final(env: EnvConfig) -> Env:
+    return KeepFinalObservation(make_env(env))
+
+
+def _as_vector_or_image(env: Env) -> Env:
+    space = env.observation_space
+    if not isinstance(space, Box):
+        return env
+    if space.dtype == np.uint8 and len(space.shape) == 3 and space.shape[-1] in (1, 3, 4):
+        return ChannelFirst(env)
+    grey_image = space.dtype == np.uint8 and len(space.shape) == 2  # not a vector; check_spaces says what to do
+    if len(space.shape) <= 2 and not grey_image and (len(space.shape) != 1 or space.dtype != np.float32):
+        return Vector(env)
+    return env
+
+
+def _make_native(cfg: Config, spec: gym.envs.registration.EnvSpec) -> AnyVectorEnv:
+    if spec.vector_entry_point is None:
+        raise ConfigError(
+            f"vectorization=native: {spec.id} registers no vector environment of its own; use vectorization=sharded"
+        )
+    try:
+        if atari.is_atari(spec):
+            envs = atari.make_native(spec, cfg.env, cfg.num_envs, cfg.num_workers)
+        else:
+            limit = {} if cfg.env.max_episode_steps is None else {"max_episode_steps": cfg.env.max_episode_steps}
+            envs = gym.make_vec(
+                spec,
+                num_envs=cfg.num_envs,
+                vectorization_mode=gym.VectorizeMode.VECTOR_ENTRY_POINT,
+                **{**cfg.env.kwargs, **limit},
+            )
+    except Exception as error:
+        raise refusal(error, spec, cfg.env.kwargs) from error
+    try:
+        check_spaces(envs.single_observation_space, envs.single_action_space)
+    except ConfigError:
+        envs.close()
+        raise
+    return envs
+
+
+def _brief(space: Space[Any]) -> str:
+    if isinstance(space, Box):  # its own text prints the bounds of every element
+        return f"Box(shape={space.shape}, dtype={space.dtype})"
+    return str(space)
+
+
+def _first_line(error: BaseException) -> str:
+    return next(iter(str(error).strip().splitlines()), "") or "no message"

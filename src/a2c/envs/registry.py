@@ -1,0 +1,102 @@
+"""Which environment an id means, and what to tell a user whose id or installation is wrong."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import importlib.util
+import os
+import sys
+from typing import Any
+
+import gymnasium as gym
+from gymnasium.envs.registration import EnvSpec
+
+from a2c.errors import A2CError, ConfigError, EnvironmentFailure
+
+# Where an environment's code lives (the start of its entry point) -> what installs what it needs.
+_INSTALL = {
+    "ale_py": 'pip install ale-py "gymnasium[other]"',
+    "gymnasium.envs.box2d": 'pip install swig "gymnasium[box2d]"',
+    "gymnasium.envs.mujoco": 'pip install "gymnasium[mujoco]"',
+    "gymnasium.envs.classic_control": 'pip install "gymnasium[classic-control]"',
+    "gymnasium.envs.toy_text": 'pip install "gymnasium[toy-text]"',
+    "gymnasium.envs.phys2d": 'pip install "gymnasium[jax]"',
+    "gymnasium.envs.tabular": 'pip install "gymnasium[jax]"',
+}
+
+
+def find_spec(env_id: str) -> EnvSpec:
+    """The registration behind ``Id`` or ``module:Id``; the module, which registers it, is imported first.
+
+    Raises:
+        ConfigError: with the nearest id, or with what to install.
+    """
+    module, _, name = env_id.rpartition(":")
+    if module:
+        _import_for(env_id, module)
+    elif name.startswith("ALE/"):
+        _register_atari(name)
+    if name not in gym.registry:
+        raise ConfigError(_unknown(env_id, module, name))
+    return gym.spec(name)
+
+
+def refusal(error: Exception, spec: EnvSpec, kwargs: dict[str, Any]) -> A2CError:
+    """What to tell the user when making an environment raised ``error``."""
+    if isinstance(error, A2CError):
+        return error
+    line = next(iter(str(error).strip().splitlines()), "") or "no message"
+    if isinstance(error, (ImportError, gym.error.DependencyNotInstalled)):
+        hint = next((how for start, how in _INSTALL.items() if str(spec.entry_point).startswith(start)), None)
+        return ConfigError(f"{spec.id} needs a package that is missing: {hint or line}")
+    if isinstance(error, TypeError) and "argument" in line:
+        return ConfigError(f"{spec.id} does not accept env.kwargs={kwargs}: {line}")
+    return EnvironmentFailure(f"{spec.id} could not be made: {type(error).__name__}: {line}")
+
+
+def _import_for(env_id: str, module: str) -> None:
+    here = os.getcwd()
+    if here not in sys.path and "" not in sys.path:
+        sys.path.append(here)  # a console command, unlike `python -m`, does not look into the user's folder
+    try:
+        importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name and (module == error.name or module.startswith(f"{error.name}.")):
+            raise ConfigError(
+                f"env.id={env_id}: no module named '{error.name}'; install it, or run from the folder that holds it"
+            ) from error
+        raise ConfigError(f"env.id={env_id}: importing {module} needs '{error.name}', which is not installed") from error
+    except Exception as error:
+        line = next(iter(str(error).strip().splitlines()), "")
+        raise ConfigError(f"env.id={env_id}: importing {module} raised {type(error).__name__}: {line}") from error
+
+
+def _register_atari(name: str) -> None:
+    try:
+        import ale_py
+    except ImportError as error:
+        raise ConfigError(f"env.id={name} needs ale-py: {_INSTALL['ale_py']}") from error
+    gym.register_envs(ale_py)
+    ale_py.ALEInterface.setLoggerMode(ale_py.LoggerMode.Error)  # no banner from every worker
+
+
+def _unknown(env_id: str, module: str, name: str) -> str:
+    found = getattr(sys.modules.get(module), name, None) if module else None
+    if isinstance(found, type) and issubclass(found, gym.Env):
+        return (
+            f"env.id={env_id}: {name} is a class, not a registered id; "
+            f"put gymnasium.register(id='{name}-v0', entry_point={name}) into {module}"
+        )
+    if importlib.util.find_spec("ale_py") is not None:
+        _register_atari(name)  # so that Pong-v5 finds ALE/Pong-v5
+    folded = {known.lower(): known for known in gym.registry}
+    # "Pong" alone also matches "ALE/Pong-v5": compare without namespace and version too.
+    bare = {known.lower().rsplit("/", 1)[-1].rsplit("-v", 1)[0]: known for known in sorted(gym.registry)}
+    wanted = name.lower()
+    near = difflib.get_close_matches(wanted, folded, n=1, cutoff=0.6)
+    stem = difflib.get_close_matches(wanted.rsplit("/", 1)[-1].rsplit("-v", 1)[0], bare, n=1, cutoff=0.8)
+    guess = folded[near[0]] if near else bare[stem[0]] if stem else None
+    where = f" after importing {module}" if module else ""
+    hint = f"; did you mean '{guess}'?" if guess else "; an id of your own is written module:Id"
+    return f"env.id={env_id}: unknown environment '{name}'{where}{hint}"
