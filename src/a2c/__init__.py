@@ -1,0 +1,62 @@
+"""a2c: a GPU-batched synchronous advantage actor-critic trainer.
+
+The public names load on first use, so that worker processes, ``--help`` and a bad
+override never wait for torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from a2c.api import load_config, train
+    from a2c.config import Config
+    from a2c.envs import ShardedAsyncVectorEnv
+    from a2c.evaluation import EvalResult, evaluate
+    from a2c.losses import actor_critic_loss
+    from a2c.policy import Policy, load_policy
+    from a2c.returns import lambda_returns, n_step_returns
+    from a2c.trainer import Summary
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "Config": "a2c.config",
+    "EvalResult": "a2c.evaluation",
+    "Policy": "a2c.policy",
+    "ShardedAsyncVectorEnv": "a2c.envs",
+    "Summary": "a2c.trainer",
+    "actor_critic_loss": "a2c.losses",
+    "evaluate": "a2c.evaluation",
+    "lambda_returns": "a2c.returns",
+    "load_config": "a2c.api",
+    "load_policy": "a2c.policy",
+    "n_step_returns": "a2c.returns",
+    "train": "a2c.api",
+}
+
+__all__ = [
+    "Config",
+    "EvalResult",
+    "Policy",
+    "ShardedAsyncVectorEnv",
+    "Summary",
+    "actor_critic_loss",
+    "evaluate",
+    "lambda_returns",
+    "load_config",
+    "load_policy",
+    "n_step_returns",
+    "train",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(importlib.import_module(_HOME[name]), name)
+    raise AttributeError(f"module 'a2c' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

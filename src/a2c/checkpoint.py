@@ -1,0 +1,107 @@
+"""Checkpoints: plain data, written atomically, checked on loading.
+
+A file is what ``torch.save`` writes, followed by the SHA-256 of it, so that plain
+``torch.load(path, weights_only=True)`` reads it too.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from a2c.errors import CheckpointError, RunIOError
+
+FORMAT = 1
+MAX_BYTES = 4 << 30  # a larger file is not one of ours
+_TRAILER = b"a2c-sha256:"
+_TRAILER_BYTES = len(_TRAILER) + 32
+
+
+def save_checkpoint(path: Path, payload: dict[str, Any]) -> None:
+    """Replace ``path`` by a checkpoint of ``payload``, or leave it as it was.
+
+    Args:
+        payload: tensors, numbers, text, and dicts and lists of them.
+
+    Raises:
+        RunIOError: the file cannot be written; no temporary file stays behind.
+    """
+    buffer = io.BytesIO()
+    torch.save({"format": FORMAT, **payload}, buffer)
+    data = buffer.getvalue()
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("wb") as file:
+            file.write(data + _TRAILER + hashlib.sha256(data).digest())
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+        sync_folder(path.parent)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise RunIOError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def sync_folder(folder: Path) -> None:
+    """Make a rename in ``folder`` last through a power failure, where the platform allows it."""
+    if not hasattr(os, "O_DIRECTORY"):
+        return
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def load_checkpoint(path: Path) -> dict[str, Any]:
+    """Read a checkpoint, tensors on the CPU; nothing in it is ever executed.
+
+    Raises:
+        CheckpointError: missing, damaged, too large, of another format, or not plain data.
+    """
+    try:
+        size = path.stat().st_size
+        if size > MAX_BYTES:
+            raise CheckpointError(f"{path} has {size} bytes; more than {MAX_BYTES} are not read")
+        data = path.read_bytes()
+    except OSError as error:
+        raise CheckpointError(f"cannot read {path}: {error.strerror or error}") from error
+    data, trailer = data[:-_TRAILER_BYTES], data[-_TRAILER_BYTES:]
+    if trailer != _TRAILER + hashlib.sha256(data).digest():
+        raise CheckpointError(f"{path} is damaged or no checkpoint of a2c: it does not match its SHA-256")
+    try:
+        payload: dict[str, Any] = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    except Exception as error:
+        reason = str(error).splitlines()[0]
+        raise CheckpointError(f"{path} is not plain data and was not loaded: {reason}") from error
+    if payload.get("format") != FORMAT:
+        raise CheckpointError(f"{path} has format {payload.get('format')}; this version of a2c reads {FORMAT}")
+    return payload
+
+
+def find_checkpoint(target: str | Path, runs_dir: str | Path = "runs", which: str = "best") -> Path:
+    """The checkpoint that a user means.
+
+    Args:
+        target: ``latest``, a run folder, or a checkpoint file.
+        which: ``best`` or ``last``, for a run; the other one serves where it is missing.
+
+    Raises:
+        CheckpointError: nothing is there.
+    """
+    path = Path(runs_dir) / "latest" if str(target) == "latest" else Path(target)
+    if path.is_file():
+        return path
+    names = ("best.pt", "last.pt") if which == "best" else ("last.pt", "best.pt")
+    for name in names:
+        if (path / "checkpoints" / name).is_file():
+            return path.resolve() / "checkpoints" / name
+    if str(target) == "latest" and not path.exists():
+        raise CheckpointError(f"there is no latest run under {runs_dir}; train one first with: a2c train")
+    raise CheckpointError(f"{target} is neither a checkpoint nor a run folder with checkpoints")

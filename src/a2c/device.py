@@ -1,0 +1,49 @@
+"""Where the tensors live."""
+
+from __future__ import annotations
+
+import os
+
+import torch
+
+from a2c.config import Config
+from a2c.errors import ConfigError
+
+
+def resolve_device(name: str) -> torch.device:
+    """The torch device that a setting names; only ``auto`` falls back.
+
+    Raises:
+        ConfigError: the device is not there.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = torch.device(name)
+    if device.type == "cuda":
+        if not torch.cuda.is_available():
+            raise ConfigError(f"device={name}, but torch {torch.__version__} sees no CUDA device; device=auto falls back")
+        if (device.index or 0) >= torch.cuda.device_count():
+            raise ConfigError(f"device={name}, but torch sees {torch.cuda.device_count()} CUDA device(s)")
+    if device.type == "mps" and not torch.backends.mps.is_available():
+        raise ConfigError(f"device={name}, but torch {torch.__version__} sees no Metal device; device=auto falls back")
+    return device
+
+
+def describe_device(device: torch.device) -> str:
+    """For the start panel: ``cuda (NVIDIA H100 80GB HBM3)``, ``cpu (1 thread)``."""
+    if device.type == "cuda":
+        return f"{device} ({torch.cuda.get_device_name(device)})"
+    if device.type == "cpu":
+        threads = torch.get_num_threads()
+        return f"cpu ({threads} thread{'s' if threads > 1 else ''})"
+    return str(device)
+
+
+def set_threads(cfg: Config, kind: str) -> None:
+    """Give torch its CPU threads: small matrices are slower on several, convolutions faster."""
+    torch.set_num_threads(cfg.threads or (1 if kind == "mlp" else usable_cores()))
+
+
+def usable_cores() -> int:
+    """Cores that this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,51 @@
+"""The errors that end a run, each with the exit code that a script can rely on.
+
+Every message is one line: what, where (environment index, pid, file, key), and what to do.
+"""
+
+from __future__ import annotations
+
+
+class A2CError(Exception):
+    """An error with a plain explanation; the command line prints it without a traceback."""
+
+    exit_code = 1
+    label = "error"
+
+    def __str__(self) -> str:
+        return f"{self.label}: {super().__str__()}"
+
+
+class ConfigError(A2CError):
+    """A setting is unknown, of the wrong type or out of range."""
+
+    exit_code = 2
+    label = "config error"
+
+
+class EnvironmentFailure(A2CError):
+    """An environment raised, died, hung or broke its contract."""
+
+    exit_code = 3
+    label = "environment error"
+
+
+class NumericError(A2CError):
+    """A reward, observation, loss or gradient is not finite."""
+
+    exit_code = 4
+    label = "numeric error"
+
+
+class CheckpointError(A2CError):
+    """A checkpoint is missing, damaged or belongs to another setup."""
+
+    exit_code = 5
+    label = "checkpoint error"
+
+
+class RunIOError(A2CError):
+    """The run folder cannot be written."""
+
+    exit_code = 6
+    label = "i/o error"

@@ -1,0 +1,81 @@
+"""The actor-critic loss: pure functions of one forward pass."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Losses:
+    """The terms of the loss, each a scalar on the learner's device."""
+
+    loss: Tensor  # policy_loss + value_coef * value_loss - beta * entropy
+    policy_loss: Tensor
+    value_loss: Tensor
+    entropy: Tensor
+
+
+def actor_critic_loss(
+    log_probs: Tensor,
+    entropies: Tensor,
+    values: Tensor,
+    returns: Tensor,
+    advantages: Tensor,
+    *,
+    value_coef: float = 0.5,
+    beta: float = 0.01,
+    weight: Tensor | None = None,
+) -> Losses:
+    """The A2C loss over the transitions of a rollout.
+
+        L = L_policy + value_coef * L_value - beta * H
+        L_policy = -mean(log pi(a|s) * A)      L_value = mean((G - V)^2)      H = mean entropy
+
+    ``value_coef = 0.5`` is the 1/2 of the article, and the only 1/2 anywhere.
+    No gradient flows through ``returns`` or ``advantages``.
+
+    Args:
+        log_probs: ``[T, N]``, log pi(a|s) of the actions taken, summed over action dimensions.
+        entropies: ``[T, N]``, entropy of pi(.|s), in nats.
+        values: ``[T, N]``, V(s).
+        returns: ``[T, N]``, the target G.
+        advantages: ``[T, N]``, G - V, standardised or not.
+        weight: ``[T, N]``, 1 for a transition, 0 for a row that is none; None: every row counts.
+
+    Raises:
+        ValueError: the shapes differ (broadcasting here would silently average the wrong thing).
+
+    Source: Mnih et al. 2016 (A3C), section 4.
+    """
+    for name, tensor in {"entropies": entropies, "values": values, "returns": returns, "advantages": advantages}.items():
+        if tensor.shape != log_probs.shape:
+            raise ValueError(f"{name} has shape {list(tensor.shape)}; log_probs has {list(log_probs.shape)}")
+    policy_loss = -mean(log_probs * advantages.detach(), weight)
+    value_loss = mean((returns.detach() - values).square(), weight)
+    entropy = mean(entropies, weight)
+    loss = policy_loss + value_coef * value_loss - beta * entropy
+    return Losses(loss, policy_loss, value_loss, entropy)
+
+
+def mean(x: Tensor, weight: Tensor | None = None) -> Tensor:
+    """Mean over the valid transitions: a scalar; 0 where none is valid.
+
+    Args:
+        x: any shape.
+        weight: same shape, 0 or 1; None: every element counts.
+    """
+    if weight is None:
+        return x.mean()
+    return (x * weight).sum() / weight.sum().clamp(min=1)
+
+
+def variance(x: Tensor, weight: Tensor | None = None) -> Tensor:
+    """Population variance over the valid transitions: a scalar."""
+    return mean((x - mean(x, weight)).square(), weight)
+
+
+def standardize(advantages: Tensor, weight: Tensor | None = None, eps: float = 1e-8) -> Tensor:
+    """Advantages with mean 0 and standard deviation 1 over the valid transitions, same shape."""
+    return (advantages - mean(advantages, weight)) / (variance(advantages, weight).sqrt() + eps)

@@ -1,0 +1,67 @@
+"""Counter-based noise: every random number of acting is a pure function of where it is used.
+
+    uniform[t, i, k] = f(seed, update, t, global environment i, k)
+
+No state to save, the same numbers on CPU and CUDA, and each part of a batch can draw its own
+columns alone. That gives exact resume and results that do not depend on how work is divided.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+MASK = 0xFFFFFFFF
+_MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
+_WEYL = (0x9E3779B9, 0xBB67AE85)
+
+
+def philox(counter: tuple[Tensor, Tensor, Tensor, Tensor], key: tuple[int, int]) -> tuple[Tensor, ...]:
+    """Philox4x32-10: four words of 128 random bits for every counter.
+
+    Args:
+        counter: four broadcastable int64 tensors that hold unsigned 32-bit words.
+        key: two unsigned 32-bit words.
+
+    Returns:
+        Four int64 tensors of unsigned 32-bit words, of the broadcast shape.
+
+    Source: Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3".
+    """
+    c0, c1, c2, c3 = counter
+    k0, k1 = key
+    for _ in range(10):
+        # A 32x32-bit product fits 64 bits; int64 wraps, and the mask undoes the arithmetic shift.
+        p0, p1 = c0 * _MULTIPLIERS[0], c2 * _MULTIPLIERS[1]
+        c0, c1, c2, c3 = ((p1 >> 32) & MASK) ^ c1 ^ k0, p1 & MASK, ((p0 >> 32) & MASK) ^ c3 ^ k1, p0 & MASK
+        k0, k1 = (k0 + _WEYL[0]) & MASK, (k1 + _WEYL[1]) & MASK
+    return c0, c1, c2, c3
+
+
+def uniform_noise(
+    seed: int, updates: range, n_step: int, envs: range, size: int, device: torch.device | str = "cpu"
+) -> Tensor:
+    """Uniform noise in the open interval (0, 1) for the rollouts of several updates.
+
+    Args:
+        seed: 64 bits at most.
+        updates: indices of consecutive updates.
+        n_step: T, steps of a rollout.
+        envs: global indices of the environments, so that each part of a batch draws its own columns.
+        size: K, numbers per environment and step.
+
+    Returns:
+        ``[len(updates), T, len(envs), K]`` float32.
+    """
+    blocks = -(-size // 4)
+
+    def words(numbers: range, axis: int) -> Tensor:
+        shape = [1, 1, 1, 1]
+        shape[axis] = len(numbers)
+        return torch.arange(numbers.start, numbers.stop, dtype=torch.int64, device=device).view(shape)
+
+    counter = (words(range(blocks), 3), words(envs, 2), words(range(n_step), 1), words(updates, 0) & MASK)
+    bits = torch.stack(torch.broadcast_tensors(*philox(counter, (seed & MASK, (seed >> 32) & MASK))), dim=-1)
+    bits = bits.flatten(-2)[..., :size].contiguous()
+    # 23 bits and a half: the largest, 1 - 2**-24, is exact in float32, so that neither end is ever reached.
+    return ((bits >> 9).to(torch.float32) + 0.5) * 2.0**-23

@@ -1,0 +1,97 @@
+"""Running statistics that put observations and rewards on a common scale.
+
+The policy is frozen within a rollout, these statistics included: they change once per update,
+from the valid rows of the rollout that has just been learned from.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+
+class ObsNormalizer(nn.Module):
+    """First layer of the network: ``clip((obs - mean) / std)``, with statistics as buffers.
+
+    Raw observations are stored in the rollout and normalised here, in acting and in learning
+    alike, so that both see the same numbers.
+    """
+
+    mean: Tensor  # [*obs]
+    var: Tensor  # [*obs]
+    count: Tensor  # []
+
+    def __init__(self, shape: tuple[int, ...], clip: float = 10.0, eps: float = 1e-8) -> None:
+        super().__init__()
+        self.clip, self.eps = clip, eps
+        self.register_buffer("mean", torch.zeros(shape))
+        self.register_buffer("var", torch.ones(shape))
+        self.register_buffer("count", torch.zeros(()))
+
+    def forward(self, obs: Tensor) -> Tensor:
+        """``[*, *obs]`` -> same shape, about unit scale, within ``clip``."""
+        return ((obs - self.mean) * torch.rsqrt(self.var + self.eps)).clamp(-self.clip, self.clip)
+
+    @torch.no_grad()
+    def update(self, obs: Tensor, weight: Tensor | None = None) -> None:
+        """Merge the moments of ``[T, N, *obs]``, rows of weight 0 left out.
+
+        Source: Chan et al. 1979, "Updating formulae and a pairwise algorithm for computing sample variances".
+        """
+        rows = obs.flatten(0, 1)
+        if weight is not None:
+            rows = rows[weight.flatten() > 0]
+        if len(rows) == 0:
+            return
+        mean, var, count = rows.mean(0), rows.var(0, correction=0), len(rows)
+        total = self.count + count
+        delta = mean - self.mean
+        moment = self.var * self.count + var * count + delta.square() * (self.count * count / total)
+        self.mean.add_(delta * (count / total))
+        self.var.copy_(moment / total)
+        self.count.copy_(total)
+
+
+class RewardNormalizer:
+    """Divides rewards by the standard deviation of the running discounted return of each environment.
+
+        ret = gamma * ret + r;   update the moments with ret;   ret[done] = 0;   r / std
+
+    The mean is never subtracted: that would change which policy is best. On the host, where
+    rewards arrive; all rows of a rollout are divided by the same number.
+    """
+
+    def __init__(self, num_envs: int, gamma: float, clip: float = 10.0, eps: float = 1e-8) -> None:
+        self.gamma, self.clip, self.eps = gamma, clip, eps
+        self.running = np.zeros(num_envs)
+        self.mean, self.var, self.count = 0.0, 1.0, 0.0
+
+    def __call__(self, rewards: np.ndarray, done: np.ndarray, valid: np.ndarray) -> np.ndarray:
+        """Update from, then normalise, a rollout ``[T, N]``; rows that are not valid change nothing."""
+        seen = []
+        for reward, ended, counts in zip(rewards, done, valid, strict=True):
+            self.running = np.where(counts, self.gamma * self.running + reward, self.running)
+            seen.append(self.running[counts])
+            self.running = np.where(ended, 0.0, self.running)
+        self._merge(np.concatenate(seen))
+        scaled = rewards / np.sqrt(self.var + self.eps)
+        return np.clip(scaled, -self.clip, self.clip).astype(np.float32)
+
+    def _merge(self, returns: np.ndarray) -> None:
+        if returns.size == 0:
+            return
+        total = self.count + returns.size
+        delta = float(returns.mean()) - self.mean
+        moment = self.var * self.count + float(returns.var()) * returns.size
+        self.var = (moment + delta**2 * self.count * returns.size / total) / total
+        self.mean += delta * returns.size / total
+        self.count = total
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"mean": self.mean, "var": self.var, "count": self.count}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.mean, self.var, self.count = state["mean"], state["var"], state["count"]

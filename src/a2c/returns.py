@@ -1,0 +1,91 @@
+"""Returns of a rollout: pure functions of time-major tensors ``[T, N]``."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def successor_values(values: Tensor, final_values: Tensor, terminated: Tensor, truncated: Tensor) -> Tensor:
+    """Value of the true successor of every step of a rollout.
+
+        next_value[t] = 0                if terminated[t]     the world ended: nothing follows
+                        final_values[t]  if truncated[t]      the clock ended: V(final observation)
+                        values[t+1]      elsewhere, the rollout's last step included
+
+    Where both flags are set, terminated wins.
+
+    Args:
+        values: ``[T+1, N]``, V(obs[t]); the last row is V of where the next rollout starts.
+        final_values: ``[T, N]``, V(final observation) where truncated, anything elsewhere.
+        terminated, truncated: ``[T, N]`` bool.
+
+    Returns:
+        ``[T, N]``; no gradient flows to ``values``.
+
+    Raises:
+        ValueError: the shapes do not fit.
+
+    Source: Pardo et al. 2018, "Time limits in reinforcement learning", section 3.
+    """
+    _check_shapes(final_values, values=values[1:], terminated=terminated, truncated=truncated)
+    following = torch.where(truncated, final_values, values[1:].detach())
+    return torch.where(terminated, 0.0, following)
+
+
+def lambda_returns(
+    rewards: Tensor, next_values: Tensor, done: Tensor, gamma: float, gae_lambda: float = 1.0
+) -> Tensor:
+    """Lambda-return of every step, bootstrapped where the episode or the rollout ends.
+
+        G[t] = r[t] + gamma * next_value[t]                                          if done[t] or t == T-1
+               r[t] + gamma * ((1 - lambda) * next_value[t] + lambda * G[t+1])       elsewhere
+
+    ``G - V`` is the generalised advantage estimate; lambda = 1 is the n-step return, exactly;
+    lambda = 0 is TD(0).
+
+    Args:
+        rewards: ``[T, N]``, reward received after step t.
+        next_values: ``[T, N]``, value of the true successor (:func:`successor_values`).
+        done: ``[T, N]`` bool, the episode ended at step t, either way.
+        gamma: discount in [0, 1].
+        gae_lambda: lambda in [0, 1].
+
+    Returns:
+        ``[T, N]``, detached.
+
+    Raises:
+        ValueError: the shapes do not fit.
+
+    Source: Schulman et al. 2016 (GAE), eq. 16; Sutton & Barto 2018, eq. 12.2.
+    """
+    _check_shapes(rewards, next_values=next_values, done=done)
+    rewards, next_values = rewards.detach(), next_values.detach()
+    returns = torch.empty_like(rewards)
+    following = next_values[-1]
+    for t in reversed(range(len(rewards))):
+        if gae_lambda != 1.0:
+            following = torch.lerp(next_values[t], following, gae_lambda)
+        following = torch.where(done[t], next_values[t], following)
+        following = torch.add(rewards[t], following, alpha=gamma, out=returns[t])
+    return returns
+
+
+def n_step_returns(rewards: Tensor, next_values: Tensor, done: Tensor, gamma: float) -> Tensor:
+    """n-step return of every step, truncated at the rollout's end: :func:`lambda_returns` with lambda = 1.
+
+        G[t] = r[t] + gamma * (next_value[t]  if done[t] or t == T-1  else  G[t+1])
+
+    Args, Returns, Raises: as there.
+
+    Source: Mnih et al. 2016 (A3C), algorithm S3; Sutton & Barto 2018, eq. 7.1.
+    """
+    return lambda_returns(rewards, next_values, done, gamma)
+
+
+def _check_shapes(expected: Tensor, **others: Tensor) -> None:
+    if expected.ndim != 2 or len(expected) == 0:
+        raise ValueError(f"a rollout's tensors have shape [T, N] with T >= 1, not {list(expected.shape)}")
+    for name, other in others.items():
+        if other.shape != expected.shape:
+            raise ValueError(f"{name} has shape {list(other.shape)}; expected [T, N] = {list(expected.shape)}")
