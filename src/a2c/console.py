@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TextIO
 
 from rich.console import Console as Terminal
-from rich.console import Group, RenderableType
+from rich.console import RenderableType
 from rich.live import Live
 from rich.panel import Panel
 from rich.table import Table
@@ -83,7 +83,7 @@ class Console:
         if all(share is not None for share in split.values()):
             self._splits.append({part: float(share) for part, share in split.items() if share is not None})
         width = PLAIN_WIDTH if self._terminal is None else self._terminal.width
-        columns, gap = words.fitting(words.COLUMNS, width)
+        columns, gap = words.fitting(words.COLUMNS, width, self._cfg.total_steps)
         facts = {**metrics, "steps": env_steps, "elapsed": time.monotonic() - self._started}
         if width != self._header_width:
             self._header_width = width
@@ -109,9 +109,11 @@ class Console:
             return
         colour = {"SOLVED": "green", "not solved": "yellow"}.get(words.verdict(summary), "cyan")
         shown = [(label, Text(text, style=f"bold {colour}" if label == "score" else "")) for label, text in lines]
+        widest = max(len(command) for command, _ in commands)
+        explained = widest + 40 <= self._terminal.width  # otherwise the purposes would wrap
         for index, (command, purpose) in enumerate(commands):
-            text = Text.assemble((command, "bold"), (f"  {purpose}", "dim"))
-            shown.append(("next" if index == 0 else "", text))
+            text = Text.assemble((command, "bold"), (f"{' ' * (widest - len(command))}  {purpose}", "dim"))
+            shown.append(("next" if index == 0 else "", text if explained else Text(command, style="bold")))
         self._print(_panel(title, shown, colour))
 
     def close(self) -> None:
@@ -187,7 +189,8 @@ def _panel(title: str, lines: list[tuple[str, Text]], colour: str) -> Panel:
     grid.add_column(overflow="fold")
     for label, text in lines:
         grid.add_row(label, text)
-    return Panel(Group(grid), title=Text(title, style=f"bold {colour}"), title_align="left", border_style=colour)
+    heading = Text(title, style=f"bold {colour}")
+    return Panel(grid, title=heading, title_align="left", border_style=colour, expand=False, padding=(0, 2))
 
 
 def _bar(env_steps: int, fps: float, ep_rew_mean: float | None, total: int, width: int) -> Text:
@@ -202,5 +205,5 @@ def _bar(env_steps: int, fps: float, ep_rew_mean: float | None, total: int, widt
     done = round(room * share)
     head = f"{share:4.0%} "
     return Text.assemble(
-        (head, "bold"), ("━" * done, "green"), ("━" * (room - done), "dim"), f"  {tail}", no_wrap=True, overflow="crop"
+        (head, "bold"), ("━" * done, "green"), ("─" * (room - done), "dim"), f"  {tail}", no_wrap=True, overflow="crop"
     )

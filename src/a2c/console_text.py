@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +55,7 @@ def _evaluation(metrics: Mapping[str, Any]) -> str:
 
 
 COLUMNS = (
-    Column("steps", 9, lambda metrics: f"{metrics['steps']:,}", 0),
+    Column("steps", 7, lambda metrics: f"{metrics['steps']:,}", 0),
     Column("time", 6, lambda metrics: duration(metrics["elapsed"]), 3),
     Column("steps/s", 7, lambda metrics: number(metrics.get("time/fps"), 0), 4),
     Column("return", 8, _metric("rollout/ep_rew_mean"), 0),
@@ -63,13 +63,14 @@ COLUMNS = (
     Column("entropy", 7, _metric("train/entropy", 3), 6),
     Column("v loss", 8, _metric("train/value_loss", 3), 8),
     Column("expl var", 8, _metric("train/explained_variance", 2), 7),
-    Column("eval", 13, _evaluation, 1),
+    Column("eval", 12, _evaluation, 1),
 )
 
 
-def fitting(columns: Sequence[Column], width: int) -> tuple[list[Column], int]:
+def fitting(columns: Sequence[Column], width: int, total_steps: int) -> tuple[list[Column], int]:
     """The columns that fit into ``width`` characters, in their order, and the gap between them (1 to 3)."""
-    kept = list(columns)
+    steps, *rest = columns
+    kept = [replace(steps, width=max(steps.width, len(f"{total_steps:,}"))), *rest]
     while len(kept) > 1 and sum(column.width + 1 for column in kept) - 1 > width:
         kept.remove(max(kept, key=lambda column: column.rank))
     room = width - sum(column.width for column in kept)
@@ -84,13 +85,13 @@ def table_line(cells: Sequence[str], columns: Sequence[Column], gap: int) -> str
 def advice(split: Mapping[str, float], cfg: Config) -> str:
     """One line about what the time went into, and what would change it."""
     part, share = max(split.items(), key=lambda item: item[1])
-    lead = f"{share:.0%} of the time goes into"
+    lead = f"{share:.0%} goes into"
     if share < 0.5:
         return "the time is spread evenly; more num_envs usually raises steps/s"
     if part == "env":
         if cfg.vectorization == "sync":
-            return f"{lead} the environments; vectorization=sharded steps them on all cores"
-        return f"{lead} the environments; more cores (num_workers) are what helps"
+            return f"{lead} the environments; vectorization=sharded uses all cores"
+        return f"{lead} the environments; more cores for num_workers would help"
     if part == "act":
         return f"{lead} choosing actions; more num_envs share each forward pass"
     return f"{lead} updates; a larger n_step or num_envs makes fewer of them"

@@ -45,16 +45,17 @@ class Learner:
         for group in self.optimizer.param_groups:
             group["lr"] = scheduled(cfg.lr_schedule, cfg.lr, env_steps, cfg.total_steps)
 
-        params, values = model(rollout.obs.flatten(0, 1))
         steps, count = rollout.rewards.shape
-        values = values.view(steps + 1, count)
-        params = params.view(steps + 1, count, -1)[:-1]
+        params, values = model(rollout.obs[:-1].flatten(0, 1))
+        params, values = params.view(steps, count, -1), values.view(steps, count)
+        with torch.no_grad():  # where the next rollout starts needs no gradient: a backward over T rows, not T+1
+            bootstrap = model.value(rollout.obs[-1])
         log_probs, entropies = model.distribution.log_prob_entropy(params, rollout.actions)
 
-        next_values = successor_values(values, rollout.final_values, rollout.terminated, rollout.truncated)
+        next_values = successor_values(values, bootstrap, rollout.final_values, rollout.terminated, rollout.truncated)
         done = rollout.terminated | rollout.truncated
         returns = lambda_returns(rollout.rewards, next_values, done, cfg.gamma, cfg.gae_lambda)
-        advantages = returns - values[:-1].detach()
+        advantages = returns - values.detach()
         residual_variance, return_variance = variance(advantages, rollout.weight), variance(returns, rollout.weight)
         if cfg.normalize_advantage:
             advantages = standardize(advantages, rollout.weight)
@@ -62,7 +63,7 @@ class Learner:
         losses = actor_critic_loss(
             log_probs,
             entropies,
-            values[:-1],
+            values,
             returns,
             advantages,
             value_coef=cfg.value_coef,

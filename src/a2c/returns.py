@@ -6,17 +6,20 @@ import torch
 from torch import Tensor
 
 
-def successor_values(values: Tensor, final_values: Tensor, terminated: Tensor, truncated: Tensor) -> Tensor:
+def successor_values(
+    values: Tensor, bootstrap: Tensor, final_values: Tensor, terminated: Tensor, truncated: Tensor
+) -> Tensor:
     """Value of the true successor of every step of a rollout.
 
         next_value[t] = 0                if terminated[t]     the world ended: nothing follows
                         final_values[t]  if truncated[t]      the clock ended: V(final observation)
-                        values[t+1]      elsewhere, the rollout's last step included
+                        values[t+1]      elsewhere; bootstrap for t == T-1
 
     Where both flags are set, terminated wins.
 
     Args:
-        values: ``[T+1, N]``, V(obs[t]); the last row is V of where the next rollout starts.
+        values: ``[T, N]``, V(obs[t]).
+        bootstrap: ``[N]``, V(obs[T]), of where the next rollout starts.
         final_values: ``[T, N]``, V(final observation) where truncated, anything elsewhere.
         terminated, truncated: ``[T, N]`` bool.
 
@@ -28,9 +31,9 @@ def successor_values(values: Tensor, final_values: Tensor, terminated: Tensor, t
 
     Source: Pardo et al. 2018, "Time limits in reinforcement learning", section 3.
     """
-    _check_shapes(final_values, values=values[1:], terminated=terminated, truncated=truncated)
-    following = torch.where(truncated, final_values, values[1:].detach())
-    return torch.where(terminated, 0.0, following)
+    _check_shapes(values, final_values=final_values, terminated=terminated, truncated=truncated)
+    following = torch.cat([values[1:], bootstrap.unsqueeze(0)]).detach()
+    return torch.where(terminated, 0.0, torch.where(truncated, final_values, following))
 
 
 def lambda_returns(

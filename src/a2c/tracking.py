@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
-import re
 import shutil
 import time
 from collections.abc import Callable, Mapping
@@ -19,13 +18,12 @@ from typing import Any
 
 from a2c.config import Config
 from a2c.errors import ConfigError
+from a2c.redaction import redact, redacted_argv
 from a2c.rows import METRICS, RowFile, plain
 
 WANDB_INTERVAL = 1.0  # seconds between rows sent to W&B; metrics.jsonl has them all
 ONLINE_TIMEOUT = 15.0  # seconds that an online run may take to start before it goes on offline
 FINISH_TIMEOUT = {"offline": 20.0, "online": 300.0}  # seconds that the end of a run may wait for W&B
-
-_SECRET = re.compile(r"key|token|secret|passw|credential", re.IGNORECASE)
 
 
 class Tracker:
@@ -123,29 +121,29 @@ class WandbMirror:
         identity: dict[str, Any] = {}
         if not os.environ.get("WANDB_SWEEP_ID"):
             identity = {"project": wanted.project, "entity": wanted.entity, "id": self.run_id}
-        self._run = wandb.init(
-            **identity,
-            dir=runs_dir,  # wandb puts its files into runs_dir/wandb
-            mode=mode,
-            name=self._folder.name,
-            group=wanted.group,
-            tags=list(wanted.tags),
-            job_type="train",
-            config=redact(dataclasses.asdict(self._cfg)),
-            resume="allow",
-            reinit="create_new",
-            settings=wandb.Settings(
-                silent=True,
-                console="off",
-                disable_job_creation=True,
-                init_timeout=ONLINE_TIMEOUT,
-                login_timeout=ONLINE_TIMEOUT,
-                finish_timeout=FINISH_TIMEOUT.get(mode, FINISH_TIMEOUT["online"]),
-                finish_timeout_raises=True,
-                x_transaction_log_flush_interval=2.0,  # the local dashboard shows what has been flushed
-            ),
-        )
-        self._mode = mode
+        with redacted_argv():
+            self._run = wandb.init(
+                **identity,
+                dir=runs_dir,  # wandb puts its files into runs_dir/wandb
+                mode=mode,
+                name=self._folder.name,
+                group=wanted.group,
+                tags=list(wanted.tags),
+                job_type="train",
+                config=redact(dataclasses.asdict(self._cfg)),
+                resume="allow",
+                reinit="create_new",
+                settings=wandb.Settings(
+                    silent=True,
+                    console="off",
+                    disable_job_creation=True,
+                    init_timeout=ONLINE_TIMEOUT,
+                    login_timeout=ONLINE_TIMEOUT,
+                    finish_timeout=FINISH_TIMEOUT.get(mode, FINISH_TIMEOUT["online"]),
+                    finish_timeout_raises=True,
+                    x_transaction_log_flush_interval=2.0,  # the local dashboard shows what has been flushed
+                ),
+            )
         self._run.define_metric("global_step")
         self._run.define_metric("*", step_metric="global_step")
         self.run_id = self._run.id
@@ -216,20 +214,6 @@ class WandbMirror:
 def wandb_mode(cfg: Config, environ: Mapping[str, str] = os.environ) -> str:
     """``wandb.mode``, else WANDB_MODE, else online inside a sweep agent, else offline."""
     return cfg.wandb.mode or environ.get("WANDB_MODE") or ("online" if environ.get("WANDB_SWEEP_ID") else "offline")
-
-
-def redact(settings: Any, name: str = "") -> Any:
-    """A copy of nested settings where every value under a secret-looking name reads ``***``.
-
-    Secret-looking is a name that holds key, token, secret, passw or credential, in any case, at any depth.
-    """
-    if _SECRET.search(name) and settings is not None:
-        return "***"
-    if isinstance(settings, Mapping):
-        return {key: redact(value, str(key)) for key, value in settings.items()}
-    if isinstance(settings, (list, tuple)):
-        return [redact(value) for value in settings]
-    return settings
 
 
 def refuse_foreign_code(cfg: Config, environ: Mapping[str, str] = os.environ) -> None:

@@ -85,16 +85,15 @@ class LockstepEnvs:
         n, space = self.num_envs, self.observation_space
         self._shape = (n, *(space.shape or ()))
         self._check_finite = space.dtype is not None and np.issubdtype(space.dtype, np.floating)
-        # What nearly every step returns, made once; read-only, because every such step shares it.
-        self._all_valid = _frozen(np.ones(n, np.bool_))
-        self._no_rows = _frozen(np.empty(0, np.intp))
-        self._no_final = _frozen(np.empty((0, *self._shape[1:]), space.dtype))
+        self._all_valid = np.ones(n, np.bool_)
+        self._no_rows = np.empty(0, np.intp)
+        self._no_final = np.empty((0, *self._shape[1:]), space.dtype)
 
         self._resetting = np.zeros(n, np.bool_)  # NEXT_STEP: the coming row resets
         self._any_resetting = False
         self._lives = np.zeros(n, np.int64)
         self._returns = np.zeros(n, np.float64)
-        self._lengths = np.zeros(n, np.int64)
+        self._began = np.zeros(n, np.int64)  # the step before the episode's first: cheaper than counting every row
         self._episodes: list[Episode] = []
         self._steps = 0
         self._broken = False
@@ -117,7 +116,7 @@ class LockstepEnvs:
         self._resetting = np.zeros(self.num_envs, np.bool_)
         self._any_resetting = False
         self._returns[:] = 0.0
-        self._lengths[:] = 0
+        self._began[:] = self._steps
         self._lives[:] = 0
         self._lost_lives(infos)
         return obs
@@ -135,8 +134,9 @@ class LockstepEnvs:
         obs, rewards, terminated, truncated, infos = self._call(self._step_envs, actions)
         self._steps += 1
         ended = terminated | truncated
-        valid = self._all_valid
-        if self._any_resetting:
+        if not self._any_resetting:
+            valid = self._all_valid.copy()
+        else:
             valid = ~self._resetting
             rewards = np.where(valid, rewards, 0.0)
             terminated &= valid
@@ -147,7 +147,6 @@ class LockstepEnvs:
         obs = self._checked(obs)
 
         self._returns += rewards
-        self._lengths += valid
         lost = self._lost_lives(infos) if self._life_loss and infos else None
         final_rows, final_obs = self._no_rows, self._no_final
         any_ended = bool(np.count_nonzero(ended))
@@ -190,9 +189,13 @@ class LockstepEnvs:
         else:
             self.envs.step_async(actions)  # type: ignore[attr-defined]
             obs, rewards, terminated, truncated, infos = self.envs.step_wait(timeout=self._timeout)  # type: ignore[attr-defined]
-        rewards = np.asarray(rewards, np.float64).reshape(self.num_envs)
+        rewards = np.asarray(rewards, np.float64)
         # The flags are changed here and kept by the caller: copies.
-        return np.asarray(obs), rewards, np.array(terminated, np.bool_), np.array(truncated, np.bool_), infos
+        terminated, truncated = np.array(terminated, np.bool_), np.array(truncated, np.bool_)
+        if not rewards.shape == terminated.shape == truncated.shape == (self.num_envs,):
+            shapes = f"{rewards.shape}, {terminated.shape} and {truncated.shape}"
+            raise EnvironmentFailure(f"rewards and flags have shapes {shapes}; each must be ({self.num_envs},)")
+        return np.asarray(obs), rewards, terminated, truncated, infos
 
     def _reset_envs(self, seed: Any, options: dict[str, Any] | None = None) -> Any:
         if self._timeout is None or not self._waits:
@@ -231,9 +234,9 @@ class LockstepEnvs:
 
     def _finish_episodes(self, done: NDArray[np.bool_]) -> None:
         for row in np.flatnonzero(done):
-            self._episodes.append(Episode(int(row), float(self._returns[row]), int(self._lengths[row])))
+            self._episodes.append(Episode(int(row), float(self._returns[row]), int(self._steps - self._began[row])))
         self._returns[done] = 0.0
-        self._lengths[done] = 0
+        self._began[done] = self._steps + (self._mode is AutoresetMode.NEXT_STEP)  # which spends a step on the reset
 
     def _call(self, function: Callable[..., Any], argument: Any) -> Any:
         if self._broken:
@@ -285,8 +288,3 @@ def action_door(space: Space[Any]) -> Callable[[NDArray[Any]], NDArray[Any]]:
         low, high, dtype = space.low, space.high, space.dtype
         return lambda actions: np.minimum(np.maximum(actions, low), high).astype(dtype, copy=False)
     raise ConfigError(f"action space {space} is not supported; supported: Discrete and Box")
-
-
-def _frozen(array: NDArray[Any]) -> NDArray[Any]:
-    array.flags.writeable = False
-    return array

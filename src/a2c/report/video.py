@@ -57,7 +57,7 @@ def _fit(frame: np.ndarray) -> Image.Image:
     image = Image.fromarray(np.ascontiguousarray(frame)).convert("RGB")
     if image.width <= MAX_WIDTH:
         return image
-    return image.resize((MAX_WIDTH, max(1, round(image.height * MAX_WIDTH / image.width))), Image.Resampling.LANCZOS)
+    return image.resize((MAX_WIDTH, max(1, round(image.height * MAX_WIDTH / image.width))), Image.Resampling.BILINEAR)
 
 
 def _shared_palette(images: Sequence[Image.Image]) -> Image.Image:
