@@ -1,0 +1,298 @@
+"""The worker processes as the main process sees them: start, signal, wait, and see them gone."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import multiprocessing
+import os
+import pickle
+import select
+import sys
+import time
+import types
+import weakref
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from typing import Any
+
+import cloudpickle
+from gymnasium.vector.utils import clear_mpi_env_vars
+
+from a2c.envs.failure_report import EnvironmentTimeout, FailureReport, how_it_ended
+from a2c.envs.worker import COMMAND, DONE, FAILED, ONE_THREAD, RESULT, STEP, Orders, run_worker
+from a2c.errors import EnvironmentFailure
+
+_GATHER = 0.2  # seconds to wait for further failures once one is known
+
+# Ends of pipes that only the main process may hold: a forked child that kept them would hide its death from workers.
+_own_ends: weakref.WeakSet[Connection] = weakref.WeakSet()
+
+
+def _close_own_ends() -> None:
+    for end in list(_own_ends):
+        end.close()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_close_own_ends)
+
+
+class WorkersFailed(Exception):
+    """One or more environments raised; ``reports`` are ordered by environment."""
+
+    def __init__(self, reports: list[FailureReport]) -> None:
+        super().__init__(reports[0].line)
+        self.reports = reports
+
+
+@dataclass(slots=True)
+class Worker:
+    """One worker process and the main process's ends of its pipes."""
+
+    index: int
+    envs: range  # global indices
+    process: Any
+    pipe: Connection
+    lifeline: Connection  # its closing tells the worker that this process is gone
+    pid: int
+    socket: int  # descriptor of ``pipe``
+    death: int  # descriptor that turns readable when the process ends
+    own_death: bool  # whether ``death`` is ours to close
+
+    def __str__(self) -> str:
+        envs = f"environment {self.envs[0]}" if len(self.envs) == 1 else f"environments {self.envs[0]}-{self.envs[-1]}"
+        return f"worker {self.index} (pid {self.pid}, {envs})"
+
+
+class WorkerPool:
+    """K worker processes; every wait notices a dead one at once, even behind a slow one."""
+
+    def __init__(self, context: Any, daemon: bool, name: str, current: Any) -> None:
+        self.workers: list[Worker] = []
+        self._context = context
+        self._daemon = daemon
+        self._name = name
+        self._current = current  # [workers] the environment that each worker runs now
+        self._poller = select.poll()
+        self._by_socket: dict[int, Worker] = {}
+        self._by_death: dict[int, Worker] = {}
+
+    def start(self, orders: Orders) -> None:
+        """Start the next worker; returns before its environments exist."""
+        pipe, child_pipe = self._context.Pipe()
+        child_lifeline, lifeline = self._context.Pipe(duplex=False)
+        _own_ends.update((pipe, lifeline))
+        process = self._context.Process(
+            target=run_worker, name=f"{self._name}-{orders.worker}", args=(orders, child_pipe, child_lifeline)
+        )
+        process.daemon = self._daemon
+        with clear_mpi_env_vars(), _without_main_module(), _single_threaded():
+            process.start()
+        child_pipe.close()
+        child_lifeline.close()
+        death, own = _death_descriptor(process)
+        envs = range(orders.first, orders.first + orders.num_envs)
+        worker = Worker(orders.worker, envs, process, pipe, lifeline, process.pid, pipe.fileno(), death, own)
+        self.workers.append(worker)
+        self._by_socket[worker.socket] = worker
+        self._by_death[death] = worker
+        self._poller.register(worker.socket, select.POLLIN)
+        self._poller.register(death, select.POLLIN)
+
+    def signal_step(self) -> None:
+        """Let every worker step; their actions lie in shared memory."""
+        write = os.write
+        for worker in self.workers:
+            try:
+                write(worker.socket, STEP)
+            except OSError:
+                raise self._died(worker) from None
+
+    def command(self, name: str, data: Sequence[Any]) -> None:
+        """Send each worker a command with its own data."""
+        for worker, datum in zip(self.workers, data, strict=True):
+            message = cloudpickle.dumps((name, datum))
+            try:
+                os.write(worker.socket, COMMAND)
+                worker.pipe.send_bytes(message)
+            except OSError:
+                raise self._died(worker) from None
+
+    def collect(self, timeout: float | None) -> list[Any]:
+        """Wait until every worker has answered; None for those with nothing to say.
+
+        Raises:
+            WorkersFailed: environments raised.
+            EnvironmentFailure: a worker died.
+            EnvironmentTimeout: not all answered within ``timeout`` seconds.
+        """
+        answers: list[Any] = [None] * len(self.workers)
+        waiting = len(self.workers)
+        reports: list[FailureReport] = []
+        deadline = None if timeout is None else time.monotonic() + timeout
+        answered = [False] * len(self.workers)
+        while waiting:
+            left = None if deadline is None else math.ceil(max(0.0, deadline - time.monotonic()) * 1000)
+            events = self._poller.poll(left)
+            if not events:
+                break
+            dead: Worker | None = None
+            for descriptor, _ in events:
+                worker = self._by_socket.get(descriptor)
+                if worker is None:
+                    dead = self._by_death[descriptor]
+                    continue
+                code = _read_byte(descriptor)
+                if code == DONE:
+                    pass
+                elif code in (RESULT, FAILED):
+                    try:
+                        answer = pickle.loads(worker.pipe.recv_bytes())
+                    except (EOFError, OSError):
+                        raise self._died(worker) from None
+                    if code == FAILED:
+                        reports.append(answer)
+                        deadline = time.monotonic() + _GATHER
+                        self._forget(worker)
+                    else:
+                        answers[worker.index] = answer
+                else:
+                    dead = worker
+                    continue
+                answered[worker.index] = True
+                waiting -= 1
+            if dead is not None and not reports:
+                raise self._died(dead)
+            if dead is not None:
+                break
+        if reports:
+            raise WorkersFailed(sorted(reports, key=lambda report: (report.env is None, report.env)))
+        if waiting:
+            raise self._late([worker for worker in self.workers if not answered[worker.index]], timeout or 0.0)
+        return answers
+
+    def stop(self, ask: bool, patience: float = 3.0) -> None:
+        """End every worker: ask, after ``patience`` seconds terminate, then kill; returns when none is left."""
+        running = [worker for worker in self.workers if not self._ended(worker, 0.0)]
+        if ask:
+            for worker in running:
+                with contextlib.suppress(OSError):  # it may be dead, or hang with a full socket
+                    os.set_blocking(worker.socket, False)
+                    message = cloudpickle.dumps(("close", None))
+                    os.write(worker.socket, COMMAND)
+                    worker.pipe.send_bytes(message)
+            running = self._await_end(running, patience)
+            for worker in running:  # only reaches an environment that has a handler of its own
+                worker.process.terminate()
+            running = self._await_end(running, 0.5) if running else []
+        for worker in running:
+            worker.process.kill()
+        self._await_end(running, 5.0)
+        for worker in self.workers:
+            self._forget(worker)
+            worker.process.join(1.0)
+            if worker.own_death:
+                os.close(worker.death)
+            worker.pipe.close()
+            worker.lifeline.close()
+        self.workers = []
+
+    def _await_end(self, workers: list[Worker], patience: float) -> list[Worker]:
+        """Those that still run after ``patience`` seconds."""
+        deadline = time.monotonic() + patience
+        return [worker for worker in workers if not self._ended(worker, max(0.0, deadline - time.monotonic()))]
+
+    @staticmethod
+    def _ended(worker: Worker, patience: float) -> bool:
+        poller = select.poll()
+        poller.register(worker.death, select.POLLIN)
+        return bool(poller.poll(math.ceil(patience * 1000)))
+
+    def _forget(self, worker: Worker) -> None:
+        """Wait for this worker no more."""
+        for descriptor in (worker.socket, worker.death):
+            with contextlib.suppress(KeyError):
+                self._poller.unregister(descriptor)
+
+    def _died(self, worker: Worker) -> EnvironmentFailure:
+        self._ended(worker, 0.5)
+        worker.process.join(0.2)
+        text = f"{worker} {how_it_ended(worker.process.exitcode)}"
+        env = int(self._current[worker.index])
+        return EnvironmentFailure(text if env < 0 else f"{text} while it ran environment {env}")
+
+    def _late(self, workers: list[Worker], timeout: float) -> EnvironmentTimeout:
+        lines = []
+        for worker in workers:
+            env = int(self._current[worker.index])
+            if env < 0:
+                lines.append(f"{worker} did not answer in {timeout:g} s")
+            else:
+                lines.append(f"environment {env} did not answer in {timeout:g} s (worker {worker.index}, pid {worker.pid})")
+        return EnvironmentTimeout("; ".join(lines))
+
+
+def _read_byte(descriptor: int) -> bytes:
+    try:
+        return os.read(descriptor, 1)
+    except OSError:
+        return b""
+
+
+def _death_descriptor(process: Any) -> tuple[int, bool]:
+    """What to poll for the end of a process, and whether it is ours to close.
+
+    A pidfd, because the sentinel of a forkserver's child also fires when only the forkserver is killed.
+    """
+    if hasattr(os, "pidfd_open"):
+        with contextlib.suppress(OSError):
+            return os.pidfd_open(process.pid), True
+    return process.sentinel, False
+
+
+@contextlib.contextmanager
+def _without_main_module() -> Iterator[None]:
+    """Keep a worker from running the user's script again.
+
+    multiprocessing imports it into every spawned process, because plain pickle needs it. Our arguments travel by
+    cloudpickle, which does not, and the script may import torch or have no ``if __name__ == "__main__"``.
+    """
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = types.ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
+
+
+@contextlib.contextmanager
+def _single_threaded() -> Iterator[None]:
+    """A process started meanwhile gets one thread for each numerical library, from the moment it loads it."""
+    before = {name: os.environ.get(name) for name in ONE_THREAD}
+    os.environ.update(ONE_THREAD)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def environ_for_workers() -> dict[str, str]:
+    """This process's environment variables as a worker should see them, however long the forkserver has run."""
+    with clear_mpi_env_vars():
+        return {**os.environ, **ONE_THREAD}
+
+
+def multiprocessing_context(name: str | None) -> Any:
+    """The start method: forkserver by default, because a fork after torch has run threads deadlocks."""
+    if name is None:
+        name = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
+    context = multiprocessing.get_context(name)
+    if name == "forkserver":
+        context.set_forkserver_preload(["a2c.envs.worker"])
+    return context

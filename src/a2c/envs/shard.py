@@ -1,0 +1,211 @@
+"""A contiguous slice of the environments, stepped one after the other inside a worker."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Sequence
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from gymnasium import Env, Space
+from gymnasium.vector.utils import write_to_shared_memory
+from numpy.typing import NDArray
+
+from a2c.envs.failure_report import BrokenContract
+from a2c.envs.shared import SharedArrays
+
+IDLE = -1  # in the "current" cell of a worker: it runs no environment
+
+
+@dataclass(slots=True)
+class ShardMemory:
+    """Where the environments of all shards write; each shard uses its own rows.
+
+    Arrays: rewards [N] float64, terminated and truncated [N] bool, current [workers] int64 (the environment that a
+    worker runs now); observations and final_observations [N, *shape] and actions [N, *shape] where the spaces are
+    arrays. ``nested`` is Gymnasium's shared memory for other observation spaces that have one.
+    """
+
+    arrays: SharedArrays
+    observations: bool
+    actions: bool
+    space: Space[Any] | None = None
+    nested: Any = None
+
+
+News = tuple[list[tuple[int, dict[str, Any], dict[str, Any] | None]], list[Any] | None, dict[int, Any]]
+
+
+class Shard:
+    """Environments first .. first + num_envs - 1 and the loop that steps them."""
+
+    def __init__(self, worker: int, first: int, num_envs: int, autoreset: str, memory: ShardMemory) -> None:
+        self.worker = worker
+        self.first = first
+        self.num_envs = num_envs
+        self.autoreset = autoreset
+        self.memory = memory
+        self.envs: list[Env[Any, Any]] = []
+        self.doing = "its constructor"
+        self._steps = 0
+        self._must_reset = [False] * num_envs  # NEXT_STEP: the episode ended in the step before
+        rows = slice(first, first + num_envs)
+        arrays = memory.arrays
+        self._current = arrays["current"][worker : worker + 1].data  # a memoryview writes faster than an array
+        self._rewards = arrays["rewards"][rows].data
+        self._terminated = arrays["terminated"][rows].data
+        self._truncated = arrays["truncated"][rows].data
+        self._actions = arrays["actions"][rows] if memory.actions else None
+        self._observations = arrays["observations"][rows] if memory.observations else None
+        self._finals = arrays["final_observations"][rows] if memory.observations else None
+        self._by_pipe: list[Any] = [None] * num_envs  # last observations, where no memory can hold them
+
+    def at_fault(self) -> int | None:
+        """Global index of the environment that runs now."""
+        return None if self._current[0] == IDLE else int(self._current[0])
+
+    def rest(self) -> None:
+        self._current[0] = IDLE
+
+    def build(self, env_fns: Sequence[Callable[[], Env[Any, Any]]]) -> None:
+        for index, env_fn in enumerate(env_fns, start=self.first):
+            self._current[0] = index
+            self.envs.append(env_fn())
+
+    def step(self, by_pipe: Sequence[Any] | None) -> News | None:
+        """Step every environment once; None if nothing but shared memory has changed.
+
+        Args:
+            by_pipe: the actions, where the action space does not fit in shared memory.
+        """
+        self._steps += 1
+        self.doing = f"step {self._steps}"
+        # A copy, because an environment may keep its action, and the row is overwritten by the next one.
+        actions: Any = self._actions.copy() if by_pipe is None and self._actions is not None else by_pipe
+        same_step, next_step = self.autoreset == "SameStep", self.autoreset == "NextStep"
+        observations, rewards = self._observations, self._rewards
+        terminated, truncated = self._terminated, self._truncated
+        shape = None if observations is None else observations.shape[1:]
+        dtype = None if observations is None else observations.dtype
+        current, must_reset, array = self._current, self._must_reset, np.ndarray
+        infos: list[tuple[int, dict[str, Any], dict[str, Any] | None]] = []
+        finals: dict[int, Any] = {}
+
+        for row, (env, action) in enumerate(zip(self.envs, actions, strict=True)):
+            current[0] = self.first + row
+            if must_reset[row]:
+                obs, info = env.reset()
+                reward, term, trunc = 0.0, False, False
+                must_reset[row] = False
+            else:
+                obs, reward, term, trunc, info = env.step(action)  # type: ignore[assignment]
+            rewards[row] = reward if type(reward) is float else _real(reward)
+            terminated[row] = term
+            truncated[row] = trunc
+            final_info = None
+            if term or trunc:
+                if same_step:
+                    self._store_final(row, obs, finals)
+                    final_info = info
+                    obs, info = env.reset()
+                elif next_step:
+                    must_reset[row] = True
+            if type(obs) is array and obs.shape == shape and obs.dtype == dtype:
+                observations[row] = obs  # type: ignore[index]
+            else:
+                self._store(row, obs)
+            if info or final_info:
+                infos.append((self.first + row, info, final_info))
+
+        if infos or finals or not self._in_memory:
+            return infos, None if self._in_memory else self._by_pipe, finals
+        return None
+
+    def reset(self, seeds: Sequence[int | None], options: Any, mask: NDArray[np.bool_] | None) -> News:
+        self.doing = "reset"
+        infos: list[tuple[int, dict[str, Any], dict[str, Any] | None]] = []
+        for row, (env, seed) in enumerate(zip(self.envs, seeds, strict=True)):
+            if mask is None or mask[row]:
+                self._current[0] = self.first + row
+                obs, info = env.reset(seed=seed, options=options)
+                self._must_reset[row] = False
+                self._store(row, obs)
+                if info:
+                    infos.append((self.first + row, info, None))
+        return infos, None if self._in_memory else self._by_pipe, {}
+
+    def call(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Any]:
+        self.doing = f"call of {name!r}"
+        if name in ("reset", "step", "close", "_setattr", "_check_spaces"):
+            raise ValueError(f"Trying to call function `{name}` with `call`, use `{name}` directly instead.")
+        results = []
+        for index, env in enumerate(self.envs, start=self.first):
+            self._current[0] = index
+            attribute = env.get_wrapper_attr(name)
+            results.append(attribute(*args, **kwargs) if callable(attribute) else attribute)
+        return results
+
+    def set_attribute(self, name: str, values: Sequence[Any]) -> None:
+        self.doing = f"setting of {name!r}"
+        for index, (env, value) in enumerate(zip(self.envs, values, strict=True), start=self.first):
+            self._current[0] = index
+            env.set_wrapper_attr(name, value)
+
+    def close(self) -> None:
+        """Close every environment; one that fails in it must not keep the others open."""
+        for env in self.envs:
+            with contextlib.suppress(Exception):
+                env.close()
+
+    @property
+    def _in_memory(self) -> bool:
+        return self._observations is not None or self.memory.nested is not None
+
+    def _store(self, row: int, obs: Any) -> None:
+        if self._observations is not None:
+            self._observations[row] = _fitting(obs, self._observations)
+        elif self.memory.nested is not None:
+            assert self.memory.space is not None
+            write_to_shared_memory(self.memory.space, self.first + row, obs, self.memory.nested)
+        else:
+            self._by_pipe[row] = obs
+
+    def _store_final(self, row: int, obs: Any, finals: dict[int, Any]) -> None:
+        """Keep the last observation of an episode, before reset may overwrite the environment's own buffer."""
+        if self._finals is not None:
+            self._finals[row] = _fitting(obs, self._finals)
+        else:
+            finals[self.first + row] = deepcopy(obs)
+
+
+def _real(reward: Any) -> float:
+    """The reward as a float; an array of one element is one number."""
+    if isinstance(reward, np.ndarray) and reward.size == 1:
+        reward = reward.item()
+    if hasattr(reward, "__float__") and not isinstance(reward, (np.ndarray, np.complexfloating)):
+        return float(reward)
+    raise BrokenContract(f"returned the reward {reward!r:.80}, which is no real number,")
+
+
+def _fitting(obs: Any, block: NDArray[Any]) -> NDArray[Any]:
+    """The observation as an array that may be written to a row of ``block``.
+
+    The shape must be the space's. Floats of another width are cast, as many environments compute in float64; so are
+    integers where no value changes, and lists of numbers. A float, integer or bool array in place of another is an
+    error: the cast would be silent and is a slip more often than not.
+    """
+    given = np.asarray(obs)
+    shape, dtype = block.shape[1:], block.dtype
+    if given.shape != shape:
+        raise BrokenContract(f"returned an observation of shape {given.shape}, but its space has {shape},")
+    if given.dtype == dtype:
+        return given
+    listed = not isinstance(obs, (np.ndarray, np.generic))
+    kinds = given.dtype.kind + dtype.kind
+    if kinds == "ff" or (listed and kinds in ("if", "uf")):
+        return given
+    if kinds in ("ii", "iu", "ui", "uu", "bi", "bu") and bool(np.all(given.astype(dtype) == given)):
+        return given
+    raise BrokenContract(f"returned an observation of dtype {given.dtype}, but its space has {dtype},")

@@ -1,0 +1,335 @@
+"""Gymnasium's AsyncVectorEnv with a few workers that step many environments each."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import functools
+import os
+import weakref
+from collections.abc import Callable, Sequence
+from copy import deepcopy
+from typing import Any, NoReturn
+
+import numpy as np
+from gymnasium import Env, Space, logger
+from gymnasium.error import AlreadyPendingCallError, ClosedEnvironmentError, NoAsyncCallError
+from gymnasium.vector import AsyncVectorEnv, AutoresetMode
+from gymnasium.vector.async_vector_env import AsyncState
+from gymnasium.vector.utils import (
+    batch_differing_spaces,
+    concatenate,
+    create_empty_array,
+    iterate,
+    read_from_shared_memory,
+)
+from numpy.typing import NDArray
+
+from a2c.envs.pool import WorkerPool, WorkersFailed, multiprocessing_context
+from a2c.envs.shard import News
+from a2c.envs.sharding import allocate, describe, hire, seeds_for, take_mask, worker_count
+
+Steps = tuple[Any, NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]
+
+
+class ShardedAsyncVectorEnv(AsyncVectorEnv[Any, Any]):
+    """N environments in K worker processes, each stepping a contiguous shard of them in a loop.
+
+    It keeps the contract of Gymnasium's AsyncVectorEnv, which runs one process per environment: the same methods,
+    results, autoreset modes, infos and state errors. Actions, observations, rewards and flags lie in shared memory;
+    infos travel only when they hold something. ``docs/vector_environment.md`` has the design and the differences.
+
+    Args:
+        env_fns: N functions that each make one environment; they reach the workers by cloudpickle.
+        shared_memory: keep observations in shared memory; must be False for spaces that cannot lie in it.
+        copy: return a copy of the observations; with False, ``observations`` itself, overwritten by the next step.
+        context: multiprocessing start method; None is forkserver (spawn where there is none).
+        daemon: whether the workers are daemons, which may not start processes of their own.
+        worker: a custom worker function cannot apply here: ValueError.
+        observation_mode: "same", "different" or (batched space, single space), as in Gymnasium.
+        autoreset_mode: NEXT_STEP (Gymnasium's default), SAME_STEP or DISABLED.
+        max_concurrency: at most so many environments run at once, that is, at most so many workers.
+        num_workers: K; None is one per usable core. Never more than N.
+
+    Attributes:
+        observations: the batch in shared memory, ``[N, *obs]`` for array spaces.
+        final_observations: ``[N, *obs]`` for array spaces with shared memory, else None. Row i is the last observation
+            of the episode of environment i that ended most recently; written in SAME_STEP mode only.
+
+    Raises:
+        ValueError, TypeError, RuntimeError: as in Gymnasium, for arguments and spaces that do not fit.
+        EnvironmentFailure: a worker died, or an environment's exception could not be rebuilt here.
+        Exception: what an environment raised, of its own type, with notes that name it and hold its traceback.
+    """
+
+    final_observations: NDArray[Any] | None
+
+    def __init__(
+        self,
+        env_fns: Sequence[Callable[[], Env[Any, Any]]],
+        shared_memory: bool = True,
+        copy: bool = True,
+        context: str | None = None,
+        daemon: bool = True,
+        worker: Callable[..., None] | None = None,
+        observation_mode: str | tuple[Space[Any], Space[Any]] = "same",
+        autoreset_mode: str | AutoresetMode = AutoresetMode.NEXT_STEP,
+        max_concurrency: int | None = None,
+        num_workers: int | None = None,
+    ) -> None:
+        self.env_fns = env_fns
+        self.shared_memory = shared_memory
+        self.copy = copy
+        self.context = context
+        self.daemon = daemon
+        self.worker = worker
+        self.observation_mode = observation_mode
+        self.autoreset_mode = AutoresetMode(autoreset_mode)
+        self.max_concurrency = max_concurrency
+        self.num_envs = len(env_fns)
+        self.num_workers = worker_count(self.num_envs, worker, max_concurrency, num_workers)
+        self.log_failures = True  # Gymnasium's error lines before the exception itself
+        self._broken: str | None = None  # why no further step is possible
+        self._owner = os.getpid()
+        self._state = AsyncState.DEFAULT
+
+        spaces = describe(env_fns[0], self.num_envs, observation_mode)
+        self.metadata = {**spaces.metadata, "autoreset_mode": self.autoreset_mode}
+        self.render_mode = spaces.render_mode
+        self.single_action_space, self.action_space = spaces.single_action, spaces.action
+        self.single_observation_space, self.observation_space = spaces.single_observation, spaces.observation
+
+        ctx = multiprocessing_context(context)
+        memory = self._memory = allocate(spaces, self.num_envs, self.num_workers, shared_memory, ctx)
+        self._actions = memory.arrays["actions"] if memory.actions else None
+        self._rewards = memory.arrays["rewards"]
+        self._terminated, self._truncated = memory.arrays["terminated"], memory.arrays["truncated"]
+        self.final_observations = memory.arrays["final_observations"] if memory.observations else None
+        if memory.observations:
+            self.observations = memory.arrays["observations"]
+        elif memory.nested is not None:
+            self.observations = read_from_shared_memory(spaces.single_observation, memory.nested, n=self.num_envs)
+        else:
+            self.observations = create_empty_array(spaces.single_observation, n=self.num_envs, fn=np.zeros)
+
+        self._pool = WorkerPool(ctx, daemon, f"Worker<{type(self).__name__}>", memory.arrays["current"])
+        self.closed = False
+        try:
+            hire(self._pool, env_fns, self.num_workers, spaces, observation_mode, self.autoreset_mode.value, memory)
+            self._check_spaces()
+        except BaseException:
+            self.close(terminate=True)
+            raise
+        # multiprocessing joins its children at exit and would wait for ours for ever; hooks run last in, first out.
+        self._at_exit = functools.partial(_close_if_alive, weakref.ref(self))
+        atexit.register(self._at_exit)
+
+    @property
+    def processes(self) -> list[Any]:  # type: ignore[override]
+        """The worker processes, one per shard."""
+        return [worker.process for worker in self._pool.workers]
+
+    @property
+    def parent_pipes(self) -> list[Any]:  # type: ignore[override]
+        """The main process's end of each worker's pipe."""
+        return [worker.pipe for worker in self._pool.workers]
+
+    def reset_async(self, seed: Any = None, options: dict[str, Any] | None = None) -> None:
+        """As in Gymnasium; ``options["reset_mask"]`` (bool ``[N]``) picks the environments to reset."""
+        self._assert_is_running()
+        seeds = seeds_for(seed, self.num_envs)
+        self._assert_idle("reset_async")
+        mask, options = take_mask(options, self.num_envs)
+        data = []
+        for worker in self._pool.workers:
+            rows = slice(worker.envs.start, worker.envs.stop)
+            data.append((seeds[rows], options, None if mask is None else mask[rows]))
+        self._begin(AsyncState.WAITING_RESET, lambda: self._pool.command("reset", data))
+
+    def reset_wait(self, timeout: float | None = None) -> tuple[Any, dict[str, Any]]:
+        """As in Gymnasium."""
+        answers: list[News] = self._finish(AsyncState.WAITING_RESET, timeout)
+        infos: dict[str, Any] = {}
+        for entries, _, _ in answers:
+            for env, info, _ in entries:
+                infos = self._add_info(infos, info, env)
+        return self._observed(answers), infos
+
+    def step_async(self, actions: Any) -> None:
+        """As in Gymnasium; arrays of actions are cast to the dtype of the action space, kind for kind."""
+        self._assert_is_running()
+        self._assert_idle("step_async")
+        if self._actions is None:
+            each = list(iterate(self.action_space, actions))
+            if len(each) != self.num_envs:
+                raise ValueError(f"{len(each)} actions for {self.num_envs} environments")
+            data = [each[worker.envs.start : worker.envs.stop] for worker in self._pool.workers]
+            self._begin(AsyncState.WAITING_STEP, lambda: self._pool.command("step", data))
+            return
+        batch = np.asarray(actions)
+        if batch.shape != self._actions.shape:
+            raise ValueError(f"actions have shape {batch.shape}, expected {self._actions.shape}")
+        np.copyto(self._actions, batch, casting="same_kind")
+        self._begin(AsyncState.WAITING_STEP, self._pool.signal_step)
+
+    def step_wait(self, timeout: float | None = None) -> Steps:
+        """As in Gymnasium; after a timeout no further step is possible, because its result would be the wrong one."""
+        answers: list[News | None] = self._finish(AsyncState.WAITING_STEP, timeout)
+        terminated, truncated = self._terminated.copy(), self._truncated.copy()
+        ended: Sequence[int] = ()
+        if self.autoreset_mode is AutoresetMode.SAME_STEP:
+            ended = np.flatnonzero(terminated | truncated).tolist()
+        news = [answer for answer in answers if answer is not None]
+        infos = self._step_infos(news, ended) if news or ended else {}
+        return self._observed(news), self._rewards.copy(), terminated, truncated, infos
+
+    def call_async(self, name: str, /, *args: Any, **kwargs: Any) -> None:
+        """As in Gymnasium."""
+        self._assert_is_running()
+        self._assert_idle("call_async")
+        data = [(name, args, kwargs)] * len(self._pool.workers)
+        self._begin(AsyncState.WAITING_CALL, lambda: self._pool.command("call", data))
+
+    def call_wait(self, timeout: float | None = None) -> tuple[Any, ...]:
+        """As in Gymnasium."""
+        answers = self._finish(AsyncState.WAITING_CALL, timeout)
+        return tuple(result for answer in answers for result in answer)
+
+    def set_attr(self, name: str, values: Any) -> None:
+        """As in Gymnasium."""
+        self._assert_is_running()
+        if not isinstance(values, (list, tuple)):
+            values = [values] * self.num_envs
+        if len(values) != self.num_envs:
+            raise ValueError(
+                "Values must be a list or tuple with length equal to the number of environments. "
+                f"Got `{len(values)}` values for {self.num_envs} environments."
+            )
+        self._assert_idle("set_attr")
+        data = [(name, values[worker.envs.start : worker.envs.stop]) for worker in self._pool.workers]
+        self._begin(AsyncState.WAITING_CALL, lambda: self._pool.command("setattr", data))
+        self._finish(AsyncState.WAITING_CALL, None)
+
+    def close_extras(self, timeout: float | None = None, terminate: bool = False) -> None:
+        """Close the environments and end the workers, also hung ones: ask, terminate, kill.
+
+        Args:
+            timeout: seconds to wait for the environments to close by themselves; None is 3.
+            terminate: kill at once.
+        """
+        if os.getpid() != self._owner:
+            return  # a forked copy: the workers belong to the process that started them
+        if self._state != AsyncState.DEFAULT and self._broken is None:
+            logger.warn(f"Calling `close` while waiting for a pending call to `{self._state.value}` to complete.")
+        atexit.unregister(getattr(self, "_at_exit", None))
+        self._pool.stop(ask=not terminate, patience=3.0 if timeout is None else timeout)
+
+    def _begin(self, state: AsyncState, send: Callable[[], None]) -> None:
+        self._state = state
+        try:
+            send()
+        except BaseException as error:
+            self._fail(error)
+
+    def _finish(self, state: AsyncState, timeout: float | None) -> list[Any]:
+        self._assert_is_running()
+        if self._state != state:
+            raise NoAsyncCallError(
+                f"Calling `{state.value}_wait` without any prior call to `{state.value}_async`.", state.value
+            )
+        try:
+            answers = self._pool.collect(timeout)
+        except BaseException as error:
+            self._fail(error)
+        self._state = AsyncState.DEFAULT
+        return answers
+
+    def _fail(self, error: BaseException) -> NoReturn:
+        """Raise what happened, as the environment raised it; nothing but close is possible from here on."""
+        self._state = AsyncState.DEFAULT
+        if not isinstance(error, WorkersFailed):
+            self._broken = str(error) or type(error).__name__
+            raise error
+        self._broken = error.reports[0].line
+        if self.log_failures:
+            _log_like_gymnasium(error)
+        raise error.reports[0].exception() from None
+
+    def _check_spaces(self) -> None:
+        """Wait until every worker has built its shard; all environments must have spaces that can be batched."""
+        try:
+            answers = self._pool.collect(None)
+        except BaseException as error:
+            self._fail(error)
+        observations_fit, actions_fit = ([fit for answer in answers for fit in answer[k]] for k in (0, 1))
+        if not all(observations_fit):
+            env = observations_fit.index(False)
+            raise RuntimeError(
+                f"AsyncVectorEnv(..., observation_mode='same') however the observation space of environment {env} is "
+                "not equivalent to the first one's. If this is intentional, use `observation_mode='different'` instead."
+                if self.observation_mode == "same"
+                else "AsyncVectorEnv(..., observation_mode='different' or custom space) however the observation space "
+                f"of environment {env} does not share a common shape and dtype."
+            )
+        if not all(actions_fit):
+            raise RuntimeError(
+                f"Some environments have an action space different from `{self.single_action_space}`, the first being "
+                f"environment {actions_fit.index(False)}. "
+                "In order to batch actions, the action spaces from all environments must be equal."
+            )
+        if self.observation_mode == "different":
+            self.observation_space = batch_differing_spaces([space for answer in answers for space in answer[2]])
+
+    def _observed(self, news: list[News]) -> Any:
+        """The batch of observations, a copy if so asked."""
+        if self._memory.nested is not None:  # read again: some spaces (Text) are decoded, not viewed
+            self.observations = read_from_shared_memory(
+                self.single_observation_space, self._memory.nested, n=self.num_envs
+            )
+        elif not self._memory.observations:
+            each = [observation for _, by_pipe, _ in news for observation in by_pipe or ()]
+            self.observations = concatenate(self.single_observation_space, each, self.observations)
+        elif self.copy:
+            return self.observations.copy()
+        return deepcopy(self.observations) if self.copy else self.observations
+
+    def _step_infos(self, news: list[News], ended: Sequence[int]) -> dict[str, Any]:
+        """Infos of a step in Gymnasium's structure; ``ended``: environments with a final observation to report."""
+        told = {env: (info, final_info) for entries, _, _ in news for env, info, final_info in entries}
+        finals = {env: final for _, _, each in news for env, final in each.items()}
+        done = set(ended)
+        infos: dict[str, Any] = {}
+        for env in sorted(done.union(told)):
+            info, final_info = told.get(env, ({}, None))
+            if env in done:
+                final = finals[env] if self.final_observations is None else self.final_observations[env].copy()
+                info = {"final_info": final_info or {}, "final_obs": final, **info}
+            infos = self._add_info(infos, info, env)
+        return infos
+
+    def _assert_is_running(self) -> None:
+        super()._assert_is_running()
+        if self._broken is not None:
+            raise ClosedEnvironmentError(f"no further operation but close is possible after: {self._broken}")
+
+    def _assert_idle(self, operation: str) -> None:
+        if self._state != AsyncState.DEFAULT:
+            raise AlreadyPendingCallError(
+                f"Calling `{operation}` while waiting for a pending call to `{self._state.value}` to complete",
+                str(self._state.value),
+            )
+
+
+def _close_if_alive(reference: weakref.ref[ShardedAsyncVectorEnv]) -> None:
+    envs = reference()
+    if envs is not None and not envs.closed:
+        envs.close(terminate=True)
+
+
+def _log_like_gymnasium(failure: WorkersFailed) -> None:
+    """Gymnasium's lines; with warnings as errors they must not replace the exception of the environment."""
+    with contextlib.suppress(UserWarning):
+        for report in failure.reports:
+            logger.error("%s", f"Received the following error from Worker-{report.env} - Shutting it down")
+            logger.error("%s", report.traceback)
+        logger.error("%s", "Raising the last exception back to the main process.")
