@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from hydra import compose, initialize_config_dir
-from hydra.errors import HydraException, MissingConfigException
+from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import MarkedYAMLError
 
 from a2c.config import Config, validate
 from a2c.errors import A2CError, ConfigError
+from a2c.folders import new_run
 from a2c.overrides import prepare
 from a2c.records import build
+from a2c.resume import with_settings_of_resumed_run
 
-Record = TypeVar("Record")
+# Cached, so that one composed config means one folder, however often its path is looked at.
+OmegaConf.register_new_resolver("new_run", new_run, use_cache=True, replace=True)
 
 
 def conf_dir() -> Path:
@@ -29,9 +33,9 @@ def conf_dir() -> Path:
     raise ConfigError(f"conf/config.yaml is missing beside {package}; install a2c again")
 
 
-def presets() -> dict[str, list[str]]:
-    """The options of every config group: ``{"env": ["acrobot", ...]}``."""
-    return {"env": sorted(path.stem for path in (conf_dir() / "env").glob("*.yaml"))}
+def presets(*more: Path) -> dict[str, Path]:
+    """The files of the presets by name: of ``conf/env``, and of ``env/`` in ``more`` folders."""
+    return {path.stem: path for folder in (*more, conf_dir()) for path in sorted((folder / "env").glob("*.yaml"))}
 
 
 def load_config(*overrides: str) -> Config:
@@ -43,14 +47,25 @@ def load_config(*overrides: str) -> Config:
     Raises:
         ConfigError: an unknown key, a wrong type or a value out of range, in one line.
     """
-    return to_config(compose_plain("config", prepare(overrides, Config, presets())))
+    return to_config(compose_plain("config", prepare_training(overrides)))
 
 
-def compose_plain(name: str, overrides: Sequence[str]) -> dict[str, Any]:
-    """Compose ``conf/<name>.yaml`` with overrides that :func:`prepare` has checked; plain values, all resolved."""
+def prepare_training(overrides: Sequence[str], *more: Path) -> list[str]:
+    """Training overrides as Hydra shall see them (:func:`a2c.overrides.prepare`), with those of a resumed run."""
+    options = presets(*more)
+    return with_settings_of_resumed_run(prepare(overrides, Config, {"env": list(options)}), options)
+
+
+def compose_plain(name: str, overrides: Sequence[str], *more: Path) -> dict[str, Any]:
+    """Compose ``conf/<name>.yaml`` with prepared overrides; plain values, interpolations resolved.
+
+    Args:
+        more: folders with further presets.
+    """
+    search = [f"hydra.searchpath=[{','.join(f'file://{folder}' for folder in more)}]"] if more else []
     try:
         with initialize_config_dir(config_dir=str(conf_dir()), version_base="1.3"):
-            return plain(compose(name, list(overrides)))
+            return plain(compose(name, [*search, *overrides]))
     except (HydraException, OmegaConfBaseException, MarkedYAMLError) as error:
         raise ConfigError(one_line(error)) from error
 
@@ -76,15 +91,14 @@ def to_config(tree: Mapping[str, Any]) -> Config:
 
 def one_line(error: BaseException) -> str:
     """What a Hydra, OmegaConf or YAML error says, in one line: with file and line where it knows them."""
-    chain: list[BaseException] = []
     link: BaseException | None = error
-    while link is not None and link not in chain:
-        chain.append(link)
-        link = link.__cause__ or link.__context__
-    for link in chain:
+    while link is not None:
         if isinstance(link, A2CError):
             return str(link).partition(": ")[2]
         if isinstance(link, MarkedYAMLError) and link.problem_mark is not None:
             return f"{link.problem_mark.name} line {link.problem_mark.line + 1}: {link.problem}"
-    first, *rest = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return first
+        link = link.__cause__ or link.__context__
+    if ambiguous := re.match(r"Ambiguous value for argument '(.*)'", str(error)):
+        return f"{ambiguous[1]} holds several values; -m trains once with each, [a,b] is a list"
+    lines = [line.strip() for line in str(error).splitlines()]
+    return next((line for line in lines if line), type(error).__name__)

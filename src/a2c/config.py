@@ -11,9 +11,11 @@ import re
 import typing
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from a2c.errors import ConfigError
+
+Record = TypeVar("Record")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +37,9 @@ class Rule:
         if self.pattern:
             return f"must be {self.says}"
         if self.low is not None and self.high is not None:
-            return f"must be in {'(' if self.open_low else '['}{self.low:g}, {self.high:g}{')' if self.open_high else ']'}"
+            return f"must be in {'(' if self.open_low else '['}{self.low}, {self.high}{')' if self.open_high else ']'}"
         if self.low is not None:
-            return f"must be {'>' if self.open_low else '>='} {self.low:g}"
+            return f"must be {'>' if self.open_low else '>='} {self.low}"
         return ""
 
     def allows(self, value: Any) -> bool:
@@ -57,6 +59,13 @@ class Rule:
 def setting(doc: str, **rule: Any) -> Any:
     """A dataclass field without a value: the value's one home is ``conf/``."""
     return field(metadata={"rule": Rule(doc, **rule)})
+
+
+DEVICE: dict[str, Any] = {
+    "doc": "auto (a GPU where there is one), cpu, cuda, cuda:1 or mps",
+    "pattern": r"auto|cpu|mps|cuda(:\d+)?",
+    "says": "auto, cpu, cuda, cuda:1 or mps",
+}
 
 
 @dataclass(slots=True)
@@ -157,9 +166,7 @@ class Config:
     normalize_obs: bool = setting("standardise observations by running statistics")
     normalize_reward: bool = setting("divide rewards by the standard deviation of the running return")
     seed: int = setting("seed of everything; 0 is a seed", low=0, high=2**31 - 1)
-    device: str = setting(
-        "auto takes a GPU where there is one", pattern=r"auto|cpu|mps|cuda(:\d+)?", says="auto, cpu, cuda, cuda:1 or mps"
-    )
+    device: str = setting(**DEVICE)
     threads: int | None = setting("torch threads on the CPU; null: 1 for the mlp, all cores for the cnn", low=1)
     vectorization: str = setting("how environments run side by side", choices=("sharded", "async", "sync", "native"))
     num_workers: int | None = setting("worker processes of vectorization=sharded; null: one per usable core", low=1)
@@ -189,12 +196,18 @@ def settings(record: Any, prefix: str = "") -> Iterator[tuple[str, Any, Rule]]:
             yield f"{prefix}{item.name}", value, item.metadata["rule"]
 
 
-def validate(cfg: Config) -> Config:
-    """Check every range and the rules between settings; :class:`ConfigError` names the first that is off."""
-    for key, value, rule in settings(cfg):
+def check_ranges(record: Record) -> Record:
+    """Check every setting against its rule; :class:`ConfigError` names the first that is off."""
+    for key, value, rule in settings(record):
         if not rule.allows(value):
             shown = f"{value!r}" if isinstance(value, str) else value
             raise ConfigError(f"{key}={shown} {rule}")
+    return record
+
+
+def validate(cfg: Config) -> Config:
+    """Check every range, and the rules between settings; raises :class:`ConfigError`."""
+    check_ranges(cfg)
     if cfg.normalize_advantage and cfg.num_envs * cfg.n_step == 1:
         raise ConfigError("normalize_advantage=true needs num_envs x n_step > 1: one number has no spread")
     return cfg

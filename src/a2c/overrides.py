@@ -7,8 +7,9 @@ preset's values leak to an environment chosen by ``env.id=``.
 from __future__ import annotations
 
 import ast
+import dataclasses
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -28,7 +29,8 @@ def prepare(overrides: Sequence[str], schema: type[Any], groups: Mapping[str, Se
     - ``env.id=X`` without ``env=`` means ``env=custom``, so that no preset's values reach another environment.
     - ``env.kwargs.x=1`` needs no ``+``.
     - ``None`` is null where null is allowed, ``{'a': 1}`` a mapping: a sweep agent writes Python.
-    - Of two choices of one group the last counts.
+    - ``eval={every: 0}`` is ``eval.every=0``.
+    - Of two overrides of one key the last counts.
 
     Args:
         overrides: as typed.
@@ -40,27 +42,38 @@ def prepare(overrides: Sequence[str], schema: type[Any], groups: Mapping[str, Se
     """
     known = dict(leaf_types(schema))
     prepared: dict[str, str] = {}
-    for text in overrides:
-        text, item = parse(text)
+    for text, item in _split(overrides, known):
         key = item.key_or_group
         if key.split(".")[0].split("/")[0] == "hydra":
-            prepared[text] = text
-        elif key in groups and not isinstance(item.value(), dict):
+            prepared[key] = text
+        elif key in groups and item.package is None:
             _check_choice(item, groups[key])
             prepared[key] = text.lstrip("+")
         else:
-            prepared[text] = _checked(text, item, known)
-    chosen = {parse(text)[1].key_or_group for text in prepared.values()}
-    if "env.id" in chosen and "env" not in chosen and "custom" in groups.get("env", ()):
+            prepared[key] = _checked(text, item, known)
+    if "env.id" in prepared and "env" not in prepared and "custom" in groups.get("env", ()):
         return ["env=custom", *prepared.values()]
     return list(prepared.values())
 
 
+def _split(overrides: Sequence[str], known: Mapping[str, Any]) -> Iterator[tuple[str, Override]]:
+    """Overrides of single settings, in place of those that set a whole group by a mapping."""
+    for text in overrides:
+        text, item = parse(text)
+        key, value = item.key_or_group, item.value()
+        if isinstance(value, dict) and dataclasses.is_dataclass(known.get(key)):
+            yield from _split([f"{key}.{name}={written(inner)}" for name, inner in value.items()], known)
+        else:
+            yield text, item
+
+
 def _checked(text: str, item: Override, known: dict[str, Any]) -> str:
     key = item.key_or_group
-    if FREE in known and key.startswith(f"{FREE}."):
+    if FREE in known and (key == FREE or key.startswith(f"{FREE}.")):
         return text if item.is_delete() else "++" + text.lstrip("+")
-    if key not in known or item.package is not None:
+    if item.package is not None:
+        raise ConfigError(f"cannot read '{text}'; write {key}=..., packages (@) are not used here")
+    if key not in known:
         raise ConfigError(unknown_key(key, known))
     if item.is_delete():
         raise ConfigError(f"{text}: a setting cannot be deleted; write {key}=null where null is allowed")

@@ -1,0 +1,79 @@
+"""The ``a2c`` command. Nothing heavy is imported before a mistake in the arguments has been told."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+from a2c import __version__
+from a2c.cli.failures import exit_code_of
+from a2c.errors import ConfigError
+from a2c.suggest import nearest
+
+COMMANDS = {  # name -> (module with run(arguments) -> exit code, what it does)
+    "train": ("a2c.cli.train", "train an agent"),
+    "eval": ("a2c.cli.evaluate", "score a trained agent"),
+    "watch": ("a2c.cli.watch", "see it play: a GIF, or a window with render=human"),
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Args:
+        arguments: without the program's name; None takes those of the process.
+
+    Returns:
+        The exit code: 0 ok, 2 config, 3 environment, 4 numeric, 5 checkpoint, 6 i/o, 130 SIGINT, 143 SIGTERM.
+    """
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        code = _run(arguments)
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:  # a2c train --help | head
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except (Exception, KeyboardInterrupt) as error:
+        return exit_code_of(error)
+
+
+def _run(arguments: list[str]) -> int:
+    first = arguments[0] if arguments else "--help"
+    if first in ("-h", "--help", "help"):
+        print(_help())
+        return 0
+    if first in ("-V", "--version"):
+        print(f"a2c {__version__}")
+        return 0
+    if first in ("-sc", "--shell-completion"):
+        from a2c.cli.completion import complete
+
+        return complete(arguments[1:])
+    if first not in COMMANDS:
+        guess = "train" if "=" in first else nearest(first, COMMANDS)
+        hint = f"did you mean 'a2c {guess}{' ' + first if '=' in first else ''}'?" if guess else "a2c --help lists them"
+        raise ConfigError(f"unknown command '{first}'; {hint}")
+    module, _ = COMMANDS[first]
+    code: int = importlib.import_module(module).run(arguments[1:])
+    return code
+
+
+def _help() -> str:
+    commands = "\n".join(f"  a2c {name:<7} {what}" for name, (_, what) in COMMANDS.items())
+    return f"""a2c {__version__}: a synchronous advantage actor-critic trainer
+
+{commands}
+
+  a2c train env=cartpole             presets and settings: a2c train --help
+  a2c train env.id=MyEnv-v0          any other Gymnasium environment
+  a2c eval run=latest episodes=20
+  a2c watch run=latest
+
+  --version                          a2c's version
+  -sc install=bash                   completion: eval "$(a2c -sc install=bash)"
+
+Exit codes: 0 ok, 2 config, 3 environment, 4 numeric, 5 checkpoint, 6 i/o, 130 Ctrl-C, 143 SIGTERM.
+HYDRA_FULL_ERROR=1 shows the traceback of an error."""

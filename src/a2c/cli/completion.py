@@ -1,0 +1,23 @@
+"""Shell completion: Hydra's, taught that ``train`` is a command and not an override."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+from a2c import cli
+
+
+def complete(arguments: Sequence[str]) -> int:
+    """``-sc install=bash`` prints the script to eval; ``-sc query=bash`` is what that script asks."""
+    from a2c.cli.train import run_hydra
+
+    line = os.environ.get("COMP_LINE", "")
+    words = line.split()
+    if arguments and arguments[0].startswith("query="):
+        typing_command = len(words) < 2 or (len(words) == 2 and not line.endswith(" "))
+        if typing_command:
+            print(" ".join(cli.COMMANDS))
+            return 0
+        os.environ["COMP_LINE"] = line.replace(words[1], "", 1) if words[1] in cli.COMMANDS else line
+    return run_hydra(["--shell-completion", *arguments], "config")

@@ -1,0 +1,52 @@
+"""``a2c eval``: score a trained agent."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from a2c.cli.command import read_arguments
+from a2c.config import DEVICE, setting
+
+USAGE = """\
+Usage: a2c eval [KEY=VALUE ...]
+
+  a2c eval run=latest episodes=20
+  a2c eval run=runs/CartPole-v1/2026-01-01_12-00-00_a2c-seed1/checkpoints/last.pt seed=5
+
+Settings:"""
+
+
+@dataclass(slots=True)
+class EvalCommand:
+    """What to score, and how."""
+
+    run: str = setting("latest, a run folder (its best checkpoint) or a checkpoint")
+    runs_dir: str = setting("folder of all runs, where latest is looked up")
+    episodes: int = setting("episodes to play", low=1)
+    seed: int | None = setting("of the environments; null: as in the evaluation that ended the training", low=0)
+    deterministic: bool = setting("greedy actions; false samples them as in training")
+    device: str = setting(**DEVICE)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Score the agent that the command line names and print the result."""
+    command = read_arguments(arguments, EvalCommand, "eval", USAGE)
+    if command is None:
+        return 0
+    from a2c.device import resolve_device  # these import torch
+    from a2c.envs.make import reward_threshold
+    from a2c.evaluation import evaluate
+    from a2c.policy import load_policy
+
+    policy = load_policy(command.run, runs_dir=command.runs_dir, device=str(resolve_device(command.device)))
+    result = evaluate(policy, command.episodes, seed=command.seed, deterministic=command.deterministic)
+    threshold = reward_threshold(policy.cfg.env.id)
+    print(f"{policy.path}, {policy.cfg.env.id}, trained for {policy.env_steps:,} steps")
+    print(
+        f"score {result.mean:.2f} +- {result.std:.2f} over {command.episodes} episodes"
+        f" (lowest {min(result.rewards):.2f}, highest {max(result.rewards):.2f})"
+    )
+    if threshold is not None:
+        print(f"threshold {threshold:g}: {'reached' if result.mean >= threshold else 'not reached'}")
+    return 0

@@ -1,0 +1,46 @@
+"""How a failure ends the program: its line on stderr, its exit code, and no traceback unless asked for."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import traceback
+
+from a2c.errors import A2CError
+
+_STOPPED = {"SIGINT": 128 + signal.SIGINT, "SIGTERM": 128 + signal.SIGTERM, "SIGUSR1": 128 + signal.SIGTERM}
+
+
+def exit_code_of(error: BaseException) -> int:
+    """Tell ``error`` on stderr and return the exit code for it.
+
+    A plain :class:`A2CError` is one line, and an environment's own traceback, which it carries as notes;
+    any other exception is a bug and shows its traceback.
+    """
+    if isinstance(error, KeyboardInterrupt):
+        print("interrupted", file=sys.stderr)
+        return _STOPPED["SIGINT"]
+    if full_errors() or not isinstance(error, A2CError):
+        traceback.print_exception(error, file=sys.stderr)
+        return error.exit_code if isinstance(error, A2CError) else 1
+    print(" ".join(str(error).split("\n")), file=sys.stderr)
+    for note in getattr(error, "__notes__", ()):
+        print(note, file=sys.stderr)
+    return error.exit_code
+
+
+def exit_code_of_stop(name: str | None) -> int:
+    """The exit code of a run that the signal ``name`` ended in order; 0 for None."""
+    return 0 if name is None else _STOPPED[name]
+
+
+def full_errors() -> bool:
+    """Whether the user asked for tracebacks."""
+    return os.environ.get("HYDRA_FULL_ERROR") == "1"
+
+
+def log_failure(error: BaseException) -> None:
+    """Put ``error`` with its traceback into the run's train.log."""
+    logging.getLogger("a2c").error("%s", error, exc_info=error)

@@ -1,0 +1,157 @@
+"""``a2c train``: Hydra composes, makes the run folder, and hands a plain config to the trainer."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import logging
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+
+from a2c.cli.failures import exit_code_of, exit_code_of_stop, full_errors, log_failure
+from a2c.cli.flags import parse_flags
+from a2c.cli.help import train_help
+from a2c.compose import compose_plain, conf_dir, one_line, plain, prepare_training, to_config
+from a2c.config import Config
+from a2c.errors import A2CError, ConfigError, RunIOError
+from a2c.folders import run_of
+from a2c.overrides import parse, quote
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Train with the settings of the command line; with ``-m`` once for each combination of their values."""
+    flags = parse_flags(arguments)
+    if flags.help:
+        print(train_help())
+        return 0
+    more = [flags.config_dir] if flags.config_dir else []
+    overrides = flags.overrides
+    if not flags.shell_completion:
+        overrides = prepare_training(overrides, *more)
+        jobs = _jobs_to_check(overrides) if flags.multirun else [overrides]
+        configs = [to_config(compose_plain("config", job, *more)) for job in jobs]
+        if configs[0].resume and not flags.multirun:
+            overrides = [*_same_folder(configs[0], overrides), *overrides]
+    return run_hydra(_hydra_arguments(flags, overrides), "config")
+
+
+def _jobs_to_check(overrides: Sequence[str]) -> list[list[str]]:
+    """Jobs of a multirun that show every value of every sweep at least once."""
+    parsed = [parse(text)[1] for text in overrides]
+    if any(item.key_or_group == "hydra/sweeper" for item in parsed):
+        return []  # another sweeper reads the values in its own way; each job is checked when it starts
+    choices = []
+    for text, item in zip(overrides, parsed, strict=True):
+        if not item.is_sweep_override():
+            choices.append([text])
+        elif item.is_discrete_sweep():
+            choices.append([f"{item.get_key_element()}={value}" for value in item.sweep_string_iterator()])
+        else:
+            raise ConfigError(f"{text}: -m trains with lists, like 1,2,3, and with range(...)")
+    first = [options[0] for options in choices]
+    others = [[*first[:i], value, *first[i + 1 :]] for i, options in enumerate(choices) for value in options[1:]]
+    return [first, *others]
+
+
+def _same_folder(cfg: Config, overrides: Sequence[str]) -> list[str]:
+    """A resumed run goes on in its folder, unless the user chose one."""
+    folder = run_of(str(cfg.resume), cfg.runs_dir)
+    if folder is None or any(parse(text)[1].key_or_group == "hydra.run.dir" for text in overrides):
+        return []
+    return [f"hydra.run.dir={quote(str(folder))}"]
+
+
+def _hydra_arguments(flags: argparse.Namespace, overrides: Sequence[str]) -> list[str]:
+    arguments = []
+    for name in ("multirun", "resolve", "shell_completion", "hydra_help"):
+        arguments += [f"--{name.replace('_', '-')}"] * getattr(flags, name)
+    for name in ("cfg", "package", "info", "config_dir"):
+        value = getattr(flags, name)
+        arguments += [f"--{name.replace('_', '-')}", str(value)] if value is not None else []
+    return [*arguments, *overrides]
+
+
+def run_hydra(arguments: Sequence[str], config_name: str) -> int:
+    """Let Hydra do what ``arguments`` ask, with ``conf/<config_name>.yaml``; the first exit code that is not 0."""
+    codes: list[int] = []
+
+    def job(tree: DictConfig) -> None:
+        code = _train(tree, Path(HydraConfig.get().runtime.output_dir))
+        codes.append(code)
+        if code >= 128:  # a signal ends a whole multirun
+            raise SystemExit(code)
+
+    try:
+        with _command_line(arguments), _log_handlers_closed():
+            hydra.main(config_path=str(conf_dir()), config_name=config_name, version_base="1.3")(job)()
+    except SystemExit as stop:
+        codes.append(stop.code if isinstance(stop.code, int) else 0)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise _plain_error(error) from error
+    except OSError as error:
+        raise RunIOError(f"cannot write {error.filename}: {error.strerror or error}") from error
+    return next((code for code in codes if code), 0)
+
+
+def _train(tree: DictConfig, folder: Path) -> int:
+    log = logging.getLogger("a2c")
+    try:
+        cfg = to_config(plain(tree))
+        from a2c.trainer import train  # not before the config is known to be right: it imports torch
+
+        log.info("training %s in %s", cfg.env.id, folder)
+        summary = train(cfg, folder)
+        log.info("ended after %d steps with %s", summary.env_steps, summary.eval_mean)
+        return exit_code_of_stop(summary.stopped)
+    except (A2CError, KeyboardInterrupt) as error:
+        log_failure(error)
+        return exit_code_of(error)
+
+
+def _plain_error(error: Exception) -> A2CError:
+    link: BaseException | None = error
+    while link is not None:
+        if isinstance(link, A2CError):
+            return link
+        link = link.__cause__ or link.__context__
+    return ConfigError(one_line(error))
+
+
+@contextlib.contextmanager
+def _command_line(arguments: Sequence[str]) -> Iterator[None]:
+    """Show Hydra these arguments, and make it raise its errors instead of printing them."""
+    argv, asked = sys.argv, full_errors()
+    sys.argv = ["a2c", *arguments]
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    try:
+        yield
+    finally:
+        sys.argv = argv
+        if not asked:
+            del os.environ["HYDRA_FULL_ERROR"]
+
+
+@contextlib.contextmanager
+def _log_handlers_closed() -> Iterator[None]:
+    """Give the root logger back as it was: Hydra leaves train.log open."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    try:
+        yield
+    finally:
+        for handler in root.handlers[:]:
+            if handler not in handlers:
+                root.removeHandler(handler)
+                handler.close()
+        for handler in handlers:
+            if handler not in root.handlers:
+                root.addHandler(handler)
+        root.setLevel(level)

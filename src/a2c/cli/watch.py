@@ -1,0 +1,63 @@
+"""``a2c watch``: see a trained agent play."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from a2c.cli.command import read_arguments
+from a2c.config import DEVICE, setting
+from a2c.errors import A2CError, EnvironmentFailure
+
+USAGE = """\
+Usage: a2c watch [KEY=VALUE ...]
+
+  a2c watch run=latest                  writes watch.gif into the run folder
+  a2c watch run=latest render=human     opens a window; Ctrl-C closes it
+
+Settings:"""
+
+
+@dataclass(slots=True)
+class WatchCommand:
+    """What to watch, and how."""
+
+    run: str = setting("latest, a run folder (its best checkpoint) or a checkpoint")
+    runs_dir: str = setting("folder of all runs, where latest is looked up")
+    render: str = setting("a GIF, or a window on the screen", choices=("gif", "human"))
+    episodes: int = setting("episodes to play; a GIF shows them one after the other", low=1)
+    seed: int = setting("of the first episode; each next one takes the next", low=0, high=2**31 - 1)
+    output: str | None = setting("file of the GIF; null: watch.gif in the run folder")
+    device: str = setting(**DEVICE)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Play episodes with the agent that the command line names."""
+    command = read_arguments(arguments, WatchCommand, "watch", USAGE)
+    if command is None:
+        return 0
+    from a2c.device import resolve_device  # these import torch
+    from a2c.policy import load_policy
+    from a2c.report.ending import play_episode
+    from a2c.report.video import record_gif
+
+    policy = load_policy(command.run, runs_dir=command.runs_dir, device=str(resolve_device(command.device)))
+    frames, fps = [], 30.0
+    for episode in range(command.episodes):
+        try:
+            played, fps, score = play_episode(
+                policy, command.seed + episode, "rgb_array" if command.render == "gif" else "human"
+            )
+        except A2CError:
+            raise
+        except Exception as error:  # rendering needs screens and packages that training does not
+            raise EnvironmentFailure(
+                f"{policy.cfg.env.id} cannot be shown here ({type(error).__name__}: {error})"
+            ) from error
+        frames += played
+        print(f"episode {episode + 1}: score {score:.2f}")
+    if command.render == "gif":
+        assert policy.path is not None
+        print(record_gif(frames, Path(command.output or policy.path.parent.parent / "watch.gif"), fps))
+    return 0

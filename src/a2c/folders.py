@@ -1,0 +1,50 @@
+"""Where runs live: ``runs/<env>/<time>_<name>/``."""
+
+from __future__ import annotations
+
+import re
+import time
+from pathlib import Path
+
+from a2c.errors import RunIOError
+
+LATEST = "latest"
+
+
+def env_folder(env_id: str) -> str:
+    """The folder name of an environment: ``ALE/Pong-v5`` -> ``ALE-Pong-v5``."""
+    return re.sub(r"[^A-Za-z0-9._-]", "-", env_id)
+
+
+def new_run(runs_dir: str | Path, env_id: str, name: str | None, seed: int) -> str:
+    """Make a run folder that no other run has, also not one that starts in the same second.
+
+    Returns:
+        Its path below ``runs_dir``.
+
+    Raises:
+        RunIOError: the folder cannot be made.
+    """
+    parent = Path(runs_dir) / env_folder(env_id)
+    wanted = f"{time.strftime('%Y-%m-%d_%H-%M-%S')}_{name or f'a2c-seed{seed}'}"
+    attempt = 1
+    while True:
+        folder = parent / (wanted if attempt == 1 else f"{wanted}_{attempt}")
+        try:
+            parent.mkdir(parents=True, exist_ok=True)
+            folder.mkdir()  # fails where another process was first
+        except FileExistsError:
+            if not parent.is_dir():
+                raise RunIOError(f"cannot make the run folder {folder}: {parent} is a file") from None
+            attempt += 1
+        except OSError as error:
+            raise RunIOError(f"cannot make the run folder {folder}: {error.strerror or error}") from error
+        else:
+            return str(folder.relative_to(runs_dir))
+
+
+def run_of(target: str, runs_dir: str | Path) -> Path | None:
+    """The run folder that ``latest``, a run folder or one of its checkpoints means; None if there is none."""
+    path = Path(runs_dir) / LATEST if target == LATEST else Path(target)
+    folder = path.parent.parent if path.is_file() else path
+    return folder.resolve() if folder.is_dir() else None
