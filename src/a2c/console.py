@@ -160,7 +160,7 @@ class Console:
 
 class _Terminal(Terminal):
     def on_broken_pipe(self) -> None:
-        """rich would end the process here; the console only falls silent."""
+        """Rich would end the process here; the console only falls silent."""
         raise BrokenPipeError
 
 

@@ -33,7 +33,7 @@ class RowFile:
         self.path = path
         try:
             # Unbuffered: a row that append() has acknowledged survives any death of this process.
-            self._file = open(path, "wb" if resume_from is None else "ab", buffering=0)
+            self._file = open(path, "wb" if resume_from is None else "ab", buffering=0)  # noqa: SIM115
             self._size = 0
             if resume_from is not None:
                 self._size = _size_up_to(path, resume_from)

@@ -20,6 +20,7 @@ from a2c.config import Config
 from a2c.errors import ConfigError
 from a2c.redaction import redact, redacted_argv
 from a2c.rows import METRICS, RowFile, plain
+from a2c.time_limit import within
 
 WANDB_INTERVAL = 1.0  # seconds between rows sent to W&B; metrics.jsonl has them all
 ONLINE_TIMEOUT = 15.0  # seconds that an online run may take to start before it goes on offline
@@ -90,22 +91,23 @@ class WandbMirror:
         self._folder = folder
         self._notify = notify
         self._run: Any = None
+        self._service: Any = None  # Popen of wandb-core
+        self._alone = True
+        self._limit = 0.0  # seconds that the end may take
         self._due = 0.0
         self._held: dict[str, Any] | None = None
-        mode = wandb_mode(cfg)
-        if mode == "disabled":
-            return
+        if (mode := wandb_mode(cfg)) != "disabled":
+            self._open(mode)
+
+    def _open(self, mode: str) -> None:
         try:
             self._start(mode)
         except Exception as error:
             if mode == "offline" or isinstance(error, ImportError):
                 self._give_up("start", error)
                 return
-            notify(f"W&B cannot go online ({_reason(error)}): this run is kept offline, upload it later with make sync")
-            try:
-                self._start("offline")
-            except Exception as second:
-                self._give_up("start", second)
+            self._notify(f"W&B cannot go online ({_reason(error)}): the run is kept offline for make sync")
+            self._open("offline")
 
     def _start(self, mode: str) -> None:
         runs_dir = Path(self._cfg.runs_dir).absolute()
@@ -116,6 +118,8 @@ class WandbMirror:
 
         # A notebook may have a W&B run of its own: ours neither replaces it nor stops its service.
         self._alone = wandb.run is None
+        if self._alone:
+            wandb.setup(wandb.Settings(silent=True))
         wanted = self._cfg.wandb
         # Inside a sweep agent these belong to the sweep, and wandb warns about any that are given.
         identity: dict[str, Any] = {}
@@ -125,7 +129,7 @@ class WandbMirror:
             self._run = wandb.init(
                 **identity,
                 dir=runs_dir,  # wandb puts its files into runs_dir/wandb
-                mode=mode,
+                mode=mode,  # type: ignore[arg-type]  # wandb itself refuses a wrong WANDB_MODE
                 name=self._folder.name,
                 group=wanted.group,
                 tags=list(wanted.tags),
@@ -144,6 +148,8 @@ class WandbMirror:
                     x_transaction_log_flush_interval=2.0,  # the local dashboard shows what has been flushed
                 ),
             )
+        self._service = _service_process(wandb)
+        self._limit = self._run.settings.finish_timeout
         self._run.define_metric("global_step")
         self._run.define_metric("*", step_metric="global_step")
         self.run_id = self._run.id
@@ -168,18 +174,22 @@ class WandbMirror:
             self._give_up("log", error)
 
     def finish(self, summary: Mapping[str, Any], files: Mapping[str, Path], exit_code: int) -> None:
+        """Send what is left and end the W&B run, in bounded time."""
         self._send_held()
         if self._run is None:
             return
         try:
-            self._run.summary.update(dict(summary))
-            if self._cfg.wandb.artifacts:
-                self._attach(files, summary.get("env_steps"))
-            self._run.finish(exit_code)
+            within(self._limit + 5, lambda: self._complete(summary, files, exit_code), self._kill_service)
         except Exception as error:
             self._give_up("finish", error)
-            return
-        self._close()
+        else:
+            self._close()
+
+    def _complete(self, summary: Mapping[str, Any], files: Mapping[str, Path], exit_code: int) -> None:
+        self._run.summary.update(dict(summary))
+        if self._cfg.wandb.artifacts:
+            self._attach(files, summary.get("env_steps"))
+        self._run.finish(exit_code)
 
     def _attach(self, files: Mapping[str, Path], env_steps: Any) -> None:
         import wandb
@@ -198,22 +208,35 @@ class WandbMirror:
             self._run.log_artifact(artifact, aliases=["best"])
 
     def _give_up(self, when: str, error: Exception) -> None:
-        self._notify(f"W&B failed to {when} ({_reason(error)}): training goes on, metrics.jsonl has every row")
+        self._notify(f"W&B failed to {when} ({_reason(error)}): going on without it, metrics.jsonl has every row")
         self._close()
 
     def _close(self) -> None:
-        """Leave no W&B process behind."""
+        """Leave no W&B process behind, not even one that hangs."""
         self._run = None
-        with contextlib.suppress(Exception):
+        if not self._alone:
+            return
+        with contextlib.suppress(Exception, SystemExit):  # teardown exits with the code of a service that died
             import wandb
 
-            if self._alone:
-                wandb.teardown()
+            within(10.0, wandb.teardown, self._kill_service)
+        if self._service is not None:
+            self._service.wait()
+
+    def _kill_service(self) -> None:
+        if self._service is not None:
+            self._service.kill()
 
 
 def wandb_mode(cfg: Config, environ: Mapping[str, str] = os.environ) -> str:
     """``wandb.mode``, else WANDB_MODE, else online inside a sweep agent, else offline."""
     return cfg.wandb.mode or environ.get("WANDB_MODE") or ("online" if environ.get("WANDB_SWEEP_ID") else "offline")
+
+
+def _service_process(wandb: Any) -> Any:
+    """The Popen of wandb-core if this process started it; wandb has no public name for it."""
+    connection = getattr(wandb.setup(), "_connection", None)
+    return getattr(getattr(connection, "_proc", None), "_process", None)
 
 
 def refuse_foreign_code(cfg: Config, environ: Mapping[str, str] = os.environ) -> None:
