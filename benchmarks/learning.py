@@ -1,0 +1,167 @@
+#!/usr/bin/env python3
+"""Do the presets learn? Trains every preset over several seeds and scores the best checkpoints.
+
+    make bench-learning                                   # everything: hours of one core
+    python benchmarks/learning.py --tasks cartpole        # one preset
+    python benchmarks/learning.py --draw                  # tables and curves again, from the stored results
+
+Every run is what `a2c train env=NAME seed=S` makes; its score is the mean return of 20 greedy episodes of the best
+checkpoint, on seeds that neither training nor the choice of the checkpoint has seen. Writes
+benchmarks/results/learning.json, learning.md and learning.png.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from machine import describe_machine
+
+from a2c.report.learning import draw_learning_curves
+from a2c.report.statistics import bootstrap_interval, iqm
+from a2c.rows import read_rows
+
+RESULTS = Path(__file__).parent / "results"
+STORED = RESULTS / "learning.json"
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a preset must reach; `needed` of the seeds reach the floor."""
+
+    seeds: range
+    needed: int
+    floor: float
+    aim: float
+    zoo: float  # RL Zoo's A2C, one run
+    zoo_std: float
+
+
+TASKS = {
+    "cartpole": Task(range(10), 10, 475, 500, 500, 0),
+    "acrobot": Task(range(5), 4, -100, -83, -83.4, 17),
+    "mountaincar": Task(range(5), 4, -130, -111, -111.3, 24),
+    "pendulum": Task(range(5), 4, -250, -163, -163, 103),
+    "lunarlander": Task(range(5), 4, 100, 200, 155.8, 80),
+}
+
+
+def train(name: str, seed: int, runs_dir: Path) -> dict[str, Any]:
+    """One run in a process of its own; what it came to and how it got there."""
+    arguments = [f"env={name}", f"seed={seed}", f"runs_dir={runs_dir}", "gif=false", "wandb.mode=disabled"]
+    # Results do not depend on the vectorization; in one process each, several runs share the cores best.
+    arguments += ["vectorization=sync", "threads=1", f"name=bench-seed{seed}"]
+    before = set(runs_dir.glob(f"*/*_bench-seed{seed}*"))
+    log = runs_dir / f"{name}-{seed}.log"
+    with log.open("w") as output:
+        command = [sys.executable, "-m", "a2c", "train", *arguments]
+        code = subprocess.run(command, stdout=output, stderr=subprocess.STDOUT, check=False).returncode
+    made = [folder for folder in set(runs_dir.glob(f"*/*_bench-seed{seed}*")) - before if _trains(folder, name)]
+    if code != 0 or len(made) != 1:
+        raise SystemExit(f"{' '.join(command)} ended with {code}; see {log}")
+    return read_run(made[0])
+
+
+def _trains(folder: Path, name: str) -> bool:
+    overrides = folder / ".hydra" / "overrides.yaml"
+    return overrides.exists() and f"env={name}" in overrides.read_text()
+
+
+def read_run(folder: Path) -> dict[str, Any]:
+    """The part of a run folder that the report needs."""
+    summary = json.loads((folder / "summary.json").read_text())
+    rows = [row for row in read_rows(folder / "metrics.jsonl") if row.get("eval/mean_reward") is not None]
+    return {
+        "seed": summary["seed"],
+        "score": summary["eval_mean"],
+        "std": summary["eval_std"],
+        "episodes": summary["eval_episodes"],
+        "env_steps": summary["env_steps"],
+        "wall_seconds": round(summary["wall_time"], 1),
+        "curve": {
+            "env_steps": [row["global_step"] for row in rows],
+            "eval_mean": [row["eval/mean_reward"] for row in rows],
+        },
+    }
+
+
+def table(results: dict[str, Any]) -> str:
+    """The README's table, in Markdown."""
+    lines = [
+        "| preset | seeds | steps | IQM [95 % interval] | worst seed | floor | RL Zoo A2C (steps) | seconds a run |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for name, result in results["tasks"].items():
+        task, runs = TASKS[name], result["runs"]
+        scores = [run["score"] for run in runs]
+        low, high = bootstrap_interval(scores)
+        met = sum(score >= task.floor for score in scores)
+        steps = max(run["env_steps"] for run in runs)
+        seconds = sorted(run["wall_seconds"] for run in runs)[len(runs) // 2]
+        lines.append(
+            f"| {name} | {len(scores)} | {steps / 1e6:g}M | **{iqm(scores):.1f}** [{low:.1f}, {high:.1f}] "
+            f"| {min(scores):.1f} | {task.floor:g}: {met} of {len(scores)} | {task.zoo:g} ± {task.zoo_std:g} "
+            f"({ZOO_STEPS[name]}) | {seconds:.0f} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+ZOO_STEPS = {"cartpole": "0.5M", "acrobot": "0.5M", "mountaincar": "1M", "pendulum": "1M", "lunarlander": "0.2M, v2"}
+
+
+def draw(results: dict[str, Any]) -> None:
+    """Table and curves from stored results."""
+    (RESULTS / "learning.md").write_text(table(results))
+    print(table(results))
+    curves = {
+        name: {
+            "env_steps": result["runs"][0]["curve"]["env_steps"],
+            "scores": [run["curve"]["eval_mean"] for run in result["runs"]],
+            "floor": TASKS[name].floor,
+            "aim": TASKS[name].aim,
+            "zoo": TASKS[name].zoo,
+        }
+        for name, result in results["tasks"].items()
+    }
+    print(draw_learning_curves(curves, RESULTS / "learning.png"))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--tasks", nargs="+", choices=TASKS, default=list(TASKS))
+    parser.add_argument("--jobs", type=int, default=1, help="runs side by side; wall times are honest only with 1")
+    parser.add_argument("--runs-dir", type=Path, default=Path("runs/bench-learning"))
+    parser.add_argument("--draw", action="store_true", help="train nothing, draw the stored results again")
+    args = parser.parse_args()
+    results: dict[str, Any] = json.loads(STORED.read_text()) if STORED.exists() else {"tasks": {}}
+    if not args.draw:
+        os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, ["src", os.environ.get("PYTHONPATH")]))
+        args.runs_dir.mkdir(parents=True, exist_ok=True)
+        for name in args.tasks:
+            with ThreadPoolExecutor(args.jobs) as pool:
+                runs = list(pool.map(lambda seed, name=name: train(name, seed, args.runs_dir), TASKS[name].seeds))
+            scores = [run["score"] for run in runs]
+            met = sum(score >= TASKS[name].floor for score in scores)
+            print(f"{name}: IQM {iqm(scores):.1f}, floor {TASKS[name].floor:g} met by {met} of {len(runs)}", flush=True)
+            results["tasks"][name] = {
+                "command": f"python benchmarks/learning.py --tasks {name} --jobs {args.jobs}",
+                "machine": describe_machine(),
+                "iqm": iqm(scores),
+                "interval_95": list(bootstrap_interval(scores)),
+                "floor_met": met,
+                "runs": runs,
+            }
+            results["tasks"] = {key: results["tasks"][key] for key in TASKS if key in results["tasks"]}
+            STORED.write_text(json.dumps(results, indent=1) + "\n")
+    draw(results)
+
+
+if __name__ == "__main__":
+    main()
