@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TypedDict
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -15,24 +15,21 @@ from a2c.report.statistics import iqm_band
 from a2c.report.style import BLUE, GREEN, GREY, ORANGE, new_figure, save, tidy
 
 
-@dataclass(frozen=True, slots=True)
-class LearningCurve:
-    """The scores of all seeds of one environment, and what to hold them against."""
+class LearningCurve(TypedDict):
+    """The scores of all seeds of one environment, and what to hold them against; None where there is no such line."""
 
-    env_id: str
-    steps: ArrayLike  # [P] env steps of the measurements, the same for every seed
-    scores: ArrayLike  # [R, P] score of each of R seeds at those steps
-    floor: float | None = None  # must be reached
-    aim: float | None = None  # is hoped for
-    peer: float | None = None  # what another library publishes
-    peer_name: str = "RL Zoo"
+    env_steps: ArrayLike  # [P] when it was measured, the same for every seed
+    scores: ArrayLike  # [R, P] score of each of R seeds
+    floor: float | None  # must be reached
+    aim: float | None  # is hoped for
+    zoo: float | None  # what RL Zoo publishes
 
 
-def draw_learning_curves(curves: Sequence[LearningCurve], path: Path, *, columns: int = 3) -> Path:
+def draw_learning_curves(curves: Mapping[str, LearningCurve], path: Path, *, columns: int = 3) -> Path:
     """Draw a grid of learning curves with 95 % stratified-bootstrap bands and return its path.
 
     Args:
-        curves: one for each panel.
+        curves: one for each panel, by the panel's title.
         path: PNG file to write.
         columns: most panels in a row.
 
@@ -45,8 +42,8 @@ def draw_learning_curves(curves: Sequence[LearningCurve], path: Path, *, columns
     rows = math.ceil(len(curves) / columns)
     figure = new_figure(4.4 * columns, 3.2 * rows)
     panels = figure.subplots(rows, columns, squeeze=False).ravel()
-    for axes, curve in zip(panels, curves, strict=False):
-        _panel(axes, curve)
+    for axes, (title, curve) in zip(panels, curves.items(), strict=False):
+        _panel(axes, title, curve)
     for axes in panels[len(curves) :]:
         axes.set_axis_off()
     return save(figure, path)
@@ -72,23 +69,23 @@ def align(runs: Sequence[tuple[ArrayLike, ArrayLike]], steps: ArrayLike) -> np.n
     return np.stack(aligned)
 
 
-def _panel(axes: Axes, curve: LearningCurve) -> None:
-    steps, scores = np.asarray(curve.steps), np.asarray(curve.scores, dtype=np.float64)
+def _panel(axes: Axes, title: str, curve: LearningCurve) -> None:
+    steps, scores = np.asarray(curve["env_steps"]), np.asarray(curve["scores"], dtype=np.float64)
     if scores.ndim != 2 or scores.shape[1] != len(steps):
-        raise ValueError(f"{curve.env_id}: scores of shape {scores.shape} do not match {len(steps)} steps")
+        raise ValueError(f"{title}: scores of shape {scores.shape} do not match {len(steps)} steps")
     middle, low, high = iqm_band(scores)
     tidy(axes)
     axes.plot(steps, scores.T, color=BLUE, linewidth=0.5, alpha=0.25)
     axes.fill_between(steps, low, high, color=BLUE, alpha=0.2, linewidth=0)
     axes.plot(steps, middle, color=BLUE, linewidth=1.8, label=f"a2c, {len(scores)} seeds")
     for value, name, colour, dashes in (
-        (curve.floor, "floor", GREY, (1, 1)),
-        (curve.aim, "aim", GREEN, (4, 2)),
-        (curve.peer, curve.peer_name, ORANGE, (6, 2, 1, 2)),
+        (curve["floor"], "floor", GREY, (1, 1)),
+        (curve["aim"], "aim", GREEN, (4, 2)),
+        (curve["zoo"], "RL Zoo", ORANGE, (6, 2, 1, 2)),
     ):
         if value is not None:
             axes.axhline(value, color=colour, linewidth=1.1, dashes=dashes, label=f"{name} {value:g}")
-    axes.set_title(curve.env_id, fontsize=11)
+    axes.set_title(title, fontsize=11)
     axes.set_xlabel("environment steps", fontsize=9)
     axes.set_ylabel("score", fontsize=9)
     axes.legend(fontsize=7.5, frameon=False, loc="best")

@@ -7,6 +7,7 @@ mean hangs on outliers and the median wastes data; the interquartile mean does n
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -14,7 +15,15 @@ from numpy.typing import ArrayLike, NDArray
 Floats = NDArray[np.float64]
 
 
-def iqm(scores: ArrayLike, axis: int | None = None) -> Floats:
+@overload
+def iqm(scores: ArrayLike, axis: None = None) -> float: ...
+
+
+@overload
+def iqm(scores: ArrayLike, axis: int) -> Floats: ...
+
+
+def iqm(scores: ArrayLike, axis: int | None = None) -> float | Floats:
     """Mean of the middle half: the lowest and the highest quarter are left out.
 
     With n scores, floor(n / 4) are cut at either end, as ``scipy.stats.trim_mean(scores, 0.25)`` does.
@@ -24,20 +33,19 @@ def iqm(scores: ArrayLike, axis: int | None = None) -> Floats:
         axis: axis to average over; None takes all scores together.
 
     Returns:
-        A float64 array without that axis (zero-dimensional for None).
+        A number for None, otherwise a float64 array without that axis.
 
     Raises:
         ValueError: there are no scores.
     """
     values = np.asarray(scores, dtype=np.float64)
-    if axis is None:
-        values, axis = values.ravel(), 0
-    count = values.shape[axis]
-    if count == 0:
+    if values.size == 0:
         raise ValueError("the interquartile mean of no scores")
+    if axis is None:
+        return float(iqm(values.ravel(), axis=0))
     ordered = np.moveaxis(np.sort(values, axis=axis), axis, 0)
-    cut = count // 4
-    return np.asarray(ordered[cut : count - cut].mean(axis=0), dtype=np.float64)
+    cut = len(ordered) // 4
+    return np.asarray(ordered[cut : len(ordered) - cut].mean(axis=0), dtype=np.float64)
 
 
 def bootstrap_interval(
