@@ -175,9 +175,10 @@ class Shard:
     def _store_final(self, row: int, obs: Any, finals: dict[int, Any]) -> None:
         """Keep the last observation of an episode, before reset may overwrite the environment's own buffer."""
         if self._finals is not None:
-            self._finals[row] = _fitting(obs, self._finals)
-        else:
-            finals[self.first + row] = deepcopy(obs)
+            self._finals[row] = fitted = _fitting(obs, self._finals)
+            if fitted is obs:
+                return
+        finals[self.first + row] = deepcopy(obs)  # in memory it is not what the environment returned
 
 
 def _real(reward: Any) -> float:

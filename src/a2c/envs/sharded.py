@@ -77,6 +77,7 @@ class ShardedAsyncVectorEnv(AsyncVectorEnv[Any, Any]):
         max_concurrency: int | None = None,
         num_workers: int | None = None,
     ) -> None:
+        self.closed = True  # until there is something to close
         self.env_fns = env_fns
         self.shared_memory = shared_memory
         self.copy = copy
@@ -156,21 +157,21 @@ class ShardedAsyncVectorEnv(AsyncVectorEnv[Any, Any]):
         return self._observed(answers), infos
 
     def step_async(self, actions: Any) -> None:
-        """As in Gymnasium; arrays of actions are cast to the dtype of the action space, kind for kind."""
+        """As in Gymnasium; actions of the action space's own dtype are the fast way."""
         self._assert_is_running()
         self._assert_idle("step_async")
-        if self._actions is None:
-            each = list(iterate(self.action_space, actions))
-            if len(each) != self.num_envs:
-                raise ValueError(f"{len(each)} actions for {self.num_envs} environments")
-            data = [each[worker.envs.start : worker.envs.stop] for worker in self._pool.workers]
-            self._begin(AsyncState.WAITING_STEP, lambda: self._pool.command("step", data))
-            return
-        batch = np.asarray(actions)
-        if batch.shape != self._actions.shape:
-            raise ValueError(f"actions have shape {batch.shape}, expected {self._actions.shape}")
-        np.copyto(self._actions, batch, casting="same_kind")
-        self._begin(AsyncState.WAITING_STEP, self._pool.signal_step)
+        if self._actions is not None:
+            batch = np.asarray(actions)
+            if batch.shape == self._actions.shape and batch.dtype == self._actions.dtype:
+                self._actions[...] = batch
+                self._begin(AsyncState.WAITING_STEP, self._pool.signal_step)
+                return
+        # Through the pipe, so that an environment gets its action as the caller wrote it, fit or not, as in Gymnasium.
+        each = list(iterate(self.action_space, actions))
+        if len(each) != self.num_envs:
+            raise ValueError(f"{len(each)} actions for {self.num_envs} environments")
+        data = [each[worker.envs.start : worker.envs.stop] for worker in self._pool.workers]
+        self._begin(AsyncState.WAITING_STEP, lambda: self._pool.command("step", data))
 
     def step_wait(self, timeout: float | None = None) -> Steps:
         """As in Gymnasium; after a timeout no further step is possible, because its result would be the wrong one."""
@@ -264,12 +265,15 @@ class ShardedAsyncVectorEnv(AsyncVectorEnv[Any, Any]):
         observations_fit, actions_fit = ([fit for answer in answers for fit in answer[k]] for k in (0, 1))
         if not all(observations_fit):
             env = observations_fit.index(False)
+            if self.observation_mode == "same":
+                raise RuntimeError(
+                    "AsyncVectorEnv(..., observation_mode='same') however some of the sub-environments observation "
+                    f"spaces are not equivalent. Environment {env} differs from environment 0. "
+                    "If this is intentional, use `observation_mode='different'` instead."
+                )
             raise RuntimeError(
-                f"AsyncVectorEnv(..., observation_mode='same') however the observation space of environment {env} is "
-                "not equivalent to the first one's. If this is intentional, use `observation_mode='different'` instead."
-                if self.observation_mode == "same"
-                else "AsyncVectorEnv(..., observation_mode='different' or custom space) however the observation space "
-                f"of environment {env} does not share a common shape and dtype."
+                "AsyncVectorEnv(..., observation_mode='different' or custom space) however the sub-environment's "
+                f"observation spaces do not share a common shape and dtype: environment {env}."
             )
         if not all(actions_fit):
             raise RuntimeError(
@@ -302,8 +306,9 @@ class ShardedAsyncVectorEnv(AsyncVectorEnv[Any, Any]):
         for env in sorted(done.union(told)):
             info, final_info = told.get(env, ({}, None))
             if env in done:
-                final = finals[env] if self.final_observations is None else self.final_observations[env].copy()
-                info = {"final_info": final_info or {}, "final_obs": final, **info}
+                if env not in finals and self.final_observations is not None:
+                    finals[env] = self.final_observations[env].copy()
+                info = {"final_info": final_info or {}, "final_obs": finals[env], **info}
             infos = self._add_info(infos, info, env)
         return infos
 

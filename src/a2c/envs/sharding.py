@@ -137,7 +137,7 @@ def hire(
     pool: WorkerPool, env_fns: EnvFns, num_workers: int, spaces: Description, mode: Any, autoreset: str, memory: ShardMemory
 ) -> None:
     """Start all workers, each with its share of the environments; they build them at the same time."""
-    bounds = [len(env_fns) * k // num_workers for k in range(num_workers + 1)]
+    bounds = [-(-len(env_fns) * k // num_workers) for k in range(num_workers + 1)]
     told_spaces = Parcel((mode, spaces.single_observation, spaces.single_action))
     registered = Parcel(_registered_elsewhere())
     environ = environ_for_workers()
