@@ -9,12 +9,13 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from a2c.envs.adapter import Episode, LockstepEnvs, Step
+    from a2c.envs.adapter import LockstepEnvs, Step
+    from a2c.envs.episodes import Episode
     from a2c.envs.make import make_env, make_vector_env
     from a2c.envs.sharded import ShardedAsyncVectorEnv
 
 _HOME = {
-    "Episode": "a2c.envs.adapter",
+    "Episode": "a2c.envs.episodes",
     "LockstepEnvs": "a2c.envs.adapter",
     "ShardedAsyncVectorEnv": "a2c.envs.sharded",
     "Step": "a2c.envs.adapter",

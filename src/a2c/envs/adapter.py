@@ -12,39 +12,33 @@ comes with the observation that the clock cut off, because its value is what the
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from gymnasium.spaces import Box, Discrete, Space
+from gymnasium.spaces import Space
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv
 from numpy.typing import NDArray
 
+from a2c.envs.actions import action_door
+from a2c.envs.episodes import Episode, EpisodeStatistics, LifeCounter
 from a2c.envs.failures import as_failure, force_close
-from a2c.errors import ConfigError, EnvironmentFailure, NumericError
+from a2c.errors import A2CError, ConfigError, EnvironmentFailure, NumericError
 
 
 @dataclass(slots=True)
 class Step:
     """One lockstep step of N environments."""
 
-    obs: NDArray[Any]                # [N, *obs]  where the next step starts; may be a view, valid until that step
-    rewards: NDArray[np.float32]     # [N]  to learn from: the sign of the reward if so asked
-    terminated: NDArray[np.bool_]    # [N]  the world ended, or a life was lost; wins over truncated
-    truncated: NDArray[np.bool_]     # [N]  the clock ended
-    valid: NDArray[np.bool_]         # [N]  False where the row is no transition but a NEXT_STEP reset
-    final_rows: NDArray[np.intp]     # [K]  the truncated environments
-    final_obs: NDArray[Any]          # [K, *obs]  their final observations, a copy
-
-
-@dataclass(slots=True)
-class Episode:
-    """A finished episode: whole games, raw rewards, whatever the learner is shown."""
-
-    env: int
-    reward: float
-    length: int
+    obs: NDArray[Any]  # [N, *obs]  where the next step starts; may be a view, valid until that step
+    rewards: NDArray[np.float32]  # [N]  to learn from: the sign of the reward if so asked
+    terminated: NDArray[np.bool_]  # [N]  the world ended, or a life was lost; wins over truncated
+    truncated: NDArray[np.bool_]  # [N]  the clock ended
+    valid: NDArray[np.bool_]  # [N]  False where the row is no transition but a NEXT_STEP reset
+    final_rows: NDArray[np.intp]  # [K]  the truncated environments
+    final_obs: NDArray[Any]  # [K, *obs]  their final observations, a copy
 
 
 class LockstepEnvs:
@@ -76,9 +70,9 @@ class LockstepEnvs:
         self.action_space: Space[Any] = envs.single_action_space
         self._mode = autoreset_mode(envs)
         self._clip_reward = clip_reward
-        self._life_loss = life_loss
         self._timeout = step_timeout
-        self._waits = hasattr(envs, "step_async") and hasattr(envs, "step_wait")
+        wait = getattr(envs, "step_wait", None)
+        self._waits = wait is not None and "timeout" in inspect.signature(wait).parameters
         self._to_env = action_door(self.action_space)
         self._final_buffer: NDArray[Any] | None = getattr(envs, "final_observations", None)
 
@@ -91,10 +85,8 @@ class LockstepEnvs:
 
         self._resetting = np.zeros(n, np.bool_)  # NEXT_STEP: the coming row resets
         self._any_resetting = False
-        self._lives = np.zeros(n, np.int64)
-        self._returns = np.zeros(n, np.float64)
-        self._began = np.zeros(n, np.int64)  # the step before the episode's first: cheaper than counting every row
-        self._episodes: list[Episode] = []
+        self._statistics = EpisodeStatistics(n)
+        self._lives = LifeCounter(n) if life_loss else None
         self._steps = 0
         self._broken = False
 
@@ -115,10 +107,9 @@ class LockstepEnvs:
         obs = self._checked(obs)
         self._resetting = np.zeros(self.num_envs, np.bool_)
         self._any_resetting = False
-        self._returns[:] = 0.0
-        self._began[:] = self._steps
-        self._lives[:] = 0
-        self._lost_lives(infos)
+        self._statistics.restart(self._steps)
+        if self._lives is not None:
+            self._lives.restart(infos)
         return obs
 
     def step(self, actions: NDArray[Any]) -> Step:
@@ -143,11 +134,11 @@ class LockstepEnvs:
             truncated &= valid
         finite = np.isfinite(rewards)
         if np.count_nonzero(finite) != self.num_envs:
-            self._reject("reward", rewards, finite)
+            self._reject("reward", int(finite.argmin()), rewards)
         obs = self._checked(obs)
 
-        self._returns += rewards
-        lost = self._lost_lives(infos) if self._life_loss and infos else None
+        self._statistics.add(rewards)
+        lost = self._lives.lost(infos) if self._lives is not None and infos else None
         final_rows, final_obs = self._no_rows, self._no_final
         any_ended = bool(np.count_nonzero(ended))
         if any_ended:
@@ -155,11 +146,13 @@ class LockstepEnvs:
             final_rows = np.flatnonzero(truncated)
             if len(final_rows):
                 final_obs = self._final_observations(final_rows, obs, infos)
-            self._finish_episodes(terminated | truncated)
+            # NEXT_STEP spends a step on the reset
+            self._statistics.finish(terminated | truncated, self._steps, self._mode is AutoresetMode.NEXT_STEP)
             if self._mode is AutoresetMode.DISABLED:
                 obs, infos = self._call(self._reset_ended, ended)
                 obs = self._checked(obs)
-                self._lost_lives(infos)  # the new games' lives
+                if self._lives is not None:
+                    self._lives.lost(infos)  # the new games' lives
         if self._mode is AutoresetMode.NEXT_STEP:
             self._resetting, self._any_resetting = ended, any_ended
         if lost is not None:  # after the episodes: the game goes on
@@ -170,8 +163,7 @@ class LockstepEnvs:
 
     def drain_episodes(self) -> list[Episode]:
         """Episodes finished since the last call, in order of (step, environment)."""
-        episodes, self._episodes = self._episodes, []
-        return episodes
+        return self._statistics.drain()
 
     def close(self, terminate: bool = False) -> None:
         """Leave no process behind; ``terminate``, or an earlier failure, does not wait for the environments."""
@@ -212,31 +204,20 @@ class LockstepEnvs:
         """The observations that ended the truncated rows: ``[K, *obs]``, a copy."""
         if self._mode is not AutoresetMode.SAME_STEP:
             return obs[rows]
-        if self._final_buffer is not None:
-            return self._final_buffer[rows]
-        if "final_obs" not in infos:
-            self._broken = True
-            raise EnvironmentFailure(f"{self.envs} resets in the same step but gives no infos['final_obs']")
-        final = infos["final_obs"]  # [N] of object, None elsewhere (Gymnasium's own), or [N, *obs] (ale-py)
-        return np.stack([np.asarray(final[row], obs.dtype) for row in rows])
+        final: Any = self._final_buffer
+        if final is None:
+            if "final_obs" not in infos:
+                self._broken = True
+                raise EnvironmentFailure(f"{self.envs} resets in the same step but gives no infos['final_obs']")
+            final = infos["final_obs"]  # [N] of object, None elsewhere (Gymnasium's own), or [N, *obs] (ale-py)
+        finals = np.stack([np.asarray(final[row], obs.dtype) for row in rows])
+        if self._check_finite:
+            for row, last in zip(rows, finals, strict=True):
+                if not np.isfinite(last).all():
+                    self._reject("final observation", int(row), final)
+        return finals
 
-    def _lost_lives(self, infos: dict[str, Any]) -> NDArray[np.bool_] | None:
-        """Where a life was lost in this step: ``[N]``, or None for nowhere."""
-        lives = infos.get("lives")
-        if lives is None:
-            return infos.get("life_lost")
-        known = infos.get("_lives", True)  # Gymnasium's mask of the environments that said so
-        lost: NDArray[np.bool_] = np.less(lives, self._lives) & known
-        self._lives = np.where(known, lives, self._lives)
-        return lost
-
-    # ---- bookkeeping ----
-
-    def _finish_episodes(self, done: NDArray[np.bool_]) -> None:
-        for row in np.flatnonzero(done):
-            self._episodes.append(Episode(int(row), float(self._returns[row]), int(self._steps - self._began[row])))
-        self._returns[done] = 0.0
-        self._began[done] = self._steps + (self._mode is AutoresetMode.NEXT_STEP)  # which spends a step on the reset
+    # ---- what every call and every result goes through ----
 
     def _call(self, function: Callable[..., Any], argument: Any) -> Any:
         if self._broken:
@@ -244,9 +225,13 @@ class LockstepEnvs:
             raise EnvironmentFailure("the environments failed before; close them and make new ones")
         try:
             return function(argument)
+        except A2CError:
+            self._broken = True
+            raise
         except Exception as error:
             self._broken = True
-            raise as_failure(error, self.envs, self._steps + 1) from error
+            when = "reset" if function == self._reset_envs else f"step {self._steps + 1}"
+            raise as_failure(error, self.envs, when) from error
 
     def _checked(self, obs: NDArray[Any]) -> NDArray[Any]:
         if obs.shape != self._shape:
@@ -255,11 +240,10 @@ class LockstepEnvs:
         if self._check_finite:
             finite = np.isfinite(obs)
             if np.count_nonzero(finite) != obs.size:
-                self._reject("observation", obs, finite.reshape(self.num_envs, -1).all(axis=1))
+                self._reject("observation", int(finite.reshape(self.num_envs, -1).all(axis=1).argmin()), obs)
         return obs
 
-    def _reject(self, what: str, values: NDArray[Any], finite: NDArray[np.bool_]) -> None:
-        row = int(np.flatnonzero(~finite)[0])
+    def _reject(self, what: str, row: int, values: NDArray[Any]) -> None:
         self._broken = True
         raise NumericError(
             f"environment {row} gave the {what} {np.array2string(values[row], threshold=8)} in step {self._steps}; "
@@ -277,14 +261,3 @@ def autoreset_mode(envs: VectorEnv[Any, Any, Any]) -> AutoresetMode:
             f"{envs} has metadata['autoreset_mode']={mode}; "
             "it must be gymnasium.vector.AutoresetMode.SAME_STEP, NEXT_STEP or DISABLED"
         ) from None
-
-
-def action_door(space: Space[Any]) -> Callable[[NDArray[Any]], NDArray[Any]]:
-    """What turns the policy's actions into the environment's: a Discrete's start added, a Box's bounds kept."""
-    if isinstance(space, Discrete):
-        start = int(space.start)
-        return (lambda actions: actions + start) if start else (lambda actions: actions)
-    if isinstance(space, Box):
-        low, high, dtype = space.low, space.high, space.dtype
-        return lambda actions: np.minimum(np.maximum(actions, low), high).astype(dtype, copy=False)
-    raise ConfigError(f"action space {space} is not supported; supported: Discrete and Box")

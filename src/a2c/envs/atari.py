@@ -63,9 +63,11 @@ def make_native(spec: EnvSpec, env: EnvConfig, num_envs: int, num_workers: int |
     from a2c.envs.atari_native import NativeAtari
 
     # Its limit counts emulator frames after the no-ops: this is max_episode_steps agent steps exactly.
-    limit = {} if env.max_episode_steps is None else {
-        "max_num_frames_per_episode": env.max_episode_steps * env.atari.frame_skip
-    }
+    limit = (
+        {}
+        if env.max_episode_steps is None
+        else {"max_num_frames_per_episode": env.max_episode_steps * env.atari.frame_skip}
+    )
     return NativeAtari(
         spec.kwargs["game"],
         num_envs,
@@ -122,8 +124,6 @@ def _check_kwargs(env: EnvConfig) -> None:
     for key in env.kwargs:
         if key in _OURS:
             raise ConfigError(f"env.kwargs.{key} is set elsewhere for Atari games: {_OURS[key]}")
-
-
 
 
 def _usable_cores() -> int:

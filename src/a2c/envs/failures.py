@@ -11,27 +11,35 @@ from gymnasium.vector import AsyncVectorEnv, VectorEnv
 
 from a2c.errors import EnvironmentFailure
 
+_FOLLOWS = "; its traceback follows"
 
-def as_failure(error: Exception, envs: VectorEnv[Any, Any, Any], step: int) -> EnvironmentFailure:
+
+def as_failure(error: Exception, envs: VectorEnv[Any, Any, Any] | None, when: str) -> EnvironmentFailure:
     """One line for whatever a vector environment raised: which environment, what, when.
 
     Notes of the original (the environment's own traceback from its process) come along.
+
+    Args:
+        error: what was raised.
+        envs: by whom; None while it was being made.
+        when: ``reset`` or ``step 18213``, of the lockstep.
     """
-    if isinstance(error, EnvironmentFailure):
-        return error
     text = next(iter(str(error).strip().splitlines()), "") or "no message"
+    notes = list(getattr(error, "__notes__", ()))
     if isinstance(error, multiprocessing.TimeoutError):
-        failure = EnvironmentFailure(f"{text.rstrip('.')} (step {step})")
+        failure = EnvironmentFailure(f"{text.rstrip('.')} ({when})")
+    elif notes and notes[0].endswith(_FOLLOWS):  # our own vector environment knows more than we do
+        failure = EnvironmentFailure(f"{notes.pop(0).removesuffix(_FOLLOWS)}: {text}{_FOLLOWS}")
     else:
-        failure = EnvironmentFailure(f"{_where(envs)} raised {type(error).__name__} in step {step}: {text}")
-    for note in getattr(error, "__notes__", ()):
+        failure = EnvironmentFailure(f"{_where(envs)} raised {type(error).__name__} in {when}: {text}")
+    for note in notes:
         failure.add_note(note)
     return failure
 
 
-def _where(envs: VectorEnv[Any, Any, Any]) -> str:
+def _where(envs: VectorEnv[Any, Any, Any] | None) -> str:
     """The environments at fault, as far as Gymnasium's AsyncVectorEnv lets us know."""
-    base = envs.unwrapped
+    base = None if envs is None else envs.unwrapped
     if not isinstance(base, AsyncVectorEnv):
         return "an environment"
     # It drops the pipe of an environment that raised; a process that died has an exit code.
@@ -63,4 +71,3 @@ def force_close(envs: VectorEnv[Any, Any, Any]) -> None:
             if pipe is not None:
                 pipe.close()
         base.closed = True
-

@@ -13,9 +13,10 @@ from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, Vecto
 
 from a2c.config import Config, EnvConfig
 from a2c.envs import atari
+from a2c.envs.failures import as_failure
 from a2c.envs.registry import find_spec, refusal
 from a2c.envs.wrappers import ChannelFirst, KeepFinalObservation, Vector
-from a2c.errors import A2CError, ConfigError, EnvironmentFailure
+from a2c.errors import A2CError, ConfigError
 
 Env = gym.Env[Any, Any]
 AnyVectorEnv = VectorEnv[Any, Any, Any]
@@ -75,9 +76,11 @@ def make_vector_env(cfg: Config) -> AnyVectorEnv:
         if cfg.vectorization == "sharded":
             from a2c.envs.sharded import ShardedAsyncVectorEnv
 
-            return ShardedAsyncVectorEnv(
+            envs = ShardedAsyncVectorEnv(
                 [make] * cfg.num_envs, copy=False, autoreset_mode=AutoresetMode.SAME_STEP, num_workers=cfg.num_workers
             )
+            envs.log_failures = False  # the exception says it all, once
+            return envs
         kept = functools.partial(_make_keeping_final, cfg.env)
         if cfg.vectorization == "async":
             # fork after torch has started its threads deadlocks the workers
@@ -92,10 +95,7 @@ def make_vector_env(cfg: Config) -> AnyVectorEnv:
     except A2CError:
         raise
     except Exception as error:
-        raise EnvironmentFailure(
-            f"{cfg.num_envs} environments {cfg.env.id} could not be made ({cfg.vectorization}): "
-            f"{type(error).__name__}: {_first_line(error)}"
-        ) from error
+        raise as_failure(error, None, f"making {cfg.num_envs} x {cfg.env.id}") from error
 
 
 def check_spaces(observation_space: Space[Any], action_space: Space[Any]) -> None:
@@ -167,7 +167,3 @@ def _brief(space: Space[Any]) -> str:
     if isinstance(space, Box):  # its own text prints the bounds of every element
         return f"Box(shape={space.shape}, dtype={space.dtype})"
     return str(space)
-
-
-def _first_line(error: BaseException) -> str:
-    return next(iter(str(error).strip().splitlines()), "") or "no message"

@@ -7,6 +7,8 @@ import importlib
 import importlib.util
 import os
 import sys
+import warnings
+from types import ModuleType
 from typing import Any
 
 import gymnasium as gym
@@ -16,13 +18,13 @@ from a2c.errors import A2CError, ConfigError, EnvironmentFailure
 
 # Where an environment's code lives (the start of its entry point) -> what installs what it needs.
 _INSTALL = {
-    "ale_py": 'pip install ale-py "gymnasium[other]"',
-    "gymnasium.envs.box2d": 'pip install swig "gymnasium[box2d]"',
-    "gymnasium.envs.mujoco": 'pip install "gymnasium[mujoco]"',
-    "gymnasium.envs.classic_control": 'pip install "gymnasium[classic-control]"',
-    "gymnasium.envs.toy_text": 'pip install "gymnasium[toy-text]"',
-    "gymnasium.envs.phys2d": 'pip install "gymnasium[jax]"',
-    "gymnasium.envs.tabular": 'pip install "gymnasium[jax]"',
+    "ale_py": "pip install ale-py opencv-python-headless (the extra a2c[atari])",
+    "gymnasium.envs.box2d": "pip install box2d pygame-ce (the extra a2c[box2d])",
+    "gymnasium.envs.mujoco": "pip install mujoco (the extra a2c[mujoco])",
+    "gymnasium.envs.classic_control": "pip install pygame-ce (the extra a2c[classic])",
+    "gymnasium.envs.toy_text": "pip install pygame-ce (the extra a2c[classic])",
+    "gymnasium.envs.phys2d": "pip install jax",
+    "gymnasium.envs.tabular": "pip install jax",
 }
 
 
@@ -55,18 +57,27 @@ def refusal(error: Exception, spec: EnvSpec, kwargs: dict[str, Any]) -> A2CError
     return EnvironmentFailure(f"{spec.id} could not be made: {type(error).__name__}: {line}")
 
 
+def _import(module: str) -> ModuleType:
+    with warnings.catch_warnings():
+        # A worker process was told the ids before it imports the module that registers them again.
+        warnings.filterwarnings("ignore", message=".*Overriding environment .* already in registry")
+        return importlib.import_module(module)
+
+
 def _import_for(env_id: str, module: str) -> None:
     here = os.getcwd()
     if here not in sys.path and "" not in sys.path:
         sys.path.append(here)  # a console command, unlike `python -m`, does not look into the user's folder
     try:
-        importlib.import_module(module)
+        _import(module)
     except ModuleNotFoundError as error:
         if error.name and (module == error.name or module.startswith(f"{error.name}.")):
             raise ConfigError(
                 f"env.id={env_id}: no module named '{error.name}'; install it, or run from the folder that holds it"
             ) from error
-        raise ConfigError(f"env.id={env_id}: importing {module} needs '{error.name}', which is not installed") from error
+        raise ConfigError(
+            f"env.id={env_id}: importing {module} needs '{error.name}', which is not installed"
+        ) from error
     except Exception as error:
         line = next(iter(str(error).strip().splitlines()), "")
         raise ConfigError(f"env.id={env_id}: importing {module} raised {type(error).__name__}: {line}") from error
@@ -74,7 +85,7 @@ def _import_for(env_id: str, module: str) -> None:
 
 def _register_atari(name: str) -> None:
     try:
-        import ale_py
+        ale_py = _import("ale_py")
     except ImportError as error:
         raise ConfigError(f"env.id={name} needs ale-py: {_INSTALL['ale_py']}") from error
     gym.register_envs(ale_py)
