@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from a2c import __version__
-from a2c.cli.failures import exit_code_of
+from a2c.cli.failures import exit_code_of, full_errors
 from a2c.errors import ConfigError
 from a2c.suggest import nearest
 
@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except (Exception, KeyboardInterrupt) as error:
-        return exit_code_of(error)
+        return exit_code_of(error, full_errors())
 
 
 def _run(arguments: list[str]) -> int:

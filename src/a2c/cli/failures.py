@@ -13,16 +13,16 @@ from a2c.errors import A2CError
 _STOPPED = {"SIGINT": 128 + signal.SIGINT, "SIGTERM": 128 + signal.SIGTERM, "SIGUSR1": 128 + signal.SIGTERM}
 
 
-def exit_code_of(error: BaseException) -> int:
+def exit_code_of(error: BaseException, full: bool) -> int:
     """Tell ``error`` on stderr and return the exit code for it.
 
     A plain :class:`A2CError` is one line, and an environment's own traceback, which it carries as notes;
-    any other exception is a bug and shows its traceback.
+    any other exception is a bug and shows its traceback. With ``full`` they all do.
     """
     if isinstance(error, KeyboardInterrupt):
         print("interrupted", file=sys.stderr)
         return _STOPPED["SIGINT"]
-    if full_errors() or not isinstance(error, A2CError):
+    if full or not isinstance(error, A2CError):
         traceback.print_exception(error, file=sys.stderr)
         return error.exit_code if isinstance(error, A2CError) else 1
     print(" ".join(str(error).split("\n")), file=sys.stderr)

@@ -82,9 +82,10 @@ def _hydra_arguments(flags: argparse.Namespace, overrides: Sequence[str]) -> lis
 def run_hydra(arguments: Sequence[str], config_name: str) -> int:
     """Let Hydra do what ``arguments`` ask, with ``conf/<config_name>.yaml``; the first exit code that is not 0."""
     codes: list[int] = []
+    full = full_errors()  # before the switch is used to make Hydra raise
 
     def job(tree: DictConfig) -> None:
-        code = _train(tree, Path(HydraConfig.get().runtime.output_dir))
+        code = _train(tree, Path(HydraConfig.get().runtime.output_dir), full)
         codes.append(code)
         if code >= 128:  # a signal ends a whole multirun
             raise SystemExit(code)
@@ -101,7 +102,7 @@ def run_hydra(arguments: Sequence[str], config_name: str) -> int:
     return next((code for code in codes if code), 0)
 
 
-def _train(tree: DictConfig, folder: Path) -> int:
+def _train(tree: DictConfig, folder: Path, full: bool) -> int:
     log = logging.getLogger("a2c")
     try:
         cfg = to_config(plain(tree))
@@ -113,7 +114,7 @@ def _train(tree: DictConfig, folder: Path) -> int:
         return exit_code_of_stop(summary.stopped)
     except (A2CError, KeyboardInterrupt) as error:
         log_failure(error)
-        return exit_code_of(error)
+        return exit_code_of(error, full)
 
 
 def _plain_error(error: Exception) -> A2CError:

@@ -1,0 +1,71 @@
+# `make help` explains the targets. Anything written as key=value goes on to the program:
+#     make train env=pong n_step=20 device=cuda
+#     make train ARGS="-m seed=1,2,3"
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+VENV ?= .venv
+PYTHON ?= python3
+ARGS ?=
+RUN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+# What was typed on make's command line, less make's own settings, each quoted for the shell. The
+# environment is not looked at ($SHELL or $NAME there mean something else), nothing in a value is expanded.
+OWN := ARGS PYTHON VENV MAKEFLAGS MAKEOVERRIDES SHELL OWN TYPED OVERRIDES RUN READY
+TYPED := $(foreach v,$(filter-out $(OWN),$(.VARIABLES)),$(if $(filter command,$(firstword $(origin $(v)))),$(v)))
+OVERRIDES = $(foreach v,$(TYPED),'$(v)=$(subst ','\'',$(value $(v)))')
+unexport $(TYPED)
+
+.PHONY: help setup train eval watch board sync test test-fast lint format types bench-learning clean
+
+help:  ## explain the targets
+	@echo "make TARGET [key=value ...] [ARGS=\"...\"]"; echo
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-16s%s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@echo; echo "Every setting and preset: make train ARGS=--help"
+
+train: $(READY)  ## train an agent, CartPole unless told: make train env=pong n_step=20 device=cuda
+	@$(RUN)/a2c train $(OVERRIDES) $(ARGS)
+
+eval: $(READY)  ## score a trained agent: make eval run=latest episodes=20
+	@$(RUN)/a2c eval $(OVERRIDES) $(ARGS)
+
+watch: $(READY)  ## see it play: a GIF, or a window with render=human
+	@$(RUN)/a2c watch $(OVERRIDES) $(ARGS)
+
+board: $(READY)  ## terminal dashboard over all runs, live, without an account
+	@$(RUN)/wandb leet runs/wandb
+
+sync: $(READY)  ## upload the offline runs to W&B
+	@$(RUN)/wandb sync --include-offline runs/wandb/offline-run-* $(ARGS)
+
+test: $(READY)  ## the whole test suite: make test ARGS="-k returns"
+	@$(RUN)/python -m pytest $(ARGS)
+
+test-fast: $(READY)  ## the tests that take no more than a few seconds each
+	@$(RUN)/python -m pytest -m "not slow" $(ARGS)
+
+lint: $(READY)  ## style: ruff
+	@$(RUN)/ruff check . && $(RUN)/ruff format --check .
+
+format: $(READY)  ## put the style right where a program can
+	@$(RUN)/ruff check --fix . ; $(RUN)/ruff format .
+
+types: $(READY)  ## types: mypy --strict
+	@$(RUN)/mypy
+
+bench-learning: $(READY)  ## how well the presets learn, over seeds; results as JSON
+	@$(RUN)/python benchmarks/learning.py $(OVERRIDES) $(ARGS)
+
+setup: $(READY)  ## create .venv (any other target does so when needed)
+
+clean:  ## remove .venv and what tools left; runs/ stays
+	@rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Made again only when what it is made from has changed.
+$(READY): pyproject.toml constraints.txt scripts/setup.sh
+	@scripts/setup.sh $(PYTHON) $(VENV)
+	@touch $@
