@@ -1,0 +1,113 @@
+"""Small settings, models and rollouts for tests of the core."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import functools
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from a2c.api import load_config
+from a2c.config import Config
+from a2c.learner import Learner
+from a2c.model import ActorCritic
+from a2c.rollout import Rollout
+from a2c.spec import Spec
+
+VECTOR = Spec((4,), "float32", 3, discrete=True)
+TORQUE = Spec((4,), "float32", 2, discrete=False, low=(-1.0, -1.0), high=(1.0, 1.0))
+IMAGE = Spec((4, 36, 36), "uint8", 3, discrete=True)
+
+
+@functools.cache
+def _base() -> Config:
+    return load_config("env.id=CartPole-v1", "device=cpu", "wandb.mode=disabled", "gif=false", "max_grad_norm=null")
+
+
+def config(**changes: Any) -> Config:
+    """The general settings, gradients unclipped, with ``changes``: a nested setting as ``network={...}``."""
+    cfg = copy.deepcopy(_base())
+    for name, value in changes.items():
+        group = getattr(cfg, name)
+        nested = dataclasses.is_dataclass(group) and isinstance(value, dict)
+        setattr(cfg, name, dataclasses.replace(group, **value) if nested else value)
+    return cfg
+
+
+def make_model(spec: Spec, cfg: Config, dtype: torch.dtype = torch.float32, spread: float = 1.0) -> ActorCritic:
+    """A model whose policy is far from uniform, so that every term of the gradient is felt."""
+    model = ActorCritic(spec, cfg.network, normalize_obs=cfg.normalize_obs, seed=cfg.seed)
+    with torch.no_grad():
+        model.policy_head.linear.weight.mul_(100 * spread)
+    return model.to(dtype)
+
+
+def random_rollout(
+    model: ActorCritic, steps: int, count: int, *, seed: int = 0, gaps: bool = False
+) -> tuple[Rollout, Tensor]:
+    """A rollout with terminations and truncations at random, and with ``gaps`` the reset rows of NEXT_STEP.
+
+    Returns:
+        The rollout, and the final observations ``[T, N, *obs]`` of its truncated rows (anything elsewhere).
+    """
+    draw = torch.Generator().manual_seed(seed)
+    spec, dtype = model.spec, next(model.parameters()).dtype
+    if spec.obs_dtype == "uint8":
+        obs, final_obs = torch.randint(0, 256, (2, steps + 1, count, *spec.obs_shape), generator=draw).to(torch.uint8)
+    else:
+        obs, final_obs = torch.randn(2, steps + 1, count, *spec.obs_shape, generator=draw, dtype=dtype)
+    fate = torch.randint(0, 6, (steps, count), generator=draw)
+    terminated, truncated = fate == 0, fate == 1
+    weight = torch.ones(steps, count, dtype=dtype)
+    rewards = torch.randn(steps, count, generator=draw, dtype=dtype)
+    if gaps:
+        weight[0, 0] = 0  # the episode ended with the last rollout
+        for t in range(1, steps):
+            weight[t][(terminated | truncated)[t - 1] & (weight[t - 1] > 0)] = 0
+            terminated[t] &= weight[t] > 0
+            truncated[t] &= weight[t] > 0
+        terminated[0, 0] = truncated[0, 0] = False
+        rewards *= weight
+    if spec.discrete:
+        actions = torch.randint(0, spec.actions, (steps, count), generator=draw)
+    else:
+        actions = torch.randn(steps, count, spec.actions, generator=draw, dtype=dtype)
+    with torch.no_grad():
+        final_values = model.value(final_obs[:steps].flatten(0, 1)).view(steps, count) * truncated
+    rollout = Rollout(
+        obs=obs,
+        actions=actions,
+        rewards=rewards,
+        terminated=terminated,
+        truncated=truncated,
+        final_values=final_values,
+        weight=weight if gaps else None,
+        transitions=int(weight.sum()),
+    )
+    return rollout, final_obs[:steps]
+
+
+def columns(rollout: Rollout, envs: slice) -> Rollout:
+    """The part of a rollout that some of its environments made."""
+    parts = {
+        field.name: part[:, envs] if isinstance(part := getattr(rollout, field.name), Tensor) else part
+        for field in dataclasses.fields(rollout)
+    }
+    weight = parts["weight"]
+    parts["transitions"] = int(parts["rewards"].numel() if weight is None else weight.sum())
+    return Rollout(**parts)
+
+
+def gradient(model: ActorCritic, rollout: Rollout, cfg: Config, env_steps: int = 0) -> Tensor:
+    """The flat gradient that a learner computes from a rollout; ``model`` stays as it is."""
+    learner = Learner(copy.deepcopy(model), cfg)
+    learner.update(rollout, env_steps)
+    assert learner.weights.grad is not None
+    return learner.weights.grad.clone()
+
+
+def relative_error(found: Tensor, expected: Tensor) -> float:
+    return float((found - expected).norm() / expected.norm())
