@@ -1,0 +1,71 @@
+"""What holds for every test: no process and no shared memory outlives it."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from multiprocessing import forkserver, resource_tracker
+from pathlib import Path
+
+import pytest
+
+SHARED_MEMORY = Path("/dev/shm")
+GRACE = 5.0  # seconds that a process which was told to leave may take
+
+
+@pytest.fixture(autouse=True)
+def no_leaks() -> Iterator[None]:
+    """Every process that the test started has ended, and shared memory holds no new file (Linux tells both)."""
+    processes, files = descendants(), shared_files()
+    yield
+    deadline = time.monotonic() + GRACE
+    while (left := [*(descendants() - processes), *ours(shared_files() - files)]) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert not left, f"left behind: {', '.join(describe(item) for item in left)}"
+
+
+def shared_files() -> set[Path]:
+    return set(SHARED_MEMORY.iterdir()) if SHARED_MEMORY.is_dir() else set()
+
+
+def ours(files: set[Path]) -> set[Path]:
+    """Without those that only processes outside of this session use: the machine may be doing other things."""
+    if not files:
+        return files
+    family = {os.getpid(), *descendants()}
+    used: dict[Path, set[int]] = {file: set() for file in files}
+    for maps in Path("/proc").glob("[0-9]*/maps"):
+        try:
+            text = maps.read_text(errors="replace")
+        except OSError:  # ended, or another user's
+            continue
+        for file in files:
+            if str(file) in text:
+                used[file].add(int(maps.parent.name))
+    return {file for file, pids in used.items() if file.exists() and (not pids or pids & family)}
+
+
+def descendants() -> set[int]:
+    """Processes below this one; multiprocessing's two servers, which serve the whole session, do not count."""
+    found: set[int] = set()
+    waiting = [os.getpid()]
+    while waiting:
+        for children in Path(f"/proc/{waiting.pop()}/task").glob("*/children"):
+            try:
+                pids = {int(pid) for pid in children.read_text().split()}
+            except OSError:  # the thread has just ended
+                continue
+            waiting += pids
+            found |= pids
+    return found - {forkserver._forkserver._forkserver_pid, resource_tracker._resource_tracker._pid}
+
+
+def describe(left: int | Path) -> str:
+    if isinstance(left, Path):
+        return str(left)
+    try:
+        words = Path(f"/proc/{left}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+    except OSError:
+        words = "just ended"
+    return f"process {left} ({words.strip()})"
