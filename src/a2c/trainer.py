@@ -15,7 +15,7 @@ from a2c.model import ActorCritic, torso_kind
 from a2c.rollout import Collector
 from a2c.run import open_run
 from a2c.spec import spec_of
-from a2c.state import Summary
+from a2c.summary import Summary
 
 __all__ = ["Summary", "train"]
 

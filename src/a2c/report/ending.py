@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -46,6 +48,8 @@ def play_episode(policy: Policy, seed: int, render_mode: str = "rgb_array") -> t
     Returns:
         Frames ``[H, W, 3]`` uint8, frames per second, and the raw return.
     """
+    if render_mode == "rgb_array" and sys.platform == "linux" and not _has_screen():
+        os.environ.setdefault("SDL_VIDEODRIVER", "dummy")  # else SDL looks for a screen, and says what it misses
     env = make_env(policy.cfg.env, render_mode=render_mode)
     frames: list[np.ndarray] = []
     score = 0.0
@@ -63,3 +67,7 @@ def play_episode(policy: Policy, seed: int, render_mode: str = "rgb_array") -> t
         return frames, fps / atari.frame_skip if policy.model.spec.image and "ALE/" in policy.cfg.env.id else fps, score
     finally:
         env.close()
+
+
+def _has_screen() -> bool:
+    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))

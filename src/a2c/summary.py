@@ -1,0 +1,105 @@
+"""What a run says of itself, at its start and at its end."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from a2c.config import Config
+from a2c.device import describe_device
+from a2c.envs.make import reward_threshold
+from a2c.errors import RunIOError
+from a2c.evaluation import EvalResult
+from a2c.learner import Learner
+from a2c.state import TrainState
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What came of a run; ``summary.json`` holds the same."""
+
+    env_id: str
+    seed: int
+    device: str
+    num_envs: int
+    n_step: int
+    env_steps: int
+    updates: int
+    episodes: int
+    wall_time: float  # seconds, over all sittings
+    fps: float  # env steps per second of wall time, evaluations included
+    eval_mean: float | None  # of the best checkpoint, over eval_episodes fresh episodes; None if stopped early
+    eval_std: float | None
+    eval_episodes: int
+    best_eval: float | None  # that chose the best checkpoint
+    reward_threshold: float | None
+    solved: bool | None
+    folder: str
+    best_checkpoint: str | None
+    last_checkpoint: str
+    curve: str | None
+    gif: str | None
+    stopped: str | None  # the signal that ended it early
+    wandb_id: str | None
+
+    def with_scores(self, scores: EvalResult) -> Summary:
+        """The same with the score of the final evaluation."""
+        solved = None if self.reward_threshold is None else scores.mean >= self.reward_threshold
+        return replace(self, eval_mean=scores.mean, eval_std=scores.std, solved=solved)
+
+    def write(self) -> None:
+        """Write ``summary.json`` into the run folder; raises :class:`RunIOError`."""
+        path = Path(self.folder) / "summary.json"
+        try:
+            path.write_text(json.dumps(asdict(self), indent=2) + "\n")
+        except OSError as error:
+            raise RunIOError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def summarize(
+    cfg: Config, state: TrainState, learner: Learner, folder: Path, *, stopped: str | None, wandb_id: str | None
+) -> Summary:
+    """The summary of a run that has not been scored yet."""
+    best, last = (folder / "checkpoints" / f"{name}.pt" for name in ("best", "last"))
+    return Summary(
+        env_id=cfg.env.id,
+        seed=cfg.seed,
+        device=str(learner.weights.device),
+        num_envs=cfg.num_envs,
+        n_step=cfg.n_step,
+        env_steps=state.env_steps,
+        updates=state.update,
+        episodes=state.episodes,
+        wall_time=state.wall_time,
+        fps=state.env_steps / max(state.wall_time, 1e-9),
+        eval_mean=None,
+        eval_std=None,
+        eval_episodes=cfg.eval.final_episodes,
+        best_eval=state.best_eval,
+        reward_threshold=reward_threshold(cfg.env.id),
+        solved=None,
+        folder=str(folder),
+        best_checkpoint=str(best) if best.exists() else None,
+        last_checkpoint=str(last),
+        curve=None,
+        gif=None,
+        stopped=stopped,
+        wandb_id=wandb_id,
+    )
+
+
+def start_facts(cfg: Config, learner: Learner, folder: Path) -> dict[str, str]:
+    """The lines of the start panel."""
+    spec = learner.model.spec
+    return {
+        "observations": f"{list(spec.obs_shape)} {spec.obs_dtype}",
+        "actions": f"{spec.actions} {'discrete' if spec.discrete else 'continuous'}",
+        "network": learner.model.describe(),
+        "rollout": f"{cfg.num_envs} environments x {cfg.n_step} steps, {cfg.vectorization}",
+        "device": describe_device(learner.weights.device),
+        "steps": f"{cfg.total_steps:,}",
+        "seed": str(cfg.seed),
+        "folder": os.path.relpath(folder),
+    }
