@@ -29,8 +29,8 @@ _OURS = {
 
 
 def is_atari(spec: EnvSpec) -> bool:
-    """Whether the standard preprocessing applies: the v5 games under ``ALE/``."""
-    return spec.namespace == "ALE"
+    """Whether it is a game of ale-py, which gets the standard preprocessing."""
+    return str(spec.entry_point).startswith("ale_py")
 
 
 def make(spec: EnvSpec, env: EnvConfig, *, render_mode: str | None = None) -> gym.Env[Any, Any]:

@@ -6,6 +6,7 @@ import difflib
 import importlib
 import importlib.util
 import os
+import re
 import sys
 import warnings
 from types import ModuleType
@@ -101,13 +102,25 @@ def _unknown(env_id: str, module: str, name: str) -> str:
         )
     if importlib.util.find_spec("ale_py") is not None:
         _register_atari(name)  # so that Pong-v5 finds ALE/Pong-v5
-    folded = {known.lower(): known for known in gym.registry}
-    # "Pong" alone also matches "ALE/Pong-v5": compare without namespace and version too.
-    bare = {known.lower().rsplit("/", 1)[-1].rsplit("-v", 1)[0]: known for known in sorted(gym.registry)}
-    wanted = name.lower()
-    near = difflib.get_close_matches(wanted, folded, n=1, cutoff=0.6)
-    stem = difflib.get_close_matches(wanted.rsplit("/", 1)[-1].rsplit("-v", 1)[0], bare, n=1, cutoff=0.8)
-    guess = folded[near[0]] if near else bare[stem[0]] if stem else None
+    guess = _nearest(name)
     where = f" after importing {module}" if module else ""
     hint = f"; did you mean '{guess}'?" if guess else "; an id of your own is written module:Id"
     return f"env.id={env_id}: unknown environment '{name}'{where}{hint}"
+
+
+def _nearest(name: str) -> str | None:
+    """The registered id that was probably meant; whole ids first, then names without namespace and version."""
+    known = [
+        spec.id for spec in gym.registry.values() if spec.namespace or not str(spec.entry_point).startswith("ale_py")
+    ]
+    folded = {each.lower(): each for each in known}
+    near = difflib.get_close_matches(name.lower(), folded, n=1, cutoff=0.75)
+    if near:
+        return folded[near[0]]
+    stems = {_stem(each): each for each in sorted(known)}  # the highest version of a name comes last
+    near = difflib.get_close_matches(_stem(name), stems, n=1, cutoff=0.75)
+    return stems[near[0]] if near else None
+
+
+def _stem(name: str) -> str:
+    return re.sub(r"^.*/|-v\d+$|noframeskip|deterministic", "", name.lower())
