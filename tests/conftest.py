@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections.abc import Iterator
@@ -34,16 +35,21 @@ def ours(files: set[Path]) -> set[Path]:
     if not files:
         return files
     family = {os.getpid(), *descendants()}
-    used: dict[Path, set[int]] = {file: set() for file in files}
+    inodes: dict[str, Path] = {}  # as maps writes them; a semaphore's name there is not its name here
+    for file in files:
+        with contextlib.suppress(FileNotFoundError):
+            inodes[str(file.stat().st_ino)] = file
+    used: dict[Path, set[int]] = {file: set() for file in inodes.values()}
     for maps in Path("/proc").glob("[0-9]*/maps"):
         try:
-            text = maps.read_text(errors="replace")
+            lines = maps.read_text(errors="replace").splitlines()
         except OSError:  # ended, or another user's
             continue
-        for file in files:
-            if str(file) in text:
-                used[file].add(int(maps.parent.name))
-    return {file for file, pids in used.items() if file.exists() and (not pids or pids & family)}
+        for line in lines:
+            fields = line.split()
+            if len(fields) > 5 and fields[5].startswith(str(SHARED_MEMORY)) and fields[4] in inodes:
+                used[inodes[fields[4]]].add(int(maps.parent.name))
+    return {file for file, pids in used.items() if not pids or pids & family}
 
 
 def descendants() -> set[int]:
