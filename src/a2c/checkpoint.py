@@ -6,9 +6,12 @@ A file is what ``torch.save`` writes, followed by the SHA-256 of it, so that pla
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import os
+import re
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -44,8 +47,10 @@ def save_checkpoint(path: Path, payload: dict[str, Any]) -> None:
         temporary.replace(path)
         sync_folder(path.parent)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise RunIOError(f"cannot write {path}: {error.strerror or error}") from error
+    finally:  # also after a second Ctrl-C; nothing is left to remove once it has replaced the old file
+        with contextlib.suppress(OSError):
+            temporary.unlink()
 
 
 def sync_folder(folder: Path) -> None:
@@ -76,13 +81,21 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     if trailer != _TRAILER + hashlib.sha256(data).digest():
         raise CheckpointError(f"{path} is damaged or no checkpoint of a2c: it does not match its SHA-256")
     try:
-        payload: dict[str, Any] = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            unpacked = sum(item.file_size for item in archive.infolist())
+        if unpacked > len(data):  # torch.save does not compress: a small file cannot grow to fill the memory
+            raise CheckpointError(f"{path} has {len(data)} bytes but unpacks to {unpacked}; it was not loaded")
+        payload = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    except CheckpointError:
+        raise
     except Exception as error:
-        reason = str(error).splitlines()[0]
+        asked = re.search(r"GLOBAL (\S+)", str(error))  # the rest of torch's advice is to load it unsafely
+        reason = f"it names {asked[1]}" if asked else type(error).__name__
         raise CheckpointError(f"{path} is not plain data and was not loaded: {reason}") from error
-    if payload.get("format") != FORMAT:
-        raise CheckpointError(f"{path} has format {payload.get('format')}; this version of a2c reads {FORMAT}")
-    return payload
+    found = payload.get("format") if isinstance(payload, dict) else None
+    if found != FORMAT:
+        raise CheckpointError(f"{path} has format {found}; this version of a2c reads {FORMAT}")
+    return {str(key): value for key, value in payload.items()}
 
 
 def find_checkpoint(target: str | Path, runs_dir: str | Path = "runs", which: str = "best") -> Path:

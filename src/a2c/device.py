@@ -21,11 +21,11 @@ def resolve_device(name: str) -> torch.device:
     device = torch.device(name)
     if device.type == "cuda":
         if not torch.cuda.is_available():
-            raise ConfigError(f"device={name}, but torch {torch.__version__} sees no CUDA device; device=auto falls back")
+            raise ConfigError(f"device={name}, but torch {torch.__version__} sees no CUDA device; try device=auto")
         if (device.index or 0) >= torch.cuda.device_count():
             raise ConfigError(f"device={name}, but torch sees {torch.cuda.device_count()} CUDA device(s)")
     if device.type == "mps" and not torch.backends.mps.is_available():
-        raise ConfigError(f"device={name}, but torch {torch.__version__} sees no Metal device; device=auto falls back")
+        raise ConfigError(f"device={name}, but torch {torch.__version__} sees no Metal device; try device=auto")
     return device
 
 

@@ -90,7 +90,7 @@ class DiagonalGaussian:
 
     def noise(self, uniform: Tensor) -> Tensor:
         """Standard normal noise ``[*, D]`` (Box & Muller 1958)."""
-        radius, angle = uniform.unflatten(-1, (self.size, 2)).unbind(-1)
+        radius, angle = uniform[..., ::2], uniform[..., 1::2]
         return torch.sqrt(-2.0 * torch.log(radius)) * torch.cos(2.0 * math.pi * angle)
 
     def sample(self, params: Tensor, noise: Tensor) -> Tensor:

@@ -92,9 +92,7 @@ def eval_seeds(seed: int, episodes: int, *, final: bool = False) -> list[int]:
     return [env_seed(seed, FINAL_EVAL if final else EVAL, episode) for episode in range(episodes)]
 
 
-def evaluate(
-    policy: Policy, episodes: int = 20, *, seed: int | None = None, deterministic: bool = True
-) -> EvalResult:
+def evaluate(policy: Policy, episodes: int = 20, *, seed: int | None = None, deterministic: bool = True) -> EvalResult:
     """Play whole episodes of the environment that the policy was trained on.
 
     Args:

@@ -49,8 +49,9 @@ def actor_critic_loss(
 
     Source: Mnih et al. 2016 (A3C), section 4.
     """
-    for name, tensor in {"entropies": entropies, "values": values, "returns": returns, "advantages": advantages}.items():
-        if tensor.shape != log_probs.shape:
+    others = {"entropies": entropies, "values": values, "returns": returns, "advantages": advantages, "weight": weight}
+    for name, tensor in others.items():
+        if tensor is not None and tensor.shape != log_probs.shape:
             raise ValueError(f"{name} has shape {list(tensor.shape)}; log_probs has {list(log_probs.shape)}")
     policy_loss = -mean(log_probs * advantages.detach(), weight)
     value_loss = mean((returns.detach() - values).square(), weight)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from a2c.config import NetworkConfig
 from a2c.errors import ConfigError
-from a2c.normalize import ObsNormalizer
+from a2c.normalize import ObsNormalizer, as_float
 from a2c.spec import Spec
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {"tanh": nn.Tanh, "relu": nn.ReLU, "elu": nn.ELU, "silu": nn.SiLU}
@@ -67,14 +67,13 @@ class ActorCritic(nn.Module):
         return f"{self.kind}, {torso}, {weights:,} weights"
 
     def _inputs(self, obs: Tensor) -> Tensor:
-        if obs.dtype == torch.uint8:
-            obs = obs.to(torch.float32) / 255
+        obs = as_float(obs)
         return obs if self.normalizer is None else self.normalizer(obs)
 
     def _initialize(self, seed: int) -> None:
         """Orthogonal weights, zero biases; a near-uniform first policy (Andrychowicz et al. 2021, section 3.2)."""
         generator = torch.Generator().manual_seed(seed)
-        gains = {self.policy_head.linear: 0.01, self.value_head: 1.0}
+        gains: dict[nn.Module, float] = {self.policy_head.linear: 0.01, self.value_head: 1.0}
         for module in self.modules():
             if isinstance(module, nn.Linear | nn.Conv2d):
                 nn.init.orthogonal_(module.weight, gains.get(module, math.sqrt(2)), generator=generator)

@@ -61,7 +61,7 @@ def uniform_noise(
         return torch.arange(numbers.start, numbers.stop, dtype=torch.int64, device=device).view(shape)
 
     counter = (words(range(blocks), 3), words(envs, 2), words(range(n_step), 1), words(updates, 0) & MASK)
-    bits = torch.stack(torch.broadcast_tensors(*philox(counter, (seed & MASK, (seed >> 32) & MASK))), dim=-1)
+    bits = torch.stack(philox(counter, (seed & MASK, (seed >> 32) & MASK)), dim=-1)
     bits = bits.flatten(-2)[..., :size].contiguous()
     # 23 bits and a half: the largest, 1 - 2**-24, is exact in float32, so that neither end is ever reached.
     return ((bits >> 9).to(torch.float32) + 0.5) * 2.0**-23

@@ -13,6 +13,11 @@ import torch
 from torch import Tensor, nn
 
 
+def as_float(obs: Tensor) -> Tensor:
+    """Observations as the network takes them: bytes become [0, 1], floats stay as they are."""
+    return obs.to(torch.float32) / 255 if obs.dtype == torch.uint8 else obs
+
+
 class ObsNormalizer(nn.Module):
     """First layer of the network: ``clip((obs - mean) / std)``, with statistics as buffers.
 
@@ -46,6 +51,7 @@ class ObsNormalizer(nn.Module):
             rows = rows[weight.flatten() > 0]
         if len(rows) == 0:
             return
+        rows = as_float(rows)
         mean, var, count = rows.mean(0), rows.var(0, correction=0), len(rows)
         total = self.count + count
         delta = mean - self.mean
@@ -75,10 +81,11 @@ class RewardNormalizer:
         for reward, ended, counts in zip(rewards, done, valid, strict=True):
             self.running = np.where(counts, self.gamma * self.running + reward, self.running)
             seen.append(self.running[counts])
-            self.running = np.where(ended, 0.0, self.running)
+            self.running = np.where(ended & counts, 0.0, self.running)
         self._merge(np.concatenate(seen))
         scaled = rewards / np.sqrt(self.var + self.eps)
-        return np.clip(scaled, -self.clip, self.clip).astype(np.float32)
+        clipped: np.ndarray = np.clip(scaled, -self.clip, self.clip).astype(np.float32)
+        return clipped
 
     def _merge(self, returns: np.ndarray) -> None:
         if returns.size == 0:

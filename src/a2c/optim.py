@@ -81,7 +81,7 @@ def clip_gradient(flat: nn.Parameter, max_norm: float | None) -> Tensor:
         The norm before clipping, a scalar on the device; nothing waits for it.
     """
     assert flat.grad is not None
-    norm = torch.linalg.vector_norm(flat.grad)
+    norm: Tensor = torch.linalg.vector_norm(flat.grad)
     scale = torch.ones_like(norm) if max_norm is None else (max_norm / (norm + 1e-6)).clamp(max=1.0)
     flat.grad.mul_(scale).masked_fill_(~norm.isfinite(), 0.0)
     return norm

@@ -11,6 +11,7 @@ import torch
 
 from a2c.checkpoint import find_checkpoint, load_checkpoint
 from a2c.config import Config
+from a2c.device import resolve_device
 from a2c.errors import CheckpointError, ConfigError
 from a2c.model import ActorCritic
 from a2c.records import build
@@ -44,12 +45,7 @@ class Policy:
         Raises:
             ValueError: the observation has another shape than in training.
         """
-        spec = self.model.spec
-        array = np.asarray(obs)
-        single = array.shape == spec.obs_shape
-        if not single and array.shape[1:] != spec.obs_shape:
-            raise ValueError(f"observation has shape {array.shape}; the policy takes {spec.obs_shape} or a batch of it")
-        batch = torch.as_tensor(array[None] if single else array).to(self._device, getattr(torch, spec.obs_dtype))
+        batch, single = self._batch(obs)
         with torch.inference_mode():
             params = self.model.policy(batch)
             if deterministic:
@@ -59,14 +55,28 @@ class Policy:
                 uniform = torch.rand(len(batch), distribution.noise_size, generator=self._generator)
                 uniform = uniform.clamp(2.0**-24, 1 - 2.0**-24).to(self._device)
                 action = distribution.sample(params, distribution.noise(uniform))
-        actions = spec.at_door(action.cpu().numpy())
+        actions = self.model.spec.at_door(action.cpu().numpy())
         return actions[0] if single else actions
 
     def value(self, obs: Any) -> np.ndarray:
-        """V of a batch of observations ``[B, *obs]`` -> ``[B]``, in the units of (normalised) training rewards."""
+        """V of an observation ``[*obs]``, or of a batch ``[B, *obs]`` -> ``[B]``, in the units of training rewards.
+
+        Raises:
+            ValueError: as in :meth:`act`.
+        """
+        batch, single = self._batch(obs)
         with torch.inference_mode():
-            batch = torch.as_tensor(np.asarray(obs)).to(self._device, getattr(torch, self.model.spec.obs_dtype))
-            return self.model.value(batch).cpu().numpy()
+            values = self.model.value(batch).cpu().numpy()
+        return values[0] if single else values
+
+    def _batch(self, obs: Any) -> tuple[torch.Tensor, bool]:
+        """``[B, *obs]`` on the device, and whether it was a single observation."""
+        spec = self.model.spec
+        array = np.array(obs, spec.obs_dtype)  # a copy: torch takes neither read-only nor flipped arrays
+        single = array.shape == spec.obs_shape
+        if not single and array.shape[1:] != spec.obs_shape:
+            raise ValueError(f"observation has shape {array.shape}; the policy takes {spec.obs_shape} or a batch of it")
+        return torch.from_numpy(array[None] if single else array).to(self._device), single
 
 
 def load_policy(target: str | Path = "latest", *, runs_dir: str | Path = "runs", device: str = "cpu") -> Policy:
@@ -75,17 +85,19 @@ def load_policy(target: str | Path = "latest", *, runs_dir: str | Path = "runs",
     Args:
         target: ``latest``, a run folder, or a checkpoint file.
         runs_dir: where ``latest`` is looked up.
-        device: where to run it.
+        device: where to run it, like ``cpu``, ``cuda:1`` or ``auto``.
 
     Raises:
         CheckpointError: missing or damaged.
+        ConfigError: the device is not there.
     """
+    on = resolve_device(device)
     path = find_checkpoint(target, runs_dir)
     payload = load_checkpoint(path)
     cfg = config_of(payload, path)
     model = ActorCritic(Spec.from_dict(payload["spec"]), cfg.network, normalize_obs=cfg.normalize_obs)
     model.load_state_dict(payload["learner"]["model"])
-    return Policy(model.to(device).eval(), cfg, path, payload["state"]["env_steps"])
+    return Policy(model.to(on).eval(), cfg, path, payload["state"]["env_steps"])
 
 
 def config_of(payload: dict[str, Any], path: Path) -> Config:

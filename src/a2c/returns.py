@@ -32,13 +32,13 @@ def successor_values(
     Source: Pardo et al. 2018, "Time limits in reinforcement learning", section 3.
     """
     _check_shapes(values, final_values=final_values, terminated=terminated, truncated=truncated)
+    if bootstrap.shape != values.shape[1:]:
+        raise ValueError(f"bootstrap has shape {list(bootstrap.shape)}; expected [N] = {list(values.shape[1:])}")
     following = torch.cat([values[1:], bootstrap.unsqueeze(0)]).detach()
     return torch.where(terminated, 0.0, torch.where(truncated, final_values, following))
 
 
-def lambda_returns(
-    rewards: Tensor, next_values: Tensor, done: Tensor, gamma: float, gae_lambda: float = 1.0
-) -> Tensor:
+def lambda_returns(rewards: Tensor, next_values: Tensor, done: Tensor, gamma: float, gae_lambda: float = 1.0) -> Tensor:
     """Lambda-return of every step, bootstrapped where the episode or the rollout ends.
 
         G[t] = r[t] + gamma * next_value[t]                                          if done[t] or t == T-1

@@ -36,14 +36,16 @@ class Spec:
         """Actions as the environment takes them: offset by ``start``, or clipped to the bounds."""
         if self.discrete:
             return action + self.start
-        return np.clip(action, np.float32(self.low), np.float32(self.high))
+        clipped: np.ndarray = np.clip(action, np.asarray(self.low, np.float32), np.asarray(self.high, np.float32))
+        return clipped
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Spec:
-        return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in data.items()})
+        fields: dict[str, Any] = {key: tuple(value) if type(value) is list else value for key, value in data.items()}
+        return cls(**fields)
 
     def check_same(self, saved: Spec, path: str) -> None:
         """Raise :class:`CheckpointError` that lists every difference from a checkpoint's spec."""
