@@ -25,6 +25,7 @@ from a2c.time_limit import within
 WANDB_INTERVAL = 1.0  # seconds between rows sent to W&B; metrics.jsonl has them all
 ONLINE_TIMEOUT = 15.0  # seconds that an online run may take to start before it goes on offline
 FINISH_TIMEOUT = {"offline": 20.0, "online": 300.0}  # seconds that the end of a run may wait for W&B
+GRACE = 5.0  # more seconds before its service counts as hung and is killed
 
 
 class Tracker:
@@ -148,7 +149,7 @@ class WandbMirror:
                     x_transaction_log_flush_interval=2.0,  # the local dashboard shows what has been flushed
                 ),
             )
-        self._service = _service_process(wandb)
+        self._service = _service_process(wandb) if self._alone else None
         self._limit = self._run.settings.finish_timeout
         self._run.define_metric("global_step")
         self._run.define_metric("*", step_metric="global_step")
@@ -179,14 +180,17 @@ class WandbMirror:
         if self._run is None:
             return
         try:
-            within(self._limit + 5, lambda: self._complete(summary, files, exit_code), self._kill_service)
+            within(self._limit + GRACE, lambda: self._complete(summary, files, exit_code), self._kill_service)
         except Exception as error:
             self._give_up("finish", error)
         else:
             self._close()
 
     def _complete(self, summary: Mapping[str, Any], files: Mapping[str, Path], exit_code: int) -> None:
-        self._run.summary.update(dict(summary))
+        final = dict(summary)
+        if final.get("eval_mean") is not None:
+            final["eval/mean_reward"] = final["eval_mean"]  # a sweep ranks its runs by this, and the last score counts
+        self._run.summary.update(final)
         if self._cfg.wandb.artifacts:
             self._attach(files, summary.get("env_steps"))
         self._run.finish(exit_code)
@@ -219,7 +223,7 @@ class WandbMirror:
         with contextlib.suppress(Exception, SystemExit):  # teardown exits with the code of a service that died
             import wandb
 
-            within(10.0, wandb.teardown, self._kill_service)
+            within(GRACE, wandb.teardown, self._kill_service)
         if self._service is not None:
             self._service.wait()
 
