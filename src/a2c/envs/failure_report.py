@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 import contextlib
-import pickle
 import signal
 import traceback
+from collections.abc import Sequence
 from dataclasses import dataclass
 from multiprocessing import TimeoutError as ProcessTimeoutError
-from typing import Any
 
-import cloudpickle
+from gymnasium import logger
 
+from a2c.envs.transport import dumps, loads
 from a2c.errors import EnvironmentFailure
 
 _LARGEST_EXCEPTION = 1 << 20  # bytes; a bigger one travels as text
 
 
-class EnvironmentTimeout(ProcessTimeoutError, TimeoutError):
+class EnvironmentTimeoutError(ProcessTimeoutError, TimeoutError):
     """An environment did not answer in time: Gymnasium's TimeoutError and Python's in one."""
 
 
-class BrokenContract(Exception):
+class ContractError(Exception):
     """An environment returned what its spaces or Gymnasium's API do not allow; the text says what."""
 
 
@@ -50,7 +50,7 @@ class FailureReport:
     def exception(self) -> Exception:
         """The environment's own exception where it can be rebuilt, else an EnvironmentFailure; notes say the rest."""
         error = self._rebuilt()
-        if error is None and self.kind == BrokenContract.__name__:
+        if error is None and self.kind == ContractError.__name__:
             return EnvironmentFailure(f"{self.who} {self.text} in {self.where}")
         if error is None:
             error = EnvironmentFailure(f"{self.who} raised {self.kind} in {self.where}: {self.text}")
@@ -62,10 +62,26 @@ class FailureReport:
         if self.pickled is None:
             return None
         with contextlib.suppress(Exception):
-            error = pickle.loads(self.pickled)
+            error = loads(self.pickled)
             if isinstance(error, Exception) and type(error).__name__ == self.kind and str(error) == self.text:
                 return error
         return None
+
+
+class WorkersError(Exception):
+    """One or more environments raised; ``reports`` are ordered by environment."""
+
+    def __init__(self, reports: Sequence[FailureReport]) -> None:
+        self.reports = sorted(reports, key=lambda report: -1 if report.env is None else report.env)
+        super().__init__(self.reports[0].line)
+
+    def log(self) -> None:
+        """Gymnasium's error lines; with warnings as errors they must not replace the environment's exception."""
+        with contextlib.suppress(UserWarning):
+            for report in self.reports:
+                logger.error("%s", f"Received the following error from Worker-{report.env} - Shutting it down")
+                logger.error("%s", report.traceback)
+            logger.error("%s", "Raising the last exception back to the main process.")
 
 
 def report_failure(error: BaseException, env: int | None, worker: int, pid: int, where: str) -> FailureReport:
@@ -87,22 +103,14 @@ def _pickled(error: BaseException) -> bytes | None:
     Tried here, because a constructor with odd arguments only fails when it is loaded. SystemExit and
     KeyboardInterrupt of an environment must not end the trainer as if the user had asked for it.
     """
-    if not isinstance(error, Exception) or isinstance(error, BrokenContract):
+    if not isinstance(error, Exception) or isinstance(error, ContractError):
         return None
     with contextlib.suppress(Exception):
         data = dumps(error)
-        copy = pickle.loads(data)
+        copy = loads(data)
         if len(data) <= _LARGEST_EXCEPTION and type(copy) is type(error) and str(copy) == str(error):
             return data
     return None
-
-
-def dumps(value: Any) -> bytes:
-    """Pickle, by cloudpickle where the plain and faster way cannot (a class of ``__main__``, a lambda)."""
-    try:
-        return pickle.dumps(value, protocol=pickle.HIGHEST_PROTOCOL)
-    except Exception:
-        return bytes(cloudpickle.dumps(value))
 
 
 def how_it_ended(exitcode: int | None) -> str:

@@ -4,24 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import math
-import multiprocessing
 import os
-import pickle
 import select
-import sys
 import time
-import types
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any
 
-import cloudpickle
 from gymnasium.vector.utils import clear_mpi_env_vars
 
-from a2c.envs.failure_report import EnvironmentTimeout, FailureReport, how_it_ended
-from a2c.envs.worker import COMMAND, DONE, FAILED, ONE_THREAD, RESULT, STEP, Orders, run_worker
+from a2c.envs.failure_report import EnvironmentTimeoutError, FailureReport, WorkersError, how_it_ended
+from a2c.envs.launch import single_threaded, without_main_module
+from a2c.envs.transport import dumps_by_value, loads
+from a2c.envs.worker import COMMAND, DONE, FAILED, RESULT, STEP, Orders, run_worker
 from a2c.errors import EnvironmentFailure
 
 _GATHER = 0.2  # seconds to wait for further failures once one is known
@@ -37,14 +34,6 @@ def _close_own_ends() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_close_own_ends)
-
-
-class WorkersFailed(Exception):
-    """One or more environments raised; ``reports`` are ordered by environment."""
-
-    def __init__(self, reports: list[FailureReport]) -> None:
-        super().__init__(reports[0].line)
-        self.reports = reports
 
 
 @dataclass(slots=True)
@@ -88,7 +77,7 @@ class WorkerPool:
             target=run_worker, name=f"{self._name}-{orders.worker}", args=(orders, child_pipe, child_lifeline)
         )
         process.daemon = self._daemon
-        with clear_mpi_env_vars(), _without_main_module(), _single_threaded():
+        with clear_mpi_env_vars(), without_main_module(), single_threaded():
             process.start()
         child_pipe.close()
         child_lifeline.close()
@@ -113,7 +102,7 @@ class WorkerPool:
     def command(self, name: str, data: Sequence[Any]) -> None:
         """Send each worker a command with its own data."""
         for worker, datum in zip(self.workers, data, strict=True):
-            message = cloudpickle.dumps((name, datum))
+            message = dumps_by_value((name, datum))
             try:
                 os.write(worker.socket, COMMAND)
                 worker.pipe.send_bytes(message)
@@ -124,9 +113,9 @@ class WorkerPool:
         """Wait until every worker has answered; None for those with nothing to say.
 
         Raises:
-            WorkersFailed: environments raised.
+            WorkersError: environments raised.
             EnvironmentFailure: a worker died.
-            EnvironmentTimeout: not all answered within ``timeout`` seconds.
+            EnvironmentTimeoutError: not all answered within ``timeout`` seconds.
         """
         answers: list[Any] = [None] * len(self.workers)
         waiting = len(self.workers)
@@ -149,7 +138,7 @@ class WorkerPool:
                     pass
                 elif code in (RESULT, FAILED):
                     try:
-                        answer = pickle.loads(worker.pipe.recv_bytes())
+                        answer = loads(worker.pipe.recv_bytes())
                     except (EOFError, OSError):
                         raise self._died(worker) from None
                     if code == FAILED:
@@ -168,7 +157,7 @@ class WorkerPool:
             if dead is not None:
                 break
         if reports:
-            raise WorkersFailed(sorted(reports, key=lambda report: (report.env is None, report.env)))
+            raise WorkersError(reports)
         if waiting:
             raise self._late([worker for worker in self.workers if not answered[worker.index]], timeout or 0.0)
         return answers
@@ -180,7 +169,7 @@ class WorkerPool:
             for worker in running:
                 with contextlib.suppress(OSError):  # it may be dead, or hang with a full socket
                     os.set_blocking(worker.socket, False)
-                    message = cloudpickle.dumps(("close", None))
+                    message = dumps_by_value(("close", None))
                     os.write(worker.socket, COMMAND)
                     worker.pipe.send_bytes(message)
             running = self._await_end(running, patience)
@@ -197,7 +186,6 @@ class WorkerPool:
                 os.close(worker.death)
             worker.pipe.close()
             worker.lifeline.close()
-        self.workers = []
 
     def _await_end(self, workers: list[Worker], patience: float) -> list[Worker]:
         """Those that still run after ``patience`` seconds."""
@@ -223,15 +211,16 @@ class WorkerPool:
         env = int(self._current[worker.index])
         return EnvironmentFailure(text if env < 0 else f"{text} while it ran environment {env}")
 
-    def _late(self, workers: list[Worker], timeout: float) -> EnvironmentTimeout:
+    def _late(self, workers: list[Worker], timeout: float) -> EnvironmentTimeoutError:
         lines = []
         for worker in workers:
             env = int(self._current[worker.index])
             if env < 0:
                 lines.append(f"{worker} did not answer in {timeout:g} s")
             else:
-                lines.append(f"environment {env} did not answer in {timeout:g} s (worker {worker.index}, pid {worker.pid})")
-        return EnvironmentTimeout("; ".join(lines))
+                who = f"worker {worker.index}, pid {worker.pid}"
+                lines.append(f"environment {env} did not answer in {timeout:g} s ({who})")
+        return EnvironmentTimeoutError("; ".join(lines))
 
 
 def _read_byte(descriptor: int) -> bytes:
@@ -250,49 +239,3 @@ def _death_descriptor(process: Any) -> tuple[int, bool]:
         with contextlib.suppress(OSError):
             return os.pidfd_open(process.pid), True
     return process.sentinel, False
-
-
-@contextlib.contextmanager
-def _without_main_module() -> Iterator[None]:
-    """Keep a worker from running the user's script again.
-
-    multiprocessing imports it into every spawned process, because plain pickle needs it. Our arguments travel by
-    cloudpickle, which does not, and the script may import torch or have no ``if __name__ == "__main__"``.
-    """
-    main = sys.modules["__main__"]
-    sys.modules["__main__"] = types.ModuleType("__main__")
-    try:
-        yield
-    finally:
-        sys.modules["__main__"] = main
-
-
-@contextlib.contextmanager
-def _single_threaded() -> Iterator[None]:
-    """A process started meanwhile gets one thread for each numerical library, from the moment it loads it."""
-    before = {name: os.environ.get(name) for name in ONE_THREAD}
-    os.environ.update(ONE_THREAD)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
-
-
-def environ_for_workers() -> dict[str, str]:
-    """This process's environment variables as a worker should see them, however long the forkserver has run."""
-    with clear_mpi_env_vars():
-        return {**os.environ, **ONE_THREAD}
-
-
-def multiprocessing_context(name: str | None) -> Any:
-    """The start method: forkserver by default, because a fork after torch has run threads deadlocks."""
-    if name is None:
-        name = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
-    context = multiprocessing.get_context(name)
-    if name == "forkserver":
-        context.set_forkserver_preload(["a2c.envs.worker"])
-    return context

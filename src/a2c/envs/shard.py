@@ -13,7 +13,7 @@ from gymnasium import Env, Space
 from gymnasium.vector.utils import write_to_shared_memory
 from numpy.typing import NDArray
 
-from a2c.envs.failure_report import BrokenContract
+from a2c.envs.failure_report import ContractError
 from a2c.envs.shared import SharedArrays
 
 IDLE = -1  # in the "current" cell of a worker: it runs no environment
@@ -53,10 +53,10 @@ class Shard:
         self._must_reset = [False] * num_envs  # NEXT_STEP: the episode ended in the step before
         rows = slice(first, first + num_envs)
         arrays = memory.arrays
-        self._current = arrays["current"][worker : worker + 1].data  # a memoryview writes faster than an array
-        self._rewards = arrays["rewards"][rows].data
-        self._terminated = arrays["terminated"][rows].data
-        self._truncated = arrays["truncated"][rows].data
+        self._current: Any = arrays["current"][worker : worker + 1].data  # a memoryview writes faster than an array
+        self._rewards: Any = arrays["rewards"][rows].data
+        self._terminated: Any = arrays["terminated"][rows].data
+        self._truncated: Any = arrays["truncated"][rows].data
         self._actions = arrays["actions"][rows] if memory.actions else None
         self._observations = arrays["observations"][rows] if memory.observations else None
         self._finals = arrays["final_observations"][rows] if memory.observations else None
@@ -187,7 +187,7 @@ def _real(reward: Any) -> float:
         reward = reward.item()
     if hasattr(reward, "__float__") and not isinstance(reward, (np.ndarray, np.complexfloating)):
         return float(reward)
-    raise BrokenContract(f"returned the reward {reward!r:.80}, which is no real number,")
+    raise ContractError(f"returned the reward {reward!r:.80}, which is no real number,")
 
 
 def _fitting(obs: Any, block: NDArray[Any]) -> NDArray[Any]:
@@ -200,7 +200,7 @@ def _fitting(obs: Any, block: NDArray[Any]) -> NDArray[Any]:
     given = np.asarray(obs)
     shape, dtype = block.shape[1:], block.dtype
     if given.shape != shape:
-        raise BrokenContract(f"returned an observation of shape {given.shape}, but its space has {shape},")
+        raise ContractError(f"returned an observation of shape {given.shape}, but its space has {shape},")
     if given.dtype == dtype:
         return given
     listed = not isinstance(obs, (np.ndarray, np.generic))
@@ -209,4 +209,4 @@ def _fitting(obs: Any, block: NDArray[Any]) -> NDArray[Any]:
         return given
     if kinds in ("ii", "iu", "ui", "uu", "bi", "bu") and bool(np.all(given.astype(dtype) == given)):
         return given
-    raise BrokenContract(f"returned an observation of dtype {given.dtype}, but its space has {dtype},")
+    raise ContractError(f"returned an observation of dtype {given.dtype}, but its space has {dtype},")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import contextlib
 import functools
 import os
 import weakref
@@ -19,15 +18,17 @@ from gymnasium.vector.async_vector_env import AsyncState
 from gymnasium.vector.utils import (
     batch_differing_spaces,
     concatenate,
-    create_empty_array,
     iterate,
     read_from_shared_memory,
 )
 from numpy.typing import NDArray
 
-from a2c.envs.pool import WorkerPool, WorkersFailed, multiprocessing_context
+from a2c.envs.failure_report import WorkersError
+from a2c.envs.launch import multiprocessing_context
+from a2c.envs.pool import WorkerPool
+from a2c.envs.reset_arguments import seeds_for, take_mask
 from a2c.envs.shard import News
-from a2c.envs.sharding import allocate, describe, hire, seeds_for, take_mask, worker_count
+from a2c.envs.sharding import allocate, check_spaces, describe, hire, worker_count
 
 Steps = tuple[Any, NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]
 
@@ -84,7 +85,7 @@ class ShardedAsyncVectorEnv(AsyncVectorEnv[Any, Any]):
         self.context = context
         self.daemon = daemon
         self.worker = worker
-        self.observation_mode = observation_mode
+        self.observation_mode = observation_mode  # type: ignore[assignment]  # Gymnasium's own hint is wrong
         self.autoreset_mode = AutoresetMode(autoreset_mode)
         self.max_concurrency = max_concurrency
         self.num_envs = len(env_fns)
@@ -101,19 +102,17 @@ class ShardedAsyncVectorEnv(AsyncVectorEnv[Any, Any]):
         self.single_observation_space, self.observation_space = spaces.single_observation, spaces.observation
 
         ctx = multiprocessing_context(context)
-        memory = self._memory = allocate(spaces, self.num_envs, self.num_workers, shared_memory, ctx)
+        memory, self.observations = allocate(spaces, self.num_envs, self.num_workers, shared_memory, ctx)
+        self._memory = memory
         self._actions = memory.arrays["actions"] if memory.actions else None
         self._rewards = memory.arrays["rewards"]
         self._terminated, self._truncated = memory.arrays["terminated"], memory.arrays["truncated"]
         self.final_observations = memory.arrays["final_observations"] if memory.observations else None
-        if memory.observations:
-            self.observations = memory.arrays["observations"]
-        elif memory.nested is not None:
-            self.observations = read_from_shared_memory(spaces.single_observation, memory.nested, n=self.num_envs)
-        else:
-            self.observations = create_empty_array(spaces.single_observation, n=self.num_envs, fn=np.zeros)
 
         self._pool = WorkerPool(ctx, daemon, f"Worker<{type(self).__name__}>", memory.arrays["current"])
+        # multiprocessing joins its children at exit and would wait for ours for ever; hooks run last in, first out.
+        self._at_exit = functools.partial(_close_if_alive, weakref.ref(self))
+        atexit.register(self._at_exit)
         self.closed = False
         try:
             hire(self._pool, env_fns, self.num_workers, spaces, observation_mode, self.autoreset_mode.value, memory)
@@ -121,9 +120,6 @@ class ShardedAsyncVectorEnv(AsyncVectorEnv[Any, Any]):
         except BaseException:
             self.close(terminate=True)
             raise
-        # multiprocessing joins its children at exit and would wait for ours for ever; hooks run last in, first out.
-        self._at_exit = functools.partial(_close_if_alive, weakref.ref(self))
-        atexit.register(self._at_exit)
 
     @property
     def processes(self) -> list[Any]:  # type: ignore[override]
@@ -222,7 +218,7 @@ class ShardedAsyncVectorEnv(AsyncVectorEnv[Any, Any]):
             return  # a forked copy: the workers belong to the process that started them
         if self._state != AsyncState.DEFAULT and self._broken is None:
             logger.warn(f"Calling `close` while waiting for a pending call to `{self._state.value}` to complete.")
-        atexit.unregister(getattr(self, "_at_exit", None))
+        atexit.unregister(self._at_exit)
         self._pool.stop(ask=not terminate, patience=3.0 if timeout is None else timeout)
 
     def _begin(self, state: AsyncState, send: Callable[[], None]) -> None:
@@ -248,12 +244,12 @@ class ShardedAsyncVectorEnv(AsyncVectorEnv[Any, Any]):
     def _fail(self, error: BaseException) -> NoReturn:
         """Raise what happened, as the environment raised it; nothing but close is possible from here on."""
         self._state = AsyncState.DEFAULT
-        if not isinstance(error, WorkersFailed):
+        if not isinstance(error, WorkersError):
             self._broken = str(error) or type(error).__name__
             raise error
         self._broken = error.reports[0].line
         if self.log_failures:
-            _log_like_gymnasium(error)
+            error.log()
         raise error.reports[0].exception() from None
 
     def _check_spaces(self) -> None:
@@ -262,25 +258,7 @@ class ShardedAsyncVectorEnv(AsyncVectorEnv[Any, Any]):
             answers = self._pool.collect(None)
         except BaseException as error:
             self._fail(error)
-        observations_fit, actions_fit = ([fit for answer in answers for fit in answer[k]] for k in (0, 1))
-        if not all(observations_fit):
-            env = observations_fit.index(False)
-            if self.observation_mode == "same":
-                raise RuntimeError(
-                    "AsyncVectorEnv(..., observation_mode='same') however some of the sub-environments observation "
-                    f"spaces are not equivalent. Environment {env} differs from environment 0. "
-                    "If this is intentional, use `observation_mode='different'` instead."
-                )
-            raise RuntimeError(
-                "AsyncVectorEnv(..., observation_mode='different' or custom space) however the sub-environment's "
-                f"observation spaces do not share a common shape and dtype: environment {env}."
-            )
-        if not all(actions_fit):
-            raise RuntimeError(
-                f"Some environments have an action space different from `{self.single_action_space}`, the first being "
-                f"environment {actions_fit.index(False)}. "
-                "In order to batch actions, the action spaces from all environments must be equal."
-            )
+        check_spaces(answers, self.observation_mode, self.single_action_space)
         if self.observation_mode == "different":
             self.observation_space = batch_differing_spaces([space for answer in answers for space in answer[2]])
 
@@ -329,12 +307,3 @@ def _close_if_alive(reference: weakref.ref[ShardedAsyncVectorEnv]) -> None:
     envs = reference()
     if envs is not None and not envs.closed:
         envs.close(terminate=True)
-
-
-def _log_like_gymnasium(failure: WorkersFailed) -> None:
-    """Gymnasium's lines; with warnings as errors they must not replace the exception of the environment."""
-    with contextlib.suppress(UserWarning):
-        for report in failure.reports:
-            logger.error("%s", f"Received the following error from Worker-{report.env} - Shutting it down")
-            logger.error("%s", report.traceback)
-        logger.error("%s", "Raising the last exception back to the main process.")

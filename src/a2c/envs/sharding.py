@@ -7,19 +7,19 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import cloudpickle
 import numpy as np
 from gymnasium import Env, Space
 from gymnasium.envs.registration import EnvSpec, registry
 from gymnasium.error import CustomSpaceError
 from gymnasium.spaces import Box, Discrete, MultiBinary, MultiDiscrete
-from gymnasium.vector.utils import batch_space, create_shared_memory
-from numpy.typing import NDArray
+from gymnasium.vector.utils import batch_space, create_empty_array, create_shared_memory, read_from_shared_memory
 
-from a2c.envs.pool import WorkerPool, environ_for_workers
+from a2c.envs.launch import environ_for_workers
+from a2c.envs.pool import WorkerPool
 from a2c.envs.shard import IDLE, ShardMemory
-from a2c.envs.shared import Fields, SharedArrays
-from a2c.envs.worker import Orders, Parcel
+from a2c.envs.shared import SharedArrays
+from a2c.envs.transport import Parcel, dumps_by_value
+from a2c.envs.worker import Orders
 
 EnvFns = Sequence[Callable[[], Env[Any, Any]]]
 
@@ -101,8 +101,8 @@ def describe(
 
 def allocate(
     spaces: Description, num_envs: int, num_workers: int, shared_memory: bool, context: Any
-) -> ShardMemory:
-    """The memory that all shards write to; see ShardMemory for its arrays.
+) -> tuple[ShardMemory, Any]:
+    """The memory that all shards write to (see ShardMemory for its arrays) and the batch of observations.
 
     Raises:
         ValueError: with ``shared_memory``, for a custom observation space.
@@ -130,11 +130,21 @@ def allocate(
             ) from error
     memory = ShardMemory(SharedArrays(fields), in_arrays, _is_array(action), observation, nested)
     memory.arrays["current"][:] = IDLE
-    return memory
+    if in_arrays:
+        return memory, memory.arrays["observations"]
+    if nested is not None:
+        return memory, read_from_shared_memory(observation, nested, n=num_envs)
+    return memory, create_empty_array(observation, n=num_envs, fn=np.zeros)
 
 
 def hire(
-    pool: WorkerPool, env_fns: EnvFns, num_workers: int, spaces: Description, mode: Any, autoreset: str, memory: ShardMemory
+    pool: WorkerPool,
+    env_fns: EnvFns,
+    num_workers: int,
+    spaces: Description,
+    mode: Any,
+    autoreset: str,
+    memory: ShardMemory,
 ) -> None:
     """Start all workers, each with its share of the environments; they build them at the same time."""
     bounds = [-(-len(env_fns) * k // num_workers) for k in range(num_workers + 1)]
@@ -154,6 +164,33 @@ def hire(
     memory.arrays.close_file()
 
 
+def check_spaces(answers: Sequence[Any], mode: Any, action_space: Space[Any]) -> None:
+    """The environments' spaces, as their workers compared them, can be batched.
+
+    Raises:
+        RuntimeError: they cannot; Gymnasium's text and the first environment that differs.
+    """
+    observations_fit, actions_fit = ([fit for answer in answers for fit in answer[k]] for k in (0, 1))
+    if not all(observations_fit):
+        env = observations_fit.index(False)
+        if isinstance(mode, str) and mode == "same":
+            raise RuntimeError(
+                "AsyncVectorEnv(..., observation_mode='same') however some of the sub-environments observation spaces "
+                f"are not equivalent. Environment {env} differs from environment 0. "
+                "If this is intentional, use `observation_mode='different'` instead."
+            )
+        raise RuntimeError(
+            "AsyncVectorEnv(..., observation_mode='different' or custom space) however the sub-environment's "
+            f"observation spaces do not share a common shape and dtype: environment {env} differs."
+        )
+    if not all(actions_fit):
+        raise RuntimeError(
+            f"Some environments have an action space different from `{action_space}`, the first being environment "
+            f"{actions_fit.index(False)}. "
+            "In order to batch actions, the action spaces from all environments must be equal."
+        )
+
+
 def _registered_elsewhere() -> dict[str, EnvSpec]:
     """Environments that a worker would not find by importing Gymnasium, as it does not run the user's script."""
     found = {}
@@ -161,7 +198,7 @@ def _registered_elsewhere() -> dict[str, EnvSpec]:
         if isinstance(spec.entry_point, str) and spec.entry_point.startswith("gymnasium."):
             continue
         try:
-            cloudpickle.dumps(spec)
+            dumps_by_value(spec)
         except Exception:
             continue  # then only an env_fn that asks for it fails, and says so
         found[name] = spec
@@ -172,7 +209,7 @@ def _name_culprit(error: Exception, env_fns: EnvFns, first: int) -> None:
     """Note on ``error`` which environment function cannot be pickled, if one cannot."""
     for env, env_fn in enumerate(env_fns, start=first):
         try:
-            cloudpickle.dumps(env_fn)
+            dumps_by_value(env_fn)
         except Exception:
             error.add_note(f"the function that makes environment {env} cannot be sent to a worker process")
             return
@@ -185,37 +222,3 @@ def _is_array(space: Space[Any]) -> bool:
 def _rows(num_envs: int, space: Space[Any]) -> tuple[tuple[int, ...], Any]:
     assert space.shape is not None
     return (num_envs, *space.shape), space.dtype
-
-
-def take_mask(
-    options: dict[str, Any] | None, num_envs: int
-) -> tuple[NDArray[np.bool_] | None, dict[str, Any] | None]:
-    """Split ``options`` into reset_mask and the rest, with Gymnasium's checks; the caller's dictionary stays whole."""
-    if options is None or "reset_mask" not in options:
-        return None, options
-    mask = options["reset_mask"]
-    if not isinstance(mask, np.ndarray):
-        raise TypeError(f"`options['reset_mask']` must be a numpy array, got {type(mask)}")
-    if mask.shape != (num_envs,):
-        raise ValueError(f"`options['reset_mask']` must have shape `({num_envs},)`, got {mask.shape}")
-    if mask.dtype != np.bool_:
-        raise TypeError(f"`options['reset_mask']` must have `dtype=np.bool_`, got {mask.dtype}")
-    if not mask.any():
-        raise ValueError(
-            f"`options['reset_mask']` must contain a boolean array with at least one True value, got reset_mask={mask}"
-        )
-    return mask, {key: value for key, value in options.items() if key != "reset_mask"}
-
-
-def seeds_for(seed: Any, num_envs: int) -> list[int | None]:
-    """One seed per environment: ``seed + i`` from an integer, or the given list."""
-    if seed is None:
-        return [None] * num_envs
-    if isinstance(seed, (int, np.integer)):
-        return [int(seed) + i for i in range(num_envs)]
-    seeds = list(seed)
-    if len(seeds) != num_envs:
-        raise ValueError(
-            f"If seeds are passed as a list the length must match num_envs={num_envs} but got length={len(seeds)}."
-        )
-    return seeds

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import pickle
 import signal
 import sys
 import threading
@@ -20,11 +19,11 @@ from dataclasses import dataclass
 from multiprocessing import connection
 from typing import TYPE_CHECKING, Any
 
-import cloudpickle
 from gymnasium.envs.registration import registry
 
-from a2c.envs.failure_report import dumps, report_failure
+from a2c.envs.failure_report import report_failure
 from a2c.envs.shard import Shard, ShardMemory
+from a2c.envs.transport import Parcel, dumps, loads
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
@@ -33,28 +32,6 @@ if TYPE_CHECKING:
 
 STEP, COMMAND = b"S", b"C"
 DONE, RESULT, FAILED = b".", b"R", b"!"
-
-ONE_THREAD = {
-    name: "1"
-    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
-}
-
-
-class Parcel:
-    """A value that travels by cloudpickle and is opened only where a failure to do so can be told."""
-
-    def __init__(self, value: Any) -> None:
-        self._value = value
-        self._bytes: bytes | None = None
-
-    def __getstate__(self) -> bytes:
-        return bytes(cloudpickle.dumps(self._value))
-
-    def __setstate__(self, data: bytes) -> None:
-        self._bytes = data
-
-    def open(self) -> Any:
-        return self._value if self._bytes is None else pickle.loads(self._bytes)
 
 
 @dataclass(slots=True)
@@ -91,7 +68,7 @@ def run_worker(orders: Orders, pipe: Connection, lifeline: Connection) -> None:
         report = report_failure(error, shard.at_fault(), orders.worker, os.getpid(), shard.doing)
         with contextlib.suppress(OSError):
             os.write(pipe.fileno(), FAILED)
-            pipe.send_bytes(pickle.dumps(report))
+            pipe.send_bytes(dumps(report))
     finally:
         shard.close()
 
@@ -115,7 +92,7 @@ def _serve(shard: Shard, orders: Orders, pipe: Connection) -> None:
             else:
                 _answer(pipe, news)
         elif code == COMMAND:
-            name, data = pickle.loads(pipe.recv_bytes())
+            name, data = loads(pipe.recv_bytes())
             if name == "close":
                 return
             result = _COMMANDS[name](shard, data)
