@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TextIO
 
 from rich.console import Console as Terminal
-from rich.console import RenderableType
+from rich.console import ConsoleDimensions, RenderableType
 from rich.live import Live
 from rich.panel import Panel
 from rich.table import Table
@@ -102,8 +102,8 @@ class Console:
         split = {part: sum(row[part] for row in self._splits) / count for part in parts}
         lines = words.outcome(summary, split, self._cfg)
         commands = words.next_commands(summary, self._cfg)
-        stopped = f", stopped by {summary['stopped']}" if summary.get("stopped") else ""
-        title = f"{summary['env_id']}  {words.verdict(summary) or 'finished'}{stopped}"
+        stopped = f"stopped by {summary['stopped']}" if summary.get("stopped") else ""
+        title = f"{summary['env_id']}  {stopped or words.verdict(summary) or 'finished'}"
         if self._terminal is None:
             self._plain(title, *_aligned(lines + [("next" if i == 0 else "", c) for i, (c, _) in enumerate(commands)]))
             return
@@ -159,6 +159,15 @@ class Console:
 
 
 class _Terminal(Terminal):
+    @property  # type: ignore[misc]  # nobody sets the size of this one
+    def size(self) -> ConsoleDimensions:
+        """Size of the terminal that is written to; rich would ask standard input first."""
+        with contextlib.suppress(OSError, ValueError):
+            columns, lines = os.get_terminal_size(self.file.fileno())
+            if columns and "COLUMNS" not in os.environ:
+                return ConsoleDimensions(columns, lines)
+        return super().size
+
     def on_broken_pipe(self) -> None:
         """Rich would end the process here; the console only falls silent."""
         raise BrokenPipeError
