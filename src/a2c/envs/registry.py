@@ -40,7 +40,7 @@ def find_spec(env_id: str) -> EnvSpec:
         _import_for(env_id, module)
     elif name.startswith("ALE/"):
         _register_atari(name)
-    if name not in gym.registry:
+    if name not in gym.registry or _is_old_atari(gym.registry[name]):
         raise ConfigError(_unknown(env_id, module, name))
     return gym.spec(name)
 
@@ -110,9 +110,7 @@ def _unknown(env_id: str, module: str, name: str) -> str:
 
 def _nearest(name: str) -> str | None:
     """The registered id that was probably meant; whole ids first, then names without namespace and version."""
-    known = [
-        spec.id for spec in gym.registry.values() if spec.namespace or not str(spec.entry_point).startswith("ale_py")
-    ]
+    known = [spec.id for spec in gym.registry.values() if not _is_old_atari(spec)]
     folded = {each.lower(): each for each in known}
     near = difflib.get_close_matches(name.lower(), folded, n=1, cutoff=0.75)
     if near:
@@ -120,6 +118,11 @@ def _nearest(name: str) -> str | None:
     stems = {_stem(each): each for each in sorted(known)}  # the highest version of a name comes last
     near = difflib.get_close_matches(_stem(name), stems, n=1, cutoff=0.75)
     return stems[near[0]] if near else None
+
+
+def _is_old_atari(spec: EnvSpec) -> bool:
+    """Pong-v4, PongNoFrameskip-v4, ...: their names fix what env.atari sets, and exist only once ale-py is imported."""
+    return spec.namespace is None and str(spec.entry_point).startswith("ale_py")
 
 
 def _stem(name: str) -> str:
