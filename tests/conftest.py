@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import time
 from collections.abc import Iterator
@@ -10,9 +11,27 @@ from multiprocessing import forkserver, resource_tracker
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("a2c", max_examples=50, deadline=None, derandomize=True, database=None)  # the same everywhere
+settings.load_profile("a2c")
 
 SHARED_MEMORY = Path("/dev/shm")
 GRACE = 5.0  # seconds that a process which was told to leave may take
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what needs a CUDA device where there is none."""
+    for item in items:
+        if item.get_closest_marker("gpu") and not has_cuda():
+            item.add_marker(pytest.mark.skip(reason="no CUDA device"))
+
+
+@functools.cache
+def has_cuda() -> bool:
+    import torch  # not for a session that tests no tensor
+
+    return torch.cuda.is_available()
 
 
 @pytest.fixture(autouse=True)
