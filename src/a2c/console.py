@@ -153,6 +153,8 @@ class Console:
             return
         try:
             write()
+        except BlockingIOError:  # a terminal that is busy loses this line, not the rest
+            pass
         except (OSError, ValueError):  # a closed pipe, terminal or file
             self._muted = True
             _silence(self._stream)
