@@ -1,0 +1,235 @@
+"""RMSprop is TensorFlow's; a flat vector of weights trains bit for bit like many tensors; bad gradients do no harm."""
+
+from __future__ import annotations
+
+import copy
+import math
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.testing import assert_close
+
+from a2c.optim import RMSpropTF, clip_gradient, flatten_parameters, make_optimizer
+from builders import IMAGE, TORQUE, VECTOR, config, make_model
+
+OPTIMIZERS = pytest.mark.parametrize("name", ["rmsprop_tf", "rmsprop", "adam"])
+
+
+def weight(*numbers: float) -> nn.Parameter:
+    return nn.Parameter(torch.tensor(numbers, dtype=torch.float64))
+
+
+# ---- RMSprop as TensorFlow defines it ----
+
+
+def test_the_first_step_by_hand():
+    w = weight(1.0)
+    w.grad = torch.tensor([2.0], dtype=torch.float64)
+    RMSpropTF([w], lr=0.1, alpha=0.9, eps=0.5).step()
+    # s = 0.9*1 + 0.1*2^2 = 1.3 (the accumulator starts at 1); w = 1 - 0.1 * 2 / sqrt(1.3 + 0.5)
+    assert w.item() == pytest.approx(1 - 0.1 * 2 / math.sqrt(1.8), abs=1e-15)
+
+
+def test_many_steps_equal_the_formula():
+    draw = torch.Generator().manual_seed(0)
+    w, lr, alpha, eps = weight(1.0, -2.0, 0.5), 0.05, 0.95, 1e-3
+    optimizer = RMSpropTF([w], lr, alpha, eps)
+    numbers, squares = w.tolist(), [1.0, 1.0, 1.0]
+    for _ in range(20):
+        gradient = torch.randn(3, generator=draw, dtype=torch.float64) * 3
+        w.grad = gradient.clone()
+        optimizer.step()
+        for i, g in enumerate(gradient.tolist()):
+            squares[i] = alpha * squares[i] + (1 - alpha) * g * g
+            numbers[i] -= lr * g / math.sqrt(squares[i] + eps)
+    assert_close(w.data, torch.tensor(numbers, dtype=torch.float64), rtol=1e-13, atol=1e-13)
+
+
+def test_it_is_not_torchs():
+    # torch: s = 0.01 * 2^2 = 0.04, step = 0.1*2/(0.2 + 0.01) = 0.952; here: 0.1*2/sqrt(1.03 + 0.01) = 0.196
+    steps = []
+    for optimizer in (RMSpropTF, torch.optim.RMSprop):
+        w = weight(0.0)
+        w.grad = torch.tensor([2.0], dtype=torch.float64)
+        optimizer([w], lr=0.1, alpha=0.99, eps=0.01).step()
+        steps.append(-w.item())
+    assert steps == pytest.approx([0.1961161, 0.9523810], abs=1e-6)
+
+
+def test_a_weight_without_a_gradient_stays():
+    moved, still = weight(1.0), weight(1.0)
+    moved.grad = torch.ones(1, dtype=torch.float64)
+    optimizer = RMSpropTF([moved, still])
+    optimizer.step()
+    assert still.item() == 1.0
+    assert moved.item() < 1.0
+    assert still not in optimizer.state
+
+
+def test_a_closure_is_refused():
+    with pytest.raises(ValueError, match="takes no closure"):
+        RMSpropTF([weight(1.0)]).step(lambda: 0.0)
+
+
+# ---- the optimizer that the config names ----
+
+
+def test_the_settings_reach_the_optimizer():
+    settings = {"lr": 0.5, "optimizer_eps": 0.25, "rmsprop_alpha": 0.75}
+    made = {
+        name: make_optimizer(config(optimizer=name, **settings), [weight(1.0)])
+        for name in ("rmsprop_tf", "rmsprop", "adam")
+    }
+    kinds = {"rmsprop_tf": RMSpropTF, "rmsprop": torch.optim.RMSprop, "adam": torch.optim.Adam}
+    for name, optimizer in made.items():
+        (group,) = optimizer.param_groups
+        assert type(optimizer) is kinds[name]
+        assert (group["lr"], group["eps"]) == (0.5, 0.25)
+        if name != "adam":
+            assert group["alpha"] == 0.75
+
+
+# ---- the weights as one vector ----
+
+
+def loss_of(model: nn.Module, obs: Tensor) -> Tensor:
+    params, values = model(obs)
+    return params.square().sum() + values.sum() * 0.1
+
+
+def observations(spec) -> Tensor:
+    draw = torch.Generator().manual_seed(0)
+    if spec.obs_dtype == "uint8":
+        return torch.randint(0, 256, (3, *spec.obs_shape), generator=draw, dtype=torch.uint8)
+    return torch.randn(3, *spec.obs_shape, generator=draw)
+
+
+@OPTIMIZERS
+@pytest.mark.parametrize("spec", [VECTOR, TORQUE, IMAGE], ids=["discrete", "continuous", "image"])
+def test_flat_weights_train_bit_for_bit_like_many_tensors(name, spec):
+    cfg = config(optimizer=name, lr=1e-3)
+    apart = make_model(spec, cfg)
+    together = copy.deepcopy(apart)
+    flat = flatten_parameters(together)
+    optimizers = make_optimizer(cfg, apart.parameters()), make_optimizer(cfg, [flat])
+    obs = observations(spec)
+    for _ in range(5):
+        for model, optimizer in zip((apart, together), optimizers, strict=True):
+            optimizer.zero_grad(set_to_none=False)
+            loss_of(model, obs).backward()
+            optimizer.step()
+    for (key, one), other in zip(apart.named_parameters(), together.parameters(), strict=True):
+        assert torch.equal(one, other), key
+        assert one.grad is not None
+        assert torch.equal(one.grad, other.grad), key
+
+
+def test_weights_and_gradients_are_views_of_the_vector():
+    model = make_model(VECTOR, config())
+    before = [param.detach().clone() for param in model.parameters()]
+    flat = flatten_parameters(model)
+    assert flat.numel() == sum(param.numel() for param in before)
+    assert all(torch.equal(param, old) for param, old in zip(model.parameters(), before, strict=True))
+    with torch.no_grad():
+        flat.fill_(3.0)
+        flat.grad.fill_(4.0)
+    for param in model.parameters():
+        assert (param == 3.0).all()
+        assert (param.grad == 4.0).all()
+
+
+def test_a_backward_pass_fills_the_vector_in_place():
+    model = make_model(VECTOR, config())
+    flat = flatten_parameters(model)
+    gradient = flat.grad
+    loss_of(model, observations(VECTOR)).backward()
+    assert flat.grad is gradient
+    expected = torch.autograd.grad(loss_of(model, observations(VECTOR)), list(model.parameters()))
+    assert_close(gradient, torch.cat([part.flatten() for part in expected]))
+
+
+def test_loading_weights_fills_the_vector():
+    source, model = make_model(VECTOR, config(seed=2)), make_model(VECTOR, config(seed=1))
+    flat = flatten_parameters(model)
+    model.load_state_dict(source.state_dict())
+    assert torch.equal(flat, torch.cat([param.detach().flatten() for param in source.parameters()]))
+
+
+@OPTIMIZERS
+def test_training_goes_on_bit_for_bit_from_a_saved_state(name, tmp_path):
+    cfg = config(optimizer=name, lr=1e-2)
+    draw = torch.Generator().manual_seed(0)
+    gradients = [torch.randn(9, generator=draw) for _ in range(6)]
+
+    def train(w: nn.Parameter, optimizer: torch.optim.Optimizer, gradients: list[Tensor]) -> Tensor:
+        for gradient in gradients:
+            w.grad = gradient.clone()
+            optimizer.step()
+        return w.detach()
+
+    straight = nn.Parameter(torch.ones(9))
+    train(straight, make_optimizer(cfg, [straight]), gradients)
+
+    first = nn.Parameter(torch.ones(9))
+    optimizer = make_optimizer(cfg, [first])
+    train(first, optimizer, gradients[:3])
+    torch.save(optimizer.state_dict(), tmp_path / "state.pt")
+    second = nn.Parameter(first.detach().clone())
+    restored = make_optimizer(cfg, [second])
+    restored.load_state_dict(torch.load(tmp_path / "state.pt", weights_only=True))
+    assert torch.equal(train(second, restored, gradients[3:]), straight)
+
+
+# ---- clipping ----
+
+
+def with_gradient(*numbers: float) -> nn.Parameter:
+    flat = nn.Parameter(torch.ones(len(numbers)))
+    flat.grad = torch.tensor(numbers)
+    return flat
+
+
+def test_clipping_by_hand():
+    flat = with_gradient(3.0, 4.0)  # norm 5
+    assert clip_gradient(flat, 1.0).item() == 5.0
+    assert_close(flat.grad, torch.tensor([0.6, 0.8]), rtol=1e-6, atol=0)
+
+
+@pytest.mark.parametrize("max_norm", [0.01, 1.0, 5.0, 1e9])
+def test_clipping_is_torchs(max_norm):
+    gradient = torch.randn(1000, generator=torch.Generator().manual_seed(0))
+    ours, theirs = with_gradient(*gradient.tolist()), with_gradient(*gradient.tolist())
+    norm = clip_gradient(ours, max_norm)
+    assert torch.equal(norm, nn.utils.clip_grad_norm_([theirs], max_norm))
+    assert torch.equal(ours.grad, theirs.grad)
+
+
+def test_a_short_gradient_and_no_limit_change_nothing():
+    for limit in (6.0, None):
+        flat = with_gradient(3.0, 4.0)
+        assert clip_gradient(flat, limit).item() == 5.0
+        assert flat.grad.tolist() == [3.0, 4.0]
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("max_norm", [0.5, None])
+@pytest.mark.parametrize("name", ["rmsprop_tf", "rmsprop", "adam"])
+def test_a_gradient_that_is_not_finite_moves_no_weight_and_says_so(bad, max_norm, name):
+    flat = with_gradient(1.0, bad, 2.0)
+    norm = clip_gradient(flat, max_norm)
+    make_optimizer(config(optimizer=name), [flat]).step()
+    assert not norm.isfinite()
+    assert flat.tolist() == [1.0, 1.0, 1.0]
+
+
+def test_after_a_bad_gradient_training_goes_on_with_finite_numbers():
+    flat = with_gradient(1.0, 1.0)
+    optimizer = make_optimizer(config(optimizer="rmsprop_tf"), [flat])
+    for numbers in ([1.0, 1.0], [math.nan, 1.0], [1.0, 1.0]):
+        flat.grad = torch.tensor(numbers)
+        clip_gradient(flat, 0.5)
+        before = flat.detach().clone()
+        optimizer.step()
+        assert torch.equal(flat, before) == (numbers[0] != 1.0)
+    assert flat.isfinite().all()
