@@ -164,7 +164,8 @@ def test_calls_and_attributes_reach_their_environment(num_workers: int) -> None:
 
 
 def test_more_environments_than_anyone_has_cores() -> None:
-    envs = ShardedAsyncVectorEnv([partial(DiceEnv, "box", None, False)] * 1024, autoreset_mode="SameStep", num_workers=2)
+    env_fns = [partial(DiceEnv, "box", None, False)] * 1024
+    envs = ShardedAsyncVectorEnv(env_fns, autoreset_mode="SameStep", num_workers=2)
     obs, infos = envs.reset(seed=0)
     assert obs.shape == (1024, 3)
     assert infos == {}

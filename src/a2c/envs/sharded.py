@@ -211,7 +211,7 @@ class ShardedAsyncVectorEnv(AsyncVectorEnv[Any, Any]):
         """Close the environments and end the workers, also hung ones: ask, terminate, kill.
 
         Args:
-            timeout: seconds to wait for the environments to close by themselves; None is 3.
+            timeout: seconds to wait for the environments to close by themselves; None is 3, or 1 after a failure.
             terminate: kill at once.
         """
         if os.getpid() != self._owner:
@@ -219,7 +219,9 @@ class ShardedAsyncVectorEnv(AsyncVectorEnv[Any, Any]):
         if self._state != AsyncState.DEFAULT and self._broken is None:
             logger.warn(f"Calling `close` while waiting for a pending call to `{self._state.value}` to complete.")
         atexit.unregister(self._at_exit)
-        self._pool.stop(ask=not terminate, patience=3.0 if timeout is None else timeout)
+        if timeout is None:
+            timeout = 3.0 if self._broken is None else 1.0
+        self._pool.stop(ask=not terminate, patience=timeout)
 
     def _begin(self, state: AsyncState, send: Callable[[], None]) -> None:
         self._state = state
@@ -277,17 +279,23 @@ class ShardedAsyncVectorEnv(AsyncVectorEnv[Any, Any]):
 
     def _step_infos(self, news: list[News], ended: Sequence[int]) -> dict[str, Any]:
         """Infos of a step in Gymnasium's structure; ``ended``: environments with a final observation to report."""
-        told = {env: (info, final_info) for entries, _, _ in news for env, info, final_info in entries}
-        finals = {env: final for _, _, each in news for env, final in each.items()}
-        done = set(ended)
         infos: dict[str, Any] = {}
-        for env in sorted(done.union(told)):
-            info, final_info = told.get(env, ({}, None))
-            if env in done:
-                if env not in finals and self.final_observations is not None:
-                    finals[env] = self.final_observations[env].copy()
-                info = {"final_info": final_info or {}, "final_obs": finals[env], **info}
-            infos = self._add_info(infos, info, env)
+        if ended:
+            mask = np.zeros(self.num_envs, dtype=np.bool_)
+            mask[ended] = True
+            final_obs = np.full(self.num_envs, None, dtype=object)
+            if self.final_observations is not None:
+                for env, final in zip(ended, self.final_observations[ended], strict=True):
+                    final_obs[env] = final
+            for _, _, finals in news:  # as the environment returned them, where memory holds something else
+                for env, final in finals.items():
+                    final_obs[env] = final
+            infos = {"final_info": {}, "_final_info": mask, "final_obs": final_obs, "_final_obs": mask.copy()}
+        for entries, _, _ in news:
+            for env, info, final_info in entries:
+                if final_info:
+                    infos["final_info"] = self._add_info(infos["final_info"], final_info, env)
+                infos = self._add_info(infos, info, env)
         return infos
 
     def _assert_is_running(self) -> None:
