@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from a2c.envs import LockstepEnvs
-from a2c.envs.episodes import Episode
+from a2c.envs.episodes import Episode, LifeCounter
 from a2c.envs.sharded import ShardedAsyncVectorEnv
 from a2c.envs.wrappers import KeepFinalObservation
 from a2c.errors import ConfigError, EnvironmentFailure, NumericError
@@ -280,6 +280,14 @@ def test_continuous_actions_are_clipped_at_the_door_and_stay_unclipped_with_the_
     assert actions.tolist() == [[-3.0, 7.0]]
 
 
+def test_a_finite_upper_bound_clips_too():
+    envs = LockstepEnvs(
+        SyncVectorEnv([functools.partial(TargetEnv, low=-np.inf, high=0.25)], autoreset_mode="SameStep")
+    )
+    envs.reset([0])
+    assert envs.step(np.array([[-3.0, 7.0]], np.float32)).obs.tolist() == [[-3.0, 0.25]]
+
+
 def test_the_clipped_action_has_the_type_of_the_space():
     seen = []
 
@@ -314,6 +322,30 @@ def test_same_step_without_final_observations_is_an_error_only_where_one_is_need
         else:
             with pytest.raises(EnvironmentFailure, match="final_obs"):
                 envs.step(np.zeros(1, np.int64))
+
+
+def test_a_buffer_of_final_observations_is_read_without_infos():
+    class Buffered(CountingVectorEnv):
+        final_observations = np.full((2, 1), -1, np.float32)
+
+        def step(self, actions: Any) -> Any:
+            *rest, infos = super().step(actions)
+            for row in np.flatnonzero(infos.get("_final_obs", [])):
+                self.final_observations[row] = infos["final_obs"][row]
+            return *rest, {}
+
+    envs = LockstepEnvs(Buffered([1, 2], "truncated"))
+    envs.reset([0, 0])
+    finals = [envs.step(np.zeros(2, np.int64)).final_obs for _ in range(2)]
+    assert [f.tolist() for f in finals] == [[[1.0]], [[1.0], [2.0]]]  # copies: the buffer has moved on
+
+
+def test_an_environment_that_is_silent_about_its_lives_has_lost_none():
+    counter = LifeCounter(2)
+    counter.restart({"lives": np.array([3, 2]), "_lives": np.array([True, True])})
+    silent = {"lives": np.array([3, 0]), "_lives": np.array([True, False])}
+    assert counter.lost(silent).tolist() == [False, False]
+    assert counter.lost({"lives": np.array([3, 1])}).tolist() == [False, True]
 
 
 def test_seeds_must_be_as_many_as_environments():
