@@ -17,6 +17,8 @@ from a2c.model import ActorCritic
 from a2c.rollout import Rollout
 from a2c.spec import Spec
 
+torch.set_num_threads(1)  # on matrices this small a second thread only costs, and on a busy machine a lot
+
 VECTOR = Spec((4,), "float32", 3, discrete=True)
 TORQUE = Spec((4,), "float32", 2, discrete=False, low=(-1.0, -1.0), high=(1.0, 1.0))
 IMAGE = Spec((4, 36, 36), "uint8", 3, discrete=True)

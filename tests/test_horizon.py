@@ -1,0 +1,100 @@
+"""A world with a known answer: reward 1 for ever under a clock has the value 1 / (1 - gamma).
+
+Only a learner that bootstraps where the clock cuts an episode off finds it; where the world really ends, the value is
+that of the rewards that are left.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+import torch
+from gymnasium.spaces import Box, Discrete
+from gymnasium.vector import AutoresetMode, SyncVectorEnv
+
+from a2c.envs import LockstepEnvs
+from a2c.learner import Learner
+from a2c.model import ActorCritic
+from a2c.rollout import Collector
+from a2c.spec import spec_of
+from builders import config
+
+LENGTH, GAMMA = 4, 0.9
+FOR_EVER = 1 / (1 - GAMMA)  # 10
+# What is left of an episode of 4 steps: 1 + 0.9 + 0.81 + 0.729 = 3.439, then 2.71, 1.9 and 1
+LEFT = [3.439, 2.71, 1.9, 1.0]
+TOLERANCE = 0.02  # of 10
+WORLDS = pytest.mark.parametrize(
+    ("mode", "gae_lambda"),
+    [
+        (AutoresetMode.SAME_STEP, 1.0),
+        (AutoresetMode.SAME_STEP, 0.9),
+        (AutoresetMode.NEXT_STEP, 1.0),
+        (AutoresetMode.DISABLED, 1.0),
+    ],
+)
+
+
+class Ring(gym.Env[Any, Any]):
+    """Walks around LENGTH places, one-hot, reward 1 a step; the world ends after ``ends`` steps, or never."""
+
+    def __init__(self, ends: int | None = None) -> None:
+        self.observation_space = Box(0, 1, (LENGTH,), np.float32)
+        self.action_space = Discrete(2)
+        self.ends = ends
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        super().reset(seed=seed)
+        self.count = 0
+        return self._obs(), {}
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        self.count += 1
+        return self._obs(), 1.0, self.count == self.ends, False, {}
+
+    def _obs(self) -> np.ndarray:
+        return np.eye(LENGTH, dtype=np.float32)[self.count % LENGTH]
+
+
+def under_a_clock() -> gym.Env[Any, Any]:
+    return gym.wrappers.TimeLimit(Ring(), LENGTH)
+
+
+def mortal() -> gym.Env[Any, Any]:
+    return Ring(ends=LENGTH)
+
+
+def learned_values(make: Callable[[], gym.Env[Any, Any]], mode: AutoresetMode, gae_lambda: float) -> list[float]:
+    """Values of the places after training a tabular critic (one-hot in, one layer)."""
+    updates, cfg = 500, config(num_envs=4, n_step=3, gamma=GAMMA, gae_lambda=gae_lambda, optimizer="adam", lr=0.1)
+    cfg.lr_schedule, cfg.network.hidden_sizes = "linear", []
+    cfg.total_steps = updates * cfg.num_envs * cfg.n_step
+    envs = LockstepEnvs(SyncVectorEnv([make] * cfg.num_envs, autoreset_mode=mode))
+    model = ActorCritic(spec_of(envs.observation_space, envs.action_space), cfg.network)
+    learner, collector = Learner(model, cfg), Collector(envs, model, cfg)
+    steps = update = 0
+    while steps < cfg.total_steps:
+        rollout = collector.collect(update)
+        learner.update(rollout, steps)
+        steps, update = steps + rollout.transitions, update + 1
+    envs.close()
+    with torch.no_grad():
+        return model.value(torch.eye(LENGTH)).tolist()
+
+
+@WORLDS
+def test_a_clock_does_not_end_the_world(mode: AutoresetMode, gae_lambda: float) -> None:
+    assert learned_values(under_a_clock, mode, gae_lambda) == pytest.approx([FOR_EVER] * LENGTH, abs=TOLERANCE)
+
+
+@WORLDS
+def test_after_the_end_of_the_world_there_is_nothing(mode: AutoresetMode, gae_lambda: float) -> None:
+    assert learned_values(mortal, mode, gae_lambda) == pytest.approx(LEFT, abs=TOLERANCE)
+
+
+def test_an_endless_episode_bootstraps_where_the_rollout_ends() -> None:
+    assert learned_values(Ring, AutoresetMode.SAME_STEP, 1.0) == pytest.approx([FOR_EVER] * LENGTH, abs=TOLERANCE)
