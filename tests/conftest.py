@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: the tensors are small, and the machine may be busy
 settings.register_profile("a2c", max_examples=50, deadline=None, derandomize=True, database=None)  # the same everywhere
 settings.load_profile("a2c")
 
