@@ -6,6 +6,7 @@ import multiprocessing
 import pickle
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
@@ -71,6 +72,27 @@ def test_a_module_of_the_users_folder_is_imported_and_reaches_the_workers(tmp_pa
     finally:
         gym.registry.pop("Lab-v0", None)
         sys.modules.pop("lab_envs", None)
+
+
+def test_the_example_of_the_documentation_works(tmp_path, monkeypatch):
+    text = (Path(__file__).parents[2] / "docs" / "environments.md").read_text()
+    (tmp_path / "my_pkg").mkdir()
+    (tmp_path / "my_pkg" / "my_env.py").write_text(text.split("```python\n")[1].split("```")[0])
+    monkeypatch.syspath_prepend(tmp_path)
+    try:
+        cfg = vector_config(env_config("my_pkg.my_env:MyEnv-v0", size=8), "sync")
+        envs = LockstepEnvs(make_vector_env(cfg))
+        assert envs.reset([1, 2, 3]).shape == (3, 8)
+        for _ in range(100):
+            step = envs.step(np.ones(3, np.int64))
+        assert step.truncated.all()
+        assert {e.reward for e in envs.drain_episodes()} == {50.0}
+        assert reward_threshold(cfg.env.id) == 90
+        envs.close()
+    finally:
+        gym.registry.pop("MyEnv-v0", None)
+        sys.modules.pop("my_pkg.my_env", None)
+        sys.modules.pop("my_pkg", None)
 
 
 @pytest.mark.parametrize(
