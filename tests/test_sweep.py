@@ -18,6 +18,7 @@ from a2c.compose import load_config
 from a2c.config import settings
 from a2c.errors import ConfigError
 from a2c.rows import read_rows
+from a2c.sweeps import refuse_foreign_code
 
 ROOT = Path(__file__).resolve().parent.parent
 SWEEPS = sorted((ROOT / "conf" / "sweep").glob("*.yaml"))
@@ -134,6 +135,17 @@ def test_a_value_that_cannot_be_is_one_clear_line(agents: Agents, name: str, val
     with pytest.raises(ConfigError, match=message) as caught:
         load_config(*overrides(command))
     assert "\n" not in str(caught.value)
+
+
+def test_a_sweep_may_not_choose_code_to_import_unless_told_so() -> None:
+    foreign, known = load_config("env.id=some_package:Env-v0"), load_config("env.id=CartPole-v1")
+    with pytest.raises(ConfigError, match="set A2C_ALLOW_SWEEP_CODE=1"):
+        refuse_foreign_code(foreign, {"WANDB_SWEEP_ID": "s"})
+    with pytest.raises(ConfigError):
+        refuse_foreign_code(foreign, {"WANDB_SWEEP_ID": "s", "A2C_ALLOW_SWEEP_CODE": "0"})
+    refuse_foreign_code(foreign, {"WANDB_SWEEP_ID": "s", "A2C_ALLOW_SWEEP_CODE": "1"})
+    refuse_foreign_code(known, {"WANDB_SWEEP_ID": "s"})
+    refuse_foreign_code(foreign, {})
 
 
 @pytest.mark.slow

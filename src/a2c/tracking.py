@@ -11,13 +11,13 @@ import contextlib
 import dataclasses
 import os
 import shutil
+import subprocess
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from a2c.config import Config
-from a2c.errors import ConfigError
 from a2c.redaction import redact, redacted_argv
 from a2c.rows import METRICS, RowFile, plain
 from a2c.time_limit import within
@@ -225,11 +225,14 @@ class WandbMirror:
 
             within(GRACE, wandb.teardown, self._kill_service)
         if self._service is not None:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._service.wait(GRACE)
+            self._kill_service()
             self._service.wait()
 
     def _kill_service(self) -> None:
         if self._service is not None:
-            self._service.kill()
+            self._service.kill()  # does nothing to one that has ended
 
 
 def wandb_mode(cfg: Config, environ: Mapping[str, str] = os.environ) -> str:
@@ -241,18 +244,6 @@ def _service_process(wandb: Any) -> Any:
     """The Popen of wandb-core if this process started it; wandb has no public name for it."""
     connection = getattr(wandb.setup(), "_connection", None)
     return getattr(getattr(connection, "_proc", None), "_process", None)
-
-
-def refuse_foreign_code(cfg: Config, environ: Mapping[str, str] = os.environ) -> None:
-    """Refuse ``env.id=module:Id`` inside a sweep agent: there, the sweep's server chooses what is imported.
-
-    Raises:
-        ConfigError: the id names a module, a sweep agent started this process, and A2C_ALLOW_SWEEP_CODE is not 1.
-    """
-    if ":" in cfg.env.id and environ.get("WANDB_SWEEP_ID") and environ.get("A2C_ALLOW_SWEEP_CODE") != "1":
-        raise ConfigError(
-            f"env.id={cfg.env.id} imports code that a sweep chose; set A2C_ALLOW_SWEEP_CODE=1 to allow it"
-        )
 
 
 def _reason(error: Exception) -> str:
