@@ -39,7 +39,7 @@ board: $(READY)  ## terminal dashboard over all runs, live, without an account
 	@$(RUN)/wandb leet runs/wandb
 
 sync: $(READY)  ## upload the offline runs to W&B
-	@$(RUN)/wandb sync --include-offline runs/wandb/offline-run-* $(ARGS)
+	@WANDB_DIR=runs $(RUN)/wandb sync --yes $(ARGS)
 
 test: $(READY)  ## the whole test suite: make test ARGS="-k returns"
 	@$(RUN)/python -m pytest $(ARGS)

@@ -27,18 +27,28 @@ if [[ -e $venv && ! -e $venv/made-by-a2c ]]; then
     echo "setup error: $venv is there already and was not made by make; remove it, or name another: make VENV=..." >&2
     exit 2
 fi
-rm -rf "$venv"
-mkdir -p "$venv"
-touch "$venv/made-by-a2c"
 if [[ -n $torch ]]; then
-    echo "setup: $venv with the torch $torch that $python has"
-    "$python" -m venv --system-site-packages "$venv"
-    { grep -v '^torch==' constraints.txt; echo "torch==$torch"; } >"$venv/constraints.txt"
+    { grep -v '^torch==' constraints.txt; echo "torch==$torch"; } >"$venv.constraints"
 else
-    echo "setup: $venv with $("$python" --version); torch is large, this takes some minutes"
-    "$python" -m venv "$venv"
-    cp constraints.txt "$venv/constraints.txt"
+    cp constraints.txt "$venv.constraints"
 fi
+if ! "$venv/bin/python" -c '' 2>/dev/null; then # else it is brought up to date, which is quicker
+    rm -rf "$venv"
+    mkdir -p "$venv"
+    touch "$venv/made-by-a2c"
+    if [[ -n $torch ]]; then
+        echo "setup: $venv with the torch $torch that $python has"
+        "$python" -m venv --system-site-packages "$venv"
+        # Where PYTHON is in a virtual environment itself, its packages are not the system's: show them too.
+        "$venv/bin/python" -c 'import torch' 2>/dev/null ||
+            "$python" -c 'import pathlib, torch; print(pathlib.Path(torch.__file__).parent.parent)' \
+                >"$("$venv/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/torch-found.pth"
+    else
+        echo "setup: $venv with $("$python" --version); torch is large, this takes some minutes"
+        "$python" -m venv "$venv"
+    fi
+fi
+mv "$venv.constraints" "$venv/constraints.txt"
 echo "setup: installing (1/2) torch"
 pip install -c "$venv/constraints.txt" torch hatchling editables
 echo "setup: installing (2/2) everything else"

@@ -100,5 +100,7 @@ def one_line(error: BaseException) -> str:
         link = link.__cause__ or link.__context__
     if ambiguous := re.match(r"Ambiguous value for argument '(.*)'", str(error)):
         return f"{ambiguous[1]} holds several values; -m trains once with each, [a,b] is a list"
+    if unknown := re.match(r"Could not override '([^']*)'", str(error)):
+        return f"unknown key '{unknown[1]}'"
     lines = [line.strip() for line in str(error).splitlines()]
     return next((line for line in lines if line), type(error).__name__)

@@ -19,5 +19,8 @@ def complete(arguments: Sequence[str]) -> int:
         if typing_command:
             print(" ".join(cli.COMMANDS))
             return 0
-        os.environ["COMP_LINE"] = line.replace(words[1], "", 1) if words[1] in cli.COMMANDS else line
+        if words[1] in cli.COMMANDS:
+            os.environ["COMP_LINE"] = line.replace(f" {words[1]}", "", 1)
+            config = {"train": "config"}.get(words[1], words[1])
+            return run_hydra(["--shell-completion", *arguments], config)
     return run_hydra(["--shell-completion", *arguments], "config")
