@@ -1,0 +1,275 @@
+"""On a GPU: the same noise, the same losses, and no hidden wait inside an update.
+
+A2C_GPU_TEST_DEVICE=cpu runs the bodies where there is no GPU, to see that they are sound; what only CUDA can show is
+left out then.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import dataclasses
+import os
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+import torch
+from gymnasium.spaces import Box, Discrete
+from gymnasium.vector import AutoresetMode, SyncVectorEnv
+
+from a2c.api import load_config
+from a2c.config import Config
+from a2c.envs import LockstepEnvs
+from a2c.envs.wrappers import KeepFinalObservation
+from a2c.evaluation import evaluate
+from a2c.learner import Learner
+from a2c.model import ActorCritic
+from a2c.noise import philox, uniform_noise
+from a2c.policy import load_policy
+from a2c.rollout import Collector, Rollout
+from a2c.spec import Spec, spec_of
+from a2c.trainer import train
+from builders import IMAGE, TORQUE, VECTOR, config, make_model, random_rollout, relative_error
+
+DEVICE = torch.device(os.environ.get("A2C_GPU_TEST_DEVICE", "cuda"))
+ON_CUDA = DEVICE.type == "cuda"
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(ON_CUDA and not torch.cuda.is_available(), reason="no CUDA device"),
+]
+needs_cuda = pytest.mark.skipif(not ON_CUDA, reason="says something about CUDA only")
+
+
+class PictureEnv(gym.Env[Any, Any]):
+    """A 36-pixel picture with a bright column; reward for naming its third. Truncated after ``length`` steps."""
+
+    def __init__(self, length: int = 5) -> None:
+        self.observation_space = Box(0, 255, IMAGE.obs_shape, np.uint8)
+        self.action_space = Discrete(3)
+        self.length = length
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        super().reset(seed=seed)
+        self.count = 0
+        return self._next(), {}
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        reward = float(action == self.column // 12)
+        self.count += 1
+        return self._next(), reward, False, self.count >= self.length, {}
+
+    def _next(self) -> np.ndarray:
+        self.column = int(self.np_random.integers(36))
+        picture = np.zeros(IMAGE.obs_shape, np.uint8)
+        picture[:, :, self.column] = 255
+        return picture
+
+
+def kept(make: Any) -> gym.Env[Any, Any]:
+    return KeepFinalObservation(make())
+
+
+WORLDS: dict[str, Any] = {
+    "discrete": partial(gym.make, "CartPole-v1", max_episode_steps=9),
+    "continuous": partial(gym.make, "Pendulum-v1", max_episode_steps=9),
+    "images": PictureEnv,
+}
+SPECS = {"discrete": VECTOR, "continuous": TORQUE, "images": IMAGE}
+
+
+def on(device: torch.device, rollout: Rollout) -> Rollout:
+    parts = ((field.name, getattr(rollout, field.name)) for field in dataclasses.fields(rollout))
+    return Rollout(**{name: part.to(device) if isinstance(part, torch.Tensor) else part for name, part in parts})
+
+
+def trainer(world: str, cfg: Config, device: torch.device | str, mode: str = "SameStep") -> tuple[Learner, Collector]:
+    envs = LockstepEnvs(
+        SyncVectorEnv([partial(kept, WORLDS[world])] * cfg.num_envs, autoreset_mode=AutoresetMode(mode))
+    )
+    spec = spec_of(envs.observation_space, envs.action_space)
+    model = ActorCritic(spec, cfg.network, normalize_obs=cfg.normalize_obs, seed=cfg.seed).to(device)
+    return Learner(model, cfg), Collector(envs, model, cfg)
+
+
+@contextlib.contextmanager
+def no_waiting() -> Iterator[None]:
+    """Any CUDA operation that makes the host wait for the device raises."""
+    if not ON_CUDA:
+        yield
+        return
+    torch.cuda.synchronize()
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        yield
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+
+
+def test_the_counter_based_generator_gives_the_same_words_everywhere() -> None:
+    counters = [torch.randint(0, 2**32, (1000,), generator=torch.Generator().manual_seed(k)) for k in range(4)]
+    key = (0xDEADBEEF, 0xFFFFFFFF)
+    here = philox((counters[0], counters[1], counters[2], counters[3]), key)
+    c0, c1, c2, c3 = (counter.to(DEVICE) for counter in counters)
+    for ours, theirs in zip(here, philox((c0, c1, c2, c3), key), strict=True):
+        assert torch.equal(ours, theirs.cpu())
+
+
+def test_noise_is_the_same_on_every_device() -> None:
+    here = uniform_noise(2**40 + 7, range(5, 9), 5, range(16), 6)
+    there = uniform_noise(2**40 + 7, range(5, 9), 5, range(16), 6, DEVICE)
+    assert torch.equal(here, there.cpu())  # integers and powers of two: exact
+    for spec in (Spec((4,), "float32", 6, discrete=True), Spec((4,), "float32", 3, discrete=False)):
+        noise = spec.distribution.noise(there)
+        torch.testing.assert_close(noise.cpu(), spec.distribution.noise(here), rtol=1e-4, atol=1e-5)  # log and cos
+
+
+@pytest.mark.parametrize("optimizer", ["rmsprop_tf", "rmsprop", "adam"])
+@pytest.mark.parametrize("kind", ["discrete", "continuous", "images"])
+def test_one_update_is_the_same_on_every_device(kind: str, optimizer: str) -> None:
+    """Tolerances: 1e-4 of the gradient's length; 1e-2 for convolutions, which may run in TF32 (10-bit fractions)."""
+    cfg = config(optimizer=optimizer, normalize_obs=kind != "images", gae_lambda=0.95)
+    model = make_model(SPECS[kind], cfg, spread=0.1)
+    rollout, _ = random_rollout(model, steps=5, count=4, gaps=True)
+    here, there = Learner(copy.deepcopy(model), cfg), Learner(copy.deepcopy(model).to(DEVICE), cfg)
+    here.update(rollout, 0)
+    there.update(on(DEVICE, rollout), 0)
+    tolerance = 1e-2 if kind == "images" else 1e-4
+    assert here.weights.grad is not None
+    assert there.weights.grad is not None
+    assert there.weights.device.type == DEVICE.type
+    assert relative_error(there.weights.grad.cpu(), here.weights.grad) < tolerance
+    expected, found = here.drain_metrics(0), there.drain_metrics(0)
+    for name in ("loss", "policy_loss", "value_loss", "entropy", "grad_norm"):
+        assert found[f"train/{name}"] == pytest.approx(expected[f"train/{name}"], rel=tolerance, abs=tolerance)
+    if here.model.normalizer is not None:
+        assert there.model.normalizer is not None
+        for name, buffer in there.model.normalizer.named_buffers():
+            torch.testing.assert_close(buffer.cpu(), here.model.normalizer.get_buffer(name), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("mode", ["SameStep", "NextStep"])
+@pytest.mark.parametrize("world", ["discrete", "continuous"])
+def test_training_follows_the_same_path_on_every_device(world: str, mode: str) -> None:
+    """20 updates, acting included; losses within 1 % (float32 sums in another order, fed back through acting)."""
+    cfg = config(num_envs=8, n_step=5, normalize_obs=True, normalize_reward=True, max_grad_norm=0.5)
+    runs = []
+    for device in ("cpu", DEVICE):
+        learner, collector = trainer(world, cfg, device, mode)
+        rows, steps = [], 0
+        for update in range(20):
+            rollout = collector.collect(update)
+            learner.update(rollout, steps)
+            steps += rollout.transitions
+            rows.append(learner.drain_metrics(steps) | {"steps": steps} | collector.metrics())
+        collector.envs.close()
+        runs.append(rows)
+    for k, (expected, found) in enumerate(zip(*runs, strict=True)):
+        assert found.keys() == expected.keys()
+        for name, number in expected.items():
+            assert found[name] == pytest.approx(number, rel=1e-2, abs=1e-3), (k, name)
+
+
+def test_a_network_of_convolutions_acts_and_learns() -> None:
+    cfg = config(num_envs=4, n_step=5, optimizer="adam", lr=1e-3)
+    learner, collector = trainer("images", cfg, DEVICE)
+    before = learner.weights.detach().clone()
+    for update in range(5):
+        rollout = collector.collect(update)
+        assert rollout.obs.dtype == torch.uint8
+        assert rollout.obs.device.type == DEVICE.type
+        assert torch.equal(rollout.final_values != 0, rollout.truncated)
+        learner.update(rollout, update)
+    collector.envs.close()
+    metrics = learner.drain_metrics(0)
+    assert all(np.isfinite(number) for number in metrics.values())
+    assert not torch.equal(learner.weights, before)
+
+
+def test_what_the_device_holds_is_what_the_environments_gave() -> None:
+    cfg = config(num_envs=4, n_step=5)
+    learner, collector = trainer("discrete", cfg, DEVICE)
+    given: list[Any] = []
+    step = collector.envs.step
+
+    def recorded(actions: Any) -> Any:
+        given.append(step(actions))
+        given[-1] = dataclasses.replace(given[-1], obs=given[-1].obs.copy())
+        return given[-1]
+
+    collector.envs.step = recorded  # type: ignore[method-assign]
+    last = None
+    for update in range(4):
+        rollout = collector.collect(update)
+        learner.update(rollout, 0)
+        steps = given[-5:]
+        assert last is None or torch.equal(rollout.obs[0].cpu(), last)
+        last = rollout.obs[-1].cpu().clone()
+        assert torch.equal(rollout.obs[1:].cpu(), torch.from_numpy(np.stack([step.obs for step in steps])))
+        assert torch.equal(rollout.rewards.cpu(), torch.from_numpy(np.stack([step.rewards for step in steps])))
+        assert torch.equal(rollout.truncated.cpu(), torch.from_numpy(np.stack([step.truncated for step in steps])))
+    collector.envs.close()
+
+
+@pytest.mark.parametrize("gaps", [False, True])
+@pytest.mark.parametrize("optimizer", ["rmsprop_tf", "rmsprop", "adam"])
+@pytest.mark.parametrize("kind", ["discrete", "continuous", "images"])
+def test_nothing_in_an_update_waits_for_the_device(kind: str, optimizer: str, gaps: bool) -> None:
+    cfg = config(
+        optimizer=optimizer,
+        normalize_obs=True,
+        normalize_advantage=True,
+        max_grad_norm=0.5,
+        lr_schedule="linear",
+        beta_schedule="cosine",
+        gae_lambda=0.95,
+    )
+    model = make_model(SPECS[kind], cfg, spread=0.1)
+    rollout = on(DEVICE, random_rollout(model, steps=5, count=4, gaps=gaps)[0])
+    learner = Learner(model.to(DEVICE), cfg)
+    learner.update(rollout, 0)  # the first one loads kernels and allocates the optimizer's state
+    with no_waiting():
+        for update in range(3):
+            learner.update(rollout, update)
+    assert learner.weights.isfinite().all()
+
+
+@needs_cuda
+def test_the_detector_of_waits_detects_them() -> None:
+    number = torch.ones((), device=DEVICE)
+    with pytest.raises(RuntimeError, match="synchroniz"), no_waiting():
+        number.item()
+
+
+@needs_cuda
+def test_observations_leave_from_page_locked_memory() -> None:
+    learner, collector = trainer("images", config(num_envs=4, n_step=5), DEVICE)
+    assert collector._host_obs.is_pinned()
+    assert collector._obs.device.type == "cuda"
+    assert learner.weights.is_cuda
+    collector.envs.close()
+
+
+def test_a_whole_run_trains_evaluates_and_saves(tmp_path: Path) -> None:
+    cfg = load_config(
+        "env=cartpole",
+        f"device={DEVICE}",
+        "total_steps=2000",
+        "vectorization=sync",
+        "eval.every=1000",
+        "eval.episodes=2",
+        "eval.final_episodes=2",
+        "wandb.mode=disabled",
+        "gif=false",
+        f"runs_dir={tmp_path}",
+    )
+    summary = train(cfg, tmp_path / "run")
+    assert summary.env_steps >= 2000
+    assert summary.eval_mean is not None
+    there, here = load_policy(tmp_path / "run", device=str(DEVICE)), load_policy(tmp_path / "run", device="cpu")
+    assert evaluate(there, episodes=2).rewards == evaluate(here, episodes=2).rewards
