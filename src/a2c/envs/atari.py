@@ -117,7 +117,7 @@ class LifeLostInfo(gym.Wrapper[Any, Any, Any, Any]):
         obs, reward, terminated, truncated, _ = self.env.step(action)
         lives = self._ale.lives()
         lost, self._lives = lives < self._lives, lives
-        return obs, reward, terminated, truncated, {"life_lost": True} if lost and not terminated else {}
+        return obs, reward, terminated, truncated, {"life_lost": True} if lost else {}
 
 
 def _check_kwargs(env: EnvConfig) -> None:
