@@ -243,6 +243,7 @@ def test_a_dumb_terminal_gets_plain_lines(cfg: Config, screen: Screen, monkeypat
     monkeypatch.setenv("TERM", "dumb")
     show(Console(cfg, stream=screen.stream))
     assert "\x1b" not in screen.read()
+    assert "╭" not in screen.raw
 
 
 def test_a_stream_that_cannot_hold_every_sign_gets_what_it_can(cfg: Config) -> None:

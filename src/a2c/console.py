@@ -170,10 +170,6 @@ class _Terminal(Terminal):
                 return ConsoleDimensions(columns, lines)
         return super().size
 
-    def on_broken_pipe(self) -> None:
-        """Rich would end the process here; the console only falls silent."""
-        raise BrokenPipeError
-
 
 def _is_terminal(stream: TextIO) -> bool:
     """A terminal that can redraw lines and show box characters."""

@@ -45,7 +45,6 @@ def record_gif(frames: Sequence[np.ndarray], path: Path, fps: float, *, max_fram
             append_images=indexed[1:],
             duration=round(100 * stride / fps) * 10,  # milliseconds
             loop=0,
-            optimize=False,  # each frame would get a palette of its own, and the frames stop sharing pixels
         )
         os.replace(unfinished, path)
     finally:
