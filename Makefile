@@ -8,7 +8,7 @@ SHELL := /bin/bash
 
 VENV ?= .venv
 PYTHON ?= python3
-ARGS ?=
+ARGS =
 RUN := $(VENV)/bin
 READY := $(VENV)/.ready
 
@@ -17,7 +17,7 @@ READY := $(VENV)/.ready
 OWN := ARGS PYTHON VENV MAKEFLAGS MAKEOVERRIDES SHELL OWN TYPED OVERRIDES RUN READY
 TYPED := $(foreach v,$(filter-out $(OWN),$(.VARIABLES)),$(if $(filter command,$(firstword $(origin $(v)))),$(v)))
 OVERRIDES = $(foreach v,$(TYPED),'$(v)=$(subst ','\'',$(value $(v)))')
-unexport $(TYPED)
+unexport ARGS $(TYPED)
 
 .PHONY: help setup train eval watch board sync test test-fast lint format types bench-learning clean
 

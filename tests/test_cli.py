@@ -218,6 +218,14 @@ def test_presets_of_ones_own_are_read_from_a_folder(trainer):
     assert (trainer.runs[0][0].env.id, trainer.runs[0][0].gamma) == ("Maze-v0", 0.5)
 
 
+def test_a_sweep_agent_may_not_import_code_unless_told_so(trainer, capsys, monkeypatch):
+    monkeypatch.setenv("WANDB_SWEEP_ID", "sweep1")
+    assert cli.main(["train", "env.id=some_package:Env-v0"]) == 2
+    assert "set A2C_ALLOW_SWEEP_CODE=1" in capsys.readouterr().err
+    monkeypatch.setenv("A2C_ALLOW_SWEEP_CODE", "1")
+    assert cli.main(["train", "env.id=some_package:Env-v0"]) == 0
+
+
 @pytest.mark.parametrize(
     ("line", "offered"),
     [

@@ -24,6 +24,7 @@ from a2c.config import Config
 from a2c.errors import A2CError, ConfigError, RunIOError
 from a2c.folders import run_of
 from a2c.overrides import parse, quote
+from a2c.sweeps import refuse_foreign_code
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -37,10 +38,15 @@ def run(arguments: Sequence[str]) -> int:
     if not flags.shell_completion:
         overrides = prepare_training(overrides, *more)
         jobs = _jobs_to_check(overrides) if flags.multirun else [overrides]
-        configs = [to_config(compose_plain("config", job, *more)) for job in jobs]
-        if configs[0].resume and not flags.multirun:
+        configs = [_allowed(to_config(compose_plain("config", job, *more))) for job in jobs]
+        if not flags.multirun and configs[0].resume:
             overrides = [*_same_folder(configs[0], overrides), *overrides]
     return run_hydra(_hydra_arguments(flags, overrides), "config")
+
+
+def _allowed(cfg: Config) -> Config:
+    refuse_foreign_code(cfg)
+    return cfg
 
 
 def _jobs_to_check(overrides: Sequence[str]) -> list[list[str]]:
@@ -105,7 +111,7 @@ def run_hydra(arguments: Sequence[str], config_name: str) -> int:
 def _train(tree: DictConfig, folder: Path, full: bool) -> int:
     log = logging.getLogger("a2c")
     try:
-        cfg = to_config(plain(tree))
+        cfg = _allowed(to_config(plain(tree)))
         from a2c.trainer import train  # not before the config is known to be right: it imports torch
 
         log.info("training %s in %s", cfg.env.id, folder)
