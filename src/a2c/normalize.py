@@ -46,19 +46,24 @@ class ObsNormalizer(nn.Module):
 
         Source: Chan et al. 1979, "Updating formulae and a pairwise algorithm for computing sample variances".
         """
-        rows = obs.flatten(0, 1)
-        if weight is not None:
-            rows = rows[weight.flatten() > 0]
-        if len(rows) == 0:
+        rows = as_float(obs.flatten(0, 1))
+        if weight is None:
+            self._merge(rows.mean(0), rows.var(0, correction=0), torch.full_like(self.count, len(rows)))
             return
-        rows = as_float(rows)
-        mean, var, count = rows.mean(0), rows.var(0, correction=0), len(rows)
-        total = self.count + count
+        # Filled, not picked out by a boolean index, whose size the host would have to wait for.
+        gap = weight.view(-1, *[1] * (rows.ndim - 1)) == 0
+        count = (~gap).sum().to(self.count.dtype)
+        mean = rows.masked_fill(gap, 0).sum(0) / count.clamp(min=1)
+        var = (rows - mean).masked_fill(gap, 0).square().sum(0) / count.clamp(min=1)
+        self._merge(mean, var, count)
+
+    def _merge(self, mean: Tensor, var: Tensor, count: Tensor) -> None:
+        total = (self.count + count).clamp(min=1)
         delta = mean - self.mean
         moment = self.var * self.count + var * count + delta.square() * (self.count * count / total)
-        self.mean.add_(delta * (count / total))
-        self.var.copy_(moment / total)
-        self.count.copy_(total)
+        self.mean.add_(delta * (count * total.reciprocal()))
+        self.var.copy_(torch.where(count > 0, moment / total, self.var))
+        self.count.add_(count)
 
 
 class RewardNormalizer:
