@@ -56,8 +56,8 @@ format: $(READY)  ## put the style right where a program can
 types: $(READY)  ## types: mypy --strict
 	@$(RUN)/mypy
 
-bench-learning: $(READY)  ## how well the presets learn, over seeds; results as JSON
-	@$(RUN)/python benchmarks/learning.py $(OVERRIDES) $(ARGS)
+bench-learning: $(READY)  ## how well the presets learn: make bench-learning ARGS="--tasks cartpole"
+	@$(RUN)/python benchmarks/learning.py $(ARGS)
 
 setup: $(READY)  ## create .venv (any other target does so when needed)
 

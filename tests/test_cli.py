@@ -80,7 +80,7 @@ ENDINGS = {
     "train --n_step=8": "config error: unknown option '--n_step=8'; settings have no dashes: n_step=8",
     "train --cfg everything": "config error: argument -c/--cfg: invalid choice",
     "train -m seed=1,2,x": "config error: seed='x' must be a whole number (int)",
-    "train -m lr=interval(1,3)": "config error: lr=interval(1,3): -m trains with lists, like 1,2,3, and with range(...)",
+    "train -m lr=interval(1,3)": "config error: lr=interval(1,3): -m trains with lists, like 1,2,3, and ",
     "train -cd nowhere": "config error: config folder ",
     "eval episode=3": "config error: unknown key 'episode'; did you mean 'episodes'?",
     "eval episodes=0": "config error: episodes=0 must be >= 1",
