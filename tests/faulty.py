@@ -1,0 +1,37 @@
+"""Environments that fail, as a user's own would: ``env.id=faulty:Raises-v0``."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import gymnasium as gym
+import numpy as np
+from gymnasium.spaces import Box, Discrete
+
+
+class Faulty(gym.Env[Any, Any]):
+    """Fine for ``after`` steps in all, then ``fault``: raise, or a NaN reward."""
+
+    metadata: ClassVar[dict[str, Any]] = {"render_modes": []}
+
+    def __init__(self, fault: str, after: int = 40, render_mode: str | None = None) -> None:
+        self.observation_space = Box(-1, 1, (2,), np.float32)
+        self.action_space = Discrete(2)
+        self.fault, self.after, self.steps, self.render_mode = fault, after, 0, render_mode
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        super().reset(seed=seed)
+        return np.zeros(2, np.float32), {}
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        self.steps += 1
+        reward = 1.0
+        if self.steps > self.after:
+            if self.fault == "raise":
+                raise ZeroDivisionError("the simulator is 100 % broken")
+            reward = float("nan")
+        return np.zeros(2, np.float32), reward, False, self.steps % 10 == 0, {}
+
+
+gym.register("Raises-v0", Faulty, kwargs={"fault": "raise"})
+gym.register("NotANumber-v0", Faulty, kwargs={"fault": "nan"})

@@ -1,0 +1,161 @@
+"""What a user sees when something goes wrong in the middle of a run: real processes, real signals."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+TESTS = Path(__file__).parent
+LIGHT = ("device=cpu", "wandb.mode=disabled", "gif=false", "eval.every=0", "num_envs=4", "num_workers=2", "log_every=200")
+LONG = ("env=cartpole", "total_steps=1_000_000_000")
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+
+
+class Training:
+    """``a2c train`` in a process group of its own, as a terminal would start it; output goes to files."""
+
+    def __init__(self, folder: Path, *overrides: str) -> None:
+        self.runs, self.out, self.err = folder / "runs", folder / "out.txt", folder / "err.txt"
+        paths = [str(TESTS.parent / "src"), str(TESTS), os.environ.get("PYTHONPATH", "")]
+        with self.out.open("w") as out, self.err.open("w") as err:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "a2c", "train", f"runs_dir={self.runs}", *LIGHT, *overrides],
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=err,
+                env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+                cwd=folder,
+                start_new_session=True,
+            )
+
+    def wait_until(self, ready: Callable[[], object], seconds: float = 60.0) -> None:
+        deadline = time.monotonic() + seconds
+        while not ready():
+            assert self.process.poll() is None, self.err.read_text()
+            assert time.monotonic() < deadline, "it took too long"
+            time.sleep(0.02)
+
+    def trains(self) -> bool:
+        """A row of metrics has been written."""
+        return any(path.stat().st_size for path in self.runs.glob("*/*/metrics.jsonl"))
+
+    def kill(self) -> None:
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+
+    @property
+    def folder(self) -> Path:
+        (folder,) = self.runs.glob("*/*_a2c-seed1")
+        return folder
+
+
+Start = Callable[..., Training]
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    """Starts a training with overrides; none outlives its test, also when the test fails."""
+    started: list[Training] = []
+
+    def begin(*overrides: str) -> Training:
+        started.append(Training(tmp_path, *overrides))
+        return started[-1]
+
+    yield begin
+    for run in started:
+        run.kill()
+
+
+@pytest.mark.parametrize(
+    ("number", "whole_group", "code"),
+    [(signal.SIGINT, True, 130), (signal.SIGTERM, False, 143), (signal.SIGUSR1, True, 143)],
+)
+def test_a_signal_ends_a_run_in_order(start: Start, number: signal.Signals, whole_group: bool, code: int) -> None:
+    run = start(*LONG)
+    run.wait_until(run.trains)
+    if whole_group:  # as Ctrl-C in a terminal and Slurm do: the workers get it too
+        os.killpg(run.process.pid, number)
+    else:
+        run.process.send_signal(number)
+    assert run.process.wait(10) == code
+    summary = json.loads((run.folder / "summary.json").read_text())
+    assert summary["stopped"] == number.name
+    assert (run.folder / "checkpoints" / "last.pt").stat().st_size > 0
+    assert f"{number.name}: stopped after {summary['env_steps']:,} steps, checkpoint saved" in run.out.read_text()
+    assert run.err.read_text() == ""
+
+
+def test_an_environment_that_raises_shows_its_own_traceback_and_index(start: Start) -> None:
+    run = start("env.id=faulty:Raises-v0")
+    assert run.process.wait(60) == 3
+    error = run.err.read_text()
+    first, *rest = error.splitlines()
+    # after 40 steps in each: the 41st raises, in the first environment of one of the two workers
+    found = re.match(r"environment error: environment (\d) \(worker (\d), pid \d+\) raised ZeroDivisionError", first)
+    assert found, error
+    assert int(found[1]) == 2 * int(found[2])
+    assert "step 41" in first
+    assert "faulty.py" in "\n".join(rest)
+    assert [line for line in rest if line][-1] == "ZeroDivisionError: the simulator is 100 % broken"
+    assert (run.folder / "checkpoints" / "last.pt").exists(), "the run was lost"
+
+
+def test_a_killed_worker_is_named(start: Start) -> None:
+    run = start(*LONG)
+    run.wait_until(run.trains)
+    victim = min(workers_of(run.process.pid))
+    os.kill(victim, signal.SIGKILL)
+    assert run.process.wait(5) == 3
+    error = run.err.read_text()
+    assert re.match(rf"environment error: worker \d \(pid {victim}, environments \d-\d\) .*SIGKILL", error), error
+    assert (run.folder / "checkpoints" / "last.pt").exists(), "the run was lost"
+
+
+def test_nothing_outlives_a_killed_run(start: Start) -> None:
+    run = start(*LONG)
+    run.wait_until(run.trains)
+    family = children_of(run.process.pid) | workers_of(run.process.pid)
+    assert len(family) >= 3  # the fork server and two workers
+    run.process.kill()
+    run.process.wait()
+    deadline = time.monotonic() + 5
+    while left := {pid for pid in family if Path(f"/proc/{pid}").exists() and not is_zombie(pid)}:
+        assert time.monotonic() < deadline, left
+        time.sleep(0.05)
+
+
+def test_a_reward_that_is_no_number_never_reaches_the_weights(start: Start) -> None:
+    run = start("env.id=faulty:NotANumber-v0")
+    assert run.process.wait(60) == 4
+    error = run.err.read_text()
+    assert error.startswith("numeric error: environment 0 gave the reward nan in step 41"), error
+    assert len(error.splitlines()) == 1
+
+
+def children_of(pid: int) -> set[int]:
+    """Processes that ``pid`` started."""
+    paths = Path(f"/proc/{pid}/task").glob("*/children")
+    return {int(child) for path in paths for child in path.read_text().split()}
+
+
+def workers_of(pid: int) -> set[int]:
+    """Processes that step environments: children of the fork server, which is a child of the run."""
+    return {worker for child in children_of(pid) for worker in children_of(child)}
+
+
+def is_zombie(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return True
