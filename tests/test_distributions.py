@@ -107,6 +107,18 @@ def test_gaussian_noise_is_standard_normal_and_independent_between_dimensions():
     assert math.sqrt(len(cdf)) * float(gap) < 1.95
 
 
+def test_gaussian_noise_by_hand():
+    # Box-Muller of (radius, angle) pairs: sqrt(-2 log e^-2) cos(2 pi / 2) = -2; sqrt(-2 log e^-8) cos(2 pi / 6) = 2
+    uniform = torch.tensor([math.exp(-2), 1 / 2, math.exp(-8), 1 / 6])
+    assert_close(DiagonalGaussian(2).noise(uniform), torch.tensor([-2.0, 2.0]), rtol=1e-5, atol=0)
+
+
+def test_gumbel_noise_by_hand():
+    # -log(-log u): 0 at u = 1/e, 1 at u = exp(-1/e)
+    uniform = torch.tensor([math.exp(-1), math.exp(-math.exp(-1))])
+    assert_close(Categorical(2).noise(uniform), torch.tensor([0.0, 1.0]), rtol=1e-5, atol=1e-6)
+
+
 def test_a_gaussian_sample_is_mean_plus_std_times_noise():
     params = torch.tensor([1.0, -2.0, math.log(3), 0.0])
     assert_close(DiagonalGaussian(2).sample(params, torch.tensor([2.0, 0.5])), torch.tensor([7.0, -1.5]))
