@@ -21,7 +21,7 @@ if tuple(int(part) for part in torch.__version__.split("+")[0].split(".")[:2]) >
 PY
 )
 
-pip() { PIP_DISABLE_PIP_VERSION_CHECK=1 "$venv/bin/python" -m pip --quiet "$@" 2> >(grep -v '^WARNING: Location' >&2); }
+pip() { PIP_DISABLE_PIP_VERSION_CHECK=1 "$venv/bin/python" -m pip --quiet "$@"; }
 
 if [[ -e $venv && ! -e $venv/made-by-a2c ]]; then
     echo "setup error: $venv is there already and was not made by make; remove it, or name another: make VENV=..." >&2

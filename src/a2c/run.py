@@ -61,6 +61,7 @@ class Run:
         self._evaluator = Evaluator(cfg.env, max(cfg.eval.episodes, cfg.eval.final_episodes))
         self._started = time.perf_counter() - self._saved.wall_time
         self._progress = Progress(cfg, self._saved)
+        self._speed: tuple[float, float | None] = (0.0, None)  # steps/s and mean return at the last report
 
     @property
     def update(self) -> int:
@@ -88,7 +89,8 @@ class Run:
         return self._saved
 
     def due(self, state: TrainState) -> bool:
-        """Whether this update ends with a report."""
+        """Whether this update ends with a report; moves the progress bar, which costs next to nothing."""
+        self.console.progress(state.env_steps, *self._speed)
         return self._progress.report(state)
 
     def report(self, state: TrainState, learner: Learner, collector: Collector) -> TrainState:
@@ -109,7 +111,7 @@ class Run:
         if progress.save(state):
             self.save("last", state, learner, collector)
         self.tracker.log(state.env_steps, metrics)
-        self.console.progress(state.env_steps, metrics["time/fps"], metrics.get("rollout/ep_rew_mean"))
+        self._speed = (metrics["time/fps"], metrics.get("rollout/ep_rew_mean"))
         if progress.show(state):
             self.console.row(state.env_steps, metrics)
         progress.reported(state, collector)
