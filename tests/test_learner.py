@@ -31,11 +31,10 @@ CASES = [
 def test_gradient_and_losses_are_the_naive_ones(spec: Spec, gae_lambda: float, standardised: bool, gaps: bool) -> None:
     cfg = config(gae_lambda=gae_lambda, normalize_advantage=standardised, beta=0.03, value_coef=0.7, gamma=0.9)
     model = make_model(spec, cfg, torch.float64)
-    rollout, final_obs = random_rollout(model, steps=6, count=4, seed=3, gaps=gaps)
-    done = rollout.terminated | rollout.truncated
-    assert rollout.terminated.any()
-    assert rollout.truncated.any()
-    assert not done.all()
+    rollout, final_obs = random_rollout(model, steps=6, count=4, seed=8, gaps=gaps)
+    assert rollout.terminated[:-1].any()
+    assert rollout.truncated[:-1].any()
+    assert rollout.truncated[-1].any()
     assert gaps == (rollout.weight is not None and bool((rollout.weight == 0).any()))
 
     naive = naive_a2c(model, streams_of(rollout, final_obs), cfg)
@@ -49,7 +48,7 @@ def test_gradient_and_losses_are_the_naive_ones(spec: Spec, gae_lambda: float, s
     assert logged["train/grad_norm"] == pytest.approx(float(naive.gradient.norm()), rel=1e-6)
     returns, advantages = (torch.tensor([x for row in rows for x in row]) for rows in (naive.returns, naive.advantages))
     explained = 1 - float(advantages.var(correction=0) / returns.var(correction=0))
-    assert logged["train/explained_variance"] == pytest.approx(explained, rel=1e-5)
+    assert logged["train/explained_variance"] == pytest.approx(explained, abs=1e-5)
 
 
 @pytest.mark.parametrize("shared", [False, True])
