@@ -66,7 +66,7 @@ def test_rows_of_weight_zero_are_ignored():
     valid = obs[weight > 0].unsqueeze(1)
     masked, dropped = ObsNormalizer((3,)), ObsNormalizer((3,))
     for part in (1.0, 2.0):  # merged into nothing, and into something
-        masked.update(torch.where(weight[..., None] > 0, obs * part, 1e9), weight)
+        masked.update(torch.where(weight[..., None] > 0, obs * part, torch.nan), weight)
         dropped.update(valid * part)
     assert_close(masked.mean, dropped.mean, rtol=1e-6, atol=0)
     assert_close(masked.var, dropped.var, rtol=1e-6, atol=0)
