@@ -70,7 +70,7 @@ def mortal() -> gym.Env[Any, Any]:
 
 def learned_values(make: Callable[[], gym.Env[Any, Any]], mode: AutoresetMode, gae_lambda: float) -> list[float]:
     """Values of the places after training a tabular critic (one-hot in, one layer)."""
-    updates, cfg = 500, config(num_envs=4, n_step=3, gamma=GAMMA, gae_lambda=gae_lambda, optimizer="adam", lr=0.1)
+    updates, cfg = 250, config(num_envs=4, n_step=3, gamma=GAMMA, gae_lambda=gae_lambda, optimizer="adam", lr=0.2)
     cfg.lr_schedule, cfg.network.hidden_sizes = "linear", []
     cfg.total_steps = updates * cfg.num_envs * cfg.n_step
     envs = LockstepEnvs(SyncVectorEnv([make] * cfg.num_envs, autoreset_mode=mode))
