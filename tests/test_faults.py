@@ -15,7 +15,15 @@ from pathlib import Path
 import pytest
 
 TESTS = Path(__file__).parent
-LIGHT = ("device=cpu", "wandb.mode=disabled", "gif=false", "eval.every=0", "num_envs=4", "num_workers=2", "log_every=200")
+LIGHT = (
+    "device=cpu",
+    "wandb.mode=disabled",
+    "gif=false",
+    "eval.every=0",
+    "num_envs=4",
+    "num_workers=2",
+    "log_every=200",
+)
 LONG = ("env=cartpole", "total_steps=1_000_000_000")
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")

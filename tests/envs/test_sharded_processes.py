@@ -127,9 +127,7 @@ print("went on")
 
 @pytest.mark.parametrize("end", ["", "raise SystemExit(0)", "del envs"])
 def test_a_script_may_end_without_closing(tmp_path: Path, end: str) -> None:
-    process = run_script(
-        tmp_path, f"envs = ShardedAsyncVectorEnv(faulty(4), num_workers=2)\nenvs.reset()\n{end}\n"
-    )
+    process = run_script(tmp_path, f"envs = ShardedAsyncVectorEnv(faulty(4), num_workers=2)\nenvs.reset()\n{end}\n")
     assert output_of(process, tmp_path) == ""
     assert process.returncode == 0
 

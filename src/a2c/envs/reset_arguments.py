@@ -8,9 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-def take_mask(
-    options: dict[str, Any] | None, num_envs: int
-) -> tuple[NDArray[np.bool_] | None, dict[str, Any] | None]:
+def take_mask(options: dict[str, Any] | None, num_envs: int) -> tuple[NDArray[np.bool_] | None, dict[str, Any] | None]:
     """Split ``options`` into reset_mask and the rest, with Gymnasium's checks; the caller's dictionary stays whole."""
     if options is None or "reset_mask" not in options:
         return None, options

@@ -85,16 +85,13 @@ def describe(
             batched, single = mode
             if not isinstance(batched, Space) or not isinstance(single, Space):
                 raise TypeError(
-                    "Expected both elements of observation_mode to be Spaces, "
-                    f"got {type(batched)} and {type(single)}"
+                    f"Expected both elements of observation_mode to be Spaces, got {type(batched)} and {type(single)}"
                 )
         else:
             single = env.observation_space
             batched = batch_space(single, num_envs)  # with "different", replaced once the workers have told theirs
         action = env.action_space
-        return Description(
-            dict(env.metadata), env.render_mode, action, batch_space(action, num_envs), single, batched
-        )
+        return Description(dict(env.metadata), env.render_mode, action, batch_space(action, num_envs), single, batched)
     finally:
         env.close()
 
