@@ -37,7 +37,8 @@ def test_the_agent_learns_which_symbol_it_sees(tmp_path: Path) -> None:
 
 
 def test_a_run_leaves_a_folder_that_tells_everything(tmp_path: Path) -> None:
-    summary = a2c.train(config(tmp_path, "env=cartpole", "total_steps=1000", "gif=true", "eval.every=500"))
+    arguments = ("env=cartpole", "num_envs=5", "n_step=4", "total_steps=1000", "gif=true", "eval.every=500")
+    summary = a2c.train(config(tmp_path, *arguments))
     folder = Path(summary.folder)
     assert json.loads((folder / "summary.json").read_text())["env_steps"] == summary.env_steps == 1000
     assert (tmp_path / "latest").resolve() == folder.resolve()

@@ -28,7 +28,7 @@ def train(cfg: Config) -> Summary:
     Raises:
         A2CError: a kind of it for each kind of failure, with a line that says what happened.
     """
-    from a2c import trainer
+    from a2c.trainer import train as train_in  # it imports torch
 
     cfg = validate(cfg)
     folder = run_of(cfg.resume, cfg.runs_dir) if cfg.resume else None
@@ -38,4 +38,4 @@ def train(cfg: Config) -> Summary:
         OmegaConf.save(OmegaConf.create(asdict(cfg)), folder / SETTINGS)
     except OSError as error:
         raise RunIOError(f"cannot write {folder / SETTINGS}: {error.strerror or error}") from error
-    return trainer.train(cfg, folder)
+    return train_in(cfg, folder)
