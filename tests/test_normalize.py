@@ -73,9 +73,11 @@ def test_rows_of_weight_zero_are_ignored():
     assert masked.count.item() == 8
 
 
-def test_a_rollout_without_valid_rows_changes_nothing():
+@pytest.mark.parametrize("fresh", [True, False])
+def test_a_rollout_without_valid_rows_changes_nothing(fresh):
     normalizer = ObsNormalizer((3,))
-    normalizer.update(rows(1, 4))
+    if not fresh:
+        normalizer.update(rows(1, 4))
     before = {name: buffer.clone() for name, buffer in normalizer.state_dict().items()}
     normalizer.update(rows(2, 4), torch.zeros(4, 2))
     assert all(torch.equal(buffer, before[name]) for name, buffer in normalizer.state_dict().items())
