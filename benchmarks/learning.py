@@ -159,6 +159,7 @@ def main() -> None:
                 "runs": runs,
             }
             results["tasks"] = {key: results["tasks"][key] for key in TASKS if key in results["tasks"]}
+            RESULTS.mkdir(exist_ok=True)
             STORED.write_text(json.dumps(results, indent=1) + "\n")
     draw(results)
 
