@@ -4,6 +4,7 @@
     make bench-learning                                   # everything: hours of one core
     python benchmarks/learning.py --tasks cartpole        # one preset
     python benchmarks/learning.py --draw                  # tables and curves again, from the stored results
+    python benchmarks/learning.py --record pong runs/latest   # keep the curve of one long run
 
 Every run is what `a2c train env=NAME seed=S` makes; its score is the mean return of 20 greedy episodes of the best
 checkpoint, on seeds that neither training nor the choice of the checkpoint has seen. Writes
@@ -15,6 +16,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -22,6 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import yaml
 from machine import describe_machine
 
 from a2c.report.learning import draw_learning_curves
@@ -92,6 +95,23 @@ def read_run(folder: Path) -> dict[str, Any]:
     }
 
 
+def record(name: str, folder: Path) -> None:
+    """Keep the curve of one run, training returns included, as results/NAME.json and NAME.png."""
+    rows = [row for row in read_rows(folder / "metrics.jsonl") if "rollout/ep_rew_mean" in row]
+    kept = {
+        "command": "a2c train " + " ".join(yaml.safe_load((folder / ".hydra" / "overrides.yaml").read_text())),
+        "machine": describe_machine(),
+        **read_run(folder),
+        "training": {
+            "env_steps": [row["global_step"] for row in rows],
+            "ep_rew_mean": [row["rollout/ep_rew_mean"] for row in rows],
+        },
+    }
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / f"{name}.json").write_text(json.dumps(kept, indent=1) + "\n")
+    shutil.copyfile(folder / "curve.png", RESULTS / f"{name}.png")
+
+
 def table(results: dict[str, Any]) -> str:
     """The README's table, in Markdown."""
     lines = [
@@ -139,7 +159,11 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=1, help="runs side by side; wall times are honest only with 1")
     parser.add_argument("--runs-dir", type=Path, default=Path("runs/bench-learning"))
     parser.add_argument("--draw", action="store_true", help="train nothing, draw the stored results again")
+    parser.add_argument("--record", nargs=2, metavar=("NAME", "RUN"), help="keep the curve of one run")
     args = parser.parse_args()
+    if args.record:
+        record(args.record[0], Path(args.record[1]))
+        return
     results: dict[str, Any] = json.loads(STORED.read_text()) if STORED.exists() else {"tasks": {}}
     if not args.draw:
         os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, ["src", os.environ.get("PYTHONPATH")]))

@@ -80,6 +80,26 @@ def test_a_resumed_run_goes_on_where_it_ended(tmp_path: Path) -> None:
     assert int(count) == second.updates
 
 
+def test_a_resumed_run_starts_from_the_weights_and_statistics_that_were_saved(tmp_path: Path) -> None:
+    first = a2c.train(config(tmp_path, *IDENTITY, "normalize_obs=true", "normalize_reward=true", "total_steps=1000"))
+    saved = load_checkpoint(Path(first.last_checkpoint))
+    # a rate so small that nothing moves: what comes out is what went in
+    second = a2c.train(config(tmp_path, "resume=latest", "total_steps=1020", "lr=1e-30"))
+    again = load_checkpoint(Path(second.last_checkpoint))
+    assert second.updates == first.updates + 1
+    weights = {name for name in saved["learner"]["model"] if not name.startswith("normalizer")}
+    assert len(weights) == 12
+    for name in weights:
+        assert torch.equal(again["learner"]["model"][name], saved["learner"]["model"][name]), name
+    # 20 transitions more in every running statistic
+    assert again["learner"]["model"]["normalizer.count"] == saved["learner"]["model"]["normalizer.count"] + 20 == 1020
+    assert again["collector"]["reward_normalizer"]["count"] == 1020
+    moments = [checkpoint["learner"]["optimizer"]["state"][0]["exp_avg_sq"] for checkpoint in (saved, again)]
+    gradient = (moments[1] - 0.999 * moments[0]) / 0.001  # Adam's second moment went on from the saved one
+    assert (gradient > -1e-9).all()
+    assert (gradient > 0).any()
+
+
 def test_settings_of_a_resumed_run_come_from_the_run(tmp_path: Path) -> None:
     a2c.train(config(tmp_path, *IDENTITY, "n_step=7", "total_steps=300"))
     resumed = config(tmp_path, "resume=latest", "total_steps=600")
