@@ -37,7 +37,7 @@ class Evaluator:
     """Plays whole episodes; keeps its environments between evaluations.
 
     Every episode has its own seed and all of them are played to their end, so that short episodes
-    are not counted more often than long ones and the number of environments changes nothing.
+    are not counted more often than long ones; of a greedy policy the number of environments changes nothing.
     """
 
     def __init__(self, env: EnvConfig, episodes: int) -> None:
