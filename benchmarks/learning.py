@@ -126,7 +126,7 @@ def table(results: dict[str, Any]) -> str:
         steps = max(run["env_steps"] for run in runs)
         seconds = sorted(run["wall_seconds"] for run in runs)[len(runs) // 2]
         lines.append(
-            f"| {name} | {len(scores)} | {steps / 1e6:g}M | **{iqm(scores):.1f}** [{low:.1f}, {high:.1f}] "
+            f"| {name} | {len(scores)} | {round(steps / 1e6, 1):g}M | **{iqm(scores):.1f}** [{low:.1f}, {high:.1f}] "
             f"| {min(scores):.1f} | {task.floor:g}: {met} of {len(scores)} | {task.zoo:g} ± {task.zoo_std:g} "
             f"({ZOO_STEPS[name]}) | {seconds:.0f} |"
         )
