@@ -148,7 +148,9 @@ def test_the_command_line_wins_over_the_preset_and_the_preset_over_the_base():
     base = load_config("env.id=Any-v0")
     preset = load_config("env=pendulum")
     both = load_config("env=pendulum", "gamma=0.5", "num_envs=3")
-    assert (base.gamma, preset.gamma, both.gamma) == (0.99, 0.9, 0.5)
+    tuned = OmegaConf.load(conf_dir() / "env" / "pendulum.yaml").gamma
+    assert tuned != base.gamma
+    assert (base.gamma, preset.gamma, both.gamma) == (0.99, tuned, 0.5)
     assert both == replace(preset, gamma=0.5, num_envs=3)
 
 
