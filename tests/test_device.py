@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from a2c.device import describe_device, resolve_device, set_threads, usable_cores
+from a2c.cores import usable_cores
+from a2c.device import describe_device, resolve_device, set_threads
 from a2c.errors import ConfigError
 from builders import config
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
-
 import torch
 
 from a2c.config import Config
+from a2c.cores import usable_cores
 from a2c.errors import ConfigError
 
 
@@ -42,8 +41,3 @@ def describe_device(device: torch.device) -> str:
 def set_threads(cfg: Config, kind: str) -> None:
     """Give torch its CPU threads: small matrices are slower on several, convolutions faster."""
     torch.set_num_threads(cfg.threads or (1 if kind == "mlp" else usable_cores()))
-
-
-def usable_cores() -> int:
-    """Cores that this process may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -7,7 +7,6 @@ reset. Source: Machado et al. 2018; the wrappers are Gymnasium's.
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any
 
 import gymnasium as gym
@@ -15,6 +14,7 @@ from gymnasium.envs.registration import EnvSpec
 from gymnasium.wrappers import AtariPreprocessing, FrameStackObservation, TimeLimit
 
 from a2c.config import EnvConfig
+from a2c.cores import usable_cores
 from a2c.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def make_native(spec: EnvSpec, env: EnvConfig, num_envs: int, num_workers: int |
     return NativeAtari(
         spec.kwargs["game"],
         num_envs,
-        num_threads=min(num_envs, num_workers or _usable_cores()),
+        num_threads=min(num_envs, num_workers or usable_cores()),
         repeat_action_probability=env.atari.repeat_action_probability,
         autoreset_mode=AutoresetMode.SAME_STEP,
         img_height=env.atari.screen_size,
@@ -124,7 +124,3 @@ def _check_kwargs(env: EnvConfig) -> None:
     for key in env.kwargs:
         if key in _OURS:
             raise ConfigError(f"env.kwargs.{key} is set elsewhere for Atari games: {_OURS[key]}")
-
-
-def _usable_cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -14,6 +14,7 @@ from gymnasium.error import CustomSpaceError
 from gymnasium.spaces import Box, Discrete, MultiBinary, MultiDiscrete
 from gymnasium.vector.utils import batch_space, create_empty_array, create_shared_memory, read_from_shared_memory
 
+from a2c.cores import usable_cores
 from a2c.envs.launch import environ_for_workers
 from a2c.envs.pool import WorkerPool
 from a2c.envs.shard import IDLE, ShardMemory
@@ -57,13 +58,6 @@ def worker_count(num_envs: int, worker: Any, max_concurrency: Any, num_workers: 
         if value < 1:
             raise ValueError(f"`{name}` must be positive or None, got {value}.")
     return int(min(num_workers or usable_cores(), max_concurrency or num_envs, num_envs))
-
-
-def usable_cores() -> int:
-    """Cores that this process may use, which a container or a batch system may have cut down."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def describe(
