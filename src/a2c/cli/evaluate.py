@@ -34,12 +34,11 @@ def run(arguments: Sequence[str]) -> int:
     command = read_arguments(arguments, EvalCommand, "eval", USAGE)
     if command is None:
         return 0
-    from a2c.device import resolve_device  # these import torch
-    from a2c.envs.make import reward_threshold
+    from a2c.envs.make import reward_threshold  # these import torch
     from a2c.evaluation import evaluate
     from a2c.policy import load_policy
 
-    policy = load_policy(command.run, runs_dir=command.runs_dir, device=str(resolve_device(command.device)))
+    policy = load_policy(command.run, runs_dir=command.runs_dir, device=command.device)
     result = evaluate(policy, command.episodes, seed=command.seed, deterministic=command.deterministic)
     threshold = reward_threshold(policy.cfg.env.id)
     print(f"{policy.path}, {policy.cfg.env.id}, trained for {policy.env_steps:,} steps")

@@ -37,12 +37,11 @@ def run(arguments: Sequence[str]) -> int:
     command = read_arguments(arguments, WatchCommand, "watch", USAGE)
     if command is None:
         return 0
-    from a2c.device import resolve_device  # these import torch
-    from a2c.policy import load_policy
+    from a2c.policy import load_policy  # these import torch
     from a2c.report.ending import play_episode
     from a2c.report.video import record_gif
 
-    policy = load_policy(command.run, runs_dir=command.runs_dir, device=str(resolve_device(command.device)))
+    policy = load_policy(command.run, runs_dir=command.runs_dir, device=command.device)
     frames, fps = [], 30.0
     for episode in range(command.episodes):
         try:
