@@ -12,11 +12,14 @@ from numpy.typing import NDArray
 from a2c.errors import ConfigError
 
 
-def action_door(space: Space[Any]) -> Callable[[NDArray[Any]], NDArray[Any]]:
-    """What turns the policy's actions into the environment's: a Discrete's start added, a Box's bounds kept."""
+def action_door(space: Space[Any]) -> Callable[[NDArray[Any]], NDArray[Any]] | None:
+    """What turns the policy's actions into the environment's: a Discrete's start added, a Box's bounds kept.
+
+    None where they are the same.
+    """
     if isinstance(space, Discrete):
         start = int(space.start)
-        return (lambda actions: actions + start) if start else (lambda actions: actions)
+        return (lambda actions: actions + start) if start else None
     if isinstance(space, Box):
         low, high, dtype = space.low, space.high, space.dtype
         return lambda actions: np.minimum(np.maximum(actions, low), high).astype(dtype, copy=False)

@@ -12,21 +12,22 @@ comes with the observation that the clock cut off, because its value is what the
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 from gymnasium.spaces import Space
-from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv
+from gymnasium.vector import AutoresetMode, VectorEnv
 from numpy.typing import NDArray
 
 from a2c.envs.actions import action_door
+from a2c.envs.backends import backend_of
 from a2c.envs.episodes import Episode, EpisodeStatistics, LifeCounter
 from a2c.envs.failures import as_failure, force_close
 from a2c.errors import A2CError, ConfigError, EnvironmentFailure, NumericError
 
+_TOLD = ("lives", "life_lost")  # what a lost life is known by
 
 @dataclass(slots=True)
 class Step:
@@ -70,16 +71,19 @@ class LockstepEnvs:
         self.action_space: Space[Any] = envs.single_action_space
         self._mode = autoreset_mode(envs)
         self._clip_reward = clip_reward
-        self._timeout = step_timeout
-        wait = getattr(envs, "step_wait", None)
-        self._waits = wait is not None and "timeout" in inspect.signature(wait).parameters
+        self._backend = backend_of(envs, step_timeout, _TOLD if life_loss else ())
         self._to_env = action_door(self.action_space)
-        self._final_buffer: NDArray[Any] | None = getattr(envs, "final_observations", None)
 
         n, space = self.num_envs, self.observation_space
         self._shape = (n, *(space.shape or ()))
-        self._check_finite = space.dtype is not None and np.issubdtype(space.dtype, np.floating)
-        self._all_valid = np.ones(n, np.bool_)
+        self._finite_obs: NDArray[np.bool_] | None = None  # workspace; None: integers are always finite
+        if space.dtype is not None and np.issubdtype(space.dtype, np.floating):
+            self._finite_obs = np.empty(self._shape, np.bool_)
+        self._finite_rewards = np.empty(n, np.bool_)
+        # Flags compared as bytes: a third of the time of any() or count_nonzero(), which counts at N = 16.
+        self._all_finite, self._all_finite_obs = b"\1" * n, b"\1" * int(np.prod(self._shape))
+        self._no_flags = bytes(n)
+        self._all, self._none = _constant(n, True), _constant(n, False)  # most steps end no episode
         self._no_rows = np.empty(0, np.intp)
         self._no_final = np.empty((0, *self._shape[1:]), space.dtype)
 
@@ -100,10 +104,12 @@ class LockstepEnvs:
         """
         if len(seeds) != self.num_envs:
             raise ValueError(f"{self.num_envs} environments need as many seeds, got {len(seeds)}")
-        base = self.envs.unwrapped
-        each = isinstance(base, (SyncVectorEnv, AsyncVectorEnv)) or getattr(base, "seeds_each_env", False)
-        seed = [int(s) for s in seeds] if each else int(seeds[0])
-        obs, infos = self._call(self._reset_envs, seed)
+        if self._broken:
+            self._refuse()
+        try:
+            obs, infos = self._backend.reset(seeds)
+        except Exception as error:
+            self._fail(error, "reset")
         obs = self._checked(obs)
         self._resetting = np.zeros(self.num_envs, np.bool_)
         self._any_resetting = False
@@ -122,44 +128,30 @@ class LockstepEnvs:
             EnvironmentFailure: an environment raised, died, hung or broke its contract; no step is possible after it.
             NumericError: a reward or an observation is not finite.
         """
-        obs, rewards, terminated, truncated, infos = self._call(self._step_envs, actions)
+        if self._broken:
+            self._refuse()
+        try:
+            actions = actions if self._to_env is None else self._to_env(actions)
+            obs, rewards, terminated, truncated, infos = self._backend.step(actions)
+        except Exception as error:
+            self._fail(error, f"step {self._steps + 1}")
         self._steps += 1
-        ended = terminated | truncated
-        if not self._any_resetting:
-            valid = self._all_valid.copy()
-        else:
-            valid = ~self._resetting
-            rewards = np.where(valid, rewards, 0.0)
-            terminated &= valid
-            truncated &= valid
-        finite = np.isfinite(rewards)
-        if np.count_nonzero(finite) != self.num_envs:
-            self._reject("reward", int(finite.argmin()), rewards)
+        if self._any_resetting:
+            rewards = np.where(self._resetting, 0.0, rewards)
+        np.isfinite(rewards, self._finite_rewards)
+        if self._finite_rewards.tobytes() != self._all_finite:
+            self._reject("reward", int(self._finite_rewards.argmin()), rewards)
         obs = self._checked(obs)
-
         self._statistics.add(rewards)
-        lost = self._lives.lost(infos) if self._lives is not None and infos else None
-        final_rows, final_obs = self._no_rows, self._no_final
-        any_ended = bool(np.count_nonzero(ended))
-        if any_ended:
-            truncated &= ~terminated
-            final_rows = np.flatnonzero(truncated)
-            if len(final_rows):
-                final_obs = self._final_observations(final_rows, obs, infos)
-            # NEXT_STEP spends a step on the reset
-            self._statistics.finish(terminated | truncated, self._steps, self._mode is AutoresetMode.NEXT_STEP)
-            if self._mode is AutoresetMode.DISABLED:
-                obs, infos = self._call(self._reset_ended, ended)
-                obs = self._checked(obs)
-                if self._lives is not None:
-                    self._lives.lost(infos)  # the new games' lives
-        if self._mode is AutoresetMode.NEXT_STEP:
-            self._resetting, self._any_resetting = ended, any_ended
-        if lost is not None:  # after the episodes: the game goes on
-            terminated |= lost & valid & ~ended
+        lost = self._lives.lost(infos) if infos and self._lives is not None else None
+        learned = (np.sign(rewards) if self._clip_reward else rewards).astype(np.float32)
 
-        learned = np.sign(rewards) if self._clip_reward else rewards
-        return Step(obs, learned.astype(np.float32), terminated, truncated, valid, final_rows, final_obs)
+        none = self._no_flags
+        if terminated.tobytes() != none or truncated.tobytes() != none or self._any_resetting:
+            # The flags are changed there and kept by the caller: copies.
+            return self._end(obs, learned, terminated.copy(), truncated.copy(), infos, lost)
+        died = self._none if lost is None else np.array(lost, np.bool_)
+        return Step(obs, learned, died, self._none, self._all, self._no_rows, self._no_final)
 
     def drain_episodes(self) -> list[Episode]:
         """Episodes finished since the last call, in order of (step, environment)."""
@@ -172,74 +164,80 @@ class LockstepEnvs:
         else:
             self.envs.close()
 
-    # ---- one per autoreset mode or backend ----
-
-    def _step_envs(self, actions: NDArray[Any]) -> Any:
-        actions = self._to_env(actions)
-        if self._timeout is None or not self._waits:
-            obs, rewards, terminated, truncated, infos = self.envs.step(actions)
-        else:
-            self.envs.step_async(actions)  # type: ignore[attr-defined]
-            obs, rewards, terminated, truncated, infos = self.envs.step_wait(timeout=self._timeout)  # type: ignore[attr-defined]
-        rewards = np.asarray(rewards, np.float64)
-        # The flags are changed here and kept by the caller: copies.
-        terminated, truncated = np.array(terminated, np.bool_), np.array(truncated, np.bool_)
-        if not rewards.shape == terminated.shape == truncated.shape == (self.num_envs,):
-            shapes = f"{rewards.shape}, {terminated.shape} and {truncated.shape}"
-            raise EnvironmentFailure(f"rewards and flags have shapes {shapes}; each must be ({self.num_envs},)")
-        return np.asarray(obs), rewards, terminated, truncated, infos
-
-    def _reset_envs(self, seed: Any, options: dict[str, Any] | None = None) -> Any:
-        if self._timeout is None or not self._waits:
-            obs, infos = self.envs.reset(seed=seed, options=options)
-        else:
-            self.envs.reset_async(seed=seed, options=options)  # type: ignore[attr-defined]
-            obs, infos = self.envs.reset_wait(timeout=self._timeout)  # type: ignore[attr-defined]
-        return np.asarray(obs), infos
-
-    def _reset_ended(self, ended: NDArray[np.bool_]) -> Any:
-        return self._reset_envs(None, {"reset_mask": ended})
+    def _end(
+        self,
+        obs: NDArray[Any],
+        learned: NDArray[np.float32],
+        terminated: NDArray[np.bool_],
+        truncated: NDArray[np.bool_],
+        infos: dict[str, Any],
+        lost: NDArray[np.bool_] | None,
+    ) -> Step:
+        """The rest of a step in which episodes end, or which follows one in NEXT_STEP."""
+        ended = terminated | truncated
+        valid = self._all
+        if self._any_resetting:
+            valid = ~self._resetting
+            terminated &= valid
+            truncated &= valid
+        final_rows, final_obs = self._no_rows, self._no_final
+        any_ended = bool(np.count_nonzero(ended))
+        if any_ended:
+            truncated &= ~terminated
+            final_rows = truncated.nonzero()[0]
+            if len(final_rows):
+                final_obs = self._final_observations(final_rows, obs, infos)
+            # NEXT_STEP spends a step on the reset
+            self._statistics.finish(terminated | truncated, self._steps, self._mode is AutoresetMode.NEXT_STEP)
+            if self._mode is AutoresetMode.DISABLED:
+                try:
+                    obs, infos = self._backend.reset_some(ended)
+                except Exception as error:
+                    self._fail(error, f"the reset after step {self._steps}")
+                obs = self._checked(obs)
+                if self._lives is not None:
+                    self._lives.lost(infos)  # the new games' lives
+        if self._mode is AutoresetMode.NEXT_STEP:
+            self._resetting, self._any_resetting = ended, any_ended
+        if lost is not None:  # after the episodes: the game goes on
+            terminated |= lost & valid & ~ended
+        return Step(obs, learned, terminated, truncated, valid, final_rows, final_obs)
 
     def _final_observations(self, rows: NDArray[np.intp], obs: NDArray[Any], infos: dict[str, Any]) -> NDArray[Any]:
         """The observations that ended the truncated rows: ``[K, *obs]``, a copy."""
         if self._mode is not AutoresetMode.SAME_STEP:
             return obs[rows]
-        final: Any = self._final_buffer
+        final: Any = self._backend.final_observations
         if final is None:
             if "final_obs" not in infos:
                 self._broken = True
                 raise EnvironmentFailure(f"{self.envs} resets in the same step but gives no infos['final_obs']")
             final = infos["final_obs"]  # [N] of object, None elsewhere (Gymnasium's own), or [N, *obs] (ale-py)
         finals = np.stack([np.asarray(final[row], obs.dtype) for row in rows])
-        if self._check_finite:
-            for row, last in zip(rows, finals, strict=True):
-                if not np.isfinite(last).all():
-                    self._reject("final observation", int(row), final)
+        if self._finite_obs is not None:
+            finite = np.isfinite(finals).reshape(len(rows), -1).all(axis=1)
+            if not finite.all():
+                self._reject("final observation", int(rows[finite.argmin()]), final)
         return finals
 
-    # ---- what every call and every result goes through ----
+    def _refuse(self) -> NoReturn:
+        # After a timeout a late answer would be taken for the next step's: every result off by one action.
+        raise EnvironmentFailure("the environments failed before; close them and make new ones")
 
-    def _call(self, function: Callable[..., Any], argument: Any) -> Any:
-        if self._broken:
-            # After a timeout a late answer would be taken for the next step's: every result off by one action.
-            raise EnvironmentFailure("the environments failed before; close them and make new ones")
-        try:
-            return function(argument)
-        except A2CError:
-            self._broken = True
-            raise
-        except Exception as error:
-            self._broken = True
-            when = "reset" if function == self._reset_envs else f"step {self._steps + 1}"
-            raise as_failure(error, self.envs, when) from error
+    def _fail(self, error: Exception, when: str) -> NoReturn:
+        self._broken = True
+        if isinstance(error, A2CError):
+            raise error
+        raise as_failure(error, self.envs, when) from error
 
     def _checked(self, obs: NDArray[Any]) -> NDArray[Any]:
         if obs.shape != self._shape:
             self._broken = True
             raise EnvironmentFailure(f"observations have shape {obs.shape}, their space says {self._shape}")
-        if self._check_finite:
-            finite = np.isfinite(obs)
-            if np.count_nonzero(finite) != obs.size:
+        finite = self._finite_obs
+        if finite is not None:
+            np.isfinite(obs, finite)
+            if finite.tobytes() != self._all_finite_obs:
                 self._reject("observation", int(finite.reshape(self.num_envs, -1).all(axis=1).argmin()), obs)
         return obs
 
@@ -261,3 +259,10 @@ def autoreset_mode(envs: VectorEnv[Any, Any, Any]) -> AutoresetMode:
             f"{envs} has metadata['autoreset_mode']={mode}; "
             "it must be gymnasium.vector.AutoresetMode.SAME_STEP, NEXT_STEP or DISABLED"
         ) from None
+
+
+def _constant(num_envs: int, value: bool) -> NDArray[np.bool_]:
+    """``[N]`` of one value that nobody may change."""
+    rows = np.full(num_envs, value)
+    rows.flags.writeable = False
+    return rows

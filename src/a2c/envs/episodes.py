@@ -38,10 +38,11 @@ class EpisodeStatistics:
 
     def finish(self, done: NDArray[np.bool_], step: int, pause: int) -> None:
         """Episodes of the rows in ``done`` end with lockstep ``step``; the next ones begin ``pause`` steps later."""
-        for row in np.flatnonzero(done):
-            self.finished.append(Episode(int(row), float(self._returns[row]), int(step - self._began[row])))
-        self._returns[done] = 0.0
-        self._began[done] = step + pause
+        rows = done.nonzero()[0]
+        facts = zip(rows.tolist(), self._returns[rows].tolist(), self._began[rows].tolist(), strict=True)
+        self.finished.extend(Episode(row, total, step - began) for row, total, began in facts)
+        self._returns[rows] = 0.0
+        self._began[rows] = step + pause
 
     def drain(self) -> list[Episode]:
         """Episodes finished since the last call, in order of (step, environment)."""

@@ -11,7 +11,7 @@ from gymnasium.vector import AsyncVectorEnv, VectorEnv
 
 from a2c.errors import EnvironmentFailure
 
-_FOLLOWS = "; its traceback follows"
+FOLLOWS = "; its traceback follows"
 
 
 def as_failure(error: Exception, envs: VectorEnv[Any, Any, Any] | None, when: str) -> EnvironmentFailure:
@@ -28,8 +28,8 @@ def as_failure(error: Exception, envs: VectorEnv[Any, Any, Any] | None, when: st
     notes = list(getattr(error, "__notes__", ()))
     if isinstance(error, multiprocessing.TimeoutError):
         failure = EnvironmentFailure(f"{text.rstrip('.')} ({when})")
-    elif notes and notes[0].endswith(_FOLLOWS):  # our own vector environment knows more than we do
-        failure = EnvironmentFailure(f"{notes.pop(0).removesuffix(_FOLLOWS)}: {text}{_FOLLOWS}")
+    elif notes and notes[0].endswith(FOLLOWS):  # our own vector environment knows more than we do
+        failure = EnvironmentFailure(f"{notes.pop(0).removesuffix(FOLLOWS)}: {text}{FOLLOWS}")
     else:
         failure = EnvironmentFailure(f"{_where(envs)} raised {type(error).__name__} in {when}: {text}")
     for note in notes:

@@ -9,11 +9,12 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 from gymnasium.spaces import Box, Discrete, Space
-from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv
+from gymnasium.vector import AsyncVectorEnv, AutoresetMode, VectorEnv
 
 from a2c.config import Config, EnvConfig
 from a2c.envs import atari
 from a2c.envs.failures import as_failure
+from a2c.envs.inprocess import InProcessVectorEnv
 from a2c.envs.registry import find_spec, refusal
 from a2c.envs.wrappers import ChannelFirst, KeepFinalObservation, Vector
 from a2c.errors import A2CError, ConfigError
@@ -81,8 +82,8 @@ def make_vector_env(cfg: Config) -> AnyVectorEnv:
             )
             envs.log_failures = False  # the exception says it all, once
             return envs
-        kept = functools.partial(_make_keeping_final, cfg.env)
         if cfg.vectorization == "async":
+            kept = functools.partial(_make_keeping_final, cfg.env)
             # fork after torch has started its threads deadlocks the workers
             methods = multiprocessing.get_all_start_methods()
             return AsyncVectorEnv(
@@ -91,7 +92,7 @@ def make_vector_env(cfg: Config) -> AnyVectorEnv:
                 copy=False,
                 autoreset_mode=AutoresetMode.SAME_STEP,
             )
-        return SyncVectorEnv([kept] * cfg.num_envs, copy=False, autoreset_mode=AutoresetMode.SAME_STEP)
+        return InProcessVectorEnv([make] * cfg.num_envs, copy=False, autoreset_mode=AutoresetMode.SAME_STEP)
     except A2CError:
         raise
     except Exception as error:

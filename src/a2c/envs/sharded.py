@@ -23,6 +23,7 @@ from gymnasium.vector.utils import (
 )
 from numpy.typing import NDArray
 
+from a2c.envs.block import Block, StepsInPlace, gather_infos, step_infos
 from a2c.envs.failure_report import WorkersError
 from a2c.envs.launch import multiprocessing_context
 from a2c.envs.pool import WorkerPool
@@ -33,7 +34,7 @@ from a2c.envs.sharding import allocate, check_spaces, describe, hire, worker_cou
 Steps = tuple[Any, NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]
 
 
-class ShardedAsyncVectorEnv(AsyncVectorEnv[Any, Any]):
+class ShardedAsyncVectorEnv(AsyncVectorEnv[Any, Any], StepsInPlace):
     """N environments in K worker processes, each stepping a contiguous shard of them in a loop.
 
     It keeps the contract of Gymnasium's AsyncVectorEnv, which runs one process per environment: the same methods,
@@ -56,6 +57,7 @@ class ShardedAsyncVectorEnv(AsyncVectorEnv[Any, Any]):
         observations: the batch in shared memory, ``[N, *obs]`` for array spaces.
         final_observations: ``[N, *obs]`` for array spaces with shared memory, else None. Row i is the last observation
             of the episode of environment i that ended most recently; written in SAME_STEP mode only.
+        block: the arrays that a step overwrites, for array spaces with shared memory, else None.
 
     Raises:
         ValueError, TypeError, RuntimeError: as in Gymnasium, for arguments and spaces that do not fit.
@@ -105,9 +107,9 @@ class ShardedAsyncVectorEnv(AsyncVectorEnv[Any, Any]):
         memory, self.observations = allocate(spaces, self.num_envs, self.num_workers, shared_memory, ctx)
         self._memory = memory
         self._actions = memory.arrays["actions"] if memory.actions else None
-        self._rewards = memory.arrays["rewards"]
-        self._terminated, self._truncated = memory.arrays["terminated"], memory.arrays["truncated"]
-        self.final_observations = memory.arrays["final_observations"] if memory.observations else None
+        self._rewards, self._flags = memory.arrays["rewards"], memory.arrays["flags"]
+        self.block = Block.of(memory)
+        self.final_observations = None if self.block is None else self.block.final_observations
 
         self._pool = WorkerPool(ctx, daemon, f"Worker<{type(self).__name__}>", memory.arrays["current"])
         # multiprocessing joins its children at exit and would wait for ours for ever; hooks run last in, first out.
@@ -146,11 +148,7 @@ class ShardedAsyncVectorEnv(AsyncVectorEnv[Any, Any]):
     def reset_wait(self, timeout: float | None = None) -> tuple[Any, dict[str, Any]]:
         """As in Gymnasium."""
         answers: list[News] = self._finish(AsyncState.WAITING_RESET, timeout)
-        infos: dict[str, Any] = {}
-        for entries, _, _ in answers:
-            for env, info, _ in entries:
-                infos = self._add_info(infos, info, env)
-        return self._observed(answers), infos
+        return self._observed(answers), gather_infos(answers, self._add_info)
 
     def step_async(self, actions: Any) -> None:
         """As in Gymnasium; actions of the action space's own dtype are the fast way."""
@@ -172,13 +170,27 @@ class ShardedAsyncVectorEnv(AsyncVectorEnv[Any, Any]):
     def step_wait(self, timeout: float | None = None) -> Steps:
         """As in Gymnasium; after a timeout no further step is possible, because its result would be the wrong one."""
         answers: list[News | None] = self._finish(AsyncState.WAITING_STEP, timeout)
-        terminated, truncated = self._terminated.copy(), self._truncated.copy()
+        terminated, truncated = self._flags.copy()
         ended: Sequence[int] = ()
         if self.autoreset_mode is AutoresetMode.SAME_STEP:
             ended = np.flatnonzero(terminated | truncated).tolist()
         news = [answer for answer in answers if answer is not None]
-        infos = self._step_infos(news, ended) if news or ended else {}
+        infos = step_infos(news, ended, self.num_envs, self.final_observations, self._add_info)
         return self._observed(news), self._rewards.copy(), terminated, truncated, infos
+
+    def step_in_place(self, actions: Any, timeout: float | None = None) -> dict[str, Any]:
+        """Step into ``block``, without copies; returns the infos, those of ended episodes left out."""
+        self.step_async(actions)
+        answers: list[News | None] = self._finish(AsyncState.WAITING_STEP, timeout)
+        news = [answer for answer in answers if answer is not None]
+        return gather_infos(news, self._add_info) if news else {}
+
+    def keep_infos(self, keys: Sequence[str] | None) -> None:
+        """From now on report only these keys of infos, so that no other one travels; None: all."""
+        self._assert_is_running()
+        self._assert_idle("keep_infos")
+        self._begin(AsyncState.WAITING_CALL, lambda: self._pool.command("infos", [keys] * self.num_workers))
+        self._finish(AsyncState.WAITING_CALL, None)
 
     def call_async(self, name: str, /, *args: Any, **kwargs: Any) -> None:
         """As in Gymnasium."""
@@ -276,27 +288,6 @@ class ShardedAsyncVectorEnv(AsyncVectorEnv[Any, Any]):
         elif self.copy:
             return self.observations.copy()
         return deepcopy(self.observations) if self.copy else self.observations
-
-    def _step_infos(self, news: list[News], ended: Sequence[int]) -> dict[str, Any]:
-        """Infos of a step in Gymnasium's structure; ``ended``: environments with a final observation to report."""
-        infos: dict[str, Any] = {}
-        if ended:
-            mask = np.zeros(self.num_envs, dtype=np.bool_)
-            mask[ended] = True
-            final_obs = np.full(self.num_envs, None, dtype=object)
-            if self.final_observations is not None:
-                for env, final in zip(ended, self.final_observations[ended], strict=True):
-                    final_obs[env] = final
-            for _, _, finals in news:  # as the environment returned them, where memory holds something else
-                for env, final in finals.items():
-                    final_obs[env] = final
-            infos = {"final_info": {}, "_final_info": mask, "final_obs": final_obs, "_final_obs": mask.copy()}
-        for entries, _, _ in news:
-            for env, info, final_info in entries:
-                if final_info:
-                    infos["final_info"] = self._add_info(infos["final_info"], final_info, env)
-                infos = self._add_info(infos, info, env)
-        return infos
 
     def _assert_is_running(self) -> None:
         super()._assert_is_running()

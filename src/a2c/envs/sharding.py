@@ -100,15 +100,14 @@ def allocate(
     """
     fields: dict[str, tuple[tuple[int, ...], Any]] = {
         "rewards": ((num_envs,), np.float64),
-        "terminated": ((num_envs,), np.bool_),
-        "truncated": ((num_envs,), np.bool_),
+        "flags": ((2, num_envs), np.bool_),
         "current": ((num_workers,), np.int64),
     }
     observation, action = spaces.single_observation, spaces.single_action
-    in_arrays = shared_memory and _is_array(observation)
+    in_arrays = shared_memory and is_array(observation)
     if in_arrays:
         fields["observations"] = fields["final_observations"] = _rows(num_envs, observation)
-    if _is_array(action):
+    if is_array(action):
         fields["actions"] = _rows(num_envs, action)
     nested = None
     if shared_memory and not in_arrays:
@@ -119,7 +118,7 @@ def allocate(
                 "Using `AsyncVector(..., shared_memory=True)` caused an error, you can disable this feature with "
                 "`shared_memory=False` however this is slower."
             ) from error
-    memory = ShardMemory(SharedArrays(fields), in_arrays, _is_array(action), observation, nested)
+    memory = ShardMemory(SharedArrays(fields), in_arrays, is_array(action), observation, nested)
     memory.arrays["current"][:] = IDLE
     if in_arrays:
         return memory, memory.arrays["observations"]
@@ -206,7 +205,7 @@ def _name_culprit(error: Exception, env_fns: EnvFns, first: int) -> None:
             return
 
 
-def _is_array(space: Space[Any]) -> bool:
+def is_array(space: Space[Any]) -> bool:
     return isinstance(space, (Box, Discrete, MultiBinary, MultiDiscrete))
 
 

@@ -106,6 +106,7 @@ _COMMANDS: dict[str, Callable[[Shard, Any], Any]] = {
     "step": lambda shard, actions: shard.step(actions),
     "reset": lambda shard, data: shard.reset(*data),
     "call": lambda shard, data: shard.call(*data),
+    "infos": lambda shard, keys: shard.keep_infos(keys),
     "setattr": lambda shard, data: shard.set_attribute(*data),
 }
 

@@ -1,0 +1,106 @@
+"""How one lockstep step is asked of a vector environment: any of Gymnasium's kind, or ours without copies."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv, VectorEnv
+from numpy.typing import NDArray
+
+from a2c.envs.block import Block, StepsInPlace
+from a2c.errors import EnvironmentFailure
+
+# obs [N, *obs], rewards [N] float64, terminated [N] and truncated [N] bool, infos; all valid until the next step
+Stepped = tuple[NDArray[Any], NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]
+AnyVectorEnv = VectorEnv[Any, Any, Any]
+
+
+class Backend:
+    """Any Gymnasium vector environment.
+
+    Args:
+        envs: the vector environment.
+        timeout: seconds for one reset or step, where it has ``step_wait(timeout)``.
+    """
+
+    def __init__(self, envs: AnyVectorEnv, timeout: float | None) -> None:
+        self.envs, self.timeout = envs, timeout
+        self.final_observations: NDArray[Any] | None = getattr(envs, "final_observations", None)  # [N, *obs]
+        wait = getattr(envs, "step_wait", None)
+        waits = wait is not None and "timeout" in inspect.signature(wait).parameters
+        self._in_time = timeout is not None and waits
+        base = envs.unwrapped
+        self._seeds_each = isinstance(base, (SyncVectorEnv, AsyncVectorEnv)) or getattr(base, "seeds_each_env", False)
+
+    def reset(self, seeds: Sequence[int]) -> tuple[NDArray[Any], dict[str, Any]]:
+        """Reset every environment; all of them by ``seeds[0]`` where only one seed can be given."""
+        return self._reset([int(seed) for seed in seeds] if self._seeds_each else int(seeds[0]), None)
+
+    def reset_some(self, mask: NDArray[np.bool_]) -> tuple[NDArray[Any], dict[str, Any]]:
+        """Reset the environments in ``mask``."""
+        return self._reset(None, {"reset_mask": mask})
+
+    def step(self, actions: NDArray[Any]) -> Stepped:
+        """Step every environment once."""
+        if self._in_time:
+            self.envs.step_async(actions)  # type: ignore[attr-defined]
+            obs, rewards, terminated, truncated, infos = self.envs.step_wait(timeout=self.timeout)  # type: ignore[attr-defined]
+        else:
+            obs, rewards, terminated, truncated, infos = self.envs.step(actions)
+        rewards = np.asarray(rewards, np.float64)
+        terminated, truncated = np.asarray(terminated, np.bool_), np.asarray(truncated, np.bool_)
+        num_envs = self.envs.num_envs
+        if not rewards.shape == terminated.shape == truncated.shape == (num_envs,):
+            shapes = f"{rewards.shape}, {terminated.shape} and {truncated.shape}"
+            raise EnvironmentFailure(f"rewards and flags have shapes {shapes}; each must be ({num_envs},)")
+        return np.asarray(obs), rewards, terminated, truncated, infos
+
+    def _reset(self, seed: Any, options: dict[str, Any] | None) -> tuple[NDArray[Any], dict[str, Any]]:
+        if self._in_time:
+            self.envs.reset_async(seed=seed, options=options)  # type: ignore[attr-defined]
+            obs, infos = self.envs.reset_wait(timeout=self.timeout)  # type: ignore[attr-defined]
+        else:
+            obs, infos = self.envs.reset(seed=seed, options=options)
+        return np.asarray(obs), infos
+
+
+class InPlaceBackend(Backend):
+    """One of our own, whose step is read where it was written.
+
+    Args:
+        envs: the vector environment.
+        block: its arrays.
+        timeout: seconds for one reset or step, where it steps in other processes.
+        info_keys: all that is read of infos: what nobody reads need not be pickled, sent and gathered at every step.
+    """
+
+    def __init__(self, envs: AnyVectorEnv, block: Block, timeout: float | None, info_keys: Sequence[str]) -> None:
+        super().__init__(envs, timeout)
+        self._obs, self._rewards = block.observations, block.rewards
+        self._terminated, self._truncated = block.flags
+        self._keys = info_keys
+        self._step: Any = envs.step_in_place  # type: ignore[attr-defined]
+
+    def reset(self, seeds: Sequence[int]) -> tuple[NDArray[Any], dict[str, Any]]:
+        self.envs.keep_infos(self._keys)  # type: ignore[attr-defined]
+        return super().reset(seeds)
+
+    def step(self, actions: NDArray[Any]) -> Stepped:
+        infos = self._step(actions, self.timeout)
+        return self._obs, self._rewards, self._terminated, self._truncated, infos
+
+
+def backend_of(envs: AnyVectorEnv, timeout: float | None, info_keys: Sequence[str]) -> Backend:
+    """The leanest way to step ``envs``.
+
+    In place only what is exactly one of our own: the ``step`` of a wrapper, which passes on the attributes of what it
+    wraps, or of a subclass may give something else, and must not be bypassed.
+    """
+    if StepsInPlace in type(envs).__bases__:
+        block: Block | None = envs.block  # type: ignore[attr-defined]
+        if block is not None:
+            return InPlaceBackend(envs, block, timeout, info_keys)
+    return Backend(envs, timeout)
