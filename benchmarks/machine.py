@@ -13,7 +13,7 @@ def describe_machine() -> dict[str, Any]:
     """Processor, cores, GPU, and the versions of what was run."""
     import torch
 
-    packages = ("torch", "gymnasium", "numpy", "ale-py", "box2d", "stable-baselines3")
+    packages = ("torch", "gymnasium", "numpy", "ale-py", "box2d", "mujoco", "jax", "stable-baselines3")
     return {
         "cpu": _cpu(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),

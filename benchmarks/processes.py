@@ -1,0 +1,76 @@
+"""A measurement in a process of its own: nothing of an earlier one (threads, caches, memory) reaches it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+
+
+class MeasurementError(Exception):
+    """A measurement could not be made; says why in a line."""
+
+
+def child_environment() -> dict[str, str]:
+    """The environment of a process that imports a2c, installed or not."""
+    path = [str(HERE.parent / "src"), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(path)}
+
+
+def measure(script: str, *arguments: str, timeout: float = 600) -> dict[str, Any]:
+    """Run a script of this folder and return the JSON object in the last line that it prints.
+
+    Raises:
+        MeasurementError: it failed, took longer than ``timeout`` seconds, or printed something else.
+    """
+    command = [sys.executable, str(HERE / script), *arguments]
+    try:
+        with tempfile.TemporaryDirectory() as folder:  # MuJoCo leaves a log where it runs
+            done = subprocess.run(
+                command,
+                capture_output=True,
+                text=True,
+                timeout=timeout,
+                check=False,
+                cwd=folder,
+                env=child_environment(),
+            )
+    except subprocess.TimeoutExpired as error:
+        raise MeasurementError(f"{script} was not done after {timeout:g} s") from error
+    if done.returncode != 0:
+        raise MeasurementError(f"{script}: {_last_line(done.stderr) or f'ended with {done.returncode}'}")
+    try:
+        found = json.loads(_last_line(done.stdout))
+    except json.JSONDecodeError as error:
+        raise MeasurementError(f"{script} printed no JSON but {_last_line(done.stdout)!r}") from error
+    return dict(found)
+
+
+def store(path: Path, results: Any) -> None:
+    """Write JSON so that a reader never sees half of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f".{path.name}.tmp")
+    unfinished.write_text(json.dumps(results, indent=1) + "\n")
+    os.replace(unfinished, path)
+
+
+def stored(path: Path) -> dict[str, Any]:
+    """What :func:`store` wrote, or nothing."""
+    return dict(json.loads(path.read_text())) if path.exists() else {}
+
+
+def command_line(arguments: Sequence[str], script: str) -> str:
+    """For the record: how the results were made."""
+    return " ".join(["python", f"benchmarks/{script}", *arguments])
+
+
+def _last_line(text: str) -> str:
+    lines = [line for line in text.splitlines() if line.strip()]
+    return lines[-1].strip() if lines else ""
