@@ -11,15 +11,17 @@ PYTHON ?= python3
 ARGS =
 RUN := $(VENV)/bin
 READY := $(VENV)/.ready
+PEERS := $(VENV)/.peers
 
 # What was typed on make's command line, less make's own settings, each quoted for the shell. The
 # environment is not looked at ($SHELL or $NAME there mean something else), nothing in a value is expanded.
-OWN := ARGS PYTHON VENV MAKEFLAGS MAKEOVERRIDES SHELL OWN TYPED OVERRIDES RUN READY
+OWN := ARGS PYTHON VENV MAKEFLAGS MAKEOVERRIDES SHELL OWN TYPED OVERRIDES RUN READY PEERS
 TYPED := $(foreach v,$(filter-out $(OWN),$(.VARIABLES)),$(if $(filter command,$(firstword $(origin $(v)))),$(v)))
 OVERRIDES = $(foreach v,$(TYPED),'$(v)=$(subst ','\'',$(value $(v)))')
 unexport ARGS $(TYPED)
 
-.PHONY: help setup train eval watch board sync test test-fast lint format types bench-learning clean
+.PHONY: help setup train eval watch board sync test test-fast lint format types bench-learning bench \
+        bench-envs bench-scaling bench-gpu clean
 
 help:  ## explain the targets
 	@echo "make TARGET [key=value ...] [ARGS=\"...\"]"; echo
@@ -59,6 +61,18 @@ types: $(READY)  ## types: mypy --strict
 bench-learning: $(READY)  ## how well the presets learn: make bench-learning ARGS="--tasks cartpole"
 	@$(RUN)/python benchmarks/learning.py $(ARGS)
 
+bench: $(PEERS)  ## how fast we train beside Stable-Baselines3: make bench ARGS="--works cartpole-16"
+	@$(RUN)/python benchmarks/speed.py $(ARGS)
+
+bench-envs: $(READY)  ## our vector environment beside Gymnasium's
+	@$(RUN)/python benchmarks/vector_environment.py $(ARGS)
+
+bench-scaling: $(READY)  ## what a step costs with more environments, longer rollouts, larger networks
+	@$(RUN)/python benchmarks/scaling.py $(ARGS)
+
+bench-gpu: $(PEERS)  ## all that needs a GPU; make bench-gpu ARGS=--dry-run tries it on the CPU
+	@$(RUN)/python benchmarks/gpu.py $(ARGS)
+
 setup: $(READY)  ## create .venv (any other target does so when needed)
 
 clean:  ## remove .venv and what tools left; runs/ stays
@@ -69,3 +83,9 @@ clean:  ## remove .venv and what tools left; runs/ stays
 $(READY): pyproject.toml constraints.txt scripts/setup.sh
 	@scripts/setup.sh $(PYTHON) $(VENV)
 	@touch $@
+
+# What only benchmarks need. Where it cannot be had, they say so in their results and measure the rest.
+$(PEERS): $(READY)
+	@echo "setup: installing what we are measured beside"
+	@$(RUN)/python -m pip install --quiet -c $(VENV)/constraints.txt -e ".[peers,mujoco]" --no-build-isolation && touch $@ || \
+	    echo "setup: not all of it could be installed; the benchmarks go on without" >&2

@@ -24,11 +24,11 @@ def child_environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": os.pathsep.join(path)}
 
 
-def measure(script: str, *arguments: str, timeout: float = 600) -> dict[str, Any]:
-    """Run a script of this folder and return the JSON object in the last line that it prints.
+def run_script(script: str, *arguments: str, timeout: float = 600) -> str:
+    """Run a script of this folder and return what it prints.
 
     Raises:
-        MeasurementError: it failed, took longer than ``timeout`` seconds, or printed something else.
+        MeasurementError: it failed, or took longer than ``timeout`` seconds.
     """
     command = [sys.executable, str(HERE / script), *arguments]
     try:
@@ -46,11 +46,20 @@ def measure(script: str, *arguments: str, timeout: float = 600) -> dict[str, Any
         raise MeasurementError(f"{script} was not done after {timeout:g} s") from error
     if done.returncode != 0:
         raise MeasurementError(f"{script}: {_last_line(done.stderr) or f'ended with {done.returncode}'}")
+    return done.stdout
+
+
+def measure(script: str, *arguments: str, timeout: float = 600) -> dict[str, Any]:
+    """Run a script of this folder and return the JSON object in the last line that it prints.
+
+    Raises:
+        MeasurementError: as :func:`run_script`; or the line is none.
+    """
+    line = _last_line(run_script(script, *arguments, timeout=timeout))
     try:
-        found = json.loads(_last_line(done.stdout))
+        return dict(json.loads(line))
     except json.JSONDecodeError as error:
-        raise MeasurementError(f"{script} printed no JSON but {_last_line(done.stdout)!r}") from error
-    return dict(found)
+        raise MeasurementError(f"{script} printed no JSON but {line!r}") from error
 
 
 def store(path: Path, results: Any) -> None:

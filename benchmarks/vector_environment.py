@@ -1,62 +1,151 @@
-"""How long a lockstep step takes: our vector environment beside Gymnasium's, on CartPole-v1 with random actions.
+#!/usr/bin/env python3
+"""Our vector environment beside Gymnasium's, with random actions, and how long it takes to start.
 
-    python benchmarks/vector_environment.py [N ...]
+    make bench-envs
+    make bench-envs ARGS="--works cartpole-16 --rounds 3 --seconds 0.3"
 
-The two take turns, and the median of the rounds counts, so that a busy machine slows both.
+All step the same environments, those that the trainer makes, and take turns in one process; what counts is the median
+of the ratios of pairs. Writes benchmarks/results/vector_environment.json.
 """
 
 from __future__ import annotations
 
-import os
-import statistics
+import argparse
+import contextlib
 import sys
 import time
+from collections.abc import Callable, Iterator
 from functools import partial
+from pathlib import Path
 from typing import Any
 
-import gymnasium as gym
-from gymnasium.vector import AsyncVectorEnv
+from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv, VectorEnv
+from machine import describe_machine
+from processes import HERE, command_line, store, stored
+from quiet import Quiet
+from rounds import paired_ratios, spread, take_turns
 
-from a2c.envs import ShardedAsyncVectorEnv
+from a2c import load_config
+from a2c.config import Config
+from a2c.envs import ShardedAsyncVectorEnv, make_env, make_vector_env
 
-ROUNDS = 5
-ENV_STEPS = 4000  # of each class in each round
+Envs = VectorEnv[Any, Any, Any]
+Result = dict[str, Any]
+OURS, PEER = "ShardedAsyncVectorEnv", "AsyncVectorEnv"
+WORKS = {  # environment, N, and how many times as fast as Gymnasium's AsyncVectorEnv we must be
+    "cartpole-16": ("CartPole-v1", 16, 4.0),
+    "cartpole-128": ("CartPole-v1", 128, 25.0),
+    "pong-16": ("ALE/Pong-v5", 16, 1.8),
+}
+START_SIZES = (512, 1024)
+START_LIMIT = 10.0  # seconds in which 512 environments must have started
+ACTIONS = 50  # batches of random actions, drawn beforehand
 
 
-def started(kind: Any, num_envs: int) -> tuple[Any, float]:
+def makers(cfg: Config) -> dict[str, Callable[[], Envs]]:
+    """The vector environments to compare; the others are there to see what is possible."""
+    each = [partial(make_env, cfg.env)] * cfg.num_envs
+    shared: dict[str, Any] = {"copy": False, "autoreset_mode": "SameStep"}
+    return {
+        PEER: lambda: AsyncVectorEnv(each, **shared),  # first: it forks, which must not meet the threads of others
+        OURS: lambda: ShardedAsyncVectorEnv(each, **shared),
+        "SyncVectorEnv": lambda: SyncVectorEnv(each, **shared),
+        "native": lambda: make_vector_env(cfg),
+    }
+
+
+@contextlib.contextmanager
+def started(cfg: Config, make: Callable[[], Envs]) -> Iterator[tuple[Envs, float]]:
+    """A vector environment, reset, and the seconds until it was."""
     begin = time.perf_counter()
-    envs = kind([partial(gym.make, "CartPole-v1")] * num_envs, autoreset_mode="SameStep")
-    seconds = time.perf_counter() - begin
-    envs.reset(seed=0)
-    envs.action_space.seed(0)
-    return envs, seconds
+    envs = make()
+    try:
+        envs.reset(seed=cfg.seed)
+        yield envs, time.perf_counter() - begin
+    finally:
+        envs.close()
 
 
-def seconds_per_step(envs: Any, actions: list[Any], steps: int) -> float:
-    begin = time.perf_counter()
-    for k in range(steps):
-        envs.step(actions[k % len(actions)])
-    return (time.perf_counter() - begin) / steps
+def steps_per_second(envs: Envs, actions: list[Any], seconds: float) -> float:
+    """Rows per second over about this time."""
+    begin, steps = time.perf_counter(), 0
+    while (elapsed := time.perf_counter() - begin) < seconds or not steps:
+        envs.step(actions[steps % len(actions)])
+        steps += 1
+    return steps * envs.num_envs / elapsed
 
 
-def compare(num_envs: int) -> None:
-    ours, start_ours = started(ShardedAsyncVectorEnv, num_envs)
-    theirs, start_theirs = started(AsyncVectorEnv, num_envs)
-    actions = [ours.action_space.sample() for _ in range(50)]
-    steps = max(ENV_STEPS // num_envs, 4)
-    times: tuple[list[float], list[float]] = ([], [])
-    for _ in range(ROUNDS + 1):
-        for envs, kept in zip((ours, theirs), times, strict=True):
-            kept.append(seconds_per_step(envs, actions, steps))
-    ours.close()
-    theirs.close()
-    fast, slow = (statistics.median(kept[1:]) for kept in times)  # the first round warms up
-    print(
-        f"N={num_envs}: step {fast * 1e3:.2f} ms, Gymnasium {slow * 1e3:.2f} ms, {slow / fast:.1f} times; "
-        f"start {start_ours:.2f} s, Gymnasium {start_theirs:.2f} s; load {os.getloadavg()[0]:.1f}"
-    )
+def compare(name: str, rounds: int, seconds: float) -> Result:
+    """All rounds of one work, all vector environments open at once: those whose turn it is not are asleep."""
+    env_id, num_envs, floor = WORKS[name]
+    cfg = load_config(f"env.id={env_id}", f"num_envs={num_envs}", "vectorization=native")
+    quiet = Quiet()
+    with contextlib.ExitStack() as stack:
+        opened = {kind: stack.enter_context(started(cfg, make)) for kind, make in makers(cfg).items()}
+        space = opened[PEER][0].action_space
+        space.seed(cfg.seed)
+        actions = [space.sample() for _ in range(ACTIONS)]
+        for envs, _ in opened.values():
+            steps_per_second(envs, actions, seconds / 10)
+        measures = {kind: partial(steps_per_second, envs, actions, seconds) for kind, (envs, _) in opened.items()}
+        speeds, _ = take_turns(measures, rounds, quiet.look)
+    ratios = paired_ratios(speeds[OURS], speeds[PEER])
+    return {
+        "num_envs": num_envs,
+        "steps_per_second": {kind: {**spread(found), "rounds": found} for kind, found in speeds.items()},
+        "start_seconds": {kind: seconds for kind, (_, seconds) in opened.items()},
+        "ratio": {**spread(ratios), "pairs": ratios},
+        "floor": floor,
+        "quiet": {"busy_looks": quiet.busy, "looks": quiet.looks},
+    }
+
+
+def start(num_envs: int) -> Result:
+    """How long so many CartPoles of ours take to start, and that they step."""
+    cfg = load_config("env.id=CartPole-v1", f"num_envs={num_envs}")
+    with started(cfg, makers(cfg)[OURS]) as (envs, seconds):
+        envs.step(envs.action_space.sample())
+    return {"seconds": seconds, "limit": START_LIMIT if num_envs == min(START_SIZES) else None}
+
+
+def show(results: Result) -> None:
+    """A line for each work and each start."""
+    for name, row in results["works"].items():
+        speeds = ", ".join(f"{kind} {found['median']:,.0f}" for kind, found in row["steps_per_second"].items())
+        ratio = row["ratio"]
+        print(
+            f"{name}: {ratio['median']:.1f} times as fast as {PEER} [{ratio['low']:.1f}-{ratio['high']:.1f}], "
+            f"floor {row['floor']:g}; steps/s: {speeds}; busy before {row['quiet']['busy_looks']} rounds"
+        )
+    for num_envs, row in results["start"].items():
+        limit = f", limit {row['limit']:g} s" if row["limit"] else ""
+        print(f"{num_envs} environments start in {row['seconds']:.2f} s{limit}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--works", nargs="*", choices=WORKS, default=list(WORKS))
+    parser.add_argument("--rounds", type=int, default=7, help="an odd number, so that a median is a measurement")
+    parser.add_argument("--seconds", type=float, default=1.0, help="of each measurement")
+    parser.add_argument("--start", nargs="*", type=int, default=START_SIZES, metavar="N", help="sizes to start")
+    parser.add_argument("--out", type=Path, default=HERE / "results", help="folder of the results")
+    args = parser.parse_args()
+    if args.rounds % 2 == 0:
+        parser.error(f"--rounds {args.rounds} is even")
+    path = args.out / "vector_environment.json"
+    works = {name: compare(name, args.rounds, args.seconds) for name in args.works}
+    starts = {str(num_envs): start(num_envs) for num_envs in args.start}
+    origin = {
+        "command": command_line(sys.argv[1:], "vector_environment.py"),
+        "date": time.strftime("%Y-%m-%d"),
+        "machine": describe_machine(),  # last: it imports torch, which is better not there when Gymnasium forks
+    }
+    results = {"works": {}, "start": {}} | stored(path)
+    results["works"] |= {name: origin | found for name, found in works.items()}
+    results["start"] |= {size: origin | found for size, found in starts.items()}
+    store(path, results)
+    show(results)
 
 
 if __name__ == "__main__":
-    for count in map(int, sys.argv[1:] or ("16", "128", "512")):
-        compare(count)
+    main()
