@@ -6,6 +6,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -63,8 +64,9 @@ def expected(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         {"vectorization": "sharded", "num_workers": 1},
         {"vectorization": "sharded", "num_workers": 2},
         {"vectorization": "sharded", "num_workers": 3},
+        {"vectorization": "auto"},  # either, by the clock
     ],
-    ids=["sync", "1 worker", "2 workers", "3 workers"],
+    ids=["sync", "1 worker", "2 workers", "3 workers", "auto"],
 )
 @pytest.mark.parametrize("env", ENVS)
 def test_equal_seeds_give_equal_bytes(
@@ -96,3 +98,13 @@ def test_an_environment_goes_its_own_way_however_many_there_are() -> None:
     for few, many in zip(*seen, strict=True):
         assert torch.equal(few, many)
     assert seen[0][2].any()  # episodes ended on the way
+
+
+def test_learning_leaves_the_arithmetic_of_environments_alone() -> None:
+    """An environment computes with denormal numbers in a worker; flushed to zero here, it would go another way."""
+    cfg = settings("cartpole")
+    with make_envs(cfg) as envs:
+        learner, collector = build(cfg, envs)
+        learner.update(collector.collect(0), 0)
+        tiny = np.array([1e-45], np.float32)  # the smallest float32 is 1.4e-45, the smallest normal one 1.2e-38
+        assert (tiny * np.ones(1, np.float32))[0] > 0

@@ -168,8 +168,11 @@ class Config:
     seed: int = setting("seed of everything; 0 is a seed", low=0, high=2**31 - 1)
     device: str = setting(**DEVICE)
     threads: int | None = setting("torch threads on the CPU; null: 1 for the mlp, all cores for the cnn", low=1)
-    vectorization: str = setting("how environments run side by side", choices=("sharded", "async", "sync", "native"))
-    num_workers: int | None = setting("worker processes of vectorization=sharded; null: one per usable core", low=1)
+    vectorization: str = setting(
+        "how environments run side by side; auto times one and picks sync or sharded",
+        choices=("auto", "sharded", "async", "sync", "native"),
+    )
+    num_workers: int | None = setting("worker processes; null: as auto finds best, or one per usable core", low=1)
     network: NetworkConfig = setting("network")
     eval: EvalConfig = setting("evaluation")
     checkpoint: CheckpointConfig = setting("checkpoints")

@@ -12,6 +12,7 @@ from pathlib import Path
 from a2c.checkpoint import find_checkpoint, load_checkpoint, save_checkpoint
 from a2c.config import Config
 from a2c.console import Console
+from a2c.envs.choose import Choice
 from a2c.errors import CheckpointError, NumericError, RunIOError
 from a2c.evaluation import Evaluator, eval_seeds
 from a2c.learner import Learner
@@ -68,13 +69,15 @@ class Run:
         """Updates already made by the run that this one continues."""
         return self._saved.update
 
-    def restore(self, learner: Learner, collector: Collector) -> TrainState:
+    def restore(self, learner: Learner, collector: Collector, choice: Choice | None = None) -> TrainState:
         """Continue from the checkpoint that ``resume`` names, or begin; shows the start panel.
+
+        ``choice`` is what steps the environments, and why.
 
         Raises:
             CheckpointError: the checkpoint belongs to another environment or network.
         """
-        self.console.start(start_facts(self.cfg, learner, self.folder))
+        self.console.start(start_facts(self.cfg, learner, self.folder, choice))
         if self._resumed is not None:
             learner.model.spec.check_same(Spec.from_dict(self._resumed["spec"]), str(self.cfg.resume))
             try:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from a2c.config import Config
 from a2c.device import describe_device
+from a2c.envs.choose import Choice
 from a2c.envs.make import reward_threshold
 from a2c.errors import RunIOError
 from a2c.evaluation import EvalResult
@@ -90,14 +91,18 @@ def summarize(
     )
 
 
-def start_facts(cfg: Config, learner: Learner, folder: Path) -> dict[str, str]:
-    """The lines of the start panel."""
+def start_facts(cfg: Config, learner: Learner, folder: Path, choice: Choice | None = None) -> dict[str, str]:
+    """The lines of the start panel; ``choice`` is what steps the environments."""
     spec = learner.model.spec
+    environments = {} if choice is None else {"environments": choice.why}
+    if choice is not None and choice.hint:
+        environments["hint"] = choice.hint
     return {
         "observations": f"{list(spec.obs_shape)} {spec.obs_dtype}",
         "actions": f"{spec.actions} {'discrete' if spec.discrete else 'continuous'}",
         "network": learner.model.describe(),
-        "rollout": f"{cfg.num_envs} environments x {cfg.n_step} steps, {cfg.vectorization}",
+        "rollout": f"{cfg.num_envs} environments x {cfg.n_step} steps",
+        **environments,
         "device": describe_device(learner.weights.device),
         "steps": f"{cfg.total_steps:,}",
         "seed": str(cfg.seed),

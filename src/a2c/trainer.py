@@ -8,7 +8,7 @@ from pathlib import Path
 
 from a2c.config import Config
 from a2c.device import resolve_device, set_threads
-from a2c.envs import LockstepEnvs, make_vector_env
+from a2c.envs import LockstepEnvs, make_vector_env, plan
 from a2c.errors import EnvironmentFailure
 from a2c.learner import Learner
 from a2c.model import ActorCritic, torso_kind
@@ -35,7 +35,7 @@ def train(cfg: Config, folder: Path) -> Summary:
     """
     with make_envs(cfg) as envs, open_run(cfg, folder) as run:
         learner, collector = build(cfg, envs, run.update)
-        state = run.restore(learner, collector)
+        state = run.restore(learner, collector, envs.choice)
         try:
             while state.env_steps < cfg.total_steps and not run.stop:
                 rollout = collector.collect(state.update)  # [T, N], already on the device
@@ -67,11 +67,13 @@ def build(cfg: Config, envs: LockstepEnvs, update: int = 0) -> tuple[Learner, Co
 def make_envs(cfg: Config) -> Iterator[LockstepEnvs]:
     """The training environments; gone afterwards, and without waiting for them if something failed."""
     resolve_device(cfg.device)  # a missing device is told before anything starts
+    choice = plan(cfg)
     envs = LockstepEnvs(
-        make_vector_env(cfg),
+        make_vector_env(cfg, choice),
         clip_reward=cfg.env.clip_reward,
         life_loss=cfg.env.atari.life_loss,
         step_timeout=cfg.env.step_timeout,
+        choice=choice,
     )
     failed = True
     try:

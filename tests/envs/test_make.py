@@ -306,7 +306,7 @@ def test_native_is_the_vector_environment_that_the_id_registers():
 
 
 def test_native_where_there_is_none_is_a_config_error():
-    with pytest.raises(ConfigError, match=r"Pendulum-v1 registers no vector environment .* use vectorization=sharded"):
+    with pytest.raises(ConfigError, match=r"Pendulum-v1 registers no vector environment .* use vectorization=auto"):
         make_vector_env(vector_config(env_config("Pendulum-v1"), "native"))
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from a2c.envs.adapter import LockstepEnvs, Step
     from a2c.envs.episodes import Episode
-    from a2c.envs.make import make_env, make_vector_env
+    from a2c.envs.make import make_env, make_vector_env, plan
     from a2c.envs.sharded import ShardedAsyncVectorEnv
 
 _HOME = {
@@ -21,9 +21,10 @@ _HOME = {
     "Step": "a2c.envs.adapter",
     "make_env": "a2c.envs.make",
     "make_vector_env": "a2c.envs.make",
+    "plan": "a2c.envs.make",
 }
 
-__all__ = ["Episode", "LockstepEnvs", "ShardedAsyncVectorEnv", "Step", "make_env", "make_vector_env"]
+__all__ = ["Episode", "LockstepEnvs", "ShardedAsyncVectorEnv", "Step", "make_env", "make_vector_env", "plan"]
 
 
 def __getattr__(name: str) -> Any:

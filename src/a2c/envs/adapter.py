@@ -23,11 +23,13 @@ from numpy.typing import NDArray
 
 from a2c.envs.actions import action_door
 from a2c.envs.backends import backend_of
+from a2c.envs.choose import Choice
 from a2c.envs.episodes import Episode, EpisodeStatistics, LifeCounter
 from a2c.envs.failures import as_failure, force_close
 from a2c.errors import A2CError, ConfigError, EnvironmentFailure, NumericError
 
 _TOLD = ("lives", "life_lost")  # what a lost life is known by
+
 
 @dataclass(slots=True)
 class Step:
@@ -52,6 +54,7 @@ class LockstepEnvs:
             termination; the game and its statistics go on.
         step_timeout: seconds for one reset or step, where ``envs`` steps in other processes
             (it has ``step_wait(timeout)``); an environment in this process cannot be interrupted.
+        choice: why these environments, for whoever shows it.
 
     Raises:
         ConfigError: ``envs`` does not say its autoreset mode.
@@ -64,8 +67,10 @@ class LockstepEnvs:
         clip_reward: bool = False,
         life_loss: bool = False,
         step_timeout: float | None = None,
+        choice: Choice | None = None,
     ) -> None:
         self.envs = envs
+        self.choice = choice
         self.num_envs: int = envs.num_envs
         self.observation_space: Space[Any] = envs.single_observation_space
         self.action_space: Space[Any] = envs.single_action_space
@@ -118,21 +123,41 @@ class LockstepEnvs:
             self._lives.restart(infos)
         return obs
 
+    @property
+    def observations(self) -> NDArray[Any] | None:
+        """``[N, *obs]``: the one place where every reset and step leaves its observations; None if there is none."""
+        return self._backend.observations
+
     def step(self, actions: NDArray[Any]) -> Step:
-        """Act everywhere once.
+        """Act everywhere once: :meth:`send`, then :meth:`receive`."""
+        self.send(actions)
+        return self.receive()
+
+    def send(self, actions: NDArray[Any]) -> None:
+        """Begin to act everywhere; environments in other processes run while the caller does something else.
 
         Args:
             actions: ``[N]`` int64, counted from 0, or ``[N, D]`` float32, unclipped.
 
         Raises:
-            EnvironmentFailure: an environment raised, died, hung or broke its contract; no step is possible after it.
-            NumericError: a reward or an observation is not finite.
+            EnvironmentFailure: a worker is gone, or the environments failed before.
         """
         if self._broken:
             self._refuse()
         try:
-            actions = actions if self._to_env is None else self._to_env(actions)
-            obs, rewards, terminated, truncated, infos = self._backend.step(actions)
+            self._backend.begin(actions if self._to_env is None else self._to_env(actions))
+        except Exception as error:
+            self._fail(error, f"step {self._steps + 1}")
+
+    def receive(self) -> Step:
+        """What came of the actions sent.
+
+        Raises:
+            EnvironmentFailure: an environment raised, died, hung or broke its contract; no step is possible after it.
+            NumericError: a reward or an observation is not finite.
+        """
+        try:
+            obs, rewards, terminated, truncated, infos = self._backend.finish()
         except Exception as error:
             self._fail(error, f"step {self._steps + 1}")
         self._steps += 1

@@ -29,9 +29,13 @@ class Backend:
     def __init__(self, envs: AnyVectorEnv, timeout: float | None) -> None:
         self.envs, self.timeout = envs, timeout
         self.final_observations: NDArray[Any] | None = getattr(envs, "final_observations", None)  # [N, *obs]
+        self.observations: NDArray[Any] | None = None  # [N, *obs]  where every reset and step leaves them, if known
         wait = getattr(envs, "step_wait", None)
         waits = wait is not None and "timeout" in inspect.signature(wait).parameters
         self._in_time = timeout is not None and waits
+        # Not by attribute: a wrapper passes on those of what it wraps, and its own step must not be bypassed.
+        self._in_background = self._in_time or isinstance(envs, AsyncVectorEnv)
+        self._pending: Any = None
         base = envs.unwrapped
         self._seeds_each = isinstance(base, (SyncVectorEnv, AsyncVectorEnv)) or getattr(base, "seeds_each_env", False)
 
@@ -43,13 +47,20 @@ class Backend:
         """Reset the environments in ``mask``."""
         return self._reset(None, {"reset_mask": mask})
 
-    def step(self, actions: NDArray[Any]) -> Stepped:
-        """Step every environment once."""
-        if self._in_time:
+    def begin(self, actions: NDArray[Any]) -> None:
+        """Let every environment step; where they step in this process, that waits for :meth:`finish`."""
+        if self._in_background:
             self.envs.step_async(actions)  # type: ignore[attr-defined]
-            obs, rewards, terminated, truncated, infos = self.envs.step_wait(timeout=self.timeout)  # type: ignore[attr-defined]
         else:
-            obs, rewards, terminated, truncated, infos = self.envs.step(actions)
+            self._pending = actions
+
+    def finish(self) -> Stepped:
+        """What the step gave."""
+        if self._in_background:
+            limit = {"timeout": self.timeout} if self._in_time else {}
+            obs, rewards, terminated, truncated, infos = self.envs.step_wait(**limit)  # type: ignore[attr-defined]
+        else:
+            obs, rewards, terminated, truncated, infos = self.envs.step(self._pending)
         rewards = np.asarray(rewards, np.float64)
         terminated, truncated = np.asarray(terminated, np.bool_), np.asarray(truncated, np.bool_)
         num_envs = self.envs.num_envs
@@ -82,14 +93,19 @@ class InPlaceBackend(Backend):
         self._obs, self._rewards = block.observations, block.rewards
         self._terminated, self._truncated = block.flags
         self._keys = info_keys
-        self._step: Any = envs.step_in_place  # type: ignore[attr-defined]
+        self._begin: Any = envs.begin_in_place  # type: ignore[attr-defined]
+        self._finish: Any = envs.finish_in_place  # type: ignore[attr-defined]
+        self.observations = block.observations
 
     def reset(self, seeds: Sequence[int]) -> tuple[NDArray[Any], dict[str, Any]]:
         self.envs.keep_infos(self._keys)  # type: ignore[attr-defined]
         return super().reset(seeds)
 
-    def step(self, actions: NDArray[Any]) -> Stepped:
-        infos = self._step(actions, self.timeout)
+    def begin(self, actions: NDArray[Any]) -> None:
+        self._begin(actions)
+
+    def finish(self) -> Stepped:
+        infos = self._finish(self.timeout)
         return self._obs, self._rewards, self._terminated, self._truncated, infos
 
 

@@ -42,8 +42,12 @@ class StepsInPlace:
 
     block: Block | None
 
-    def step_in_place(self, actions: Any, timeout: float | None = None) -> Infos:
-        """Step every environment into ``block``; returns what they said in their infos, ended episodes left out."""
+    def begin_in_place(self, actions: Any) -> None:
+        """Begin a step of every environment into ``block``."""
+        raise NotImplementedError
+
+    def finish_in_place(self, timeout: float | None = None) -> Infos:
+        """Wait until the step is done; returns what was said in the infos, those of ended episodes left out."""
         raise NotImplementedError
 
     def keep_infos(self, keys: Sequence[str] | None) -> None:

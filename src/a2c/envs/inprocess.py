@@ -71,6 +71,7 @@ class InProcessVectorEnv(SyncVectorEnv[Any, Any], StepsInPlace):
         )
         memory.arrays.close_file()
         self._memory = memory
+        self._pending: Any = None  # actions of a step begun in place
         self._actions = memory.arrays["actions"] if memory.actions else None
         self._flags = memory.arrays["flags"]
         self.block = Block.of(memory)
@@ -99,12 +100,16 @@ class InProcessVectorEnv(SyncVectorEnv[Any, Any], StepsInPlace):
         infos = step_infos(told, ended, self.num_envs, self.final_observations, self._add_info)
         return self._observed(news), self._memory.arrays["rewards"].copy(), terminated, truncated, infos
 
-    def step_in_place(self, actions: Any, timeout: float | None = None) -> Infos:
+    def begin_in_place(self, actions: Any) -> None:
+        """Keep the actions: nothing runs beside the caller here."""
+        self._pending = actions
+
+    def finish_in_place(self, timeout: float | None = None) -> Infos:
         """Step into ``block``, without copies; returns the infos, those of ended episodes left out.
 
         ``timeout`` has no effect: an environment in this process cannot be interrupted.
         """
-        news = self._advance(actions)
+        news = self._advance(self._pending)
         return {} if news is None else gather_infos([news], self._add_info)
 
     def keep_infos(self, keys: Sequence[str] | None) -> None:

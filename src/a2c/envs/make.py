@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import multiprocessing
+from dataclasses import replace
 from typing import Any
 
 import gymnasium as gym
@@ -12,10 +13,13 @@ from gymnasium.spaces import Box, Discrete, Space
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, VectorEnv
 
 from a2c.config import Config, EnvConfig
+from a2c.cores import usable_cores
 from a2c.envs import atari
+from a2c.envs.choose import Choice, choose
 from a2c.envs.failures import as_failure
 from a2c.envs.inprocess import InProcessVectorEnv
 from a2c.envs.registry import find_spec, refusal
+from a2c.envs.timing import time_steps, time_workers
 from a2c.envs.wrappers import ChannelFirst, KeepFinalObservation, Vector
 from a2c.errors import A2CError, ConfigError
 
@@ -57,32 +61,64 @@ def make_env(env: EnvConfig, *, render_mode: str | None = None) -> Env:
     return made
 
 
-def make_vector_env(cfg: Config) -> AnyVectorEnv:
+def plan(cfg: Config) -> Choice:
+    """What will step the environments: as ``cfg.vectorization`` says, or for ``auto`` the quicker of sync and sharded.
+
+    One environment is made and closed here, so that what is wrong with it shows before any process starts.
+
+    Raises:
+        ConfigError, EnvironmentFailure: as :func:`make_env`.
+    """
+    spec = find_spec(cfg.env.id)
+    workers, cores = cfg.num_workers, usable_cores()
+    if cfg.vectorization == "native":
+        return Choice("native", workers, f"the vector environment that {spec.id} registers")
+    env = make_env(cfg.env)
+    try:
+        if cfg.vectorization == "auto":
+            chosen = _choose(cfg, env, cores)
+            native = spec.vector_entry_point is not None
+            hint = f"{spec.id} registers a vector environment of its own: vectorization=native" if native else ""
+            return replace(chosen, hint=hint)
+    finally:
+        env.close()
+    why = {"sync": "in this process", "async": "one process each"}
+    shards = min(workers or cores, cfg.num_envs)
+    return Choice(cfg.vectorization, workers, why.get(cfg.vectorization, _workers(shards)))
+
+
+def make_vector_env(cfg: Config, choice: Choice | None = None) -> AnyVectorEnv:
     """``num_envs`` environments side by side, by ``cfg.vectorization``.
 
-    sharded | async | sync reset in the same step and follow the same trajectories for the same seeds and actions.
-    native is the vector environment that the id registers for itself, in whichever mode it resets.
+    sharded | async | sync reset in the same step and follow the same trajectories for the same seeds and actions;
+    auto is one of them, by its cost. native is the vector environment that the id registers for itself, in whichever
+    mode it resets.
+
+    Args:
+        cfg: the settings.
+        choice: what :func:`plan` gave for them; None asks it.
 
     Raises:
         ConfigError: as :func:`make_env`; or native where there is none.
         EnvironmentFailure: an environment could not be made.
     """
-    spec = find_spec(cfg.env.id)
-    if cfg.vectorization == "native":
-        return _make_native(cfg, spec)
-    # Fails here with the real error before any process starts.
-    make_env(cfg.env).close()
+    choice = choice or plan(cfg)
+    if choice.vectorization == "native":
+        return _make_native(cfg, find_spec(cfg.env.id))
     make = functools.partial(make_env, cfg.env)
     try:
-        if cfg.vectorization == "sharded":
+        if choice.vectorization == "sharded":
             from a2c.envs.sharded import ShardedAsyncVectorEnv
 
             envs = ShardedAsyncVectorEnv(
-                [make] * cfg.num_envs, copy=False, autoreset_mode=AutoresetMode.SAME_STEP, num_workers=cfg.num_workers
+                [make] * cfg.num_envs,
+                copy=False,
+                autoreset_mode=AutoresetMode.SAME_STEP,
+                num_workers=choice.num_workers,
             )
             envs.log_failures = False  # the exception says it all, once
             return envs
-        if cfg.vectorization == "async":
+        if choice.vectorization == "async":
             kept = functools.partial(_make_keeping_final, cfg.env)
             # fork after torch has started its threads deadlocks the workers
             methods = multiprocessing.get_all_start_methods()
@@ -122,6 +158,30 @@ def reward_threshold(env_id: str) -> float | None:
     return find_spec(env_id).reward_threshold
 
 
+def _choose(cfg: Config, env: Env, cores: int) -> Choice:
+    """For ``auto``: by rule where there is one, else by timing ``env``."""
+    if cfg.num_workers is not None:
+        shards = min(cfg.num_workers, cfg.num_envs)
+        return Choice("sharded", cfg.num_workers, f"{_workers(shards)}, as num_workers says")
+    if cfg.env.step_timeout is not None:
+        why = f"{_workers(min(cores, cfg.num_envs))}: env.step_timeout can only give up on a process"
+        return Choice("sharded", None, why)
+    if min(cfg.num_envs, cores) < 2:
+        one = "one environment" if cfg.num_envs == 1 else "there is one usable core"
+        return Choice("sync", None, f"in this process: {one}")
+    try:
+        step = time_steps(env)
+    except (Exception, SystemExit) as error:
+        # The run will tell it with its index, step and traceback, if random actions were not what broke it.
+        why = f"{_workers(min(cores, cfg.num_envs))}: the environment raised {type(error).__name__} while it was timed"
+        return Choice("sharded", None, why)
+    return choose(time_workers(step, min(cores, cfg.num_envs)), cfg.num_envs, cores)
+
+
+def _workers(count: int) -> str:
+    return f"{count} workers" if count > 1 else "1 worker"
+
+
 def _make_keeping_final(env: EnvConfig) -> Env:
     return KeepFinalObservation(make_env(env))
 
@@ -141,7 +201,7 @@ def _as_vector_or_image(env: Env) -> Env:
 def _make_native(cfg: Config, spec: gym.envs.registration.EnvSpec) -> AnyVectorEnv:
     if spec.vector_entry_point is None:
         raise ConfigError(
-            f"vectorization=native: {spec.id} registers no vector environment of its own; use vectorization=sharded"
+            f"vectorization=native: {spec.id} registers no vector environment of its own; use vectorization=auto"
         )
     try:
         if atari.is_atari(spec):

@@ -178,9 +178,12 @@ class ShardedAsyncVectorEnv(AsyncVectorEnv[Any, Any], StepsInPlace):
         infos = step_infos(news, ended, self.num_envs, self.final_observations, self._add_info)
         return self._observed(news), self._rewards.copy(), terminated, truncated, infos
 
-    def step_in_place(self, actions: Any, timeout: float | None = None) -> dict[str, Any]:
-        """Step into ``block``, without copies; returns the infos, those of ended episodes left out."""
+    def begin_in_place(self, actions: Any) -> None:
+        """As ``step_async``."""
         self.step_async(actions)
+
+    def finish_in_place(self, timeout: float | None = None) -> dict[str, Any]:
+        """Wait for a step into ``block``, without copies; returns the infos, those of ended episodes left out."""
         answers: list[News | None] = self._finish(AsyncState.WAITING_STEP, timeout)
         news = [answer for answer in answers if answer is not None]
         return gather_infos(news, self._add_info) if news else {}

@@ -1,0 +1,122 @@
+"""What a step of an environment and a signal to a worker cost on this machine, measured in a fraction of a second."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from typing import IO, Any
+
+import gymnasium as gym
+import numpy as np
+
+from a2c.envs.choose import Costs
+
+STEP_SECONDS = 0.15  # for the environment; a single slow step may take longer
+ROUNDS = 15  # of signals
+USUAL = (40e-6, 10e-6, 1.4)  # of Costs, where no process can be started: 2 cores, otherwise idle
+MOST_WORKERS = 32  # are timed; more are taken to behave like these
+
+# A worker's life without environments: answer a byte with a byte, after some 0.4 ms of work if it is "w".
+_WORKER = """
+import os
+while byte := os.read(0, 1):
+    if byte == b"w":
+        for _ in range(16000): pass
+    os.write(1, byte)
+"""
+
+
+def time_steps(env: gym.Env[Any, Any], seconds: float = STEP_SECONDS) -> float:
+    """Mean seconds of a step under random actions, with the resets that fall due; raises what the environment raises.
+
+    Global random generators are left as they were.
+    """
+    python, numpy = random.getstate(), np.random.get_state()  # an environment may draw from it
+    try:
+        env.action_space.seed(0)
+        actions = [env.action_space.sample() for _ in range(64)]
+        env.reset(seed=0)
+        warm_up = _mean_step(env, actions, seconds / 5)
+        return warm_up if warm_up >= seconds else _mean_step(env, actions, seconds * 4 / 5)
+    finally:
+        random.setstate(python)
+        np.random.set_state(numpy)
+
+
+def time_workers(step: float, workers: int) -> Costs:
+    """The costs of a step that takes ``step`` seconds, with signals timed on ``workers`` processes that do nothing.
+
+    The processes are bare interpreters, not workers: those take a quarter of a second to import Gymnasium, and a
+    process of threads must not fork.
+    """
+    try:
+        return _time_workers(step, min(workers, MOST_WORKERS))
+    except OSError:
+        return Costs(step, *USUAL)
+
+
+def _time_workers(step: float, count: int) -> Costs:
+    with _processes(count) as team:
+        one = team[:1]
+        _exchange(team, b".")  # they have started
+        signal, signals = _median(one, b"."), _median(team, b".")
+        alone, together = _median(one, b"w") - signal, _median(team, b"w") - signals
+        each = max(0.0, signals - signal) / max(1, count - 1)
+        return Costs(step, signal, each, slowdown=min(float(count), max(1.0, together / max(alone, 1e-9))))
+
+
+def _mean_step(env: gym.Env[Any, Any], actions: Sequence[Any], seconds: float) -> float:
+    started, steps = time.perf_counter(), 0
+    while True:
+        for action in actions:
+            _, _, terminated, truncated, _ = env.step(action)
+            if terminated or truncated:
+                env.reset()
+            steps += 1
+            if (elapsed := time.perf_counter() - started) >= seconds:
+                return elapsed / steps
+
+
+@contextlib.contextmanager
+def _processes(count: int) -> Iterator[list[tuple[int, int]]]:
+    """The descriptors (to write, to read) of ``count`` processes; gone afterwards."""
+    started: list[subprocess.Popen[bytes]] = []
+    try:
+        for _ in range(count):
+            command = [sys.executable, "-I", "-S", "-c", _WORKER]
+            started.append(subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0))
+        yield [(_descriptor(process.stdin), _descriptor(process.stdout)) for process in started]
+    finally:
+        for process in started:
+            process.kill()
+        for process in started:
+            with process:  # closes its pipes and waits for its end
+                pass
+
+
+def _descriptor(pipe: IO[bytes] | None) -> int:
+    assert pipe is not None
+    return pipe.fileno()
+
+
+def _exchange(team: Sequence[tuple[int, int]], byte: bytes) -> None:
+    for write, _ in team:
+        os.write(write, byte)
+    for _, read in team:
+        if os.read(read, 1) != byte:
+            raise OSError("a process that was to time signals is gone")
+
+
+def _median(team: Sequence[tuple[int, int]], byte: bytes) -> float:
+    times = []
+    for _ in range(ROUNDS):
+        started = time.perf_counter()
+        _exchange(team, byte)
+        times.append(time.perf_counter() - started)
+    return statistics.median(times)
