@@ -30,6 +30,7 @@ from time_to_score import Goal, train_until
 
 Result = dict[str, Any]
 QUIET = ("wandb.mode=disabled", "gif=false")
+KINDS = ("native", "sharded")  # of vector environment for Pong
 PONG = ("env.id=ALE/Pong-v5", "env.clip_reward=true", *QUIET)
 
 
@@ -79,7 +80,7 @@ def pong(n_step: int, scale: Scale, args: argparse.Namespace) -> Result:
     """Learning beside the same environments with random actions, in turns; native and sharded."""
     size = (f"num_envs={scale.pong_envs}", f"n_step={n_step}", f"device={scale.device}")
     found: Result = {"floors": {"steps_per_second": 30_000, "of_random": 0.85}}
-    for kind in ("native", "sharded"):
+    for kind in KINDS:
         overrides = [*PONG, *size, f"vectorization={kind}", *args.set]
         found[kind] = beside_random(overrides, scale)
     return found
@@ -196,27 +197,24 @@ def main() -> None:
 
 
 def summary(found: Result) -> str:
-    """The figures of a part in a line; everything is in the file."""
+    """The figures of a part in a few lines; everything is in the file."""
     if "table" in found:
         return "\n".join(["", *found["table"]])
-    kept = {key: value for key, value in found.items() if key in SHOWN}
-    for kind in ("native", "sharded"):
-        if kind in found:
-            kept[kind] = {key: value for key, value in found[kind].items() if key in SHOWN}
-    return str(kept)
+    parts: dict[str, Result] = {kind: found[kind] for kind in KINDS if kind in found} or {"": found}
+    lines = [f"  {kind} {_figures(part)}".rstrip() for kind, part in parts.items()]
+    return "\n".join(["", *lines, f"  asked for: {found['floors']}"])
 
 
-SHOWN = (
-    "steps_per_second",
-    "of_random",
-    "failed",
-    "per_step",
-    "per_update",
-    "reached",
-    "seconds",
-    "env_steps",
-    "floors",
-)
+def _figures(part: Result) -> str:
+    kept = {key: value for key, value in part.items() if key in SHOWN and value}
+    if "steps_per_second" in kept:
+        kept["steps_per_second"] = {kind: round(found["median"]) for kind, found in kept["steps_per_second"].items()}
+    if "of_random" in kept:
+        kept["of_random"] = round(kept["of_random"]["median"], 3)
+    return ", ".join(f"{key} {value}" for key, value in kept.items())
+
+
+SHOWN = ("steps_per_second", "of_random", "failed", "per_step", "per_update", "reached", "seconds", "env_steps")
 
 
 if __name__ == "__main__":

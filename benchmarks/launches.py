@@ -14,7 +14,6 @@ from typing import Any
 
 import torch
 from our_speed import Loop
-from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile, record_function
 
 import a2c
@@ -52,7 +51,7 @@ def profiled(cfg: Config, updates: int) -> list[Any]:
 
 def count(events: list[Any], section: str) -> dict[str, int]:
     """How many calls of each kind the host made within the sections of this name; of operators, the outermost."""
-    on_host = [event for event in events if event.device_type == DeviceType.CPU]
+    on_host = [event for event in events if event.device_type.name == "CPU"]
     spans = [(event.time_range.start, event.time_range.end) for event in on_host if event.name == section]
     counts = dict.fromkeys(KINDS, 0)
     for event in on_host:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -67,6 +68,7 @@ def measure_learning(cfg: Config, seconds: float) -> dict[str, Any]:
         act = (collector.act_seconds - act_before) / elapsed
         weights = sum(param.numel() for param in learner.model.parameters())
         device = str(next(learner.model.parameters()).device)
+        choice = None if envs.choice is None else asdict(envs.choice)
     return {
         "steps": steps,
         "updates": updates,
@@ -76,6 +78,7 @@ def measure_learning(cfg: Config, seconds: float) -> dict[str, Any]:
         "warm_up_seconds": warm_up,
         "weights": weights,
         "device": device,
+        "environments": choice,
         "threads": torch.get_num_threads(),
     }
 

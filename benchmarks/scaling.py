@@ -17,6 +17,7 @@ import argparse
 import statistics
 import sys
 import time
+from collections.abc import Callable
 from functools import partial
 from itertools import pairwise
 from math import log
@@ -57,7 +58,7 @@ def costs(found: list[Result]) -> Result:
     """One point from its rounds: speed, overhead and memory, by medians."""
     one = found[0]
 
-    def median(value: Any) -> float:
+    def median(value: Callable[[Result], float]) -> float:
         return statistics.median(value(each) for each in found)
 
     per_update = median(lambda each: (1 - each["share"]["env"]) * each["seconds"] / each["updates"])

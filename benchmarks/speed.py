@@ -6,9 +6,9 @@
     make bench ARGS="--device cuda"
     python benchmarks/speed.py --draw                             # table and chart again, from the stored results
 
-First each side's fastest configuration is found (vector environment, torch threads), then both take turns, each
-measurement in a process of its own: A B C, C B A, ... What counts is the median of the ratios of pairs. Writes
-benchmarks/results/speed_DEVICE.json and .png.
+First Stable-Baselines3's fastest configuration is found (vector environment, torch threads); we run as we come. Then
+both take turns, each measurement in a process of its own: A B C, C B A, ... What counts is the median of the ratios of
+pairs. Writes benchmarks/results/speed_DEVICE.json and .png.
 """
 
 from __future__ import annotations
@@ -25,13 +25,14 @@ from machine import describe_machine
 from processes import HERE, MeasurementError, command_line, measure, store, stored
 from quiet import Quiet
 from rounds import fastest, paired_ratios, spread, take_turns
-from works import WAYS, WORKS, Way, Work, missing_setting, settings
+from works import WAYS, WORKS, Work, missing_setting, settings
 
 from a2c.cores import usable_cores
 
 Result = dict[str, Any]
 Measure = Callable[[], Result]
 PEER = "sb3"
+HELP = f"works, with all our ways to do them: {', '.join(WORKS)}; or single ways: {', '.join(WAYS)}"
 
 
 def peer_choices(work: Work, device: str, seconds: float) -> dict[str, Measure]:
@@ -57,54 +58,42 @@ def choose_peer(work: Work, args: argparse.Namespace) -> tuple[Result, Measure |
     return kept, peer_choices(work, args.device, args.seconds)[choice]
 
 
-def choose_ours(way: Way, args: argparse.Namespace) -> tuple[Result, list[str]]:
-    """Our fastest configuration for this way, what was tried, and its settings."""
-    base = [*settings(way, args.device), *args.set]
-    if not way.choices:
-        return {"overrides": base, "choice": None}, base
-    tries = {
-        choice: partial(measure, "our_speed.py", *base, choice, f"--seconds={args.seconds / 2}")
-        for choice in way.choices
-    }
-    choice, speeds, failures = fastest(tries)
-    print(f"{way.title}: we are fastest with {choice}: {speeds[choice]:,.0f} steps/s", flush=True)
-    chosen = [*base, choice]
-    return {"overrides": chosen, "choice": choice, "tried": speeds, "failed": failures}, chosen
-
-
 def run_work(name: str, ways: list[str], args: argparse.Namespace) -> dict[str, Result]:
     """All rounds of one work: its rows of the table."""
     rows: dict[str, Result] = {}
     measures: dict[str, Measure] = {}
+    limits: dict[str, Measure] = {}
     peer, measure_peer = choose_peer(WORKS[name], args)
     if measure_peer is not None:
         measures[PEER] = measure_peer
     for way in ways:
-        try:
-            rows[way], overrides = choose_ours(WAYS[way], args)
-        except MeasurementError as error:
-            rows[way] = {"skipped": str(error)}
-            continue
-        seconds = f"--seconds={args.seconds}"
+        overrides, seconds = [*settings(WAYS[way], args.device), *args.set], f"--seconds={args.seconds}"
+        rows[way] = {"overrides": overrides}
         measures[way] = partial(measure, "our_speed.py", *overrides, seconds)
-        measures[f"{way} limit"] = partial(measure, "our_speed.py", *overrides, seconds, "--random")
+        limits[limit_of(way)] = partial(measure, "our_speed.py", *overrides, seconds, "--random")
     quiet = Quiet()
-    found, failures = take_turns(measures, args.rounds, quiet.look)
+    found, failures = take_turns(measures | limits, args.rounds, quiet.look)
     for way in ways:
         on_two_cores = args.device == "cpu"
         rows[way] |= {
             "floor": WAYS[way].floor if on_two_cores else None,
             "aim": WAYS[way].aim if on_two_cores else None,
             **({"skipped": failures[way]} if way in failures else {}),
-            **row(found.get(way), found.get(PEER), found.get(f"{way} limit")),
-            "sb3": peer | ({"skipped": failures[PEER]} if PEER in failures else {}) | speed_of(found.get(PEER)),
+            **row(found.get(way), found.get(PEER)),
+            "limit": speed_of(found.get(limit_of(way)), failures.get(limit_of(way))),
+            "sb3": peer | speed_of(found.get(PEER), failures.get(PEER)),
             "quiet": {"busy_looks": quiet.busy, "looks": quiet.looks},
         }
     return rows
 
 
-def row(ours: list[Result] | None, theirs: list[Result] | None, limit: list[Result] | None) -> Result:
-    """The figures of one row from its rounds; what is missing is left out."""
+def limit_of(way: str) -> str:
+    """The name of the measurement of the same environments alone."""
+    return f"{way} limit"
+
+
+def row(ours: list[Result] | None, theirs: list[Result] | None) -> Result:
+    """Our figures from the rounds, and the ratio to theirs; what is missing is left out."""
     found: Result = {}
     if ours:
         found["ours"] = speed_of(ours)
@@ -113,16 +102,14 @@ def row(ours: list[Result] | None, theirs: list[Result] | None, limit: list[Resu
     if ours and theirs:
         ratios = paired_ratios(*([one["steps_per_second"] for one in side] for side in (ours, theirs)))
         found["ratio"] = {**spread(ratios), "pairs": ratios}
-    if limit:
-        found["limit"] = speed_of(limit)
     return found
 
 
-def speed_of(rounds: list[Result] | None) -> Result:
-    """Steps per second over the rounds, with every round as it was measured."""
-    if not rounds:
-        return {}
-    return {"steps_per_second": spread([one["steps_per_second"] for one in rounds]), "rounds": rounds}
+def speed_of(rounds: list[Result] | None, failure: str | None = None) -> Result:
+    """Steps per second over the rounds, with every round as it was measured; or why there are none."""
+    if rounds:
+        return {"steps_per_second": spread([one["steps_per_second"] for one in rounds]), "rounds": rounds}
+    return {"skipped": failure} if failure else {}
 
 
 def run(args: argparse.Namespace, path: Path) -> None:
@@ -148,9 +135,7 @@ def run(args: argparse.Namespace, path: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "--works", nargs="+", choices=[*WAYS], default=list(WORKS), metavar="NAME", help=", ".join(WAYS)
-    )
+    parser.add_argument("--works", nargs="+", choices=[*WAYS], default=list(WORKS), metavar="NAME", help=HELP)
     parser.add_argument("--rounds", type=int, default=5, help="an odd number, so that a median is a measurement")
     parser.add_argument("--seconds", type=float, default=5.0, help="of each measurement; a tenth more warms up")
     parser.add_argument("--device", default="cpu", help="cpu or cuda, for both sides")

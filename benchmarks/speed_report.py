@@ -26,8 +26,10 @@ def show(results: dict[str, Any], console: Console | None = None) -> None:
         table.add_row(*cells(name, row))
         if "skipped" in row:
             notes.append(f"{WAYS[name].title}: skipped: {row['skipped']}")
-        elif "skipped" in row["sb3"]:
-            notes.append(f"{WAYS[name].title}: no figure of Stable-Baselines3: {row['sb3']['skipped']}")
+            continue
+        for part, what in (("sb3", "Stable-Baselines3"), ("limit", "environments alone")):
+            if "skipped" in row[part]:
+                notes.append(f"{WAYS[name].title}: no figure of {what}: {row[part]['skipped']}")
         if busy := row.get("quiet", {}).get("busy_looks"):
             looks = len(row["quiet"]["looks"])
             notes.append(f"{WAYS[name].title}: the machine was busy before {busy} of {looks} rounds")
@@ -51,13 +53,15 @@ def cells(name: str, row: dict[str, Any]) -> list[str]:
         sb3,
         _ratio(row),
         "-" if row["floor"] is None else f"{row['floor']:.1f} / {row['aim']:.1f}",
-        rate(row["limit"]) if "limit" in row else "-",
+        rate(row["limit"]),
         " / ".join(f"{share[part]:.0%}" for part in ("env", "act", "update")),
     ]
 
 
 def rate(speed: dict[str, Any]) -> str:
-    """``824``, ``15.2k``, ``3.44M``."""
+    """``824``, ``15.2k``, ``3.44M``; a dash where there is no figure."""
+    if "steps_per_second" not in speed:
+        return "-"
     value = speed["steps_per_second"]["median"]
     for size, suffix in ((1e6, "M"), (1e3, "k")):
         if value >= size:
@@ -94,7 +98,8 @@ def draw(results: dict[str, Any], path: Path) -> Path:
         axes.barh(place, ratio["median"], height=0.66, color=GREEN if "native" in name else BLUE)
         axes.hlines(place, ratio["low"], ratio["high"], color="black", linewidth=1.1)
         end = (ratio["high"], place)
-        near: dict[str, Any] = {"textcoords": "offset points", "va": "center"}
+        behind = {"facecolor": "white", "edgecolor": "none", "pad": 1.0}  # of words that meet the line
+        near: dict[str, Any] = {"textcoords": "offset points", "va": "center", "bbox": behind}
         axes.annotate(f"{ratio['median']:.1f}×", end, (8, 0), fontsize=11, fontweight="bold", **near)
         speeds = f"{rate(row['ours'])} against {rate(row['sb3'])} steps/s"
         axes.annotate(speeds, end, (44, 0), fontsize=8.5, color=GREY, **near)
