@@ -149,7 +149,7 @@ def test_auto_makes_what_it_chose(monkeypatch: pytest.MonkeyPatch, step: float, 
 def test_a_native_environment_is_pointed_at_and_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     choice = choice_of(monkeypatch, 1 * US)
     assert choice.vectorization == "sync"
-    assert choice.hint == "CartPole-v1 registers a vector environment of its own: vectorization=native"
+    assert choice.hint == "vectorization=native: CartPole-v1 registers one, with random numbers of its own"
     assert plan(vector_config(env_config("Pendulum-v1"), "auto", num_envs=1)).hint == ""
 
 

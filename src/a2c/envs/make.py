@@ -78,7 +78,7 @@ def plan(cfg: Config) -> Choice:
         if cfg.vectorization == "auto":
             chosen = _choose(cfg, env, cores)
             native = spec.vector_entry_point is not None
-            hint = f"{spec.id} registers a vector environment of its own: vectorization=native" if native else ""
+            hint = f"vectorization=native: {spec.id} registers one, with random numbers of its own" if native else ""
             return replace(chosen, hint=hint)
     finally:
         env.close()
