@@ -104,12 +104,17 @@ def columns(rollout: Rollout, envs: slice) -> Rollout:
 
 
 def gradient(model: ActorCritic, rollout: Rollout, cfg: Config, env_steps: int = 0) -> Tensor:
-    """The flat gradient that a learner computes from a rollout; ``model`` stays as it is."""
+    """The gradient that a learner computes from a rollout, weight by weight; ``model`` stays as it is."""
     learner = Learner(copy.deepcopy(model), cfg)
     learner.update(rollout, env_steps)
-    assert learner.weights.grad is not None
-    return learner.weights.grad.clone()
+    return torch.cat([param.grad.flatten() for param in learner.model.parameters() if param.grad is not None])
 
 
 def relative_error(found: Tensor, expected: Tensor) -> float:
     return float((found - expected).norm() / expected.norm())
+
+
+def kept(rollout: Rollout) -> Rollout:
+    """A copy that the next rollout does not overwrite."""
+    parts = ((field.name, getattr(rollout, field.name)) for field in dataclasses.fields(rollout))
+    return Rollout(**{name: part.clone() if isinstance(part, Tensor) else part for name, part in parts})

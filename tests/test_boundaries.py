@@ -24,10 +24,10 @@ from a2c.config import Config
 from a2c.distributions import Categorical
 from a2c.envs import LockstepEnvs, ShardedAsyncVectorEnv, make_vector_env
 from a2c.learner import Learner
-from a2c.losses import actor_critic_loss
+from a2c.losses import loss_gradients
 from a2c.rollout import Collector, Rollout
 from a2c.spec import spec_of
-from builders import config, make_model, relative_error
+from builders import config, kept, make_model, relative_error
 from envs.toys import ENDS, CountingEnv, CountingVectorEnv
 from reference import Transition, naive_a2c
 
@@ -70,8 +70,8 @@ CASES += [  # one process per environment is slow to start
 class Greedy(Categorical):
     """Acts by where the environment is and not by how many rows have gone by, which differs between modes."""
 
-    def sample(self, params: Tensor, noise: Tensor) -> Tensor:
-        return self.mode(params)
+    def sample(self, params: Tensor, noise: Tensor, out: Tensor | None = None) -> Tensor:
+        return torch.argmax(params, -1, out=out)
 
 
 @dataclasses.dataclass
@@ -94,11 +94,11 @@ def learned(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., list[Lear
     """Collects rollouts and learns from each, the weights staying as they are; keeps what the learner computed."""
     targets: list[dict[str, Any]] = []
 
-    def spy(log_probs: Tensor, entropies: Tensor, values: Tensor, *rest: Tensor, **named: Any) -> Any:
-        targets.append({"returns": rest[0].clone(), "advantages": rest[1].clone()})
-        return actor_critic_loss(log_probs, entropies, values, *rest, **named)
+    def spy(values: Tensor, returns: Tensor, advantages: Tensor, **named: Any) -> Any:
+        targets.append({"returns": returns.clone(), "advantages": advantages.clone()})
+        return loss_gradients(values, returns, advantages, **named)
 
-    monkeypatch.setattr(learner_module, "actor_critic_loss", spy)
+    monkeypatch.setattr(learner_module, "loss_gradients", spy)
 
     def learn(vector: VectorEnv[Any, Any, Any], cfg: Config, rollouts: int, *, greedy: bool = True) -> list[Learned]:
         envs = LockstepEnvs(vector)
@@ -112,7 +112,7 @@ def learned(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., list[Lear
                 rollout = collector.collect(update)
                 learner.update(rollout, 0)
                 assert learner.weights.grad is not None
-                copy = dataclasses.replace(rollout, obs=rollout.obs.clone(), actions=rollout.actions.clone())
+                copy = kept(rollout)
                 found.append(Learned(copy, **targets[-1], gradient=learner.weights.grad.clone()))
             return found
         finally:

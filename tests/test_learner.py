@@ -74,23 +74,33 @@ def test_batch_gradient_is_the_mean_of_the_gradients_of_single_environments(
     assert relative_error(apart[0], together) > 0.1  # they differ: the mean is no accident
 
 
-def test_an_update_is_one_forward_over_the_rollout_one_backward_and_one_step() -> None:
+def test_an_update_is_one_forward_one_backward_and_one_step(monkeypatch: pytest.MonkeyPatch) -> None:
     cfg = config()
     model = make_model(VECTOR, cfg)
     rollout, _ = random_rollout(model, steps=5, count=3)
     learner = Learner(model, cfg)
     calls: list[Any] = []
-    model.policy_head.register_forward_hook(lambda _, args, __: calls.append(("policy", len(args[0]))))
-    model.value_head.register_forward_hook(lambda _, args, __: calls.append(("value", len(args[0]))))
-    model.policy_head.linear.weight.register_hook(lambda _: calls.append("backward of the policy"))
-    model.value_head.weight.register_hook(lambda _: calls.append("backward of the value"))
+    forward_pullback = model.forward_pullback
+
+    def counted(obs: torch.Tensor) -> Any:
+        calls.append(("forward", tuple(obs.shape[:2])))
+        params, values, pullback = forward_pullback(obs)
+
+        def counted_pullback(*gradients: torch.Tensor) -> None:
+            calls.append(("backward", *(tuple(gradient.shape[:2]) for gradient in gradients)))
+            pullback(*gradients)
+
+        return params, values, counted_pullback
+
+    monkeypatch.setattr(model, "forward_pullback", counted)
+    for name in ("forward", "policy", "value"):
+        monkeypatch.setattr(model, name, lambda *_, name=name: calls.append(name))
     learner.optimizer.register_step_post_hook(lambda *_: calls.append("step"))
 
     learner.update(rollout, env_steps=0)
 
-    assert calls[:3] == [("policy", 15), ("value", 15), ("value", 3)]  # T*N rows, and where the next rollout starts
-    assert sorted(calls[3:5]) == ["backward of the policy", "backward of the value"]
-    assert calls[5:] == ["step"]
+    # T+1 rows are valued, T have a gradient
+    assert calls == [("forward", (6, 3)), ("backward", (5, 3), (5, 3)), "step"]
 
 
 def test_no_gradient_flows_through_the_bootstrap_or_the_targets() -> None:

@@ -14,6 +14,11 @@ from torch.testing import assert_close
 from a2c.returns import lambda_returns, n_step_returns, successor_values
 
 
+def shifted(values: Tensor, bootstrap: Tensor) -> Tensor:
+    """V(obs[t+1]) from V(obs[t]) ``[T, N]`` and V(obs[T]) ``[N]``."""
+    return torch.cat([values[1:], bootstrap.unsqueeze(0)])
+
+
 def column(*numbers: float) -> Tensor:
     """One environment's numbers over time, ``[T, 1]``."""
     return torch.tensor(numbers).unsqueeze(1)
@@ -42,20 +47,20 @@ def test_the_successor_of_a_step_is_what_truly_followed_it():
     terminated = column(False, True, False, True, False)
     truncated = column(False, False, True, True, False)
     # V(obs[1]) = 2;    dead: 0;    V(final) = 30, not V(obs[3]) = 4;    terminated wins: 0;    V(obs[T]) = 6
-    following = successor_values(values, torch.tensor([6.0]), final_values, terminated, truncated)
+    following = successor_values(shifted(values, torch.tensor([6.0])), final_values, terminated, truncated)
     assert_close(following, column(2.0, 0.0, 30.0, 0.0, 6.0))
 
 
 def test_terminated_wins_where_both_flags_are_set():
     both = column(True)
-    following = successor_values(column(1.0), torch.tensor([2.0]), column(3.0), both, both)
+    following = successor_values(column(2.0), column(3.0), both, both)
     assert_close(following, column(0.0))
 
 
 def test_the_end_of_a_rollout_is_no_truncation():
     # Nothing ended, so V(obs[T]) = 8 follows the last step, whatever final_values holds: G = 1 + 0.5*8 = 5
     nothing = column(False)
-    following = successor_values(column(1.0), torch.tensor([8.0]), column(77.0), nothing, nothing)
+    following = successor_values(column(8.0), column(77.0), nothing, nothing)
     assert_close(n_step_returns(column(1.0), following, nothing, gamma=0.5), column(5.0))
 
 
@@ -106,7 +111,8 @@ class Case:
 
     @property
     def next_values(self) -> Tensor:
-        return successor_values(self.values, self.bootstrap, self.final_values, self.terminated, self.truncated)
+        following = shifted(self.values, self.bootstrap)
+        return successor_values(following, self.final_values, self.terminated, self.truncated)
 
     def returns(self, gae_lambda: float) -> Tensor:
         return lambda_returns(self.rewards, self.next_values, self.done, self.gamma, gae_lambda)
@@ -241,9 +247,9 @@ def test_no_gradient_flows_through_a_target():
     rewards, values, final_values = (torch.randn(4, 2, requires_grad=True) for _ in range(3))
     bootstrap = torch.randn(2, requires_grad=True)
     terminated, truncated = torch.rand(4, 2) < 0.2, torch.rand(4, 2) < 0.2
-    following = successor_values(values, bootstrap, final_values.detach(), terminated, truncated)
+    following = successor_values(shifted(values, bootstrap), final_values.detach(), terminated, truncated)
     assert not following.requires_grad
-    following = successor_values(values, bootstrap, final_values, terminated, truncated)
+    following = successor_values(shifted(values, bootstrap), final_values, terminated, truncated)
     for gae_lambda in (1.0, 0.5):
         returns = lambda_returns(rewards, following, terminated | truncated, 0.9, gae_lambda)
         assert not returns.requires_grad
@@ -255,17 +261,16 @@ def test_no_gradient_flows_through_a_target():
 def test_what_final_values_holds_elsewhere_does_not_matter():
     nan = float("nan")
     flags = column(False, True), column(True, False)
-    following = successor_values(column(1.0, 2.0), torch.tensor([3.0]), column(9.0, nan), *flags)
+    following = successor_values(column(2.0, 3.0), column(9.0, nan), *flags)
     assert_close(following, column(9.0, 0.0))
-    following = successor_values(column(1.0, 2.0), torch.tensor([3.0]), column(nan, nan), flags[0], flags[0])
+    following = successor_values(column(2.0, 3.0), column(nan, nan), flags[0], flags[0])
     assert_close(following, column(2.0, 0.0))
 
 
-@pytest.mark.parametrize("name", ["bootstrap", "final_values", "terminated", "truncated"])
+@pytest.mark.parametrize("name", ["final_values", "terminated", "truncated"])
 def test_a_shape_that_does_not_fit_is_named(name):
     arguments = {
-        "values": torch.zeros(5, 3),
-        "bootstrap": torch.zeros(3),
+        "following": torch.zeros(5, 3),
         "final_values": torch.zeros(5, 3),
         "terminated": torch.zeros(5, 3, dtype=torch.bool),
         "truncated": torch.zeros(5, 3, dtype=torch.bool),

@@ -167,6 +167,10 @@ class Config:
     normalize_reward: bool = setting("divide rewards by the standard deviation of the running return")
     seed: int = setting("seed of everything; 0 is a seed", low=0, high=2**31 - 1)
     device: str = setting(**DEVICE)
+    precision: str = setting(
+        "what the torso computes in; weights, heads and losses stay float32", choices=("float32", "bf16")
+    )
+    cuda_graphs: bool = setting("on CUDA, launch acting and updates as graphs; false: kernel by kernel")
     threads: int | None = setting("torch threads on the CPU; null: 1 for the mlp, all cores for the cnn", low=1)
     vectorization: str = setting(
         "how environments run side by side; auto times one and picks sync or sharded",

@@ -8,14 +8,14 @@ import torch
 from torch import Tensor
 
 from a2c.config import Config
-from a2c.losses import actor_critic_loss, standardize, variance
+from a2c.device import flush_denormals
+from a2c.losses import loss_gradients, standardize
 from a2c.model import ActorCritic
+from a2c.moments import LossMoments
 from a2c.optim import clip_gradient, flatten_parameters, make_optimizer
 from a2c.returns import lambda_returns, successor_values
 from a2c.rollout import Rollout
 from a2c.schedules import scheduled
-
-METRICS = ("loss", "policy_loss", "value_loss", "entropy", "grad_norm", "residual_variance", "return_variance")
 
 
 class Learner:
@@ -30,8 +30,7 @@ class Learner:
         self.model, self.cfg = model, cfg
         self.weights = flatten_parameters(model)
         self.optimizer = make_optimizer(cfg, [self.weights])
-        self._sums = torch.zeros(len(METRICS), device=self.weights.device)
-        self._updates = 0
+        self._moments = LossMoments(self.weights.device)
 
     def update(self, rollout: Rollout, env_steps: int) -> None:
         """Take one gradient step on a rollout.
@@ -40,59 +39,50 @@ class Learner:
             rollout: T steps of N environments.
             env_steps: transitions before this rollout; every schedule is computed from it.
         """
-        cfg, model = self.cfg, self.model
+        cfg = self.cfg
         beta = scheduled(cfg.beta_schedule, cfg.beta, env_steps, cfg.total_steps)
         for group in self.optimizer.param_groups:
             group["lr"] = scheduled(cfg.lr_schedule, cfg.lr, env_steps, cfg.total_steps)
+        with flush_denormals():
+            self._improve(rollout, beta)
 
-        steps, count = rollout.rewards.shape
-        params, values = model(rollout.obs[:-1].flatten(0, 1))
-        params, values = params.view(steps, count, -1), values.view(steps, count)
-        with torch.no_grad():  # where the next rollout starts needs no gradient: a backward over T rows, not T+1
-            bootstrap = model.value(rollout.obs[-1])
-        log_probs, entropies = model.distribution.log_prob_entropy(params, rollout.actions)
+    @torch.no_grad()
+    def _improve(self, rollout: Rollout, beta: Tensor | float) -> None:
+        """The update itself: tensors in, weights changed in place, as a CUDA graph can repeat it.
 
-        next_values = successor_values(values, bootstrap, rollout.final_values, rollout.terminated, rollout.truncated)
+        The gradient of the loss with respect to the network's outputs is in closed form (:func:`loss_gradients`, the
+        distribution's pullback; tested against autograd through :func:`a2c.losses.actor_critic_loss`): the many small
+        steps of autograd cost more than the network does.
+        """
+        cfg, model, weight = self.cfg, self.model, rollout.weight
+        params, all_values, model_pullback = model.forward_pullback(rollout.obs)
+        values, following = all_values[:-1], all_values[1:]
+        distribution = model.distribution
+        log_probs, entropies, pullback = distribution.log_prob_entropy_pullback(params, rollout.actions)
+
+        next_values = successor_values(following, rollout.final_values, rollout.terminated, rollout.truncated)
         done = rollout.terminated | rollout.truncated
         returns = lambda_returns(rollout.rewards, next_values, done, cfg.gamma, cfg.gae_lambda)
-        advantages = returns - values.detach()
-        residual_variance, return_variance = variance(advantages, rollout.weight), variance(returns, rollout.weight)
+        advantages = residuals = returns - values
         if cfg.normalize_advantage:
-            advantages = standardize(advantages, rollout.weight)
+            advantages = standardize(advantages, weight)
 
-        losses = actor_critic_loss(
-            log_probs,
-            entropies,
-            values,
-            returns,
-            advantages,
-            value_coef=cfg.value_coef,
-            beta=beta,
-            weight=rollout.weight,
+        d_log_probs, d_entropies, d_values = loss_gradients(
+            values, returns, advantages, value_coef=cfg.value_coef, beta=beta, weight=weight
         )
-        self.optimizer.zero_grad(set_to_none=False)  # gradients are views of one vector: keep them
-        losses.loss.backward()  # type: ignore[no-untyped-call]
+        model_pullback(pullback(d_log_probs, d_entropies), d_values)
         grad_norm = clip_gradient(self.weights, cfg.max_grad_norm)
         self.optimizer.step()
         if model.normalizer is not None:
-            model.normalizer.update(rollout.obs[:-1], rollout.weight)
-
-        terms = (losses.loss, losses.policy_loss, losses.value_loss, losses.entropy, grad_norm)
-        self._add([*terms, residual_variance, return_variance])
-
-    @torch.no_grad()
-    def _add(self, metrics: list[Tensor]) -> None:
-        self._sums += torch.stack(metrics)
-        self._updates += 1
+            model.normalizer.update(rollout.obs[:-1], weight)
+        self._moments.add(
+            log_probs * advantages, residuals, entropies, returns, beta=beta, weight=weight, grad_norm=grad_norm
+        )
 
     def drain_metrics(self, env_steps: int) -> dict[str, float]:
-        """Means over the updates since the last call: the only wait for the device."""
+        """Means over the transitions since the last call: the only wait for the device."""
         cfg = self.cfg
-        means = dict(zip(METRICS, (self._sums / max(self._updates, 1)).tolist(), strict=True))
-        self._sums.zero_()
-        self._updates = 0
-        residual, total = means.pop("residual_variance"), means.pop("return_variance")
-        means["explained_variance"] = 1 - residual / total if total > 0 else 0.0
+        means = self._moments.drain(cfg.value_coef)
         means["learning_rate"] = scheduled(cfg.lr_schedule, cfg.lr, env_steps, cfg.total_steps)
         means["beta"] = scheduled(cfg.beta_schedule, cfg.beta, env_steps, cfg.total_steps)
         return {f"train/{name}": value for name, value in means.items()}

@@ -60,6 +60,36 @@ def actor_critic_loss(
     return Losses(loss, policy_loss, value_loss, entropy)
 
 
+def loss_gradients(
+    values: Tensor,
+    returns: Tensor,
+    advantages: Tensor,
+    *,
+    value_coef: float = 0.5,
+    beta: Tensor | float = 0.01,
+    weight: Tensor | None = None,
+) -> tuple[Tensor, Tensor | float, Tensor]:
+    """Gradients of the loss of :func:`actor_critic_loss` with respect to what it is made of, in closed form.
+
+        dL / d log pi(a|s) = -A w      dL / dH = -beta w      dL / dV = 2 value_coef (V - G) w
+
+    with w = 1 / (number of transitions), and 0 in rows that are none.
+
+    Args:
+        values, returns, advantages, weight: ``[T, N]``, as there.
+
+    Returns:
+        Gradients of log-probabilities ``[T, N]``, of entropies (``[T, N]``, or one number for all), and of values
+        ``[T, N]``.
+    """
+    if weight is None:
+        share = 1.0 / values.numel()
+        return advantages * -share, beta * -share, (values - returns).mul_(2 * value_coef * share)
+    shares = weight / weight.sum().clamp(min=1)
+    d_values = (values - returns).mul_(2 * value_coef) * shares
+    return -advantages * shares, shares * -beta, d_values
+
+
 def mean(x: Tensor, weight: Tensor | None = None) -> Tensor:
     """Mean over the valid transitions: a scalar; 0 where none is valid.
 
@@ -74,6 +104,8 @@ def mean(x: Tensor, weight: Tensor | None = None) -> Tensor:
 
 def variance(x: Tensor, weight: Tensor | None = None) -> Tensor:
     """Population variance over the valid transitions: a scalar."""
+    if weight is None:
+        return x.var(correction=0)
     return mean((x - mean(x, weight)).square(), weight)
 
 

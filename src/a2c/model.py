@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import math
-from itertools import pairwise
+from collections.abc import Callable
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from a2c.config import NetworkConfig
-from a2c.errors import ConfigError
 from a2c.normalize import ObsNormalizer, as_float
 from a2c.spec import Spec
-
-ACTIVATIONS: dict[str, type[nn.Module]] = {"tanh": nn.Tanh, "relu": nn.ReLU, "elu": nn.ELU, "silu": nn.SiLU}
+from a2c.torsos import MLP, NatureCNN, build_torso, linear_pullback, torso_kind
 
 
 class ActorCritic(nn.Module):
@@ -24,14 +23,24 @@ class ActorCritic(nn.Module):
         network: which torso, how wide.
         normalize_obs: put an :class:`ObsNormalizer` in front.
         seed: the initial weights are a function of it alone.
+        precision: ``bf16`` computes the torsos in bfloat16 (autocast); weights, heads and losses stay float32.
 
     Raises:
         ConfigError: the torso does not fit the observations.
     """
 
-    def __init__(self, spec: Spec, network: NetworkConfig, *, normalize_obs: bool = False, seed: int = 0) -> None:
+    def __init__(
+        self,
+        spec: Spec,
+        network: NetworkConfig,
+        *,
+        normalize_obs: bool = False,
+        seed: int = 0,
+        precision: str = "float32",
+    ) -> None:
         super().__init__()
         self.spec = spec
+        self.precision = precision
         self.distribution = spec.distribution
         self.kind = kind = torso_kind(spec, network)
         shared = (kind == "nature_cnn") if network.shared_torso is None else network.shared_torso
@@ -45,20 +54,80 @@ class ActorCritic(nn.Module):
     def forward(self, obs: Tensor) -> tuple[Tensor, Tensor]:
         """``[B, *obs]`` -> policy parameters ``[B, P]`` and values ``[B]``, one pass."""
         inputs = self._inputs(obs)
-        features = self.torso(inputs)
-        value_features = features if self.value_torso is None else self.value_torso(inputs)
-        return self.policy_head(features), self.value_head(value_features).squeeze(-1)
+        features = self._features(self.torso, inputs)
+        value_features = features if self.value_torso is None else self._features(self.value_torso, inputs)
+        return self.policy_head.forward(features), self._values(value_features)
+
+    def forward_pullback(self, obs: Tensor) -> tuple[Tensor, Tensor, Callable[[Tensor, Tensor], None]]:
+        """One pass over a rollout, with what takes gradients back into the weights' ``grad``.
+
+        The gradients must exist (:func:`a2c.optim.flatten_parameters`) and are overwritten. In closed form for the
+        multilayer perceptron, whose layers are so small that autograd's bookkeeping would cost more than they do.
+
+        Args:
+            obs: ``[T+1, N, *obs]``; the last row, where the next rollout starts, is only valued.
+
+        Returns:
+            Policy parameters ``[T, N, P]``, values ``[T+1, N]``, both detached, and a function of the gradients of
+            parameters ``[T, N, P]`` and values ``[T, N]``.
+        """
+        steps, count = len(obs) - 1, obs.shape[1]
+        if not (isinstance(self.torso, MLP) and self.torso.closed_form and self.precision == "float32"):
+            with torch.enable_grad():
+                params, values = self(obs[:-1].flatten(0, 1))
+            with torch.no_grad():
+                all_values = torch.cat([values, self.value(obs[-1])])
+
+            def by_autograd(d_params: Tensor, d_values: Tensor) -> None:
+                for param in self.parameters():
+                    assert param.grad is not None
+                    param.grad.zero_()
+                torch.autograd.backward((params, values), (d_params.flatten(0, 1), d_values.flatten()))
+
+            return params.detach().view(steps, count, -1), all_values.view(steps + 1, count), by_autograd
+
+        with torch.no_grad():
+            return self._closed_forward_pullback(self._inputs(obs.flatten(0, 1)), steps, count)
+
+    def _closed_forward_pullback(
+        self, inputs: Tensor, steps: int, count: int
+    ) -> tuple[Tensor, Tensor, Callable[[Tensor, Tensor], None]]:
+        assert isinstance(self.torso, MLP)
+        learned = steps * count
+        value_pullback = None
+        if self.value_torso is None:
+            features, torso_pullback = self.torso.forward_pullback(inputs, learned)
+            value_features = features
+        else:
+            assert isinstance(self.value_torso, MLP)
+            features, torso_pullback = self.torso.forward_pullback(inputs[:learned], learned)
+            value_features, value_pullback = self.value_torso.forward_pullback(inputs, learned)
+        policy_features = features[:learned]
+        policy_linear, value_linear = self.policy_head.linear, self.value_head
+
+        @torch.no_grad()
+        def pullback(d_params: Tensor, d_values: Tensor) -> None:
+            d_policy, d_value = self.policy_head.take_spread(d_params.flatten(0, 1)), d_values.view(learned, 1)
+            linear_pullback(policy_linear, policy_features, d_policy)
+            linear_pullback(value_linear, value_features[:learned], d_value)
+            d_features, d_value_features = d_policy @ policy_linear.weight, d_value @ value_linear.weight
+            if value_pullback is None:
+                torso_pullback(d_features.add_(d_value_features))
+            else:
+                torso_pullback(d_features)
+                value_pullback(d_value_features)
+
+        params = self.policy_head.forward(policy_features).view(steps, count, -1)
+        return params, self._values(value_features).view(steps + 1, count), pullback
 
     def policy(self, obs: Tensor) -> Tensor:
         """``[B, *obs]`` -> policy parameters ``[B, P]``; the critic is not run."""
-        params: Tensor = self.policy_head(self.torso(self._inputs(obs)))
-        return params
+        return self.policy_head.forward(self._features(self.torso, self._inputs(obs)))
 
     def value(self, obs: Tensor) -> Tensor:
         """``[B, *obs]`` -> values ``[B]``."""
         torso = self.torso if self.value_torso is None else self.value_torso
-        values: Tensor = self.value_head(torso(self._inputs(obs))).squeeze(-1)
-        return values
+        return self._values(self._features(torso, self._inputs(obs)))
 
     def describe(self) -> str:
         """For the start panel: ``mlp, policy and value apart, 9,155 weights``."""
@@ -67,8 +136,16 @@ class ActorCritic(nn.Module):
         return f"{self.kind}, {torso}, {weights:,} weights"
 
     def _inputs(self, obs: Tensor) -> Tensor:
-        obs = as_float(obs)
-        return obs if self.normalizer is None else self.normalizer(obs)
+        return obs if self.normalizer is None else self.normalizer(as_float(obs))
+
+    def _features(self, torso: MLP | NatureCNN, inputs: Tensor) -> Tensor:
+        if self.precision == "float32":  # entering autocast, even when it does nothing, costs as much as a layer
+            return torso.forward(inputs)
+        with torch.autocast(inputs.device.type, torch.bfloat16):
+            return torso.forward(inputs).float()
+
+    def _values(self, features: Tensor) -> Tensor:
+        return F.linear(features, self.value_head.weight, self.value_head.bias).squeeze(-1)
 
     def _initialize(self, seed: int) -> None:
         """Orthogonal weights, zero biases; a near-uniform first policy (Andrychowicz et al. 2021, section 3.2)."""
@@ -79,6 +156,7 @@ class ActorCritic(nn.Module):
                 nn.init.orthogonal_(module.weight, gains.get(module, math.sqrt(2)), generator=generator)
                 assert module.bias is not None
                 nn.init.zeros_(module.bias)
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # convolutions only
 
 
 class PolicyHead(nn.Module):
@@ -92,40 +170,13 @@ class PolicyHead(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """``[B, F]`` -> logits ``[B, n]``, or mean and log standard deviation ``[B, 2 D]``."""
-        out: Tensor = self.linear(features)
+        out = F.linear(features, self.linear.weight, self.linear.bias)
         return out if self.log_std is None else torch.cat([out, self.log_std.expand_as(out)], -1)
 
-
-def torso_kind(spec: Spec, network: NetworkConfig) -> str:
-    """``mlp`` or ``nature_cnn``: as configured, or as the observations suggest."""
-    if network.torso != "auto":
-        return network.torso
-    return "nature_cnn" if spec.image else "mlp"
-
-
-def build_torso(kind: str, spec: Spec, network: NetworkConfig) -> tuple[nn.Sequential, int]:
-    """The torso and its number of features."""
-    if kind == "mlp":
-        activation = ACTIVATIONS[network.activation]
-        sizes = [math.prod(spec.obs_shape), *network.hidden_sizes]
-        layers = [layer for a, b in pairwise(sizes) for layer in (nn.Linear(a, b), activation())]
-        return nn.Sequential(nn.Flatten(), *layers), sizes[-1]
-    if not spec.image or min(spec.obs_shape[1:]) < 36:
-        raise ConfigError(
-            f"network.torso=nature_cnn needs images [C, H, W] of at least 36 pixels a side, "
-            f"but observations have shape {list(spec.obs_shape)}; network.torso=mlp takes any shape"
-        )
-    # Mnih et al. 2015, "Human-level control through deep reinforcement learning".
-    channels, height, width = spec.obs_shape
-    height, width = (((((side - 8) // 4 + 1) - 4) // 2 + 1) - 2 for side in (height, width))
-    return nn.Sequential(
-        nn.Conv2d(channels, 32, 8, stride=4),
-        nn.ReLU(),
-        nn.Conv2d(32, 64, 4, stride=2),
-        nn.ReLU(),
-        nn.Conv2d(64, 64, 3),
-        nn.ReLU(),
-        nn.Flatten(),
-        nn.Linear(64 * height * width, 512),
-        nn.ReLU(),
-    ), 512
+    def take_spread(self, d_params: Tensor) -> Tensor:
+        """Keep what belongs to the spread of a gradient ``[B, P]``; returns the rest, of the linear layer's output."""
+        if self.log_std is None:
+            return d_params
+        d_linear, d_log_std = d_params.chunk(2, -1)
+        torch.sum(d_log_std, 0, out=self.log_std.grad)
+        return d_linear

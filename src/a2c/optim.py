@@ -60,13 +60,14 @@ def flatten_parameters(model: nn.Module) -> nn.Parameter:
         The vector ``[W]``, with its gradient allocated.
     """
     params = list(model.parameters())
-    flat = nn.Parameter(torch.cat([param.detach().flatten() for param in params]))
+    flat = nn.Parameter(params[0].new_empty(sum(param.numel() for param in params)))
     flat.grad = torch.zeros_like(flat)
     offset = 0
     for param in params:
-        span = slice(offset, offset + param.numel())
-        param.data = flat.data[span].view_as(param)
-        param.grad = flat.grad[span].view_as(param)
+        # Strides too: convolutions lie channels last.
+        layout = (param.size(), param.stride(), offset)
+        param.data = flat.data.as_strided(*layout).copy_(param.data)
+        param.grad = flat.grad.as_strided(*layout)
         offset += param.numel()
     return flat
 
@@ -82,6 +83,8 @@ def clip_gradient(flat: nn.Parameter, max_norm: float | None) -> Tensor:
     """
     assert flat.grad is not None
     norm: Tensor = torch.linalg.vector_norm(flat.grad)
-    scale = torch.ones_like(norm) if max_norm is None else (max_norm / (norm + 1e-6)).clamp(max=1.0)
-    flat.grad.mul_(scale).masked_fill_(~norm.isfinite(), 0.0)
+    scale = torch.ones_like(norm) if max_norm is None else (max_norm / (norm + 1e-6)).clamp_(max=1.0)
+    # Without a condition, which would cost a pass of its own: 0 x finite is 0, whatever the norm was.
+    scale.mul_(norm - norm + 1).nan_to_num_(nan=0.0)
+    flat.grad.nan_to_num_(nan=0.0, posinf=0.0, neginf=0.0).mul_(scale)
     return norm

@@ -95,7 +95,8 @@ def load_policy(target: str | Path = "latest", *, runs_dir: str | Path = "runs",
     path = find_checkpoint(target, runs_dir)
     payload = load_checkpoint(path)
     cfg = config_of(payload, path)
-    model = ActorCritic(Spec.from_dict(payload["spec"]), cfg.network, normalize_obs=cfg.normalize_obs)
+    spec = Spec.from_dict(payload["spec"])
+    model = ActorCritic(spec, cfg.network, normalize_obs=cfg.normalize_obs, precision=cfg.precision)
     model.load_state_dict(payload["learner"]["model"])
     return Policy(model.to(on).eval(), cfg, path, payload["state"]["env_steps"])
 

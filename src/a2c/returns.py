@@ -6,36 +6,30 @@ import torch
 from torch import Tensor
 
 
-def successor_values(
-    values: Tensor, bootstrap: Tensor, final_values: Tensor, terminated: Tensor, truncated: Tensor
-) -> Tensor:
+def successor_values(following: Tensor, final_values: Tensor, terminated: Tensor, truncated: Tensor) -> Tensor:
     """Value of the true successor of every step of a rollout.
 
         next_value[t] = 0                if terminated[t]     the world ended: nothing follows
                         final_values[t]  if truncated[t]      the clock ended: V(final observation)
-                        values[t+1]      elsewhere; bootstrap for t == T-1
+                        V(obs[t+1])      elsewhere; obs[T] is where the next rollout starts
 
     Where both flags are set, terminated wins.
 
     Args:
-        values: ``[T, N]``, V(obs[t]).
-        bootstrap: ``[N]``, V(obs[T]), of where the next rollout starts.
+        following: ``[T, N]``, V(obs[t+1]).
         final_values: ``[T, N]``, V(final observation) where truncated, anything elsewhere.
         terminated, truncated: ``[T, N]`` bool.
 
     Returns:
-        ``[T, N]``; no gradient flows to ``values``.
+        ``[T, N]``; no gradient flows to ``following``.
 
     Raises:
         ValueError: the shapes do not fit.
 
     Source: Pardo et al. 2018, "Time limits in reinforcement learning", section 3.
     """
-    _check_shapes(values, final_values=final_values, terminated=terminated, truncated=truncated)
-    if bootstrap.shape != values.shape[1:]:
-        raise ValueError(f"bootstrap has shape {list(bootstrap.shape)}; expected [N] = {list(values.shape[1:])}")
-    following = torch.cat([values[1:], bootstrap.unsqueeze(0)]).detach()
-    return torch.where(terminated, 0.0, torch.where(truncated, final_values, following))
+    _check_shapes(following, final_values=final_values, terminated=terminated, truncated=truncated)
+    return torch.where(terminated, 0.0, torch.where(truncated, final_values, following.detach()))
 
 
 def lambda_returns(rewards: Tensor, next_values: Tensor, done: Tensor, gamma: float, gae_lambda: float = 1.0) -> Tensor:
@@ -64,13 +58,13 @@ def lambda_returns(rewards: Tensor, next_values: Tensor, done: Tensor, gamma: fl
     """
     _check_shapes(rewards, next_values=next_values, done=done)
     rewards, next_values = rewards.detach(), next_values.detach()
-    returns = torch.empty_like(rewards)
-    following = next_values[-1]
-    for t in reversed(range(len(rewards))):
-        if gae_lambda != 1.0:
-            following = torch.lerp(next_values[t], following, gae_lambda)
-        following = torch.where(done[t], next_values[t], following)
-        following = torch.add(rewards[t], following, alpha=gamma, out=returns[t])
+    # G[t] = fixed[t] + carried[t] * G[t+1]: all that does not depend on the later step at once, one operation a step.
+    carried = (~done).to(rewards.dtype).mul_(gamma * gae_lambda)
+    carried[-1] = 0.0
+    returns = torch.addcmul(rewards, next_values, gamma - carried)
+    rows = returns.unbind()
+    for t in reversed(range(len(rows) - 1)):
+        rows[t].addcmul_(carried[t], rows[t + 1])
     return returns
 
 

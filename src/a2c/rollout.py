@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from a2c.acting import Actor
 from a2c.config import Config
 from a2c.envs import Episode, LockstepEnvs
 from a2c.envs.seeding import TRAIN, env_seeds
 from a2c.model import ActorCritic
 from a2c.noise import uniform_noise
 from a2c.normalize import RewardNormalizer
+from a2c.transfer import HostBlock, page_locked, sent
 
 NOISE_ELEMENTS = 1 << 16  # noise is drawn for as many updates at once as fit this
 
@@ -35,21 +39,40 @@ class Rollout:
     transitions: int  # valid rows, known to the host
 
 
-class Collector:
-    """Steps the environments with the policy and writes what happens straight into device buffers.
+@dataclass(slots=True)
+class _Group:
+    """Environments that step together while the policy serves the other groups."""
 
-    The policy, its normaliser included, is frozen within a rollout; the buffers are reused by the
-    next one.
+    envs: LockstepEnvs
+    rows: slice
+    actor: Actor
+    host_obs: NDArray[Any] | None  # [n, *obs] where the device takes their observations from; None: where they lie
+
+
+class Collector:
+    """Steps the environments with the policy and writes what happens straight into the rollout's memory.
+
+    The policy, its normaliser included, is frozen within a rollout; the memory is the same for every rollout, so
+    that CUDA graphs find it. With several groups of environments one steps while the policy serves the next: the
+    policy is frozen, so that nothing but the time it takes depends on the number of groups.
 
     Args:
-        envs: the environments; reset here.
+        envs: the environments, or groups of them in order; reset here.
         model: acts and values, on its device.
         cfg: the settings.
         update: index of the first update to come; a resumed run starts episodes of its own.
+        notify: told in a line when acting falls back to a slower way.
     """
 
-    def __init__(self, envs: LockstepEnvs, model: ActorCritic, cfg: Config, update: int = 0) -> None:
-        self.envs, self.model, self.cfg = envs, model, cfg
+    def __init__(
+        self,
+        envs: LockstepEnvs | Sequence[LockstepEnvs],
+        model: ActorCritic,
+        cfg: Config,
+        update: int = 0,
+        notify: Callable[[str], None] = print,
+    ) -> None:
+        self.model, self.cfg = model, cfg
         self.device = next(model.parameters()).device
         self.reward_normalizer = RewardNormalizer(cfg.num_envs, cfg.gamma) if cfg.normalize_reward else None
         self.episodes: deque[Episode] = deque(maxlen=100)  # the latest, for the mean return
@@ -57,88 +80,145 @@ class Collector:
         self.env_seconds = self.act_seconds = 0.0
 
         spec, steps, count = model.spec, cfg.n_step, cfg.num_envs
-        pinned = self.device.type == "cuda"
         dtype = getattr(torch, spec.obs_dtype)
-        host_obs = torch.empty(steps + 1, count, *spec.obs_shape, dtype=dtype, pin_memory=pinned)
-        self._obs = host_obs if self.device.type == "cpu" else torch.empty_like(host_obs, device=self.device)
-        self._host_obs, self._host_obs_rows = host_obs, host_obs.numpy()
-        action_shape = () if spec.discrete else (spec.actions,)
-        action_dtype = torch.int64 if spec.discrete else torch.float32
-        self._actions = torch.empty(steps, count, *action_shape, dtype=action_dtype, device=self.device)
-        self._rewards = np.zeros((steps, count), np.float32)
-        self._terminated = np.zeros((steps, count), np.bool_)
-        self._truncated = np.zeros((steps, count), np.bool_)
-        self._valid = np.ones((steps, count), np.bool_)
+        self._obs = torch.empty(steps + 1, count, *spec.obs_shape, dtype=dtype, device=self.device)
         self._noise_updates = range(0)
-        self._noise = torch.empty(0)
+        self._noise_ahead = torch.empty(0)
+        # One number per action for a Gaussian, one per choice for a categorical: as many as the policy's head gives.
+        self._noise = torch.empty(steps, count, spec.actions, device=self.device)
+        if spec.discrete:
+            self._actions = torch.empty(steps, count, dtype=torch.int64, device=self.device)
+        else:
+            self._actions = torch.empty(steps, count, spec.actions, device=self.device)
+        self._host_obs = self._obs.numpy() if self.device.type == "cpu" else None
+        self._host = HostBlock(
+            {"rewards": np.float32, "terminated": np.bool_, "truncated": np.bool_, "valid": np.bool_},
+            (steps, count),
+            self.device,
+        )
+        self._weight = torch.empty(steps, count, device=self.device)
+        self._final_values = torch.zeros(steps, count, device=self.device)
+        self._any_final = False
 
-        self._host_obs_rows[-1] = envs.reset(env_seeds(cfg.seed, TRAIN, count, generation=update))
-        self._to_device(-1)
+        seeds = env_seeds(cfg.seed, TRAIN, count, generation=update)
+        self._groups: list[_Group] = []
+        first = 0
+        for part in [envs] if isinstance(envs, LockstepEnvs) else envs:
+            rows = slice(first, first := first + part.num_envs)
+            self._groups.append(self._group(part, rows, seeds[rows], notify))
 
     def collect(self, update: int) -> Rollout:
         """Act for ``n_step`` steps from where the last rollout ended.
+
+        Returns:
+            The rollout, in memory that the next one overwrites.
 
         Raises:
             EnvironmentFailure: an environment raised, died, hung or broke its contract.
             NumericError: a reward or an observation is not finite.
         """
-        finals = self._act(self._noise_of(update))
+        finals = self._act(update)
         self._count_episodes()
         return self._rollout(finals)
 
+    def _group(self, envs: LockstepEnvs, rows: slice, seeds: Sequence[int], notify: Callable[[str], None]) -> _Group:
+        """Reset these environments, and make their first observations those where the first rollout starts."""
+        first = envs.reset(seeds)
+        source: Tensor | None = None  # what the device copies observations from
+        host_obs: NDArray[Any] | None = None
+        if self.device.type != "cpu":
+            on_cuda = self.device.type == "cuda"
+            source = page_locked(envs.observations) if on_cuda and envs.observations is not None else None
+            if source is None:
+                source = torch.empty(first.shape, dtype=self._obs.dtype, pin_memory=on_cuda)
+                host_obs = source.numpy()
+        actor = Actor(
+            self.model,
+            self._obs[:, rows],
+            self._noise[:, rows],
+            self._actions[:, rows],
+            source,
+            graphs=self.cfg.cuda_graphs and self.device.type == "cuda",
+            notify=notify,
+        )
+        group = _Group(envs, rows, actor, host_obs)
+        self._put(group, self.cfg.n_step, first)
+        actor.fetch(self.cfg.n_step)
+        return group
+
     @torch.inference_mode()
-    def _act(self, noise: Tensor) -> list[tuple[int, np.ndarray, np.ndarray]]:
-        """Fill the buffers; returns (t, environments, final observations) of every truncated row."""
-        finals: list[tuple[int, np.ndarray, np.ndarray]] = []
+    def _act(self, update: int) -> list[tuple[int, NDArray[Any], NDArray[Any]]]:
+        """Fill the memory; returns (t, environments, final observations) of every truncated row."""
+        finals: list[tuple[int, NDArray[Any], NDArray[Any]]] = []
+        self._draw_noise(update)
         self._obs[0].copy_(self._obs[-1])
+        clock = time.perf_counter
+        now = clock()
         for t in range(self.cfg.n_step):
-            started = time.perf_counter()
-            action = self.model.distribution.sample(self.model.policy(self._obs[t]), noise[t])
-            self._actions[t] = action
-            host_action = action.cpu().numpy()  # the one wait for the device in a step
-            acted = time.perf_counter()
-            step = self.envs.step(host_action)
-            self._host_obs_rows[t + 1] = step.obs
-            self._rewards[t], self._valid[t] = step.rewards, step.valid
-            self._terminated[t], self._truncated[t] = step.terminated, step.truncated
-            if len(step.final_rows):
-                finals.append((t, step.final_rows, step.final_obs))
-            stepped = time.perf_counter()
-            self._to_device(t + 1)
-            self.act_seconds += acted - started
-            self.env_seconds += stepped - acted
+            for group in self._groups:
+                if t:
+                    self._receive(group, t, finals)
+                    now, before = clock(), now
+                    self.env_seconds += now - before
+                actions = group.actor.act(t)
+                now, before = clock(), now
+                self.act_seconds += now - before
+                group.envs.send(actions)
+        for group in self._groups:
+            self._receive(group, self.cfg.n_step, finals)
+            group.actor.fetch(self.cfg.n_step)
+        self.env_seconds += clock() - now
         return finals
 
-    @torch.no_grad()
-    def _rollout(self, finals: list[tuple[int, np.ndarray, np.ndarray]]) -> Rollout:
-        rewards = self._rewards
+    def _receive(self, group: _Group, t: int, finals: list[tuple[int, NDArray[Any], NDArray[Any]]]) -> None:
+        """Wait for a group's step t-1 and write down what it gave; where it led is observed at step t."""
+        step, rows, host = group.envs.receive(), group.rows, self._host.arrays
+        self._put(group, t, step.obs)
+        host["rewards"][t - 1, rows], host["valid"][t - 1, rows] = step.rewards, step.valid
+        host["terminated"][t - 1, rows], host["truncated"][t - 1, rows] = step.terminated, step.truncated
+        if len(step.final_rows):
+            finals.append((t - 1, step.final_rows + rows.start, step.final_obs))
+
+    def _put(self, group: _Group, t: int, obs: NDArray[Any]) -> None:
+        """Where the device will take the observations of step t from."""
+        if group.host_obs is not None:
+            group.host_obs[...] = obs
+        elif self._host_obs is not None:
+            self._host_obs[t, group.rows] = obs
+
+    def _rollout(self, finals: list[tuple[int, NDArray[Any], NDArray[Any]]]) -> Rollout:
+        host = self._host.arrays
         if self.reward_normalizer is not None:
-            rewards = self.reward_normalizer(rewards, self._terminated | self._truncated, self._valid)
-        transitions = int(self._valid.sum())
+            done = host["terminated"] | host["truncated"]
+            host["rewards"][...] = self.reward_normalizer(host["rewards"], done, host["valid"])
+        transitions = int(np.count_nonzero(host["valid"]))
+        sent = self._host.send()
         return Rollout(
             obs=self._obs,
             actions=self._actions,
-            rewards=self._copied(rewards),
-            terminated=self._copied(self._terminated),
-            truncated=self._copied(self._truncated),
-            final_values=self._final_values(finals),
-            weight=None if transitions == self._valid.size else self._copied(self._valid.astype(np.float32)),
+            rewards=sent["rewards"],
+            terminated=sent["terminated"],
+            truncated=sent["truncated"],
+            final_values=self._value_of(finals),
+            weight=None if transitions == host["valid"].size else self._weight.copy_(sent["valid"]),
             transitions=transitions,
         )
 
-    def _final_values(self, finals: list[tuple[int, np.ndarray, np.ndarray]]) -> Tensor:
+    @torch.no_grad()
+    def _value_of(self, finals: list[tuple[int, NDArray[Any], NDArray[Any]]]) -> Tensor:
         """V(final observation) of truncated rows: one extra forward, only when there are any."""
-        values = torch.zeros(self._rewards.shape, device=self.device)
+        if self._any_final:
+            self._final_values.zero_()
+        self._any_final = bool(finals)
         if finals:
-            times = np.concatenate([np.full(len(rows), t) for t, rows, _ in finals])
-            rows = np.concatenate([rows for _, rows, _ in finals])
-            obs = np.concatenate([obs for _, _, obs in finals])
-            index = (torch.from_numpy(times).to(self.device), torch.from_numpy(rows).to(self.device))
-            values[index] = self.model.value(torch.from_numpy(obs).to(self.device, self._obs.dtype))
-        return values
+            times = sent(np.concatenate([np.full(len(rows), t) for t, rows, _ in finals]), self.device)
+            rows = sent(np.concatenate([rows for _, rows, _ in finals]), self.device)
+            obs = sent(np.concatenate([obs for _, _, obs in finals]), self.device)
+            self._final_values[times, rows] = self.model.value(obs.to(self._obs.dtype))
+        return self._final_values
 
-    def _noise_of(self, update: int) -> Tensor:
-        """``[T, N, K]``: drawn for many updates at once, since small tensors cost more to launch than to fill."""
+    def _draw_noise(self, update: int) -> None:
+        """Noise of a rollout, drawn for many updates at once: small tensors cost more to launch than to fill."""
         if update not in self._noise_updates:
             distribution, steps, count = self.model.distribution, self.cfg.n_step, self.cfg.num_envs
             ahead = max(1, NOISE_ELEMENTS // (steps * count * distribution.noise_size))
@@ -146,21 +226,14 @@ class Collector:
             uniform = uniform_noise(
                 self.cfg.seed, self._noise_updates, steps, range(count), distribution.noise_size, self.device
             )
-            self._noise = distribution.noise(uniform)
-        return self._noise[update - self._noise_updates.start]
-
-    def _to_device(self, row: int) -> None:
-        if self._obs is not self._host_obs:
-            self._obs[row].copy_(self._host_obs[row], non_blocking=True)
-
-    def _copied(self, array: np.ndarray) -> Tensor:
-        """A copy on the device: the host's buffers are written again by the next rollout."""
-        return torch.from_numpy(array.copy()).to(self.device)
+            self._noise_ahead = distribution.noise(uniform)
+        self._noise.copy_(self._noise_ahead[update - self._noise_updates.start])
 
     def _count_episodes(self) -> None:
-        finished = self.envs.drain_episodes()
-        self.episodes.extend(finished)
-        self.episode_count += len(finished)
+        for group in self._groups:
+            finished = group.envs.drain_episodes()
+            self.episodes.extend(finished)
+            self.episode_count += len(finished)
 
     def metrics(self) -> dict[str, float]:
         """Returns and lengths over the latest 100 episodes; the mean is absent before the first ends."""

@@ -11,11 +11,12 @@ from a2c.device import resolve_device, set_threads
 from a2c.envs import LockstepEnvs, make_vector_env, plan
 from a2c.errors import EnvironmentFailure
 from a2c.learner import Learner
-from a2c.model import ActorCritic, torso_kind
+from a2c.model import ActorCritic
 from a2c.rollout import Collector
 from a2c.run import open_run
 from a2c.spec import spec_of
 from a2c.summary import Summary
+from a2c.torsos import torso_kind
 
 __all__ = ["Summary", "train"]
 
@@ -57,7 +58,7 @@ def build(cfg: Config, envs: LockstepEnvs, update: int = 0) -> tuple[Learner, Co
     """
     spec = spec_of(envs.observation_space, envs.action_space)
     set_threads(cfg, torso_kind(spec, cfg.network))
-    model = ActorCritic(spec, cfg.network, normalize_obs=cfg.normalize_obs, seed=cfg.seed)
+    model = ActorCritic(spec, cfg.network, normalize_obs=cfg.normalize_obs, seed=cfg.seed, precision=cfg.precision)
     model.to(resolve_device(cfg.device))
     learner = Learner(model, cfg)
     return learner, Collector(envs, model, cfg, update)

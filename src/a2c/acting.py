@@ -1,0 +1,83 @@
+"""Acting: from the observations of one step to actions, on the rollout's own memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from a2c.graphs import captured
+from a2c.model import ActorCritic
+
+
+class Actor:
+    """Acts for some of the environments, at each step of a rollout.
+
+    Policy only: no critic, no log-probability, no objects per call, and every buffer is known in advance. On a GPU
+    a step is one graph launch (observations in, policy, sample, actions out) and one wait.
+
+    Args:
+        model: the policy, on its device.
+        obs: ``[T+1, n, *obs]`` on the device; the row of a step is filled here on a GPU, by the collector elsewhere.
+        noise: ``[T, n, *noise]`` on the device; what :meth:`a2c.distributions.Distribution.sample` takes.
+        actions: ``[T, n, *action]`` on the device, written here.
+        host_obs: ``[n, *obs]`` page-locked: where observations arrive; None where the device is the host.
+        graphs: capture each step in a CUDA graph.
+        notify: told in a line when a graph cannot be used.
+    """
+
+    def __init__(
+        self,
+        model: ActorCritic,
+        obs: Tensor,
+        noise: Tensor,
+        actions: Tensor,
+        host_obs: Tensor | None,
+        graphs: bool,
+        notify: Callable[[str], None],
+    ) -> None:
+        self._model, self._sample = model, model.distribution.sample
+        self._obs, self._noise, self._actions = obs.unbind(), noise.unbind(), actions.unbind()
+        self._host_obs = host_obs
+        on_host = host_obs is None
+        self._host_actions = actions if on_host else torch.empty_like(actions, device="cpu", pin_memory=True)
+        self._host_action_rows: list[NDArray[Any]] = list(self._host_actions.numpy())
+        self._stream = None if on_host else torch.cuda.current_stream(actions.device)
+        self._graphs: list[Callable[[], None]] | None = [] if graphs else None
+        self._notify = notify
+
+    def act(self, t: int) -> NDArray[Any]:
+        """Actions ``[n, *action]`` for the observations of step ``t``; a view, valid until the next rollout.
+
+        To be called in inference mode, which costs too much to enter at every step.
+        """
+        if self._stream is None:
+            self._sample(self._model.policy(self._obs[t]), self._noise[t], out=self._actions[t])
+        else:
+            self._launch(t)
+            self._stream.synchronize()  # the one wait of a step
+        return self._host_action_rows[t]
+
+    def fetch(self, t: int) -> None:
+        """Take the observations that the environments have just given as those of step ``t``; nothing waits."""
+        if self._host_obs is not None:
+            self._obs[t].copy_(self._host_obs, non_blocking=True)
+
+    def _launch(self, t: int) -> None:
+        if self._graphs is None:
+            self._device_step(t)
+            return
+        if len(self._graphs) == t:  # during the first rollout
+            results = [self._actions[t], self._host_actions[t]]
+            self._graphs.append(captured(lambda: self._device_step(t), results, f"acting at step {t}", self._notify))
+        else:
+            self._graphs[t]()
+
+    def _device_step(self, t: int) -> None:
+        if t:  # the first row was fetched at the end of the last rollout, and moved
+            self.fetch(t)
+        self._sample(self._model.policy(self._obs[t]), self._noise[t], out=self._actions[t])
+        self._host_actions[t].copy_(self._actions[t], non_blocking=True)

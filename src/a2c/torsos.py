@@ -1,0 +1,161 @@
+"""Torsos: from observations to features.
+
+Both are :class:`torch.nn.Sequential`, so that their layers are where everyone looks for them; their
+``forward`` calls the functions beneath instead, because at the sizes of acting the modules' own
+bookkeeping costs as much as the arithmetic.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from itertools import pairwise
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from a2c.config import NetworkConfig
+from a2c.errors import ConfigError
+from a2c.normalize import as_float
+from a2c.spec import Spec
+
+
+def tanh_(x: Tensor) -> Tensor:
+    """Tanh in place; on the host by NumPy, which takes a fifth of the time of the library that torch calls (AMD)."""
+    if x.device.type != "cpu" or x.requires_grad or x.dtype != torch.float32:
+        return torch.tanh_(x)
+    array = x.numpy()
+    np.tanh(array, out=array)
+    return x
+
+
+# In place: the layer before needs its output no more.
+ACTIVATIONS: dict[str, tuple[type[nn.Module], Callable[[Tensor], Tensor]]] = {
+    "tanh": (nn.Tanh, tanh_),
+    "relu": (nn.ReLU, torch.relu_),
+    "elu": (nn.ELU, lambda x: F.elu(x, inplace=True)),
+    "silu": (nn.SiLU, F.silu),  # its gradient needs its input
+}
+# d_output, output -> d_input, for those whose gradient follows from their output
+ACTIVATION_PULLBACKS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "tanh": torch.ops.aten.tanh_backward,
+    "relu": lambda d_out, out: torch.ops.aten.threshold_backward(d_out, out, 0),
+}
+BYTE = 1 / 255
+
+
+class MLP(nn.Sequential):
+    """Fully connected layers, each with its activation; any shape of observation is flattened first."""
+
+    def __init__(self, sizes: list[int], activation: str) -> None:
+        module, self._activation = ACTIVATIONS[activation]
+        self._activation_pullback = ACTIVATION_PULLBACKS.get(activation)
+        layers = [layer for a, b in pairwise(sizes) for layer in (nn.Linear(a, b), module())]
+        super().__init__(nn.Flatten(), *layers)
+        self._linears = [layer for layer in layers if isinstance(layer, nn.Linear)]
+        self.closed_form = self._activation_pullback is not None  # whether forward_pullback can serve
+
+    def forward(self, obs: Tensor) -> Tensor:
+        """``[B, *obs]`` -> ``[B, F]``."""
+        x = as_float(obs.flatten(1))
+        for linear in self._linears:
+            x = self._activation(F.linear(x, linear.weight, linear.bias))
+        return x
+
+    def forward_pullback(self, obs: Tensor, learned: int) -> tuple[Tensor, Callable[[Tensor], None]]:
+        """As :meth:`forward`, with what takes a gradient of the features back into the weights' ``grad``.
+
+        Args:
+            obs: ``[B, *obs]``.
+            learned: rows from the first that have a gradient.
+
+        Returns:
+            Features ``[B, F]``, and a function of their gradient ``[learned, F]`` that overwrites the gradients.
+        """
+        assert self._activation_pullback is not None
+        activation_pullback = self._activation_pullback
+        outputs = [as_float(obs.flatten(1))]
+        for linear in self._linears:
+            outputs.append(self._activation(F.linear(outputs[-1], linear.weight, linear.bias)))
+        kept = [output[:learned] for output in outputs]
+
+        def pullback(d_x: Tensor) -> None:
+            for k in reversed(range(len(self._linears))):
+                d_x = activation_pullback(d_x, kept[k + 1])
+                linear_pullback(self._linears[k], kept[k], d_x)
+                if k:  # nothing learns from the gradient of the observations
+                    d_x = d_x @ self._linears[k].weight
+
+        return outputs[-1], pullback
+
+
+def linear_pullback(linear: nn.Linear, x: Tensor, d_out: Tensor) -> None:
+    """Write the gradients of a layer's weights, from its input ``[B, I]`` and the gradient of its output ``[B, O]``."""
+    torch.mm(d_out.t(), x, out=linear.weight.grad)
+    torch.sum(d_out, 0, out=linear.bias.grad)
+
+
+class NatureCNN(nn.Sequential):
+    """Three convolutions and a layer of 512, for images ``[B, C, H, W]``.
+
+    Bytes are not divided by 255: the first layer's weights are, which are a thousand times fewer. Images lie channels
+    last (as do the weights, :class:`a2c.model.ActorCritic`), which the processors' kernels want.
+
+    Source: Mnih et al. 2015, "Human-level control through deep reinforcement learning".
+    """
+
+    def __init__(self, channels: int, height: int, width: int) -> None:
+        height, width = (((((side - 8) // 4 + 1) - 4) // 2 + 1) - 2 for side in (height, width))
+        first, second, third = (
+            nn.Conv2d(channels, 32, 8, stride=4),
+            nn.Conv2d(32, 64, 4, stride=2),
+            nn.Conv2d(64, 64, 3),
+        )
+        last = nn.Linear(64 * height * width, 512)
+        super().__init__(first, nn.ReLU(), second, nn.ReLU(), third, nn.ReLU(), nn.Flatten(), last, nn.ReLU())
+        self._layers = first, second, third, last
+
+    def forward(self, obs: Tensor) -> Tensor:
+        """``[B, C, H, W]`` bytes, or floats on a common scale -> ``[B, 512]``."""
+        first, second, third, last = self._layers
+        weight = first.weight * BYTE if obs.dtype == torch.uint8 else first.weight
+        x = obs.to(_compute_dtype(obs)).contiguous(memory_format=torch.channels_last)
+        x = F.relu(F.conv2d(x, weight, first.bias, stride=4))
+        x = F.relu(F.conv2d(x, second.weight, second.bias, stride=2))
+        x = F.relu(F.conv2d(x, third.weight, third.bias))
+        return F.relu(F.linear(x.flatten(1), last.weight, last.bias))
+
+
+def _compute_dtype(obs: Tensor) -> torch.dtype:
+    """What the layers will compute in: bytes go there in one step (they are exact in bfloat16 too)."""
+    if obs.dtype == torch.uint8:
+        device = obs.device.type
+        return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else torch.float32
+    return obs.dtype
+
+
+def torso_kind(spec: Spec, network: NetworkConfig) -> str:
+    """``mlp`` or ``nature_cnn``: as configured, or as the observations suggest."""
+    if network.torso != "auto":
+        return network.torso
+    return "nature_cnn" if spec.image else "mlp"
+
+
+def build_torso(kind: str, spec: Spec, network: NetworkConfig) -> tuple[MLP | NatureCNN, int]:
+    """The torso and its number of features.
+
+    Raises:
+        ConfigError: the torso does not fit the observations.
+    """
+    if kind == "mlp":
+        sizes = [math.prod(spec.obs_shape), *network.hidden_sizes]
+        return MLP(sizes, network.activation), sizes[-1]
+    if not spec.image or min(spec.obs_shape[1:]) < 36:
+        raise ConfigError(
+            f"network.torso=nature_cnn needs images [C, H, W] of at least 36 pixels a side, "
+            f"but observations have shape {list(spec.obs_shape)}; network.torso=mlp takes any shape"
+        )
+    channels, height, width = spec.obs_shape
+    return NatureCNN(channels, height, width), 512

@@ -1,0 +1,65 @@
+"""Memory on both sides of the bus: what the host writes, and where it arrives on the device."""
+
+from __future__ import annotations
+
+import weakref
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+
+class HostBlock:
+    """Arrays of one shape in one block of memory, so that one copy takes them all to the device.
+
+    Args:
+        dtypes: name of each array -> its dtype; the widest first, for alignment.
+        shape: of every array.
+        device: where :attr:`tensors` live; on the host they are the arrays themselves.
+
+    Attributes:
+        arrays: to write, page-locked where the device is a GPU.
+        tensors: to read on the device after :meth:`send`.
+    """
+
+    def __init__(self, dtypes: dict[str, Any], shape: tuple[int, ...], device: torch.device) -> None:
+        sizes = [int(np.prod(shape)) * np.dtype(dtype).itemsize for dtype in dtypes.values()]
+        self._on_host = device.type == "cpu"
+        self._host = torch.zeros(sum(sizes), dtype=torch.uint8, pin_memory=device.type == "cuda")
+        self._device = self._host if self._on_host else torch.empty_like(self._host, device=device)
+        self.arrays: dict[str, NDArray[Any]] = {}
+        self.tensors: dict[str, Tensor] = {}
+        start = 0
+        for (name, dtype), size in zip(dtypes.items(), sizes, strict=True):
+            array = self._host.numpy()[start : start + size].view(dtype).reshape(shape)
+            kind = torch.from_numpy(array).dtype
+            self.arrays[name] = array
+            self.tensors[name] = self._device[start : start + size].view(kind).view(shape)
+            start += size
+
+    def send(self) -> dict[str, Tensor]:
+        """Start the copy, which nothing waits for; the arrays may change once the device has done what came before."""
+        if not self._on_host:
+            self._device.copy_(self._host, non_blocking=True)
+        return self.tensors
+
+
+def page_locked(array: NDArray[Any]) -> Tensor | None:
+    """A tensor on the array's own memory, which the GPU reads without another copy; None if the driver refuses.
+
+    The memory is unlocked when the tensor goes.
+    """
+    runtime = torch.cuda.cudart()  # type: ignore[no-untyped-call]
+    if int(runtime.cudaHostRegister(array.ctypes.data, array.nbytes, 0)) != 0:
+        return None
+    tensor = torch.from_numpy(array)
+    weakref.finalize(tensor, runtime.cudaHostUnregister, array.ctypes.data)
+    return tensor
+
+
+def sent(array: NDArray[Any], device: torch.device) -> Tensor:
+    """A copy of a small array on the device; the host goes on at once."""
+    tensor = torch.from_numpy(array)
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
