@@ -190,6 +190,7 @@ class Config:
     runs_dir: str = setting("folder of all runs", pattern=r"[^\0\n]+", says="a path")
     resume: str | None = setting("latest, a run folder or a checkpoint to continue from")
     gif: bool = setting("record agent.gif at the end")
+    profile: bool = setting("trace a few updates with torch's profiler, into trace.json.gz of the run folder")
 
 
 def settings(record: Any, prefix: str = "") -> Iterator[tuple[str, Any, Rule]]:

@@ -45,8 +45,7 @@ class Console:
         self._started = time.monotonic()
         self._next_draw = 0.0
         self._header_width = 0
-        self._splits: list[dict[str, float]] = []
-        self._progress: tuple[int, float, float | None] = (0, 0.0, None)
+        self._progress: tuple[int, Mapping[str, Any]] = (0, {})
         self._muted = False
         self._terminal: Terminal | None = None
         self._live: Live | None = None
@@ -66,22 +65,19 @@ class Console:
         self._guard(live.start)
         self._live = live
 
-    def progress(self, env_steps: int, fps: float, ep_rew_mean: float | None) -> None:
-        """Move the bar; costs next to nothing unless it is time to redraw."""
+    def progress(self, env_steps: int, metrics: Mapping[str, Any]) -> None:
+        """Move the bar, with the metrics of the last row; costs next to nothing unless it is time to redraw."""
         if self._live is None:
             return
         now = time.monotonic()
         if now < self._next_draw:
             return
         self._next_draw = now + REDRAW
-        self._progress = (env_steps, fps, ep_rew_mean)
+        self._progress = (env_steps, metrics)
         self._draw()
 
     def row(self, env_steps: int, metrics: Mapping[str, Any]) -> None:
         """Add a row to the table; what the metrics lack shows as ``-``."""
-        split = {part: metrics.get(f"time/{part}_frac") for part in ("env", "act", "update")}
-        if all(share is not None for share in split.values()):
-            self._splits.append({part: float(share) for part, share in split.items() if share is not None})
         width = PLAIN_WIDTH if self._terminal is None else self._terminal.width
         columns, gap = words.fitting(words.COLUMNS, width, self._cfg.total_steps)
         facts = {**metrics, "steps": env_steps, "elapsed": time.monotonic() - self._started}
@@ -97,10 +93,7 @@ class Console:
     def finish(self, summary: Mapping[str, Any]) -> None:
         """Show what came of it, where it is and what to type next; takes the bar away."""
         self._stop_live()
-        count = max(1, len(self._splits))
-        parts = self._splits[0] if self._splits else {}
-        split = {part: sum(row[part] for row in self._splits) / count for part in parts}
-        lines = words.outcome(summary, split, self._cfg)
+        lines = words.outcome(summary)
         commands = words.next_commands(summary, self._cfg)
         stopped = f"stopped by {summary['stopped']}" if summary.get("stopped") else ""
         title = f"{summary['env_id']}  {stopped or words.verdict(summary) or 'finished'}"
@@ -200,11 +193,15 @@ def _panel(title: str, lines: list[tuple[str, Text]], colour: str) -> Panel:
     return Panel(grid, title=heading, title_align="left", border_style=colour, expand=False, padding=(0, 2))
 
 
-def _bar(env_steps: int, fps: float, ep_rew_mean: float | None, total: int, width: int) -> Text:
-    share = min(1.0, env_steps / total)
+def _bar(env_steps: int, metrics: Mapping[str, Any], total: int, width: int) -> Text:
+    fps, share = metrics.get("time/fps", 0.0), min(1.0, env_steps / total)
     left = words.duration((total - env_steps) / fps) if fps > 0 and env_steps < total else "-"
-    facts = [f"{env_steps:,}/{total:,}", f"{words.number(fps, 0)} steps/s"]
-    facts += [f"return {words.number(ep_rew_mean)}", f"eta {left}"]
+    parts = {
+        name[5:-5]: share for name, share in metrics.items() if name.startswith("time/") and name.endswith("_frac")
+    }
+    facts = [words.split(parts)] if parts else []
+    facts += [f"{env_steps:,}/{total:,}", f"{words.number(fps, 0)} steps/s"]
+    facts += [f"return {words.number(metrics.get('rollout/ep_rew_mean'))}", f"eta {left}"]
     while len(facts) > 1 and sum(len(fact) + 2 for fact in facts) + 16 > width:
         facts.pop(0)
     tail = "  ".join(facts)

@@ -54,6 +54,12 @@ def _evaluation(metrics: Mapping[str, Any]) -> str:
     return spread(metrics["eval/mean_reward"], metrics.get("eval/std_reward"))
 
 
+def _share(part: str) -> Callable[[Mapping[str, Any]], str]:
+    return lambda metrics: "-" if (share := metrics.get(f"time/{part}_frac")) is None else f"{share:.0%}"
+
+
+PARTS = {"eval": "evaluation"}  # names of parts of the time that are too short to be read
+
 COLUMNS = (
     Column("steps", 7, lambda metrics: f"{metrics['steps']:,}", 0),
     Column("time", 6, lambda metrics: duration(metrics["elapsed"]), 3),
@@ -63,6 +69,10 @@ COLUMNS = (
     Column("entropy", 7, _metric("train/entropy", 3), 6),
     Column("v loss", 8, _metric("train/value_loss", 3), 8),
     Column("expl var", 8, _metric("train/explained_variance", 2), 7),
+    Column("env", 4, _share("env"), 9),  # where the time went, all four or none
+    Column("copy", 4, _share("transfer"), 9),
+    Column("act", 4, _share("act"), 9),
+    Column("upd", 4, _share("update"), 9),
     Column("eval", 12, _evaluation, 1),
 )
 
@@ -72,7 +82,8 @@ def fitting(columns: Sequence[Column], width: int, total_steps: int) -> tuple[li
     steps, *rest = columns
     kept = [replace(steps, width=max(steps.width, len(f"{total_steps:,}"))), *rest]
     while len(kept) > 1 and sum(column.width + 1 for column in kept) - 1 > width:
-        kept.remove(max(kept, key=lambda column: column.rank))
+        last = max(column.rank for column in kept[1:])
+        kept = [kept[0], *(column for column in kept[1:] if column.rank < last)]
     room = width - sum(column.width for column in kept)
     return kept, max(1, min(3, room // max(1, len(kept) - 1)))
 
@@ -82,19 +93,9 @@ def table_line(cells: Sequence[str], columns: Sequence[Column], gap: int) -> str
     return (" " * gap).join(cell.rjust(column.width) for cell, column in zip(cells, columns, strict=True)).rstrip()
 
 
-def advice(split: Mapping[str, float], cfg: Config) -> str:
-    """One line about what the time went into, and what would change it."""
-    part, share = max(split.items(), key=lambda item: item[1])
-    lead = f"{share:.0%} goes into"
-    if share < 0.5:
-        return "the time is spread evenly; more num_envs usually raises steps/s"
-    if part == "env":
-        if cfg.vectorization == "sync":
-            return f"{lead} the environments; vectorization=sharded uses all cores"
-        return f"{lead} the environments; more cores for num_workers would help"
-    if part == "act":
-        return f"{lead} choosing actions; more num_envs share each forward pass"
-    return f"{lead} updates; a larger n_step or num_envs makes fewer of them"
+def split(parts: Mapping[str, float]) -> str:
+    """``env 41%, act 28%, update 30%``: where the time went, without what rounds to nothing."""
+    return ", ".join(f"{PARTS.get(part, part)} {share:.0%}" for part, share in parts.items() if share >= 0.005)
 
 
 def verdict(summary: Mapping[str, Any]) -> str:
@@ -104,18 +105,19 @@ def verdict(summary: Mapping[str, Any]) -> str:
     return "SOLVED" if summary["solved"] else "not solved"
 
 
-def outcome(summary: Mapping[str, Any], split: Mapping[str, float], cfg: Config) -> list[tuple[str, str]]:
+def outcome(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
     """The end panel as (label, text) lines."""
     lines = [("score", _score(summary))]
     trained = f"{summary['env_steps']:,} steps, {summary.get('episodes') or 0:,} episodes in "
     lines.append(("trained", f"{trained}{duration(summary['wall_time'])} ({number(summary.get('fps'), 0)} steps/s)"))
-    if split:
-        lines.append(("time", ", ".join(f"{name} {share:.0%}" for name, share in split.items())))
-        lines.append(("advice", advice(split, cfg)))
+    lines.append(("time", split(summary["time"])))
+    lines += [("" if index else "advice", line) for index, line in enumerate(summary["advice"])]
     folder = Path(summary["folder"])
     lines.append(("run", relative(folder)))
     kept = [summary.get(name) for name in ("curve", "gif", "best_checkpoint")]
     lines.append(("files", "  ".join(os.path.relpath(path, folder) for path in kept if path)))
+    if summary["trace"]:
+        lines.append(("trace", f"{os.path.relpath(summary['trace'], folder)}: open it at https://ui.perfetto.dev"))
     return lines
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from a2c.acting import Actor
+from a2c.clock import ACT, ENV, TRANSFER, UPDATE, LoopClock
 from a2c.config import Config
 from a2c.envs import Episode, LockstepEnvs
 from a2c.envs.seeding import TRAIN, env_seeds
@@ -77,7 +78,7 @@ class Collector:
         self.reward_normalizer = RewardNormalizer(cfg.num_envs, cfg.gamma) if cfg.normalize_reward else None
         self.episodes: deque[Episode] = deque(maxlen=100)  # the latest, for the mean return
         self.episode_count = 0
-        self.env_seconds = self.act_seconds = 0.0
+        self.clock = LoopClock(self.device)
 
         spec, steps, count = model.spec, cfg.n_step, cfg.num_envs
         dtype = getattr(torch, spec.obs_dtype)
@@ -117,9 +118,12 @@ class Collector:
             EnvironmentFailure: an environment raised, died, hung or broke its contract.
             NumericError: a reward or an observation is not finite.
         """
+        self.clock.begin_rollout()
         finals = self._act(update)
         self._count_episodes()
-        return self._rollout(finals)
+        rollout = self._rollout(finals)
+        self.clock.enter(UPDATE)  # what is done with it
+        return rollout
 
     def _group(self, envs: LockstepEnvs, rows: slice, seeds: Sequence[int], notify: Callable[[str], None]) -> _Group:
         """Reset these environments, and make their first observations those where the first rollout starts."""
@@ -152,22 +156,19 @@ class Collector:
         finals: list[tuple[int, NDArray[Any], NDArray[Any]]] = []
         self._draw_noise(update)
         self._obs[0].copy_(self._obs[-1])
-        clock = time.perf_counter
-        now = clock()
+        enter = self.clock.enter
         for t in range(self.cfg.n_step):
             for group in self._groups:
                 if t:
                     self._receive(group, t, finals)
-                    now, before = clock(), now
-                    self.env_seconds += now - before
+                enter(ACT)
                 actions = group.actor.act(t)
-                now, before = clock(), now
-                self.act_seconds += now - before
+                enter(ENV)
                 group.envs.send(actions)
         for group in self._groups:
             self._receive(group, self.cfg.n_step, finals)
-            group.actor.fetch(self.cfg.n_step)
-        self.env_seconds += clock() - now
+            self.clock.copy(partial(group.actor.fetch, self.cfg.n_step), within_acting=self.cfg.n_step - 1)
+            enter(ENV)
         return finals
 
     def _receive(self, group: _Group, t: int, finals: list[tuple[int, NDArray[Any], NDArray[Any]]]) -> None:
@@ -192,7 +193,9 @@ class Collector:
             done = host["terminated"] | host["truncated"]
             host["rewards"][...] = self.reward_normalizer(host["rewards"], done, host["valid"])
         transitions = int(np.count_nonzero(host["valid"]))
+        self.clock.enter(TRANSFER)
         sent = self._host.send()
+        self.clock.enter(ACT)  # values of final observations
         return Rollout(
             obs=self._obs,
             actions=self._actions,

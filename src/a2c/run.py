@@ -25,6 +25,7 @@ from a2c.state import TrainState
 from a2c.stopping import StopRequest, stop_on_signals
 from a2c.summary import Summary, start_facts, summarize
 from a2c.tracking import Tracker
+from a2c.watch import Watch
 
 
 class Run:
@@ -62,7 +63,9 @@ class Run:
         self._evaluator = Evaluator(cfg.env, max(cfg.eval.episodes, cfg.eval.final_episodes))
         self._started = time.perf_counter() - self._saved.wall_time
         self._progress = Progress(cfg, self._saved)
-        self._speed: tuple[float, float | None] = (0.0, None)  # steps/s and mean return at the last report
+        self._watch: Watch  # from restore() on
+        self._closing = contextlib.ExitStack()
+        self._metrics: dict[str, float] = {}  # of the last report
 
     @property
     def update(self) -> int:
@@ -89,11 +92,15 @@ class Run:
             steps = f"{self._saved.env_steps:,}"
             self.console.note(f"resumed after {steps} steps; the episodes that were in flight then begin anew")
         self._progress = Progress(self.cfg, self._saved)
+        trace = self.folder / "trace.json.gz"
+        self._watch = Watch(self.cfg, learner, collector.clock, choice, trace, self.console.note)
+        self._closing.callback(self._watch.close)
         return self._saved
 
     def due(self, state: TrainState) -> bool:
         """Whether this update ends with a report; moves the progress bar, which costs next to nothing."""
-        self.console.progress(state.env_steps, *self._speed)
+        self._watch.update_ended()
+        self.console.progress(state.env_steps, self._metrics)
         return self._progress.report(state)
 
     def report(self, state: TrainState, learner: Learner, collector: Collector) -> TrainState:
@@ -104,20 +111,22 @@ class Run:
             RunIOError: the row or the checkpoint cannot be written.
         """
         progress = self._progress
+        self._watch.report_begins()
         metrics = learner.drain_metrics(state.env_steps) | collector.metrics()
         self._check_finite(metrics, state)
-        metrics |= progress.times(state, collector)
+        metrics["time/fps"] = progress.speed(state)
         state = self._timed(state, collector)
         if progress.evaluate(state):
             state, scores = self._evaluate(state, learner, collector)
             metrics |= scores
         if progress.save(state):
             self.save("last", state, learner, collector)
+        metrics |= self._watch.metrics()
         self.tracker.log(state.env_steps, metrics)
-        self._speed = (metrics["time/fps"], metrics.get("rollout/ep_rew_mean"))
+        self._metrics = metrics
         if progress.show(state):
             self.console.row(state.env_steps, metrics)
-        progress.reported(state, collector)
+        progress.reported(state)
         return state
 
     def save(self, name: str, state: TrainState, learner: Learner, collector: Collector) -> None:
@@ -138,13 +147,14 @@ class Run:
             self.save("last", state, learner, collector)
             self.console.note(f"{self.stop.signal}: stopped after {state.env_steps:,} steps, checkpoint saved")
         state = self._timed(state, collector)
+        ending = self._watch.end(state.env_steps - self._saved.env_steps)
         scores = None
         if not self.stop:
             best = load_policy(self.folder, device=str(learner.weights.device))
             seeds = eval_seeds(self.cfg.seed, self.cfg.eval.final_episodes, final=True)
             scores = self._evaluator.run(best, seeds, stop=lambda: bool(self.stop))
         wandb_id = self.tracker.wandb_id
-        summary = summarize(self.cfg, state, learner, self.folder, stopped=self.stop.signal, wandb_id=wandb_id)
+        summary = summarize(self.cfg, state, learner, self.folder, ending, stopped=self.stop.signal, wandb_id=wandb_id)
         if scores is not None:
             summary = summary.with_scores(scores)
             summary.write()  # the curve shows it
@@ -158,6 +168,7 @@ class Run:
 
     def close(self, exit_code: int = 0) -> None:
         """Let go of everything; after :meth:`finish` there is nothing left to do."""
+        self._closing.close()
         self._evaluator.close()
         self.console.close()
         self.tracker.finish({}, {}, exit_code)
@@ -170,7 +181,8 @@ class Run:
         self, state: TrainState, learner: Learner, collector: Collector
     ) -> tuple[TrainState, dict[str, float]]:
         seeds = eval_seeds(self.cfg.seed, self.cfg.eval.episodes)
-        result = self._evaluator.run(Policy(learner.model, self.cfg), seeds, stop=lambda: bool(self.stop))
+        with self._watch.evaluation():
+            result = self._evaluator.run(Policy(learner.model, self.cfg), seeds, stop=lambda: bool(self.stop))
         if result is None:
             return state, {}
         if state.best_eval is None or result.mean >= state.best_eval:  # of equals, the longer trained

@@ -15,6 +15,7 @@ from a2c.errors import RunIOError
 from a2c.evaluation import EvalResult
 from a2c.learner import Learner
 from a2c.state import TrainState
+from a2c.watch import Ending
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,9 @@ class Summary:
     gif: str | None
     stopped: str | None  # the signal that ended it early
     wandb_id: str | None
+    time: dict[str, float]  # shares of this sitting's training: env, transfer, act, update, eval, other
+    advice: list[str]  # what would make it faster
+    trace: str | None  # of profile=true
 
     def with_scores(self, scores: EvalResult) -> Summary:
         """The same with the score of the final evaluation."""
@@ -60,7 +64,14 @@ class Summary:
 
 
 def summarize(
-    cfg: Config, state: TrainState, learner: Learner, folder: Path, *, stopped: str | None, wandb_id: str | None
+    cfg: Config,
+    state: TrainState,
+    learner: Learner,
+    folder: Path,
+    ending: Ending,
+    *,
+    stopped: str | None,
+    wandb_id: str | None,
 ) -> Summary:
     """The summary of a run that has not been scored yet."""
     best, last = (folder / "checkpoints" / f"{name}.pt" for name in ("best", "last"))
@@ -88,6 +99,7 @@ def summarize(
         gif=None,
         stopped=stopped,
         wandb_id=wandb_id,
+        **asdict(ending),
     )
 
 

@@ -1,0 +1,119 @@
+"""Where the time of a run goes: a clock that stands in exactly one part of the loop at any moment.
+
+It is the host's clock. On the CPU that is the whole truth, and every moment is counted. A GPU works on while the host
+goes ahead, so that the host sees an update as next to nothing and its work as waiting in acting. There every
+sixteenth rollout is timed with the device waited for where a part ends, and stands for the ones between: acting waits
+for the update anyway, so that this costs next to nothing.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+
+import torch
+
+ENV, TRANSFER, ACT, UPDATE = LOOP = ("env", "transfer", "act", "update")
+EVAL, OTHER = "eval", "other"  # evaluations during training; reports, checkpoints, the screen
+PARTS = (*LOOP, EVAL, OTHER)
+SAMPLE = 16  # one in so many rollouts is timed where the device has to be waited for
+
+
+class LoopClock:
+    """Seconds spent in each part, and their shares.
+
+    Args:
+        device: where acting and updates take place.
+
+    Attributes:
+        trace: told of every part that begins, while a profile is made; else None.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self.trace: Callable[[str], None] | None = None
+        self._device = None if device.type == "cpu" else device
+        self._rollouts = 0
+        self._waits = False  # the device is waited for where a part ends
+        self._timed = dict.fromkeys(PARTS, 0.0)
+        self._untimed = dict.fromkeys(PARTS, 0.0)  # by the host alone: only the sum of LOOP means anything
+        self._spent = self._timed
+        self._part, self._since = OTHER, time.perf_counter()
+        self._last = (dict(self._timed), dict(self._untimed))  # at the last call of shares()
+
+    def begin(self) -> None:
+        """The loop begins: forget what came before."""
+        self._since, self._part = time.perf_counter(), OTHER
+
+    def enter(self, part: str) -> None:
+        """From here on time belongs to ``part``."""
+        if self._waits:
+            _wait_for(self._device)
+        now = time.perf_counter()
+        self._spent[self._part] += now - self._since
+        self._part, self._since = part, now
+        if self.trace is not None:
+            self.trace(part)
+
+    def begin_rollout(self) -> None:
+        """A rollout begins, with acting."""
+        if self._device is not None:
+            self._waits = self._rollouts % SAMPLE == 1  # not the very first, which captures graphs
+            if self._waits:
+                self.settle()
+            self._spent = self._timed if self._waits else self._untimed
+            self._rollouts += 1
+        self.enter(ACT)
+
+    def settle(self) -> None:
+        """Wait for the device; that time is still the last update's. Nothing to do where the device is the host."""
+        if self._device is not None:
+            self.enter(UPDATE)
+            _wait_for(self._device)
+            self.enter(OTHER)
+
+    def copy(self, copy: Callable[[], None], within_acting: int) -> None:
+        """Copy to the device; ``within_acting`` such copies are part of acting's graphs, where no clock can stand."""
+        self.enter(TRANSFER)
+        if self._waits:
+            seconds = _device_seconds(copy)
+            self._spent[TRANSFER] += within_acting * seconds
+            self._spent[ACT] -= within_acting * seconds
+        else:
+            copy()
+
+    def shares(self) -> dict[str, float]:
+        """Share of every part in the time since the last call; together 1."""
+        seconds = self._seconds_since(*self._last)
+        self._last = (dict(self._timed), dict(self._untimed))
+        total = sum(seconds.values()) or 1.0
+        return {part: spent / total for part, spent in seconds.items()}
+
+    def seconds(self) -> dict[str, float]:
+        """Seconds of every part since the clock began."""
+        nothing = dict.fromkeys(PARTS, 0.0)
+        return self._seconds_since(nothing, nothing)
+
+    def _seconds_since(self, timed: Mapping[str, float], untimed: Mapping[str, float]) -> dict[str, float]:
+        self.enter(self._part)
+        sample = {part: self._timed[part] - timed[part] for part in PARTS}
+        seconds = {part: sample[part] + self._untimed[part] - untimed[part] for part in PARTS}
+        # Where nothing was timed in between, all that was timed so far; at the very start, the host's view.
+        for known in (sample, self._timed, seconds):
+            if (measured := sum(known[part] for part in LOOP)) > 0:
+                scale = sum(seconds[part] for part in LOOP) / measured
+                return seconds | {part: scale * known[part] for part in LOOP}
+        return seconds
+
+
+def _wait_for(device: torch.device | None) -> None:
+    (torch.mps if device is not None and device.type == "mps" else torch.cuda).synchronize()
+
+
+def _device_seconds(work: Callable[[], None]) -> float:
+    """Seconds that the device takes for ``work``; waits for it."""
+    begin, end = torch.Event(enable_timing=True), torch.Event(enable_timing=True)
+    begin.record()
+    work()
+    end.record()
+    end.synchronize()
+    return float(begin.elapsed_time(end)) / 1000.0
