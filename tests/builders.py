@@ -41,7 +41,7 @@ def config(**changes: Any) -> Config:
 
 def make_model(spec: Spec, cfg: Config, dtype: torch.dtype = torch.float32, spread: float = 1.0) -> ActorCritic:
     """A model whose policy is far from uniform, so that every term of the gradient is felt."""
-    model = ActorCritic(spec, cfg.network, normalize_obs=cfg.normalize_obs, seed=cfg.seed)
+    model = ActorCritic(spec, cfg.network, normalize_obs=cfg.normalize_obs, seed=cfg.seed, precision=cfg.precision)
     with torch.no_grad():
         model.policy_head.linear.weight.mul_(100 * spread)
     return model.to(dtype)

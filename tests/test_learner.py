@@ -13,6 +13,7 @@ import torch
 from torch.testing import assert_close
 
 from a2c.learner import Learner
+from a2c.passes import Pass
 from a2c.rollout import Rollout
 from a2c.spec import Spec
 from builders import IMAGE, TORQUE, VECTOR, columns, config, gradient, make_model, random_rollout, relative_error
@@ -75,27 +76,32 @@ def test_batch_gradient_is_the_mean_of_the_gradients_of_single_environments(
 
 
 def test_an_update_is_one_forward_one_backward_and_one_step(monkeypatch: pytest.MonkeyPatch) -> None:
-    cfg = config()
+    cfg = config(n_step=5, num_envs=3)
     model = make_model(VECTOR, cfg)
     rollout, _ = random_rollout(model, steps=5, count=3)
     learner = Learner(model, cfg)
     calls: list[Any] = []
-    forward_pullback = model.forward_pullback
 
-    def counted(obs: torch.Tensor) -> Any:
-        calls.append(("forward", tuple(obs.shape[:2])))
-        params, values, pullback = forward_pullback(obs)
+    class Counted:
+        def __init__(self, inner: Pass) -> None:
+            self.inner = inner
 
-        def counted_pullback(*gradients: torch.Tensor) -> None:
+        def bind(self) -> None:
+            self.inner.bind()
+
+        def forward(self, obs: torch.Tensor) -> Any:
+            calls.append(("forward", tuple(obs.shape[:2])))
+            return self.inner.forward(obs)
+
+        def backward(self, *gradients: torch.Tensor) -> None:
             calls.append(("backward", *(tuple(gradient.shape[:2]) for gradient in gradients)))
-            pullback(*gradients)
+            self.inner.backward(*gradients)
 
-        return params, values, counted_pullback
-
-    monkeypatch.setattr(model, "forward_pullback", counted)
+    monkeypatch.setattr(learner, "_pass", Counted(learner._pass))
     for name in ("forward", "policy", "value"):
         monkeypatch.setattr(model, name, lambda *_, name=name: calls.append(name))
-    learner.optimizer.register_step_post_hook(lambda *_: calls.append("step"))
+    step = learner.optimizer.step
+    monkeypatch.setattr(learner.optimizer, "step", lambda lr: [calls.append("step"), step(lr)])
 
     learner.update(rollout, env_steps=0)
 
@@ -115,11 +121,14 @@ def test_no_gradient_flows_through_the_bootstrap_or_the_targets() -> None:
         assert not param.grad.any()
 
 
-def test_coefficients_are_computed_from_env_steps_alone() -> None:
+def test_coefficients_are_computed_from_env_steps_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     cfg = config(lr=0.8, lr_schedule="linear", beta=0.4, beta_schedule="cosine", total_steps=1000)
     model = make_model(VECTOR, cfg)
     rollout, _ = random_rollout(model, steps=4, count=3)
     learner = Learner(model, cfg)
+
+    rates: list[float] = []
+    monkeypatch.setattr(learner.optimizer, "step", rates.append)
 
     def after(env_steps: int) -> tuple[float, float]:
         learner.update(rollout, env_steps)
@@ -127,9 +136,8 @@ def test_coefficients_are_computed_from_env_steps_alone() -> None:
         without = found["train/policy_loss"] + 0.5 * found["train/value_loss"]
         beta = (without - found["train/loss"]) / found["train/entropy"]
         assert found["train/beta"] == pytest.approx(beta, abs=1e-4)  # the one that the loss was made with
-        lr = learner.optimizer.param_groups[0]["lr"]
-        assert found["train/learning_rate"] == lr
-        return lr, found["train/beta"]
+        assert found["train/learning_rate"] == rates[-1]
+        return rates[-1], found["train/beta"]
 
     # linear: 0.8 * (1 - 0.25) = 0.6;  cosine at 1/3: 0.4 * (1 + cos(pi/3)) / 2 = 0.4 * 0.75 = 0.3
     assert after(250)[0] == pytest.approx(0.6)

@@ -168,7 +168,7 @@ def test_bytes_are_scaled_before_they_are_normalised():
     model = model_of(IMAGE, normalize_obs=True)
     images = observations(IMAGE, 32)
     model.normalizer.update(images.unsqueeze(0))
-    inputs = model._inputs(images)
+    inputs = model.inputs(images)
     assert abs(float(inputs.mean())) < 1e-4
     assert float(inputs.std()) == pytest.approx(1, abs=1e-2)
 

@@ -217,7 +217,7 @@ def test_rmsprop_takes_the_same_steps() -> None:
         for k, part in enumerate(start):
             module.register_parameter(f"w{k}", torch.nn.Parameter(part.clone()))
     flat = flatten_parameters(ours)
-    mine = RMSpropTF([flat], lr=7e-4, alpha=0.99, eps=1e-5)
+    mine = RMSpropTF(flat, alpha=0.99, eps=1e-5)
     other = RMSpropTFLike(theirs.parameters(), lr=7e-4, alpha=0.99, eps=1e-5)
     for scale in (0.1, 1.0, 10.0, 0.01):
         for a, b in zip(ours.parameters(), theirs.parameters(), strict=True):
@@ -226,7 +226,7 @@ def test_rmsprop_takes_the_same_steps() -> None:
             a.grad.copy_(b.grad)
         norm = torch.nn.utils.clip_grad_norm_(theirs.parameters(), 0.5)
         assert float(clip_gradient(flat, 0.5)) == pytest.approx(float(norm), rel=1e-6)
-        mine.step()
+        mine.step(7e-4)
         other.step()
         expected = torch.cat([part.detach().flatten() for part in theirs.parameters()])
         torch.testing.assert_close(flat.detach(), expected, rtol=1e-6, atol=1e-8)

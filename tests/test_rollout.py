@@ -136,7 +136,7 @@ def test_continuous_actions_are_stored_as_drawn_and_clipped_at_the_door() -> Non
         noise = collector.model.distribution.noise(uniform)
         with torch.no_grad():
             mean, log_std = torch.stack([collector.model.policy(rollout.obs[t]) for t in range(T)]).chunk(2, -1)
-        assert torch.equal(rollout.actions, mean + log_std.exp() * noise)
+        assert_close(rollout.actions, mean + log_std.exp() * noise)
         assert (rollout.actions.abs() > 1).any()
         for t, step in enumerate(envs.steps[-T:]):  # this environment shows the action that it received
             going = torch.from_numpy(~(step.terminated | step.truncated))

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from a2c.graphs import captured
 from a2c.model import ActorCritic
+from a2c.passes import policy_of
 
 
 class Actor:
@@ -40,6 +41,7 @@ class Actor:
         notify: Callable[[str], None],
     ) -> None:
         self._model, self._sample = model, model.distribution.sample
+        self._policy: Callable[[Tensor], Tensor] = model.policy
         self._obs, self._noise, self._actions = obs.unbind(), noise.unbind(), actions.unbind()
         self._host_obs = host_obs
         on_host = host_obs is None
@@ -49,13 +51,18 @@ class Actor:
         self._graphs: list[Callable[[], None]] | None = [] if graphs else None
         self._notify = notify
 
+    def begin(self) -> None:
+        """A rollout begins: the weights may have moved."""
+        if self._graphs is None:
+            self._policy = policy_of(self._model, self._obs[0].shape[0])
+
     def act(self, t: int) -> NDArray[Any]:
         """Actions ``[n, *action]`` for the observations of step ``t``; a view, valid until the next rollout.
 
         To be called in inference mode, which costs too much to enter at every step.
         """
         if self._stream is None:
-            self._sample(self._model.policy(self._obs[t]), self._noise[t], out=self._actions[t])
+            self._sample(self._policy(self._obs[t]), self._noise[t], out=self._actions[t])
         else:
             self._launch(t)
             self._stream.synchronize()  # the one wait of a step
@@ -79,5 +86,5 @@ class Actor:
     def _device_step(self, t: int) -> None:
         if t:  # the first row was fetched at the end of the last rollout, and moved
             self.fetch(t)
-        self._sample(self._model.policy(self._obs[t]), self._noise[t], out=self._actions[t])
+        self._sample(self._policy(self._obs[t]), self._noise[t], out=self._actions[t])
         self._host_actions[t].copy_(self._actions[t], non_blocking=True)

@@ -170,11 +170,15 @@ class Config:
     precision: str = setting(
         "what the torso computes in; weights, heads and losses stay float32", choices=("float32", "bf16")
     )
+    compile: str = setting(
+        "compile updates by torch.compile; auto: where a run is long enough to repay it",
+        choices=("auto", "true", "false"),
+    )
     cuda_graphs: bool = setting("on CUDA, launch acting and updates as graphs; false: kernel by kernel")
     threads: int | None = setting("torch threads on the CPU; null: 1 for the mlp, all cores for the cnn", low=1)
     vectorization: str = setting(
         "how environments run side by side; auto times one and picks sync or sharded",
-        choices=("auto", "sharded", "async", "sync", "native"),
+        choices=("auto", "sharded", "async", "sync", "native", "device"),
     )
     num_workers: int | None = setting("worker processes; null: as auto finds best, or one per usable core", low=1)
     network: NetworkConfig = setting("network")

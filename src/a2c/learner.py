@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from a2c.compiling import compiled_or_plain, worth_compiling
 from a2c.config import Config
 from a2c.device import flush_denormals
+from a2c.graphs import captured
 from a2c.losses import loss_gradients, standardize
 from a2c.model import ActorCritic
 from a2c.moments import LossMoments
-from a2c.optim import clip_gradient, flatten_parameters, make_optimizer
+from a2c.optim import clip_gradient, flatten_parameters, gradient_of, make_optimizer
+from a2c.passes import pass_over, written_out
 from a2c.returns import lambda_returns, successor_values
 from a2c.rollout import Rollout
 from a2c.schedules import scheduled
+
+Improve = Callable[[Rollout, Tensor | float, Tensor | float], None]
 
 
 class Learner:
@@ -24,13 +30,28 @@ class Learner:
     Args:
         model: the network, already on its device.
         cfg: the settings.
+        notify: told in a line when updates fall back to a slower way.
     """
 
-    def __init__(self, model: ActorCritic, cfg: Config) -> None:
+    def __init__(self, model: ActorCritic, cfg: Config, notify: Callable[[str], None] = print) -> None:
         self.model, self.cfg = model, cfg
         self.weights = flatten_parameters(model)
-        self.optimizer = make_optimizer(cfg, [self.weights])
-        self._moments = LossMoments(self.weights.device)
+        device = self.weights.device
+        compiled = worth_compiling(cfg, model, device)
+        graphs = cfg.cuda_graphs and device.type == "cuda"
+        # The learning rate and beta, as tensors where the code that reads them is compiled or captured for good.
+        self._coefficients = torch.zeros(2, device=device).unbind() if compiled or graphs else None
+        self.optimizer = make_optimizer(cfg, self.weights)
+        self._moments = LossMoments(device)
+        self._compiled = compiled
+        self._shape = (cfg.n_step, cfg.num_envs)
+        self._pass = pass_over(model, *self._shape, compiled=compiled)
+        improve: Improve = self._improve
+        if compiled and written_out(model):
+            improve = compiled_or_plain(improve, notify)
+        self._run = improve
+        if graphs:
+            self._run = GraphedUpdate(improve, self._state, notify)
 
     def update(self, rollout: Rollout, env_steps: int) -> None:
         """Take one gradient step on a rollout.
@@ -39,15 +60,27 @@ class Learner:
             rollout: T steps of N environments.
             env_steps: transitions before this rollout; every schedule is computed from it.
         """
+        steps, count = rollout.rewards.shape
+        if (steps, count) != self._shape:  # of someone else's loop
+            self._shape, self._pass = (steps, count), pass_over(self.model, steps, count, compiled=self._compiled)
+        self._pass.bind()
         cfg = self.cfg
-        beta = scheduled(cfg.beta_schedule, cfg.beta, env_steps, cfg.total_steps)
-        for group in self.optimizer.param_groups:
-            group["lr"] = scheduled(cfg.lr_schedule, cfg.lr, env_steps, cfg.total_steps)
+        lr: Tensor | float = scheduled(cfg.lr_schedule, cfg.lr, env_steps, cfg.total_steps)
+        beta: Tensor | float = scheduled(cfg.beta_schedule, cfg.beta, env_steps, cfg.total_steps)
+        if self._coefficients is not None:
+            # Kernels with their number as an argument: nothing is copied, nothing waits.
+            lr, beta = self._coefficients[0].fill_(lr), self._coefficients[1].fill_(beta)
         with flush_denormals():
-            self._improve(rollout, beta)
+            self._run(rollout, lr, beta)
+
+    def _state(self) -> list[Tensor]:
+        """Every tensor that an update changes."""
+        normalizer = [] if self.model.normalizer is None else list(self.model.normalizer.buffers())
+        gradient = gradient_of(self.weights)
+        return [self.weights.data, gradient, *self.optimizer.state.values(), *normalizer, *self._moments.tensors]
 
     @torch.no_grad()
-    def _improve(self, rollout: Rollout, beta: Tensor | float) -> None:
+    def _improve(self, rollout: Rollout, lr: Tensor | float, beta: Tensor | float) -> None:
         """The update itself: tensors in, weights changed in place, as a CUDA graph can repeat it.
 
         The gradient of the loss with respect to the network's outputs is in closed form (:func:`loss_gradients`, the
@@ -55,7 +88,7 @@ class Learner:
         steps of autograd cost more than the network does.
         """
         cfg, model, weight = self.cfg, self.model, rollout.weight
-        params, all_values, model_pullback = model.forward_pullback(rollout.obs)
+        params, all_values = self._pass.forward(rollout.obs)
         values, following = all_values[:-1], all_values[1:]
         distribution = model.distribution
         log_probs, entropies, pullback = distribution.log_prob_entropy_pullback(params, rollout.actions)
@@ -70,9 +103,9 @@ class Learner:
         d_log_probs, d_entropies, d_values = loss_gradients(
             values, returns, advantages, value_coef=cfg.value_coef, beta=beta, weight=weight
         )
-        model_pullback(pullback(d_log_probs, d_entropies), d_values)
+        self._pass.backward(pullback(d_log_probs, d_entropies), d_values)
         grad_norm = clip_gradient(self.weights, cfg.max_grad_norm)
-        self.optimizer.step()
+        self.optimizer.step(lr)
         if model.normalizer is not None:
             model.normalizer.update(rollout.obs[:-1], weight)
         self._moments.add(
@@ -88,8 +121,37 @@ class Learner:
         return {f"train/{name}": value for name, value in means.items()}
 
     def state_dict(self) -> dict[str, Any]:
-        return {"model": self.model.state_dict(), "optimizer": self.optimizer.state_dict()}
+        return {"model": self.model.state_dict(), "optimizer": self.optimizer.state}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        saved = state["optimizer"]
+        if saved.keys() != self.optimizer.state.keys():
+            raise ValueError(f"the optimizer was another: its state is {', '.join(saved)}")
+        for name, tensor in self.optimizer.state.items():
+            tensor.copy_(saved[name])
+
+
+class GraphedUpdate:
+    """An update as one CUDA graph.
+
+    Args:
+        improve: the update.
+        state: gives every tensor that it changes.
+        notify: told in a line when the graph cannot be used.
+    """
+
+    def __init__(self, improve: Improve, state: Callable[[], list[Tensor]], notify: Callable[[str], None]) -> None:
+        self._improve, self._state, self._notify = improve, state, notify
+        self._graphs: dict[tuple[int | None, ...], Callable[[], None]] = {}
+
+    def __call__(self, rollout: Rollout, lr: Tensor | float, beta: Tensor | float) -> None:
+        # A graph reads the memory that it was captured on; a rollout in other memory, or without weights, has its own.
+        weight = None if rollout.weight is None else rollout.weight.data_ptr()
+        key = (rollout.obs.data_ptr(), rollout.rewards.data_ptr(), rollout.final_values.data_ptr(), weight)
+        if key in self._graphs:
+            self._graphs[key]()
+        else:
+            self._graphs[key] = captured(
+                lambda: self._improve(rollout, lr, beta), self._state(), "updates", self._notify
+            )

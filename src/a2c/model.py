@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -12,7 +11,7 @@ from torch import Tensor, nn
 from a2c.config import NetworkConfig
 from a2c.normalize import ObsNormalizer, as_float
 from a2c.spec import Spec
-from a2c.torsos import MLP, NatureCNN, build_torso, linear_pullback, torso_kind
+from a2c.torsos import MLP, NatureCNN, build_torso, torso_kind
 
 
 class ActorCritic(nn.Module):
@@ -53,81 +52,19 @@ class ActorCritic(nn.Module):
 
     def forward(self, obs: Tensor) -> tuple[Tensor, Tensor]:
         """``[B, *obs]`` -> policy parameters ``[B, P]`` and values ``[B]``, one pass."""
-        inputs = self._inputs(obs)
+        inputs = self.inputs(obs)
         features = self._features(self.torso, inputs)
         value_features = features if self.value_torso is None else self._features(self.value_torso, inputs)
         return self.policy_head.forward(features), self._values(value_features)
 
-    def forward_pullback(self, obs: Tensor) -> tuple[Tensor, Tensor, Callable[[Tensor, Tensor], None]]:
-        """One pass over a rollout, with what takes gradients back into the weights' ``grad``.
-
-        The gradients must exist (:func:`a2c.optim.flatten_parameters`) and are overwritten. In closed form for the
-        multilayer perceptron, whose layers are so small that autograd's bookkeeping would cost more than they do.
-
-        Args:
-            obs: ``[T+1, N, *obs]``; the last row, where the next rollout starts, is only valued.
-
-        Returns:
-            Policy parameters ``[T, N, P]``, values ``[T+1, N]``, both detached, and a function of the gradients of
-            parameters ``[T, N, P]`` and values ``[T, N]``.
-        """
-        steps, count = len(obs) - 1, obs.shape[1]
-        if not (isinstance(self.torso, MLP) and self.torso.closed_form and self.precision == "float32"):
-            with torch.enable_grad():
-                params, values = self(obs[:-1].flatten(0, 1))
-            with torch.no_grad():
-                all_values = torch.cat([values, self.value(obs[-1])])
-
-            def by_autograd(d_params: Tensor, d_values: Tensor) -> None:
-                for param in self.parameters():
-                    assert param.grad is not None
-                    param.grad.zero_()
-                torch.autograd.backward((params, values), (d_params.flatten(0, 1), d_values.flatten()))
-
-            return params.detach().view(steps, count, -1), all_values.view(steps + 1, count), by_autograd
-
-        with torch.no_grad():
-            return self._closed_forward_pullback(self._inputs(obs.flatten(0, 1)), steps, count)
-
-    def _closed_forward_pullback(
-        self, inputs: Tensor, steps: int, count: int
-    ) -> tuple[Tensor, Tensor, Callable[[Tensor, Tensor], None]]:
-        assert isinstance(self.torso, MLP)
-        learned = steps * count
-        value_pullback = None
-        if self.value_torso is None:
-            features, torso_pullback = self.torso.forward_pullback(inputs, learned)
-            value_features = features
-        else:
-            assert isinstance(self.value_torso, MLP)
-            features, torso_pullback = self.torso.forward_pullback(inputs[:learned], learned)
-            value_features, value_pullback = self.value_torso.forward_pullback(inputs, learned)
-        policy_features = features[:learned]
-        policy_linear, value_linear = self.policy_head.linear, self.value_head
-
-        @torch.no_grad()
-        def pullback(d_params: Tensor, d_values: Tensor) -> None:
-            d_policy, d_value = self.policy_head.take_spread(d_params.flatten(0, 1)), d_values.view(learned, 1)
-            linear_pullback(policy_linear, policy_features, d_policy)
-            linear_pullback(value_linear, value_features[:learned], d_value)
-            d_features, d_value_features = d_policy @ policy_linear.weight, d_value @ value_linear.weight
-            if value_pullback is None:
-                torso_pullback(d_features.add_(d_value_features))
-            else:
-                torso_pullback(d_features)
-                value_pullback(d_value_features)
-
-        params = self.policy_head.forward(policy_features).view(steps, count, -1)
-        return params, self._values(value_features).view(steps + 1, count), pullback
-
     def policy(self, obs: Tensor) -> Tensor:
         """``[B, *obs]`` -> policy parameters ``[B, P]``; the critic is not run."""
-        return self.policy_head.forward(self._features(self.torso, self._inputs(obs)))
+        return self.policy_head.forward(self._features(self.torso, self.inputs(obs)))
 
     def value(self, obs: Tensor) -> Tensor:
         """``[B, *obs]`` -> values ``[B]``."""
         torso = self.torso if self.value_torso is None else self.value_torso
-        return self._values(self._features(torso, self._inputs(obs)))
+        return self._values(self._features(torso, self.inputs(obs)))
 
     def describe(self) -> str:
         """For the start panel: ``mlp, policy and value apart, 9,155 weights``."""
@@ -135,7 +72,8 @@ class ActorCritic(nn.Module):
         weights = sum(param.numel() for param in self.parameters())
         return f"{self.kind}, {torso}, {weights:,} weights"
 
-    def _inputs(self, obs: Tensor) -> Tensor:
+    def inputs(self, obs: Tensor) -> Tensor:
+        """What the torsos take: observations as they are, or normalised."""
         return obs if self.normalizer is None else self.normalizer(as_float(obs))
 
     def _features(self, torso: MLP | NatureCNN, inputs: Tensor) -> Tensor:
@@ -170,7 +108,10 @@ class PolicyHead(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """``[B, F]`` -> logits ``[B, n]``, or mean and log standard deviation ``[B, 2 D]``."""
-        out = F.linear(features, self.linear.weight, self.linear.bias)
+        return self.with_spread(F.linear(features, self.linear.weight, self.linear.bias))
+
+    def with_spread(self, out: Tensor) -> Tensor:
+        """Add the spread to the output of the linear layer."""
         return out if self.log_std is None else torch.cat([out, self.log_std.expand_as(out)], -1)
 
     def take_spread(self, d_params: Tensor) -> Tensor:

@@ -22,6 +22,11 @@ class LossMoments:
         self.products = torch.zeros(len(NAMES), len(NAMES), dtype=self._dtype, device=device)
         self.grad_norms = torch.zeros(2, device=device)  # their sum, and how many
 
+    @property
+    def tensors(self) -> list[Tensor]:
+        """What :meth:`add` changes."""
+        return [self.products, self.grad_norms]
+
     def add(
         self,
         policy: Tensor,

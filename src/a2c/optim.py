@@ -1,17 +1,29 @@
-"""Optimizers, and the weights as one flat vector."""
+"""Optimizers of one flat vector of weights, and the weights as that vector.
+
+Each holds its state in tensors that stay where they are and takes the learning rate at every step, as a number or as
+a scalar on the device: so that a step can be compiled, or captured in a CUDA graph, and costs a handful of kernels.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
-from torch.optim import Optimizer
 
 from a2c.config import Config
 
 
-class RMSpropTF(Optimizer):
+class Optimizer(Protocol):
+    """Changes a vector of weights by its gradient."""
+
+    state: dict[str, Tensor]  # all that one step leaves to the next
+
+    def step(self, lr: Tensor | float) -> None:
+        """Take one step, without waiting for the device."""
+
+
+class RMSpropTF:
     """RMSprop as TensorFlow defines it: epsilon inside the square root, accumulator starting at 1.
 
         s = alpha * s + (1 - alpha) * g^2;   w = w - lr * g / sqrt(s + eps)
@@ -22,32 +34,78 @@ class RMSpropTF(Optimizer):
     Source: Tieleman & Hinton 2012; Mnih et al. 2016, section 4, eq. S2-S3.
     """
 
-    def __init__(self, params: Iterable[Tensor], lr: float = 7e-4, alpha: float = 0.99, eps: float = 1e-5) -> None:
-        super().__init__(params, {"lr": lr, "alpha": alpha, "eps": eps})
+    def __init__(self, weights: nn.Parameter, alpha: float = 0.99, eps: float = 1e-5) -> None:
+        self._weights, self._alpha, self._eps = weights, alpha, eps
+        self.state = {"square_avg": torch.ones_like(weights, requires_grad=False)}
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
-        if closure is not None:
-            raise ValueError("RMSpropTF takes no closure: one update per rollout")
-        for group in self.param_groups:
-            for param in group["params"]:
-                if param.grad is None:
-                    continue
-                state = self.state[param]
-                if not state:
-                    state["square_avg"] = torch.ones_like(param)
-                square_avg = state["square_avg"]
-                square_avg.mul_(group["alpha"]).addcmul_(param.grad, param.grad, value=1 - group["alpha"])
-                param.addcdiv_(param.grad, (square_avg + group["eps"]).sqrt_(), value=-group["lr"])
+    def step(self, lr: Tensor | float) -> None:
+        gradient, square_avg = gradient_of(self._weights), self.state["square_avg"]
+        square_avg.mul_(self._alpha).addcmul_(gradient, gradient, value=1 - self._alpha)
+        self._weights.sub_((gradient / (square_avg + self._eps).sqrt_()).mul_(lr))
 
 
-def make_optimizer(cfg: Config, params: Iterable[Tensor]) -> Optimizer:
+class RMSprop:
+    """RMSprop as PyTorch defines it: epsilon outside the square root, accumulator starting at 0.
+
+    s = alpha * s + (1 - alpha) * g^2;   w = w - lr * g / (sqrt(s) + eps)
+    """
+
+    def __init__(self, weights: nn.Parameter, alpha: float = 0.99, eps: float = 1e-8) -> None:
+        self._weights, self._alpha, self._eps = weights, alpha, eps
+        self.state = {"square_avg": torch.zeros_like(weights, requires_grad=False)}
+
+    @torch.no_grad()
+    def step(self, lr: Tensor | float) -> None:
+        gradient, square_avg = gradient_of(self._weights), self.state["square_avg"]
+        square_avg.mul_(self._alpha).addcmul_(gradient, gradient, value=1 - self._alpha)
+        self._weights.sub_((gradient / square_avg.sqrt().add_(self._eps)).mul_(lr))
+
+
+class Adam:
+    """Adam with its published decays, 0.9 and 0.999.
+
+        m = b1 * m + (1 - b1) * g;   v = b2 * v + (1 - b2) * g^2
+        w = w - lr * (m / (1 - b1^t)) / (sqrt(v / (1 - b2^t)) + eps)
+
+    Source: Kingma & Ba 2015, algorithm 1.
+    """
+
+    DECAYS = (0.9, 0.999)
+
+    def __init__(self, weights: nn.Parameter, eps: float = 1e-8) -> None:
+        self._weights, self._eps = weights, eps
+        wide = torch.float32 if weights.device.type == "mps" else torch.float64  # Metal has no float64
+        self._decays = torch.tensor(self.DECAYS, dtype=wide, device=weights.device)
+        self.state = {
+            "exp_avg": torch.zeros_like(weights, requires_grad=False),
+            "exp_avg_sq": torch.zeros_like(weights, requires_grad=False),
+            "decayed": torch.ones_like(self._decays),  # b1^t, b2^t
+        }
+
+    @torch.no_grad()
+    def step(self, lr: Tensor | float) -> None:
+        gradient, state = gradient_of(self._weights), self.state
+        state["exp_avg"].lerp_(gradient, 1 - self.DECAYS[0])
+        state["exp_avg_sq"].mul_(self.DECAYS[1]).addcmul_(gradient, gradient, value=1 - self.DECAYS[1])
+        mean, mean_square = (1 - state["decayed"].mul_(self._decays)).to(gradient.dtype).unbind()
+        root = (state["exp_avg_sq"] / mean_square).sqrt_().add_(self._eps)
+        self._weights.sub_((state["exp_avg"] / root).mul_(lr / mean))
+
+
+def make_optimizer(cfg: Config, weights: nn.Parameter) -> Optimizer:
     """The optimizer that the config names."""
     if cfg.optimizer == "rmsprop_tf":
-        return RMSpropTF(params, cfg.lr, cfg.rmsprop_alpha, cfg.optimizer_eps)
+        return RMSpropTF(weights, cfg.rmsprop_alpha, cfg.optimizer_eps)
     if cfg.optimizer == "rmsprop":
-        return torch.optim.RMSprop(params, cfg.lr, cfg.rmsprop_alpha, cfg.optimizer_eps)
-    return torch.optim.Adam(params, cfg.lr, eps=cfg.optimizer_eps)
+        return RMSprop(weights, cfg.rmsprop_alpha, cfg.optimizer_eps)
+    return Adam(weights, cfg.optimizer_eps)
+
+
+def gradient_of(weights: nn.Parameter) -> Tensor:
+    """The gradient, which :func:`flatten_parameters` has allocated."""
+    assert weights.grad is not None
+    return weights.grad
 
 
 def flatten_parameters(model: nn.Module) -> nn.Parameter:

@@ -88,6 +88,8 @@ def convert(key: str, value: Any, hint: Any) -> Any:
         return value
     if origin is str and number:
         return str(value)  # name=7
+    if origin is str and isinstance(value, bool):
+        return show(value)  # compile=true
     raise ConfigError(f"{key}={show(value)} must be {_NAMES[origin]}{' or null' if nullable else ''}")
 
 

@@ -156,6 +156,8 @@ class Collector:
         finals: list[tuple[int, NDArray[Any], NDArray[Any]]] = []
         self._draw_noise(update)
         self._obs[0].copy_(self._obs[-1])
+        for group in self._groups:
+            group.actor.begin()
         enter = self.clock.enter
         for t in range(self.cfg.n_step):
             for group in self._groups:

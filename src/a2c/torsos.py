@@ -11,7 +11,6 @@ import math
 from collections.abc import Callable
 from itertools import pairwise
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -21,27 +20,12 @@ from a2c.errors import ConfigError
 from a2c.normalize import as_float
 from a2c.spec import Spec
 
-
-def tanh_(x: Tensor) -> Tensor:
-    """Tanh in place; on the host by NumPy, which takes a fifth of the time of the library that torch calls (AMD)."""
-    if x.device.type != "cpu" or x.requires_grad or x.dtype != torch.float32:
-        return torch.tanh_(x)
-    array = x.numpy()
-    np.tanh(array, out=array)
-    return x
-
-
 # In place: the layer before needs its output no more.
 ACTIVATIONS: dict[str, tuple[type[nn.Module], Callable[[Tensor], Tensor]]] = {
-    "tanh": (nn.Tanh, tanh_),
+    "tanh": (nn.Tanh, torch.tanh_),
     "relu": (nn.ReLU, torch.relu_),
     "elu": (nn.ELU, lambda x: F.elu(x, inplace=True)),
     "silu": (nn.SiLU, F.silu),  # its gradient needs its input
-}
-# d_output, output -> d_input, for those whose gradient follows from their output
-ACTIVATION_PULLBACKS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
-    "tanh": torch.ops.aten.tanh_backward,
-    "relu": lambda d_out, out: torch.ops.aten.threshold_backward(d_out, out, 0),
 }
 BYTE = 1 / 255
 
@@ -50,51 +34,18 @@ class MLP(nn.Sequential):
     """Fully connected layers, each with its activation; any shape of observation is flattened first."""
 
     def __init__(self, sizes: list[int], activation: str) -> None:
-        module, self._activation = ACTIVATIONS[activation]
-        self._activation_pullback = ACTIVATION_PULLBACKS.get(activation)
+        self.activation = activation
+        module, self._activate = ACTIVATIONS[activation]
         layers = [layer for a, b in pairwise(sizes) for layer in (nn.Linear(a, b), module())]
         super().__init__(nn.Flatten(), *layers)
-        self._linears = [layer for layer in layers if isinstance(layer, nn.Linear)]
-        self.closed_form = self._activation_pullback is not None  # whether forward_pullback can serve
+        self.linears = [layer for layer in layers if isinstance(layer, nn.Linear)]
 
     def forward(self, obs: Tensor) -> Tensor:
         """``[B, *obs]`` -> ``[B, F]``."""
         x = as_float(obs.flatten(1))
-        for linear in self._linears:
-            x = self._activation(F.linear(x, linear.weight, linear.bias))
+        for linear in self.linears:
+            x = self._activate(F.linear(x, linear.weight, linear.bias))
         return x
-
-    def forward_pullback(self, obs: Tensor, learned: int) -> tuple[Tensor, Callable[[Tensor], None]]:
-        """As :meth:`forward`, with what takes a gradient of the features back into the weights' ``grad``.
-
-        Args:
-            obs: ``[B, *obs]``.
-            learned: rows from the first that have a gradient.
-
-        Returns:
-            Features ``[B, F]``, and a function of their gradient ``[learned, F]`` that overwrites the gradients.
-        """
-        assert self._activation_pullback is not None
-        activation_pullback = self._activation_pullback
-        outputs = [as_float(obs.flatten(1))]
-        for linear in self._linears:
-            outputs.append(self._activation(F.linear(outputs[-1], linear.weight, linear.bias)))
-        kept = [output[:learned] for output in outputs]
-
-        def pullback(d_x: Tensor) -> None:
-            for k in reversed(range(len(self._linears))):
-                d_x = activation_pullback(d_x, kept[k + 1])
-                linear_pullback(self._linears[k], kept[k], d_x)
-                if k:  # nothing learns from the gradient of the observations
-                    d_x = d_x @ self._linears[k].weight
-
-        return outputs[-1], pullback
-
-
-def linear_pullback(linear: nn.Linear, x: Tensor, d_out: Tensor) -> None:
-    """Write the gradients of a layer's weights, from its input ``[B, I]`` and the gradient of its output ``[B, O]``."""
-    torch.mm(d_out.t(), x, out=linear.weight.grad)
-    torch.sum(d_out, 0, out=linear.bias.grad)
 
 
 class NatureCNN(nn.Sequential):

@@ -1,0 +1,229 @@
+"""Passes through the network on memory of their own: the policy for acting, forward and backward for learning.
+
+For a multilayer perceptron at the sizes of a rollout, autograd, modules and the allocator cost several times what the
+arithmetic does. There the passes are written out, on weights and memory that are looked up once; every other network
+goes through its own ``forward`` and autograd. Both give the same numbers, which tests compare.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from a2c.model import ActorCritic
+from a2c.normalize import as_float
+from a2c.torsos import MLP
+
+# d_output, output, into -> d_input, for the activations whose gradient follows from their output
+PULLBACKS: dict[str, Callable[[Tensor, Tensor, Tensor], Any]] = {
+    "tanh": lambda d_out, out, into: torch.ops.aten.tanh_backward.grad_input(d_out, out, grad_input=into),
+    "relu": lambda d_out, out, into: torch.ops.aten.threshold_backward.grad_input(d_out, out, 0, grad_input=into),
+}
+IN_PLACE: dict[str, Callable[[Tensor], Tensor]] = {"tanh": torch.tanh_, "relu": torch.relu_}
+
+
+class Pass(Protocol):
+    """One pass over a rollout, and back."""
+
+    def forward(self, obs: Tensor) -> tuple[Tensor, Tensor]:
+        """``[T+1, N, *obs]`` -> policy parameters ``[T, N, P]`` and values ``[T+1, N]``, both without a graph."""
+
+    def backward(self, d_params: Tensor, d_values: Tensor) -> None:
+        """Overwrite the weights' gradients, from those of parameters ``[T, N, P]`` and of values ``[T, N]``."""
+
+    def bind(self) -> None:
+        """Look up the weights again, if they have moved."""
+
+
+class AutogradPass:
+    """For every network.
+
+    Args:
+        model: its weights have gradients allocated (:func:`a2c.optim.flatten_parameters`).
+        compiled: compile forward and backward at the first call.
+    """
+
+    def __init__(self, model: ActorCritic, *, compiled: bool = False) -> None:
+        self._model = model
+        self._forward = torch.compile(model.forward, dynamic=False) if compiled else model.forward
+        self._outputs: tuple[Tensor, Tensor] | None = None
+
+    def forward(self, obs: Tensor) -> tuple[Tensor, Tensor]:
+        steps, count = len(obs) - 1, obs.shape[1]
+        with torch.enable_grad():
+            self._outputs = params, values = self._forward(obs[:-1].flatten(0, 1))
+        # Where the next rollout starts needs no gradient: a backward over T rows, not T+1.
+        values = torch.cat([values.detach(), self._model.value(obs[-1]).detach()])
+        return params.detach().view(steps, count, -1), values.view(steps + 1, count)
+
+    def backward(self, d_params: Tensor, d_values: Tensor) -> None:
+        assert self._outputs is not None
+        for param in self._model.parameters():
+            assert param.grad is not None
+            param.grad.zero_()
+        torch.autograd.backward(self._outputs, (d_params.flatten(0, 1), d_values.flatten()))
+        self._outputs = None
+
+    def bind(self) -> None:
+        pass  # the modules know where their weights are
+
+
+class Chain:
+    """Linear layers, an activation behind each of them (or each but the last), on memory for a number of rows.
+
+    Args:
+        layers: in order.
+        activation: its name.
+        rows: B of the forward pass.
+        learned: rows, from the first, that a backward pass is for; 0: forward only.
+        ends_linear: no activation behind the last layer.
+        numpy: whether activations on the host may go by NumPy, whose tanh takes a fifth of the time of the library
+            that torch calls on AMD processors; a compiler cannot see through it.
+    """
+
+    def __init__(
+        self, layers: list[nn.Linear], activation: str, rows: int, learned: int, *, ends_linear: bool, numpy: bool
+    ) -> None:
+        self._layers, self._learned, self._pullback = layers, learned, PULLBACKS[activation]
+        like = layers[0].weight.detach()
+        self.outputs = [like.new_empty(rows, layer.out_features) for layer in layers]
+        self._d_outputs = [like.new_empty(learned, layer.out_features) for layer in layers]
+        self._activated = [not ends_linear or layer is not layers[-1] for layer in layers]
+        self._activate: list[Callable[[], Any]] = []
+        for output, activated in zip(self.outputs, self._activated, strict=True):
+            if not activated:
+                self._activate.append(_nothing)
+            elif numpy and activation == "tanh" and like.device.type == "cpu":
+                self._activate.append(partial(np.tanh, output.numpy(), output.numpy()))
+            else:
+                self._activate.append(partial(IN_PLACE[activation], output))
+        self._address = 0
+        self._weights: list[tuple[Tensor, Tensor, Tensor]] = []
+
+    def bind(self) -> None:
+        """Look up the weights, if they have moved since (into one flat vector, to a copy of the model)."""
+        address = self._layers[0].weight.data_ptr()
+        if address != self._address:
+            self._address = address
+            weights = [(layer.bias.detach(), layer.weight.detach()) for layer in self._layers]
+            self._weights = [(bias, weight, weight.t()) for bias, weight in weights]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``[B, I]`` -> ``[B, O]``, overwritten by the next call."""
+        for (bias, _, transposed), output, activate in zip(self._weights, self.outputs, self._activate, strict=True):
+            torch.addmm(bias, x, transposed, out=output)
+            activate()
+            x = output
+        return x
+
+    def backward(self, x: Tensor, d_out: Tensor) -> None:
+        """Write the gradients of the layers' weights.
+
+        Args:
+            x: ``[learned, I]`` what went in.
+            d_out: ``[learned, O]`` gradient of what came out.
+        """
+        for k in reversed(range(len(self._layers))):
+            if self._activated[k]:
+                into = self._d_outputs[k]
+                self._pullback(d_out, self.outputs[k][: self._learned], into)
+                d_out = into
+            before = self.outputs[k - 1][: self._learned] if k else x
+            torch.mm(d_out.t(), before, out=self._layers[k].weight.grad)
+            torch.sum(d_out, 0, out=self._layers[k].bias.grad)
+            if k:  # nothing learns from the gradient of what went in
+                d_out = torch.mm(d_out, self._weights[k][1], out=self._d_outputs[k - 1])
+
+
+def _nothing() -> None:
+    pass
+
+
+class MLPPass:
+    """For multilayer perceptrons, in closed form.
+
+    Args:
+        model: its weights have gradients allocated (:func:`a2c.optim.flatten_parameters`).
+        steps, count: T and N.
+        numpy: as in :class:`Chain`.
+    """
+
+    def __init__(self, model: ActorCritic, steps: int, count: int, *, numpy: bool = True) -> None:
+        assert isinstance(model.torso, MLP)
+        self._model, self._shape = model, (steps, count)
+        self._learned = learned = steps * count
+        kind = model.torso.activation
+        rows = (steps + 1) * count
+        self._inputs = torch.empty(0)
+        policy_head, value_head = model.policy_head.linear, model.value_head
+        if isinstance(model.value_torso, MLP):
+            self._torso = None
+            policy, value = [*model.torso.linears, policy_head], [*model.value_torso.linears, value_head]
+        else:
+            self._torso = Chain(model.torso.linears, kind, rows, learned, ends_linear=False, numpy=numpy)
+            policy, value = [policy_head], [value_head]
+        self._policy = Chain(policy, kind, learned, learned, ends_linear=True, numpy=numpy)
+        self._value = Chain(value, kind, rows, learned, ends_linear=True, numpy=numpy)
+
+    def bind(self) -> None:
+        """See :meth:`Chain.bind`."""
+        for chain in (self._policy, self._value, self._torso):
+            if chain is not None:
+                chain.bind()
+
+    def forward(self, obs: Tensor) -> tuple[Tensor, Tensor]:
+        steps, count = self._shape
+        features = as_float(self._model.inputs(obs.flatten(0, 1)).flatten(1))
+        self._inputs = features[: self._learned]
+        if self._torso is not None:
+            features = self._torso.forward(features)
+        params = self._model.policy_head.with_spread(self._policy.forward(features[: self._learned]))
+        return params.view(steps, count, -1), self._value.forward(features).view(steps + 1, count)
+
+    def backward(self, d_params: Tensor, d_values: Tensor) -> None:
+        d_params = self._model.policy_head.take_spread(d_params.flatten(0, 1))
+        d_values = d_values.reshape(self._learned, 1)
+        features = self._inputs if self._torso is None else self._torso.outputs[-1][: self._learned]
+        self._policy.backward(features, d_params)
+        self._value.backward(features, d_values)
+        if self._torso is not None:
+            weights = self._model.policy_head.linear.weight, self._model.value_head.weight
+            d_features = torch.mm(d_params, weights[0]).addmm_(d_values, weights[1])
+            self._torso.backward(self._inputs, d_features)
+
+
+def policy_of(model: ActorCritic, rows: int) -> Callable[[Tensor], Tensor]:
+    """The policy alone, for acting: ``[rows, *obs]`` -> parameters ``[rows, P]``, overwritten by the next call.
+
+    Valid until the weights move to other memory; the next rollout asks again.
+    """
+    if not written_out(model):
+        return model.policy
+    assert isinstance(model.torso, MLP)
+    layers = [*model.torso.linears, model.policy_head.linear]
+    chain = Chain(layers, model.torso.activation, rows, 0, ends_linear=True, numpy=True)
+    chain.bind()
+    with_spread = model.policy_head.with_spread
+    plain = model.normalizer is None and model.spec.obs_dtype != "uint8" and len(model.spec.obs_shape) == 1
+    if plain and model.spec.discrete:
+        return chain.forward
+    return lambda obs: with_spread(chain.forward(as_float(model.inputs(obs).flatten(1))))
+
+
+def pass_over(model: ActorCritic, steps: int, count: int, *, compiled: bool = False) -> Pass:
+    """The leanest pass for this network; with ``compiled``, one that a compiler sees through, or has compiled."""
+    if written_out(model):
+        return MLPPass(model, steps, count, numpy=not compiled)
+    return AutogradPass(model, compiled=compiled)
+
+
+def written_out(model: ActorCritic) -> bool:
+    """Whether the passes of a multilayer perceptron serve this network: float32, tanh or relu."""
+    torso = model.torso
+    known = isinstance(torso, MLP) and bool(torso.linears) and torso.activation in PULLBACKS
+    return known and model.precision == "float32"

@@ -1,0 +1,135 @@
+"""The passes that are written out give what the modules and autograd give, wherever the weights lie."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.testing import assert_close
+
+from a2c.model import ActorCritic
+from a2c.optim import flatten_parameters
+from a2c.passes import AutogradPass, MLPPass, pass_over, policy_of, written_out
+from a2c.spec import Spec
+from builders import IMAGE, TORQUE, VECTOR, config, make_model
+
+BYTES = Spec((3, 5), "uint8", 3, discrete=True)
+T, N = 4, 3
+
+NETWORKS: list[dict[str, Any]] = [
+    {},
+    {"activation": "relu"},
+    {"shared_torso": True},
+    {"hidden_sizes": [7]},
+    {"hidden_sizes": [5, 6, 7], "shared_torso": True, "activation": "relu"},
+]
+
+
+def model_of(spec: Spec, network: dict[str, Any], **changes: Any) -> ActorCritic:
+    model = make_model(spec, config(network={"torso": "mlp", **network}, **changes), torch.float64, spread=0.3)
+    flatten_parameters(model)
+    return model
+
+
+def observations(spec: Spec, rows: int) -> Tensor:
+    draw = torch.Generator().manual_seed(1)
+    if spec.obs_dtype == "uint8":
+        return torch.randint(0, 256, (rows, N, *spec.obs_shape), generator=draw, dtype=torch.uint8)
+    return torch.randn(rows, N, *spec.obs_shape, generator=draw, dtype=torch.float64)
+
+
+def gradients(model: ActorCritic) -> Tensor:
+    return torch.cat([param.grad.flatten() for param in model.parameters() if param.grad is not None])
+
+
+@pytest.mark.parametrize("normalize_obs", [False, True])
+@pytest.mark.parametrize("network", NETWORKS, ids=str)
+@pytest.mark.parametrize("spec", [VECTOR, TORQUE], ids=["discrete", "continuous"])
+def test_forward_and_backward_are_those_of_autograd(spec: Spec, network: dict[str, Any], normalize_obs: bool) -> None:
+    model = model_of(spec, network, normalize_obs=normalize_obs)
+    obs = observations(spec, T + 1)
+    if model.normalizer is not None:
+        model.normalizer.update(obs)
+    passes = MLPPass(model, T, N), AutogradPass(model)
+    found = []
+    for one in passes:
+        one.bind()
+        with torch.no_grad():
+            params, values = one.forward(obs)
+            draw = torch.Generator().manual_seed(2)
+            d_params = torch.randn(params.shape, generator=draw, dtype=torch.float64)
+            d_values = torch.randn(T, N, generator=draw, dtype=torch.float64)
+            gradients(model).fill_(9.0)  # must be overwritten, not added to
+            one.backward(d_params, d_values)
+        assert params.shape == (T, N, model.distribution.param_size)
+        assert values.shape == (T + 1, N)
+        found.append((params.clone(), values.clone(), gradients(model)))
+    for ours, theirs in zip(*found, strict=True):
+        assert_close(ours, theirs, rtol=1e-10, atol=1e-12)
+
+
+def test_the_row_where_the_next_rollout_starts_is_valued_but_has_no_gradient() -> None:
+    model = model_of(VECTOR, {})
+    one = MLPPass(model, T, N)
+    obs = observations(VECTOR, T + 1)
+    found = []
+    for last in (obs[-1], obs[-1] * 5):
+        obs = torch.cat([obs[:-1], last[None]])
+        one.bind()
+        with torch.no_grad():
+            _, values = one.forward(obs)
+            one.backward(
+                torch.ones(T, N, model.distribution.param_size, dtype=torch.float64), torch.ones_like(values[:-1])
+            )
+        found.append((values[-1].clone(), gradients(model)))
+    assert not torch.equal(found[0][0], found[1][0])
+    assert torch.equal(found[0][1], found[1][1])
+
+
+@pytest.mark.parametrize("normalize_obs", [False, True])
+@pytest.mark.parametrize("spec", [VECTOR, TORQUE, BYTES, IMAGE], ids=["discrete", "continuous", "bytes", "image"])
+def test_the_policy_for_acting_is_the_models(spec: Spec, normalize_obs: bool) -> None:
+    cfg = config(network={"torso": "nature_cnn" if spec is IMAGE else "mlp"}, normalize_obs=normalize_obs)
+    model = make_model(spec, cfg, spread=0.3)
+    obs = observations(spec, 1)[0]
+    obs = obs if obs.dtype == torch.uint8 else obs.float()
+    with torch.inference_mode():
+        assert_close(policy_of(model, N)(obs), model.policy(obs))
+
+
+def test_weights_that_have_moved_are_found_again() -> None:
+    model = make_model(VECTOR, config())
+    for param in model.parameters():
+        param.grad = torch.zeros_like(param)
+    one = MLPPass(model, T, N)
+    one.bind()
+    flatten_parameters(model)  # moves them
+    with torch.no_grad():
+        for param in model.parameters():
+            param.mul_(2.0)
+        one.bind()
+        obs = observations(VECTOR, T + 1).float()
+        assert_close(one.forward(obs)[0], model(obs[:-1].flatten(0, 1))[0].view(T, N, -1))
+        other = copy.deepcopy(model)
+        for param in other.parameters():
+            param.mul_(-1.0)
+        again = pass_over(other, T, N)
+        again.bind()
+        assert_close(again.forward(obs)[1][:-1], other(obs[:-1].flatten(0, 1))[1].view(T, N))
+
+
+def test_every_other_network_goes_through_autograd() -> None:
+    assert written_out(make_model(VECTOR, config()))
+    for spec, changes in (
+        (IMAGE, {}),
+        (VECTOR, {"network": {"activation": "elu"}}),
+        (VECTOR, {"network": {"hidden_sizes": []}}),
+        (VECTOR, {"precision": "bf16"}),
+    ):
+        model = make_model(spec, config(**changes))
+        flatten_parameters(model)
+        assert not written_out(model)
+        assert isinstance(pass_over(model, T, N), AutogradPass)
