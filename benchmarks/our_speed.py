@@ -21,6 +21,7 @@ from gymnasium.spaces import Box, Discrete, Space
 from memory import peak_memory
 
 import a2c
+from a2c.clock import LOOP
 from a2c.config import Config
 from a2c.envs.seeding import TRAIN, env_seeds
 from a2c.state import TrainState
@@ -62,10 +63,9 @@ def measure_learning(cfg: Config, seconds: float) -> dict[str, Any]:
         learner, collector = build(cfg, envs)
         loop = Loop(cfg, learner, collector)
         *_, warm_up = loop.run(WARM_UP * seconds, WARM_UPDATES)
-        env_before, act_before = collector.env_seconds, collector.act_seconds
+        collector.clock.shares()  # from here on
         steps, updates, elapsed = loop.run(seconds)
-        env = (collector.env_seconds - env_before) / elapsed
-        act = (collector.act_seconds - act_before) / elapsed
+        share = collector.clock.shares()
         weights = sum(param.numel() for param in learner.model.parameters())
         device = str(next(learner.model.parameters()).device)
         choice = None if envs.choice is None else asdict(envs.choice)
@@ -74,7 +74,7 @@ def measure_learning(cfg: Config, seconds: float) -> dict[str, Any]:
         "updates": updates,
         "seconds": elapsed,
         "steps_per_second": steps / elapsed,
-        "share": {"env": env, "act": act, "update": 1 - env - act},
+        "share": {part: share[part] for part in LOOP},  # draining metrics is the update's
         "warm_up_seconds": warm_up,
         "weights": weights,
         "device": device,

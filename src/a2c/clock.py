@@ -57,10 +57,10 @@ class LoopClock:
     def begin_rollout(self) -> None:
         """A rollout begins, with acting."""
         if self._device is not None:
-            self._waits = self._rollouts % SAMPLE == 1  # not the very first, which captures graphs
-            if self._waits:
+            timed = self._rollouts % SAMPLE == 1  # not the very first, which captures graphs
+            if timed:
                 self.settle()
-            self._spent = self._timed if self._waits else self._untimed
+            self._waits, self._spent = timed, self._timed if timed else self._untimed
             self._rollouts += 1
         self.enter(ACT)
 

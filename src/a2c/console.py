@@ -196,15 +196,12 @@ def _panel(title: str, lines: list[tuple[str, Text]], colour: str) -> Panel:
 def _bar(env_steps: int, metrics: Mapping[str, Any], total: int, width: int) -> Text:
     fps, share = metrics.get("time/fps", 0.0), min(1.0, env_steps / total)
     left = words.duration((total - env_steps) / fps) if fps > 0 and env_steps < total else "-"
-    parts = {
-        name[5:-5]: share for name, share in metrics.items() if name.startswith("time/") and name.endswith("_frac")
-    }
-    facts = [words.split(parts)] if parts else []
-    facts += [f"{env_steps:,}/{total:,}", f"{words.number(fps, 0)} steps/s"]
+    where_time_goes, mostly = words.loop_split(metrics)
+    facts = [f"{env_steps:,}/{total:,}", f"{words.number(fps, 0)} steps/s"]
     facts += [f"return {words.number(metrics.get('rollout/ep_rew_mean'))}", f"eta {left}"]
-    while len(facts) > 1 and sum(len(fact) + 2 for fact in facts) + 16 > width:
-        facts.pop(0)
-    tail = "  ".join(facts)
+    choices = [[where_time_goes, *facts], [mostly, *facts], *(facts[dropped:] for dropped in range(len(facts)))]
+    tails = ["  ".join(filter(None, choice)) for choice in choices]
+    tail = next((tail for tail in tails if len(tail) + 18 <= width), tails[-1])
     room = max(4, min(40, width - len(tail) - 9))
     done = round(room * share)
     head = f"{share:4.0%} "

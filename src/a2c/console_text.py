@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from a2c.clock import LOOP
 from a2c.config import Config
 
 
@@ -91,6 +92,15 @@ def fitting(columns: Sequence[Column], width: int, total_steps: int) -> tuple[li
 def table_line(cells: Sequence[str], columns: Sequence[Column], gap: int) -> str:
     """Right-aligned cells; one that is too wide pushes the rest rather than losing digits."""
     return (" " * gap).join(cell.rjust(column.width) for cell, column in zip(cells, columns, strict=True)).rstrip()
+
+
+def loop_split(metrics: Mapping[str, Any]) -> tuple[str, str]:
+    """Where the time of a row went, the loop's parts alone, and the largest of them; empty before the first row."""
+    parts = {part: share for part in LOOP if (share := metrics.get(f"time/{part}_frac")) is not None}
+    if not parts:
+        return "", ""
+    largest = max(parts, key=lambda part: parts[part])
+    return split(parts), split({largest: parts[largest]})
 
 
 def split(parts: Mapping[str, float]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ class Profile:
         self._updates = 0
         self._path, self._clock, self._cuda, self._notify = path, clock, cuda, notify
         self._range: record_function | None = None
+        os.environ.setdefault("KINETO_LOG_LEVEL", "6")  # its library would write to the terminal
         activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if cuda else [])]
         plan = schedule(wait=WAIT, warmup=WARM_UP, active=ACTIVE, repeat=1)
         self._profiler: Any = profile(activities=activities, schedule=plan, on_trace_ready=self._write, acc_events=True)
