@@ -21,6 +21,8 @@ from torch.testing import assert_close
 
 from a2c import learner as learner_module
 from a2c.config import Config
+from a2c.device_envs.adapter import DeviceEnvs
+from a2c.device_rollout import AnyCollector, DeviceCollector
 from a2c.distributions import Categorical
 from a2c.envs import LockstepEnvs, ShardedAsyncVectorEnv, make_vector_env
 from a2c.learner import Learner
@@ -28,6 +30,7 @@ from a2c.losses import loss_gradients
 from a2c.rollout import Collector, Rollout
 from a2c.spec import spec_of
 from builders import config, kept, make_model, relative_error
+from device_toys import CountingDevice, DeviceToy
 from envs.toys import ENDS, CountingEnv, CountingVectorEnv
 from reference import Transition, naive_a2c
 
@@ -55,10 +58,19 @@ def in_numpy(end: str, mode: AutoresetMode) -> VectorEnv[Any, Any, Any]:
     return CountingVectorEnv(LENGTHS, end, mode.value)
 
 
+def on_device(end: str, mode: AutoresetMode) -> DeviceToy:
+    return CountingDevice(LENGTHS, end, mode.value)
+
+
 CASES = [
     pytest.param(make, mode, end, gae_lambda, id=f"{make.__name__}-{mode.value}-{end}-{gae_lambda}")
     for make in (synchronous, sharded, in_numpy)
     for mode in (SAME, NEXT, DISABLED)
+    for end, gae_lambda in (("terminated", 1.0), ("truncated", 1.0), ("both", 1.0), ("truncated", 0.8))
+]
+CASES += [
+    pytest.param(on_device, mode, end, gae_lambda, id=f"on_device-{mode.value}-{end}-{gae_lambda}")
+    for mode in (SAME, NEXT)
     for end, gae_lambda in (("terminated", 1.0), ("truncated", 1.0), ("both", 1.0), ("truncated", 0.8))
 ]
 CASES += [  # one process per environment is slow to start
@@ -89,6 +101,10 @@ class Learned:
         return rows[:, env] if weight is None else rows[weight[:, env] > 0, env]
 
 
+def collector_of(envs: LockstepEnvs | DeviceEnvs, model: Any, cfg: Config) -> AnyCollector:
+    return DeviceCollector(envs, model, cfg) if isinstance(envs, DeviceEnvs) else Collector(envs, model, cfg)
+
+
 @pytest.fixture
 def learned(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., list[Learned]]]:
     """Collects rollouts and learns from each, the weights staying as they are; keeps what the learner computed."""
@@ -101,12 +117,13 @@ def learned(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., list[Lear
     monkeypatch.setattr(learner_module, "loss_gradients", spy)
 
     def learn(vector: VectorEnv[Any, Any, Any], cfg: Config, rollouts: int, *, greedy: bool = True) -> list[Learned]:
-        envs = LockstepEnvs(vector)
+        on_host = not isinstance(vector, DeviceToy)
+        envs = LockstepEnvs(vector) if on_host else DeviceEnvs(vector, torch.device("cpu"))
         try:
             model = make_model(spec_of(envs.observation_space, envs.action_space), cfg)
             if greedy:
                 model.distribution = Greedy(model.spec.actions)
-            learner, collector = Learner(model, cfg), Collector(envs, model, cfg)
+            learner, collector = Learner(model, cfg), collector_of(envs, model, cfg)
             found = []
             for update in range(rollouts):
                 rollout = collector.collect(update)
@@ -175,7 +192,9 @@ def test_rollouts_with_the_same_transitions_have_the_same_gradient_in_every_mode
     (same,) = learned(synchronous(end, SAME), settings(n_step=5), rollouts=1)
     (following,) = learned(synchronous(end, NEXT), settings(n_step=6), rollouts=1)
     (disabled,) = learned(synchronous(end, DISABLED), settings(n_step=5), rollouts=1)
-    for other in (following, disabled):
+    (device_same,) = learned(on_device(end, SAME), settings(n_step=5), rollouts=1)
+    (device_following,) = learned(on_device(end, NEXT), settings(n_step=6), rollouts=1)
+    for other in (following, disabled, device_same, device_following):
         assert other.rollout.transitions == same.rollout.transitions == 15
         for env in range(3):
             for name in ("returns", "advantages"):
@@ -196,6 +215,7 @@ def test_vectorizations_agree_to_the_bit(end: str, learned: Callable[..., list[L
     names = ("sync", "async", "sharded")
     made = {name: make_vector_env(dataclasses.replace(cfg, vectorization=name)) for name in names}
     made |= {f"numpy {mode.value}": CountingVectorEnv((5, 5, 5), end, mode.value) for mode in (SAME, DISABLED)}
+    made["device"] = CountingDevice((5, 5, 5), end)
     runs = {name: learned(envs, cfg, rollouts=4, greedy=False) for name, envs in made.items()}
     expected = runs.pop("sync")
     assert len(torch.cat([seen.rollout.actions for seen in expected]).unique()) == 2

@@ -16,14 +16,17 @@ import torch
 from gymnasium.spaces import Box, Discrete
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
+from a2c.device_envs.adapter import DeviceEnvs
+from a2c.device_rollout import DeviceCollector
 from a2c.envs import LockstepEnvs
 from a2c.learner import Learner
 from a2c.model import ActorCritic
 from a2c.rollout import Collector
 from a2c.spec import spec_of
 from builders import config
+from device_toys import RingDevice
 
-LENGTH, GAMMA = 4, 0.9
+LENGTH, GAMMA, N = 4, 0.9, 4
 FOR_EVER = 1 / (1 - GAMMA)  # 10
 # What is left of an episode of 4 steps: 1 + 0.9 + 0.81 + 0.729 = 3.439, then 2.71, 1.9 and 1
 LEFT = [3.439, 2.71, 1.9, 1.0]
@@ -69,13 +72,18 @@ def mortal() -> gym.Env[Any, Any]:
 
 
 def learned_values(make: Callable[[], gym.Env[Any, Any]], mode: AutoresetMode, gae_lambda: float) -> list[float]:
+    return values_learned_in(LockstepEnvs(SyncVectorEnv([make] * N, autoreset_mode=mode)), gae_lambda)
+
+
+def values_learned_in(envs: LockstepEnvs | DeviceEnvs, gae_lambda: float) -> list[float]:
     """Values of the places after training a tabular critic (one-hot in, one layer)."""
-    updates, cfg = 250, config(num_envs=4, n_step=3, gamma=GAMMA, gae_lambda=gae_lambda, optimizer="adam", lr=0.2)
+    updates, cfg = 250, config(num_envs=N, n_step=3, gamma=GAMMA, gae_lambda=gae_lambda, optimizer="adam", lr=0.2)
     cfg.lr_schedule, cfg.network.hidden_sizes = "linear", []
     cfg.total_steps = updates * cfg.num_envs * cfg.n_step
-    envs = LockstepEnvs(SyncVectorEnv([make] * cfg.num_envs, autoreset_mode=mode))
     model = ActorCritic(spec_of(envs.observation_space, envs.action_space), cfg.network)
-    learner, collector = Learner(model, cfg), Collector(envs, model, cfg)
+    learner = Learner(model, cfg)
+    on_device = isinstance(envs, DeviceEnvs)
+    collector = DeviceCollector(envs, model, cfg) if on_device else Collector(envs, model, cfg)
     steps = update = 0
     while steps < cfg.total_steps:
         rollout = collector.collect(update)
@@ -98,3 +106,12 @@ def test_after_the_end_of_the_world_there_is_nothing(mode: AutoresetMode, gae_la
 
 def test_an_endless_episode_bootstraps_where_the_rollout_ends() -> None:
     assert learned_values(Ring, AutoresetMode.SAME_STEP, 1.0) == pytest.approx([FOR_EVER] * LENGTH, abs=TOLERANCE)
+
+
+@pytest.mark.parametrize(("mode", "gae_lambda"), [("SameStep", 1.0), ("SameStep", 0.9), ("NextStep", 1.0)])
+@pytest.mark.parametrize(("mortal", "expected"), [(False, [FOR_EVER] * LENGTH), (True, LEFT)])
+def test_on_the_device_the_horizon_is_the_same(
+    mode: str, gae_lambda: float, mortal: bool, expected: list[float]
+) -> None:
+    envs = DeviceEnvs(RingDevice(N, mortal, mode), torch.device("cpu"))
+    assert values_learned_in(envs, gae_lambda) == pytest.approx(expected, abs=TOLERANCE)

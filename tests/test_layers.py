@@ -18,7 +18,7 @@ PACKAGE = Path(a2c.__file__).parent
 # Who stands on which floor; a file may import from lower floors and from its own.
 FLOORS = [
     {"config", "errors", "returns", "losses", "noise", "suggest", "records", "folders", "cores"},
-    {"envs", "distributions", "schedules", "normalize", "spec", "device"},
+    {"envs", "distributions", "schedules", "normalize", "spec", "device", "device_envs"},
     {"rollout", "model", "optim", "checkpoint", "tracking", "console"},
     {"learner", "evaluation", "policy"},
     {"trainer", "run", "report", "overrides", "resume", "compose"},

@@ -12,6 +12,7 @@ from pathlib import Path
 from a2c.checkpoint import find_checkpoint, load_checkpoint, save_checkpoint
 from a2c.config import Config
 from a2c.console import Console
+from a2c.device_rollout import AnyCollector
 from a2c.envs.choose import Choice
 from a2c.errors import CheckpointError, NumericError, RunIOError
 from a2c.evaluation import Evaluator, eval_seeds
@@ -19,7 +20,6 @@ from a2c.learner import Learner
 from a2c.policy import Policy, checkpoint_payload, load_policy
 from a2c.progress import Progress
 from a2c.report.ending import draw_results
-from a2c.rollout import Collector
 from a2c.spec import Spec
 from a2c.state import TrainState
 from a2c.stopping import StopRequest, stop_on_signals
@@ -72,7 +72,7 @@ class Run:
         """Updates already made by the run that this one continues."""
         return self._saved.update
 
-    def restore(self, learner: Learner, collector: Collector, choice: Choice | None = None) -> TrainState:
+    def restore(self, learner: Learner, collector: AnyCollector, choice: Choice | None = None) -> TrainState:
         """Continue from the checkpoint that ``resume`` names, or begin; shows the start panel.
 
         ``choice`` is what steps the environments, and why.
@@ -103,7 +103,7 @@ class Run:
         self.console.progress(state.env_steps, self._metrics)
         return self._progress.report(state)
 
-    def report(self, state: TrainState, learner: Learner, collector: Collector) -> TrainState:
+    def report(self, state: TrainState, learner: Learner, collector: AnyCollector) -> TrainState:
         """Log a row of metrics and, when their turn comes, evaluate and save.
 
         Raises:
@@ -129,7 +129,7 @@ class Run:
         progress.reported(state)
         return state
 
-    def save(self, name: str, state: TrainState, learner: Learner, collector: Collector) -> None:
+    def save(self, name: str, state: TrainState, learner: Learner, collector: AnyCollector) -> None:
         """Write ``checkpoints/NAME.pt``, atomically."""
         payload = checkpoint_payload(
             self.cfg,
@@ -141,7 +141,7 @@ class Run:
         )
         save_checkpoint(self.checkpoints / f"{name}.pt", payload)
 
-    def finish(self, state: TrainState, learner: Learner, collector: Collector) -> Summary:
+    def finish(self, state: TrainState, learner: Learner, collector: AnyCollector) -> Summary:
         """Score the best checkpoint, draw the results, write summary.json, show the end panel."""
         if self.stop:
             self.save("last", state, learner, collector)
@@ -173,12 +173,12 @@ class Run:
         self.console.close()
         self.tracker.finish({}, {}, exit_code)
 
-    def _timed(self, state: TrainState, collector: Collector) -> TrainState:
+    def _timed(self, state: TrainState, collector: AnyCollector) -> TrainState:
         wall_time = time.perf_counter() - self._started
         return replace(state, episodes=collector.episode_count, wall_time=wall_time)
 
     def _evaluate(
-        self, state: TrainState, learner: Learner, collector: Collector
+        self, state: TrainState, learner: Learner, collector: AnyCollector
     ) -> tuple[TrainState, dict[str, float]]:
         seeds = eval_seeds(self.cfg.seed, self.cfg.eval.episodes)
         with self._watch.evaluation():

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from a2c.config import Config
 from a2c.device import resolve_device, set_threads
+from a2c.device_envs.adapter import DeviceEnvs, make_device_envs
+from a2c.device_rollout import AnyCollector, DeviceCollector
 from a2c.envs import LockstepEnvs, make_vector_env, plan
 from a2c.errors import EnvironmentFailure
 from a2c.learner import Learner
@@ -50,7 +52,7 @@ def train(cfg: Config, folder: Path) -> Summary:
         return run.finish(state, learner, collector)
 
 
-def build(cfg: Config, envs: LockstepEnvs, update: int = 0) -> tuple[Learner, Collector]:
+def build(cfg: Config, envs: LockstepEnvs | DeviceEnvs, update: int = 0) -> tuple[Learner, AnyCollector]:
     """Model, learner and collector for these environments, from the settings alone.
 
     Args:
@@ -61,21 +63,27 @@ def build(cfg: Config, envs: LockstepEnvs, update: int = 0) -> tuple[Learner, Co
     model = ActorCritic(spec, cfg.network, normalize_obs=cfg.normalize_obs, seed=cfg.seed, precision=cfg.precision)
     model.to(resolve_device(cfg.device))
     learner = Learner(model, cfg)
+    if isinstance(envs, DeviceEnvs):
+        return learner, DeviceCollector(envs, model, cfg, update)
     return learner, Collector(envs, model, cfg, update)
 
 
 @contextlib.contextmanager
-def make_envs(cfg: Config) -> Iterator[LockstepEnvs]:
+def make_envs(cfg: Config) -> Iterator[LockstepEnvs | DeviceEnvs]:
     """The training environments; gone afterwards, and without waiting for them if something failed."""
-    resolve_device(cfg.device)  # a missing device is told before anything starts
+    device = resolve_device(cfg.device)  # a missing one is told before anything starts
     choice = plan(cfg)
-    envs = LockstepEnvs(
-        make_vector_env(cfg, choice),
-        clip_reward=cfg.env.clip_reward,
-        life_loss=cfg.env.atari.life_loss,
-        step_timeout=cfg.env.step_timeout,
-        choice=choice,
-    )
+    envs: LockstepEnvs | DeviceEnvs
+    if choice.vectorization == "device":
+        envs = make_device_envs(cfg, device, choice)
+    else:
+        envs = LockstepEnvs(
+            make_vector_env(cfg, choice),
+            clip_reward=cfg.env.clip_reward,
+            life_loss=cfg.env.atari.life_loss,
+            step_timeout=cfg.env.step_timeout,
+            choice=choice,
+        )
     failed = True
     try:
         yield envs

@@ -40,7 +40,7 @@ class Costs:
 class Choice:
     """What steps the environments, and why."""
 
-    vectorization: str  # sync, sharded, async or native
+    vectorization: str  # sync, sharded, async, native or device
     num_workers: int | None
     why: str  # for the start panel
     hint: str = ""  # what the user might choose instead

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import multiprocessing
 from dataclasses import replace
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
+from gymnasium.envs.registration import EnvSpec, load_env_creator
 from gymnasium.spaces import Box, Discrete, Space
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, VectorEnv
 
@@ -38,6 +40,8 @@ def make_env(env: EnvConfig, *, render_mode: str | None = None) -> Env:
         EnvironmentFailure: the environment's constructor raised.
     """
     spec = find_spec(env.id)
+    if spec.entry_point is None:
+        raise ConfigError(f"{spec.id} registers a vector environment only; evaluation plays single ones (entry_point)")
     try:
         if atari.is_atari(spec):
             made = atari.make(spec, env, render_mode=render_mode)
@@ -71,8 +75,9 @@ def plan(cfg: Config) -> Choice:
     """
     spec = find_spec(cfg.env.id)
     workers, cores = cfg.num_workers, usable_cores()
-    if cfg.vectorization == "native":
-        return Choice("native", workers, f"the vector environment that {spec.id} registers")
+    if cfg.vectorization in ("native", "device"):
+        where = " on the learner's device" if cfg.vectorization == "device" else ""
+        return Choice(cfg.vectorization, workers, f"the vector environment that {spec.id} registers{where}")
     env = make_env(cfg.env)
     try:
         if cfg.vectorization == "auto":
@@ -92,7 +97,7 @@ def make_vector_env(cfg: Config, choice: Choice | None = None) -> AnyVectorEnv:
 
     sharded | async | sync reset in the same step and follow the same trajectories for the same seeds and actions;
     auto is one of them, by its cost. native is the vector environment that the id registers for itself, in whichever
-    mode it resets.
+    mode it resets. For device there is :func:`a2c.device_envs.adapter.make_device_envs`.
 
     Args:
         cfg: the settings.
@@ -104,7 +109,7 @@ def make_vector_env(cfg: Config, choice: Choice | None = None) -> AnyVectorEnv:
     """
     choice = choice or plan(cfg)
     if choice.vectorization == "native":
-        return _make_native(cfg, find_spec(cfg.env.id))
+        return make_registered(cfg)
     make = functools.partial(make_env, cfg.env)
     try:
         if choice.vectorization == "sharded":
@@ -133,6 +138,45 @@ def make_vector_env(cfg: Config, choice: Choice | None = None) -> AnyVectorEnv:
         raise
     except Exception as error:
         raise as_failure(error, None, f"making {cfg.num_envs} x {cfg.env.id}") from error
+
+
+def make_registered(cfg: Config, device: str | None = None) -> AnyVectorEnv:
+    """The vector environment that the id registers for itself, ``num_envs`` wide.
+
+    Args:
+        cfg: the settings.
+        device: where its arrays shall live; told only to one whose constructor takes ``device``.
+
+    Raises:
+        ConfigError: it registers none, or one with unsupported spaces.
+        EnvironmentFailure: its constructor raised.
+    """
+    spec = find_spec(cfg.env.id)
+    if spec.vector_entry_point is None:
+        raise ConfigError(
+            f"vectorization={cfg.vectorization}: {spec.id} registers no vector environment of its own; "
+            "use vectorization=auto"
+        )
+    try:
+        if atari.is_atari(spec):
+            envs = atari.make_native(spec, cfg.env, cfg.num_envs, cfg.num_workers)
+        else:
+            limit = {} if cfg.env.max_episode_steps is None else {"max_episode_steps": cfg.env.max_episode_steps}
+            where = {"device": device} if device and _takes_device(spec) else {}
+            envs = gym.make_vec(
+                spec,
+                num_envs=cfg.num_envs,
+                vectorization_mode=gym.VectorizeMode.VECTOR_ENTRY_POINT,
+                **{**cfg.env.kwargs, **limit, **where},
+            )
+    except Exception as error:
+        raise refusal(error, spec, cfg.env.kwargs) from error
+    try:
+        check_spaces(envs.single_observation_space, envs.single_action_space)
+    except ConfigError:
+        envs.close()
+        raise
+    return envs
 
 
 def check_spaces(observation_space: Space[Any], action_space: Space[Any]) -> None:
@@ -198,30 +242,10 @@ def _as_vector_or_image(env: Env) -> Env:
     return env
 
 
-def _make_native(cfg: Config, spec: gym.envs.registration.EnvSpec) -> AnyVectorEnv:
-    if spec.vector_entry_point is None:
-        raise ConfigError(
-            f"vectorization=native: {spec.id} registers no vector environment of its own; use vectorization=auto"
-        )
-    try:
-        if atari.is_atari(spec):
-            envs = atari.make_native(spec, cfg.env, cfg.num_envs, cfg.num_workers)
-        else:
-            limit = {} if cfg.env.max_episode_steps is None else {"max_episode_steps": cfg.env.max_episode_steps}
-            envs = gym.make_vec(
-                spec,
-                num_envs=cfg.num_envs,
-                vectorization_mode=gym.VectorizeMode.VECTOR_ENTRY_POINT,
-                **{**cfg.env.kwargs, **limit},
-            )
-    except Exception as error:
-        raise refusal(error, spec, cfg.env.kwargs) from error
-    try:
-        check_spaces(envs.single_observation_space, envs.single_action_space)
-    except ConfigError:
-        envs.close()
-        raise
-    return envs
+def _takes_device(spec: EnvSpec) -> bool:
+    entry = spec.vector_entry_point
+    make = load_env_creator(entry) if isinstance(entry, str) else entry
+    return make is not None and "device" in inspect.signature(make).parameters
 
 
 def _brief(space: Space[Any]) -> str:

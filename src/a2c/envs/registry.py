@@ -24,8 +24,8 @@ _INSTALL = {
     "gymnasium.envs.mujoco": "pip install mujoco (the extra a2c[mujoco])",
     "gymnasium.envs.classic_control": "pip install pygame-ce (the extra a2c[classic])",
     "gymnasium.envs.toy_text": "pip install pygame-ce (the extra a2c[classic])",
-    "gymnasium.envs.phys2d": "pip install jax",
-    "gymnasium.envs.tabular": "pip install jax",
+    "gymnasium.envs.phys2d": "pip install jax flax",
+    "gymnasium.envs.tabular": "pip install jax flax",
 }
 
 

@@ -1,0 +1,84 @@
+"""What is counted of episodes on the device, and the only place where the host asks for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from a2c.errors import NumericError
+
+KINDS = ("reward", "observation")  # what may be not finite
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """Episodes that ended since the last time: how many, and the sums of their raw returns and lengths."""
+
+    episodes: int
+    reward: float
+    length: float
+
+
+class DeviceStatistics:
+    """Returns and lengths of N environments' episodes, summed on the device until somebody asks.
+
+    Of a batch of thousands the latest hundred episodes are the shortest ones of the last step or two; sums over all
+    that ended since the last report are less biased, and take one read of a few numbers.
+    """
+
+    def __init__(self, num_envs: int, device: torch.device) -> None:
+        self._dtype = torch.float32 if device.type == "mps" else torch.float64  # Metal has no float64
+        self._running = torch.zeros(2, num_envs, dtype=self._dtype, device=device)  # return and length so far
+        self._ended = torch.zeros(3, dtype=self._dtype, device=device)  # episodes, their returns, their lengths
+        self._taint = torch.zeros(len(KINDS), num_envs, device=device)  # 0, or not a number since something was not
+
+    def add(self, rewards: Tensor, done: Tensor, valid: Tensor | None) -> None:
+        """Count the steps of a rollout; nothing waits for the device.
+
+        Args:
+            rewards: ``[T, N]`` raw, 0 in rows that are no transition.
+            done: ``[T, N]`` bool, False in such rows.
+            valid: ``[T, N]`` bool; None: all rows are transitions.
+        """
+        lengths = torch.ones_like(rewards) if valid is None else valid.to(rewards.dtype)
+        totals = torch.stack((rewards, lengths)).to(self._dtype)
+        totals[:, 0] += self._running
+        totals = totals.cumsum(1)
+        # What had been summed at an environment's last end belongs to episodes that are over, what came after to the
+        # one in progress: the ends in between cancel.
+        order = torch.arange(1, len(done) + 1, device=done.device).unsqueeze(1)
+        last = (done * order).amax(0)  # [N]  1 + the step of the last end, 0 if there was none
+        over = totals.gather(1, (last - 1).clamp(min=0).expand(2, 1, -1)).squeeze(1) * (last > 0)
+        self._running = totals[:, -1] - over
+        self._ended += torch.cat((done.sum().view(1), over.sum(1)))
+
+    def check(self, kind: str, values: Tensor) -> None:
+        """Remember environments that gave a number that is not finite; nothing waits for the device.
+
+        Args:
+            kind: of :data:`KINDS`.
+            values: ``[T, N, *]``; integers are always finite.
+        """
+        if values.is_floating_point():
+            others = [axis for axis in range(values.ndim) if axis != 1]
+            self._taint[KINDS.index(kind)] += (values * 0).sum(others)  # not a number where any is not finite
+
+    def drain(self) -> Ended:
+        """What ended since the last call; waits for the device.
+
+        Raises:
+            NumericError: an environment gave a number that is not finite, in whichever step so far.
+        """
+        bad = self._taint.isnan()
+        first = torch.where(bad.any(1), bad.int().argmax(1), -1)
+        episodes, reward, length, *environments = torch.cat((self._ended, first.to(self._dtype))).tolist()
+        for kind, environment in zip(KINDS, environments, strict=True):
+            if environment >= 0:
+                raise NumericError(
+                    f"environment {environment:.0f} gave a {kind} that is not finite, since the last report; "
+                    "every one must be finite"
+                )
+        self._ended.zero_()
+        return Ended(int(episodes), reward, length)
