@@ -86,9 +86,6 @@ def test_an_update_is_one_forward_one_backward_and_one_step(monkeypatch: pytest.
         def __init__(self, inner: Pass) -> None:
             self.inner = inner
 
-        def bind(self) -> None:
-            self.inner.bind()
-
         def forward(self, obs: torch.Tensor) -> Any:
             calls.append(("forward", tuple(obs.shape[:2])))
             return self.inner.forward(obs)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import copy
 from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.testing import assert_close
 
 from a2c.model import ActorCritic
@@ -28,10 +27,9 @@ NETWORKS: list[dict[str, Any]] = [
 ]
 
 
-def model_of(spec: Spec, network: dict[str, Any], **changes: Any) -> ActorCritic:
+def model_of(spec: Spec, network: dict[str, Any], **changes: Any) -> tuple[ActorCritic, nn.Parameter]:
     model = make_model(spec, config(network={"torso": "mlp", **network}, **changes), torch.float64, spread=0.3)
-    flatten_parameters(model)
-    return model
+    return model, flatten_parameters(model)
 
 
 def observations(spec: Spec, rows: int) -> Tensor:
@@ -49,14 +47,13 @@ def gradients(model: ActorCritic) -> Tensor:
 @pytest.mark.parametrize("network", NETWORKS, ids=str)
 @pytest.mark.parametrize("spec", [VECTOR, TORQUE], ids=["discrete", "continuous"])
 def test_forward_and_backward_are_those_of_autograd(spec: Spec, network: dict[str, Any], normalize_obs: bool) -> None:
-    model = model_of(spec, network, normalize_obs=normalize_obs)
+    model, flat = model_of(spec, network, normalize_obs=normalize_obs)
     obs = observations(spec, T + 1)
     if model.normalizer is not None:
         model.normalizer.update(obs)
-    passes = MLPPass(model, T, N), AutogradPass(model)
+    passes = MLPPass(model, flat, T, N), MLPPass(model, flat, T, N, compiled=True), AutogradPass(model)
     found = []
     for one in passes:
-        one.bind()
         with torch.no_grad():
             params, values = one.forward(obs)
             draw = torch.Generator().manual_seed(2)
@@ -67,18 +64,18 @@ def test_forward_and_backward_are_those_of_autograd(spec: Spec, network: dict[st
         assert params.shape == (T, N, model.distribution.param_size)
         assert values.shape == (T + 1, N)
         found.append((params.clone(), values.clone(), gradients(model)))
-    for ours, theirs in zip(*found, strict=True):
-        assert_close(ours, theirs, rtol=1e-10, atol=1e-12)
+    for name, *ours, theirs in zip(("params", "values", "gradient"), *found, strict=True):
+        for each in ours:
+            assert_close(each, theirs, rtol=1e-10, atol=1e-12, msg=lambda text, name=name: f"{name}: {text}")
 
 
 def test_the_row_where_the_next_rollout_starts_is_valued_but_has_no_gradient() -> None:
-    model = model_of(VECTOR, {})
-    one = MLPPass(model, T, N)
+    model, flat = model_of(VECTOR, {})
+    one = MLPPass(model, flat, T, N)
     obs = observations(VECTOR, T + 1)
     found = []
     for last in (obs[-1], obs[-1] * 5):
         obs = torch.cat([obs[:-1], last[None]])
-        one.bind()
         with torch.no_grad():
             _, values = one.forward(obs)
             one.backward(
@@ -100,25 +97,17 @@ def test_the_policy_for_acting_is_the_models(spec: Spec, normalize_obs: bool) ->
         assert_close(policy_of(model, N)(obs), model.policy(obs))
 
 
-def test_weights_that_have_moved_are_found_again() -> None:
-    model = make_model(VECTOR, config())
-    for param in model.parameters():
-        param.grad = torch.zeros_like(param)
-    one = MLPPass(model, T, N)
-    one.bind()
-    flatten_parameters(model)  # moves them
+def test_a_policy_asked_for_again_finds_weights_that_have_moved() -> None:
+    model = make_model(VECTOR, config(), spread=0.3)
+    obs = observations(VECTOR, 1)[0].float()
+    with torch.inference_mode():
+        before = policy_of(model, N)(obs).clone()
+    flat = flatten_parameters(model)
     with torch.no_grad():
-        for param in model.parameters():
-            param.mul_(2.0)
-        one.bind()
-        obs = observations(VECTOR, T + 1).float()
-        assert_close(one.forward(obs)[0], model(obs[:-1].flatten(0, 1))[0].view(T, N, -1))
-        other = copy.deepcopy(model)
-        for param in other.parameters():
-            param.mul_(-1.0)
-        again = pass_over(other, T, N)
-        again.bind()
-        assert_close(again.forward(obs)[1][:-1], other(obs[:-1].flatten(0, 1))[1].view(T, N))
+        flat.mul_(2.0)
+    with torch.inference_mode():
+        assert_close(policy_of(model, N)(obs), model.policy(obs))
+        assert not torch.equal(model.policy(obs), before)
 
 
 def test_every_other_network_goes_through_autograd() -> None:
@@ -130,6 +119,5 @@ def test_every_other_network_goes_through_autograd() -> None:
         (VECTOR, {"precision": "bf16"}),
     ):
         model = make_model(spec, config(**changes))
-        flatten_parameters(model)
         assert not written_out(model)
-        assert isinstance(pass_over(model, T, N), AutogradPass)
+        assert isinstance(pass_over(model, flatten_parameters(model), T, N), AutogradPass)

@@ -45,7 +45,7 @@ class Learner:
         self._moments = LossMoments(device)
         self._compiled = compiled
         self._shape = (cfg.n_step, cfg.num_envs)
-        self._pass = pass_over(model, *self._shape, compiled=compiled)
+        self._pass = pass_over(model, self.weights, *self._shape, compiled=compiled)
         improve: Improve = self._improve
         if compiled and written_out(model):
             improve = compiled_or_plain(improve, notify)
@@ -62,8 +62,8 @@ class Learner:
         """
         steps, count = rollout.rewards.shape
         if (steps, count) != self._shape:  # of someone else's loop
-            self._shape, self._pass = (steps, count), pass_over(self.model, steps, count, compiled=self._compiled)
-        self._pass.bind()
+            self._shape = (steps, count)
+            self._pass = pass_over(self.model, self.weights, steps, count, compiled=self._compiled)
         cfg = self.cfg
         lr: Tensor | float = scheduled(cfg.lr_schedule, cfg.lr, env_steps, cfg.total_steps)
         beta: Tensor | float = scheduled(cfg.beta_schedule, cfg.beta, env_steps, cfg.total_steps)

@@ -113,11 +113,3 @@ class PolicyHead(nn.Module):
     def with_spread(self, out: Tensor) -> Tensor:
         """Add the spread to the output of the linear layer."""
         return out if self.log_std is None else torch.cat([out, self.log_std.expand_as(out)], -1)
-
-    def take_spread(self, d_params: Tensor) -> Tensor:
-        """Keep what belongs to the spread of a gradient ``[B, P]``; returns the rest, of the linear layer's output."""
-        if self.log_std is None:
-            return d_params
-        d_linear, d_log_std = d_params.chunk(2, -1)
-        torch.sum(d_log_std, 0, out=self.log_std.grad)
-        return d_linear

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from a2c.model import ActorCritic
 from a2c.normalize import as_float
+from a2c.optim import gradient_of
 from a2c.torsos import MLP
 
 # d_output, output, into -> d_input, for the activations whose gradient follows from their output
@@ -35,9 +36,6 @@ class Pass(Protocol):
 
     def backward(self, d_params: Tensor, d_values: Tensor) -> None:
         """Overwrite the weights' gradients, from those of parameters ``[T, N, P]`` and of values ``[T, N]``."""
-
-    def bind(self) -> None:
-        """Look up the weights again, if they have moved."""
 
 
 class AutogradPass:
@@ -69,9 +67,6 @@ class AutogradPass:
         torch.autograd.backward(self._outputs, (d_params.flatten(0, 1), d_values.flatten()))
         self._outputs = None
 
-    def bind(self) -> None:
-        pass  # the modules know where their weights are
-
 
 class Chain:
     """Linear layers, an activation behind each of them (or each but the last), on memory for a number of rows.
@@ -89,7 +84,7 @@ class Chain:
     def __init__(
         self, layers: list[nn.Linear], activation: str, rows: int, learned: int, *, ends_linear: bool, numpy: bool
     ) -> None:
-        self._layers, self._learned, self._pullback = layers, learned, PULLBACKS[activation]
+        self.layers, self._learned, self._pullback = layers, learned, PULLBACKS[activation]
         like = layers[0].weight.detach()
         self.outputs = [like.new_empty(rows, layer.out_features) for layer in layers]
         self._d_outputs = [like.new_empty(learned, layer.out_features) for layer in layers]
@@ -102,20 +97,21 @@ class Chain:
                 self._activate.append(partial(np.tanh, output.numpy(), output.numpy()))
             else:
                 self._activate.append(partial(IN_PLACE[activation], output))
-        self._address = 0
-        self._weights: list[tuple[Tensor, Tensor, Tensor]] = []
+        self.weights: list[tuple[Tensor, Tensor, Tensor]] = []
+        self._gradients: list[tuple[Tensor, Tensor]] = []
 
-    def bind(self) -> None:
-        """Look up the weights, if they have moved since (into one flat vector, to a copy of the model)."""
-        address = self._layers[0].weight.data_ptr()
-        if address != self._address:
-            self._address = address
-            weights = [(layer.bias.detach(), layer.weight.detach()) for layer in self._layers]
-            self._weights = [(bias, weight, weight.t()) for bias, weight in weights]
+    def bind(self, view: Callable[[nn.Parameter], Tensor], view_gradient: Callable[[nn.Parameter], Tensor]) -> None:
+        """Look up the weights and where their gradients go, once for many passes."""
+        self.weights, self._gradients = [], []
+        for layer in self.layers:
+            weight = view(layer.weight)
+            self.weights.append((view(layer.bias), weight, weight.t()))
+            if self._learned:
+                self._gradients.append((view_gradient(layer.bias), view_gradient(layer.weight)))
 
     def forward(self, x: Tensor) -> Tensor:
         """``[B, I]`` -> ``[B, O]``, overwritten by the next call."""
-        for (bias, _, transposed), output, activate in zip(self._weights, self.outputs, self._activate, strict=True):
+        for (bias, _, transposed), output, activate in zip(self.weights, self.outputs, self._activate, strict=True):
             torch.addmm(bias, x, transposed, out=output)
             activate()
             x = output
@@ -128,16 +124,17 @@ class Chain:
             x: ``[learned, I]`` what went in.
             d_out: ``[learned, O]`` gradient of what came out.
         """
-        for k in reversed(range(len(self._layers))):
+        for k in reversed(range(len(self.layers))):
             if self._activated[k]:
                 into = self._d_outputs[k]
                 self._pullback(d_out, self.outputs[k][: self._learned], into)
                 d_out = into
             before = self.outputs[k - 1][: self._learned] if k else x
-            torch.mm(d_out.t(), before, out=self._layers[k].weight.grad)
-            torch.sum(d_out, 0, out=self._layers[k].bias.grad)
+            d_bias, d_weight = self._gradients[k]
+            torch.mm(d_out.t(), before, out=d_weight)
+            torch.sum(d_out, 0, out=d_bias)
             if k:  # nothing learns from the gradient of what went in
-                d_out = torch.mm(d_out, self._weights[k][1], out=self._d_outputs[k - 1])
+                d_out = torch.mm(d_out, self.weights[k][1], out=self._d_outputs[k - 1])
 
 
 def _nothing() -> None:
@@ -148,52 +145,72 @@ class MLPPass:
     """For multilayer perceptrons, in closed form.
 
     Args:
-        model: its weights have gradients allocated (:func:`a2c.optim.flatten_parameters`).
+        model: the network.
+        flat: its weights as one vector, with the gradient (:func:`a2c.optim.flatten_parameters`).
         steps, count: T and N.
-        numpy: as in :class:`Chain`.
+        compiled: everything below is going to be compiled, which must see how its tensors share memory.
     """
 
-    def __init__(self, model: ActorCritic, steps: int, count: int, *, numpy: bool = True) -> None:
+    def __init__(
+        self, model: ActorCritic, flat: nn.Parameter, steps: int, count: int, *, compiled: bool = False
+    ) -> None:
         assert isinstance(model.torso, MLP)
-        self._model, self._shape = model, (steps, count)
+        self._model, self._flat, self._shape, self._compiled = model, flat, (steps, count), compiled
         self._learned = learned = steps * count
-        kind = model.torso.activation
-        rows = (steps + 1) * count
-        self._inputs = torch.empty(0)
+        kind, rows = model.torso.activation, (steps + 1) * count
         policy_head, value_head = model.policy_head.linear, model.value_head
+        self._torso: Chain | None = None
         if isinstance(model.value_torso, MLP):
-            self._torso = None
             policy, value = [*model.torso.linears, policy_head], [*model.value_torso.linears, value_head]
         else:
-            self._torso = Chain(model.torso.linears, kind, rows, learned, ends_linear=False, numpy=numpy)
+            self._torso = Chain(model.torso.linears, kind, rows, learned, ends_linear=False, numpy=not compiled)
             policy, value = [policy_head], [value_head]
-        self._policy = Chain(policy, kind, learned, learned, ends_linear=True, numpy=numpy)
-        self._value = Chain(value, kind, rows, learned, ends_linear=True, numpy=numpy)
+        self._policy = Chain(policy, kind, learned, learned, ends_linear=True, numpy=not compiled)
+        self._value = Chain(value, kind, rows, learned, ends_linear=True, numpy=not compiled)
+        self._inputs = self._log_std = self._d_log_std = torch.empty(0)
+        # Where each weight lies in the vector; a compiler does not look that up.
+        self._spans = {id(param): (param.shape, param.storage_offset()) for param in model.parameters()}
+        if not compiled:
+            self._bind()
 
-    def bind(self) -> None:
-        """See :meth:`Chain.bind`."""
+    def _bind(self) -> None:
+        flat, gradient, spans = self._flat.detach(), gradient_of(self._flat), self._spans
+
+        def view_of(vector: Tensor, param: nn.Parameter) -> Tensor:
+            shape, start = spans[id(param)]
+            return vector[start : start + shape.numel()].view(shape)
+
+        view, view_gradient = partial(view_of, flat), partial(view_of, gradient)
         for chain in (self._policy, self._value, self._torso):
             if chain is not None:
-                chain.bind()
+                chain.bind(view, view_gradient)
+        if self._model.policy_head.log_std is not None:
+            self._log_std = view(self._model.policy_head.log_std)
+            self._d_log_std = view_gradient(self._model.policy_head.log_std)
 
     def forward(self, obs: Tensor) -> tuple[Tensor, Tensor]:
+        if self._compiled:
+            self._bind()
         steps, count = self._shape
         features = as_float(self._model.inputs(obs.flatten(0, 1)).flatten(1))
         self._inputs = features[: self._learned]
         if self._torso is not None:
             features = self._torso.forward(features)
-        params = self._model.policy_head.with_spread(self._policy.forward(features[: self._learned]))
+        params = self._policy.forward(features[: self._learned])
+        if self._log_std.numel():
+            params = torch.cat([params, self._log_std.expand_as(params)], -1)
         return params.view(steps, count, -1), self._value.forward(features).view(steps + 1, count)
 
     def backward(self, d_params: Tensor, d_values: Tensor) -> None:
-        d_params = self._model.policy_head.take_spread(d_params.flatten(0, 1))
-        d_values = d_values.reshape(self._learned, 1)
+        d_params, d_values = d_params.flatten(0, 1), d_values.reshape(self._learned, 1)
+        if self._log_std.numel():
+            d_params, d_log_std = d_params.chunk(2, -1)
+            torch.sum(d_log_std, 0, out=self._d_log_std)
         features = self._inputs if self._torso is None else self._torso.outputs[-1][: self._learned]
         self._policy.backward(features, d_params)
         self._value.backward(features, d_values)
         if self._torso is not None:
-            weights = self._model.policy_head.linear.weight, self._model.value_head.weight
-            d_features = torch.mm(d_params, weights[0]).addmm_(d_values, weights[1])
+            d_features = torch.mm(d_params, self._policy.weights[0][1]).addmm_(d_values, self._value.weights[0][1])
             self._torso.backward(self._inputs, d_features)
 
 
@@ -207,18 +224,17 @@ def policy_of(model: ActorCritic, rows: int) -> Callable[[Tensor], Tensor]:
     assert isinstance(model.torso, MLP)
     layers = [*model.torso.linears, model.policy_head.linear]
     chain = Chain(layers, model.torso.activation, rows, 0, ends_linear=True, numpy=True)
-    chain.bind()
-    with_spread = model.policy_head.with_spread
-    plain = model.normalizer is None and model.spec.obs_dtype != "uint8" and len(model.spec.obs_shape) == 1
-    if plain and model.spec.discrete:
+    chain.bind(torch.Tensor.detach, torch.Tensor.detach)
+    vectors = model.spec.obs_dtype != "uint8" and len(model.spec.obs_shape) == 1
+    if model.spec.discrete and model.normalizer is None and vectors:
         return chain.forward
-    return lambda obs: with_spread(chain.forward(as_float(model.inputs(obs).flatten(1))))
+    return lambda obs: model.policy_head.with_spread(chain.forward(as_float(model.inputs(obs).flatten(1))))
 
 
-def pass_over(model: ActorCritic, steps: int, count: int, *, compiled: bool = False) -> Pass:
+def pass_over(model: ActorCritic, flat: nn.Parameter, steps: int, count: int, *, compiled: bool = False) -> Pass:
     """The leanest pass for this network; with ``compiled``, one that a compiler sees through, or has compiled."""
     if written_out(model):
-        return MLPPass(model, steps, count, numpy=not compiled)
+        return MLPPass(model, flat, steps, count, compiled=compiled)
     return AutogradPass(model, compiled=compiled)
 
 
