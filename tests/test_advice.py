@@ -64,6 +64,10 @@ CASES: dict[str, tuple[dict[str, float], list[str], Setup, list[str]]] = {
         ["environment-bound (70% of training): vectorization=native steps CartPole-v1 as a batch, "
          "with random numbers of its own"],
     ),
+    "too few workers beside a native one": (
+        ENVS, ["env=cartpole", "num_workers=1"], replace(CPU, native=True, workers=1, cores=2),
+        ["environment-bound (70% of training): 1 worker on 2 cores: num_workers=2"],
+    ),
     "native, few": (
         ENVS, ["vectorization=native", "num_envs=16"], replace(CPU, vectorization="native", workers=1),
         ["environment-bound (70% of training): raise num_envs (16): larger batches cost less a step"],

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from a2c import clock as module
-from a2c.clock import ACT, ENV, EVAL, OTHER, PARTS, SAMPLE, TRANSFER, UPDATE, LoopClock
+from a2c.clock import ACT, ENV, EVAL, FIRST, OTHER, PARTS, SAMPLE, TRANSFER, UPDATE, LoopClock
 
 
 class World:
@@ -76,13 +76,13 @@ def test_shares_are_of_the_time_since_the_last_call_and_seconds_of_all(world: Wo
     assert clock.seconds() == dict.fromkeys(PARTS, 0.0) | {UPDATE: 6.0, EVAL: 3.0}
 
 
-def test_a_loop_begins_without_what_came_before(world: World) -> None:
+def test_what_is_skipped_is_in_no_part(world: World) -> None:
     clock = LoopClock(torch.device("cpu"))
     world.spend(100)  # environments start, a checkpoint is read
-    clock.begin()
+    clock.skip()
     clock.enter(UPDATE)
     world.spend(1)
-    assert clock.seconds()[OTHER] == 0.0
+    assert clock.seconds() == dict.fromkeys(PARTS, 0.0) | {UPDATE: 1.0}
 
 
 def iterate(clock: LoopClock, world: World, count: int) -> None:
@@ -118,7 +118,7 @@ def test_a_gpu_is_waited_for_in_few_rollouts(world: World) -> None:
 
 def test_a_report_waits_for_the_update_and_does_not_take_the_blame(world: World) -> None:
     clock = on_gpu()
-    iterate(clock, world, SAMPLE + 3)  # the last rollout was not timed: its update is on its way
+    iterate(clock, world, SAMPLE)  # the last rollout was not timed: its update is on its way
     clock.settle()
     world.spend(1.0)
     assert clock.seconds()[OTHER] == 1.0
@@ -126,7 +126,7 @@ def test_a_report_waits_for_the_update_and_does_not_take_the_blame(world: World)
 
 def test_between_two_reports_without_a_timed_rollout_the_earlier_ones_speak(world: World) -> None:
     clock = on_gpu()
-    iterate(clock, world, 3)
+    iterate(clock, world, FIRST + 1)
     clock.settle()
     clock.shares()
     iterate(clock, world, 2)
@@ -141,15 +141,15 @@ def test_copies_inside_acting_count_as_transfer(world: World, monkeypatch: pytes
 
     monkeypatch.setattr(module, "_device_seconds", device_seconds)
     clock = on_gpu()
-    for _ in range(2):  # the second is timed
+    for _ in range(FIRST + 1):  # the last is timed
         clock.begin_rollout()
         world.spend(10.0)  # 4 steps; 3 of them begin with a copy inside acting's graph
         clock.copy(lambda: world.spend(0.5), within_acting=3)
         clock.enter(UPDATE)
         clock.enter(OTHER)
     seconds = clock.seconds()
-    assert seconds[ACT] == pytest.approx(2 * 8.5)
-    assert seconds[TRANSFER] == pytest.approx(2 * 2.0)
+    assert seconds[ACT] == pytest.approx((FIRST + 1) * 8.5)
+    assert seconds[TRANSFER] == pytest.approx((FIRST + 1) * 2.0)
 
 
 def test_a_trace_is_told_of_every_part() -> None:

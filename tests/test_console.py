@@ -317,7 +317,7 @@ def test_the_steps_column_grows_with_the_run() -> None:
 
 @pytest.mark.parametrize(
     ("screen", "shown"),
-    [(60, "  4,321 steps/s"), (80, "  env 60%  50,000/"), (120, "  env 60%, act 20%, update 10%  50,000/")],
+    [(60, "  4,321 steps/s"), (80, "  env 60%  50,000/"), (120, "  env 60% act 20% update 10% eval 8%  50,000/")],
     indirect=["screen"],
 )
 def test_the_bar_says_where_the_time_goes_as_far_as_there_is_room(cfg: Config, screen: Screen, shown: str) -> None:

@@ -86,14 +86,15 @@ def _environments(share: float, cfg: Config, setup: Setup) -> str:
         if setup.images and cfg.num_workers is not None and cfg.num_workers < cores:
             return f"{bound}: {cfg.num_workers} threads on {cores} cores: num_workers={cores}"
         return f"{bound}: more cores would help" if setup.images else ""
+    # What changes no result comes first.
+    if cfg.num_workers is not None and workers < min(cores, count):
+        return f"{bound}: {workers} worker{'s' * (workers > 1)} on {cores} cores: num_workers={min(cores, count)}"
     if setup.native:
         return f"{bound}: vectorization=native steps {cfg.env.id} as a batch, with random numbers of its own"
     if cores == 1:
         return f"{bound}: {rate}; more cores would help"
     if cfg.vectorization in ("sync", "async") and count > 1:
         return f"{bound}: vectorization=auto may do better than {cfg.vectorization} on {cores} cores"
-    if cfg.num_workers is not None and workers < min(cores, count):
-        return f"{bound}: {workers} worker{'s' * (workers > 1)} on {cores} cores: num_workers={min(cores, count)}"
     if workers < cores:  # too few environments, or each too cheap, to use them all
         return f"{bound}: raise num_envs: {count} keep {workers} of {cores} cores busy"
     return f"{bound}: {rate}, and all {cores} are in use; more would help"

@@ -1,9 +1,9 @@
 """Where the time of a run goes: a clock that stands in exactly one part of the loop at any moment.
 
 It is the host's clock. On the CPU that is the whole truth, and every moment is counted. A GPU works on while the host
-goes ahead, so that the host sees an update as next to nothing and its work as waiting in acting. There every
-sixteenth rollout is timed with the device waited for where a part ends, and stands for the ones between: acting waits
-for the update anyway, so that this costs next to nothing.
+goes ahead, so that the host sees an update as next to nothing and its work as waiting in acting. There one rollout in
+64 is timed with the device waited for where a part ends, and stands for the others: that one may take up to twice as
+long where nothing else waits for the device, and hardly longer where acting does anyway.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ import torch
 ENV, TRANSFER, ACT, UPDATE = LOOP = ("env", "transfer", "act", "update")
 EVAL, OTHER = "eval", "other"  # evaluations during training; reports, checkpoints, the screen
 PARTS = (*LOOP, EVAL, OTHER)
-SAMPLE = 16  # one in so many rollouts is timed where the device has to be waited for
+SAMPLE = 64  # one in so many rollouts is timed where the device has to be waited for
+FIRST = 8  # the first that is: graphs are captured and libraries have made their choices
 
 
 class LoopClock:
@@ -40,8 +41,8 @@ class LoopClock:
         self._part, self._since = OTHER, time.perf_counter()
         self._last = (dict(self._timed), dict(self._untimed))  # at the last call of shares()
 
-    def begin(self) -> None:
-        """The loop begins: forget what came before."""
+    def skip(self) -> None:
+        """What has happened since the last part began is nothing of the run's; from here on OTHER."""
         self._since, self._part = time.perf_counter(), OTHER
 
     def enter(self, part: str) -> None:
@@ -57,7 +58,7 @@ class LoopClock:
     def begin_rollout(self) -> None:
         """A rollout begins, with acting."""
         if self._device is not None:
-            timed = self._rollouts % SAMPLE == 1  # not the very first, which captures graphs
+            timed = self._rollouts % SAMPLE == FIRST
             if timed:
                 self.settle()
             self._waits, self._spent = timed, self._timed if timed else self._untimed

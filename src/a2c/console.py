@@ -196,7 +196,7 @@ def _panel(title: str, lines: list[tuple[str, Text]], colour: str) -> Panel:
 def _bar(env_steps: int, metrics: Mapping[str, Any], total: int, width: int) -> Text:
     fps, share = metrics.get("time/fps", 0.0), min(1.0, env_steps / total)
     left = words.duration((total - env_steps) / fps) if fps > 0 and env_steps < total else "-"
-    where_time_goes, mostly = words.loop_split(metrics)
+    where_time_goes, mostly = words.brief_splits(metrics)
     facts = [f"{env_steps:,}/{total:,}", f"{words.number(fps, 0)} steps/s"]
     facts += [f"return {words.number(metrics.get('rollout/ep_rew_mean'))}", f"eta {left}"]
     choices = [[where_time_goes, *facts], [mostly, *facts], *(facts[dropped:] for dropped in range(len(facts)))]

@@ -9,8 +9,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from a2c.clock import LOOP
+from a2c.clock import EVAL, LOOP
 from a2c.config import Config
+
+SHOWN = 0.005  # shares below it round to nothing
+PARTS = {EVAL: "evaluation"}  # where there is room
 
 
 def duration(seconds: float) -> str:
@@ -59,8 +62,6 @@ def _share(part: str) -> Callable[[Mapping[str, Any]], str]:
     return lambda metrics: "-" if (share := metrics.get(f"time/{part}_frac")) is None else f"{share:.0%}"
 
 
-PARTS = {"eval": "evaluation"}  # names of parts of the time that are too short to be read
-
 COLUMNS = (
     Column("steps", 7, lambda metrics: f"{metrics['steps']:,}", 0),
     Column("time", 6, lambda metrics: duration(metrics["elapsed"]), 3),
@@ -94,18 +95,16 @@ def table_line(cells: Sequence[str], columns: Sequence[Column], gap: int) -> str
     return (" " * gap).join(cell.rjust(column.width) for cell, column in zip(cells, columns, strict=True)).rstrip()
 
 
-def loop_split(metrics: Mapping[str, Any]) -> tuple[str, str]:
-    """Where the time of a row went, the loop's parts alone, and the largest of them; empty before the first row."""
-    parts = {part: share for part in LOOP if (share := metrics.get(f"time/{part}_frac")) is not None}
-    if not parts:
-        return "", ""
-    largest = max(parts, key=lambda part: parts[part])
-    return split(parts), split({largest: parts[largest]})
+def brief_splits(metrics: Mapping[str, Any]) -> tuple[str, str]:
+    """``env 41% act 28% update 30%`` of a row, and ``env 41%``, the largest alone; empty before the first row."""
+    parts = {part: share for part in (*LOOP, EVAL) if (share := metrics.get(f"time/{part}_frac")) is not None}
+    shown = [f"{part} {share:.0%}" for part, share in parts.items() if share >= SHOWN]
+    return " ".join(shown), max(shown, key=lambda text: parts[text.split()[0]], default="")
 
 
 def split(parts: Mapping[str, float]) -> str:
     """``env 41%, act 28%, update 30%``: where the time went, without what rounds to nothing."""
-    return ", ".join(f"{PARTS.get(part, part)} {share:.0%}" for part, share in parts.items() if share >= 0.005)
+    return ", ".join(f"{PARTS.get(part, part)} {share:.0%}" for part, share in parts.items() if share >= SHOWN)
 
 
 def verdict(summary: Mapping[str, Any]) -> str:

@@ -83,7 +83,7 @@ class Profile:
         """The operations that took the longest, less those that they called, with their shares; ranges are none."""
         spent = "self_device_time_total" if self._cuda else "self_cpu_time_total"
         own = {item.key: getattr(item, spent) for item in operations}
-        own = {name: time for name, time in own.items() if name not in NAMES.values() and "#" not in name}
+        own = {name: time for name, time in own.items() if name not in NAMES.values() and not set("#*") & set(name)}
         total = sum(own.values()) or 1
         longest = sorted(own, key=lambda name: own[name], reverse=True)[:TOP]
         return ", ".join(f"{name} {own[name] / total:.0%}" for name in longest)

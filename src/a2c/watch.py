@@ -56,13 +56,14 @@ class Watch:
         self._clock = clock
         on_cuda = learner.weights.device.type == "cuda"
         self._profile = Profile(trace, self._clock, on_cuda, notify) if cfg.profile else None
-        self._clock.begin()
+        self._clock.skip()
 
     def update_ended(self) -> None:
         """What follows until the next rollout is no training."""
         self._clock.enter(OTHER)
         if self._profile is not None:
             self._profile.step()
+            self._clock.skip()  # to write a trace takes seconds
 
     def report_begins(self) -> None:
         """A report waits for the device first; that time is still the update's."""
