@@ -25,7 +25,7 @@ class Actor:
         obs: ``[T+1, n, *obs]`` on the device; the row of a step is filled here on a GPU, by the collector elsewhere.
         noise: ``[T, n, *noise]`` on the device; what :meth:`a2c.distributions.Distribution.sample` takes.
         actions: ``[T, n, *action]`` on the device, written here.
-        host_obs: ``[n, *obs]`` page-locked: where observations arrive; None where the device is the host.
+        host_obs: ``[n, *obs]`` page-locked on CUDA: where observations arrive; None where the device is the host.
         graphs: capture each step in a CUDA graph.
         notify: told in a line when a graph cannot be used.
     """
@@ -44,10 +44,11 @@ class Actor:
         self._policy: Callable[[Tensor], Tensor] = model.policy
         self._obs, self._noise, self._actions = obs.unbind(), noise.unbind(), actions.unbind()
         self._host_obs = host_obs
-        on_host = host_obs is None
-        self._host_actions = actions if on_host else torch.empty_like(actions, device="cpu", pin_memory=True)
+        on_cuda = actions.is_cuda
+        self._on_host = host_obs is None
+        self._host_actions = actions if self._on_host else torch.empty_like(actions, device="cpu", pin_memory=on_cuda)
         self._host_action_rows: list[NDArray[Any]] = list(self._host_actions.numpy())
-        self._stream = None if on_host else torch.cuda.current_stream(actions.device)
+        self._stream = torch.cuda.current_stream(actions.device) if on_cuda else None
         self._graphs: list[Callable[[], None]] | None = [] if graphs else None
         self._notify = notify
 
@@ -61,11 +62,12 @@ class Actor:
 
         To be called in inference mode, which costs too much to enter at every step.
         """
-        if self._stream is None:
+        if self._on_host:
             self._sample(self._policy(self._obs[t]), self._noise[t], out=self._actions[t])
         else:
             self._launch(t)
-            self._stream.synchronize()  # the one wait of a step
+            if self._stream is not None:
+                self._stream.synchronize()  # the one wait of a step; on Metal the copy itself waits
         return self._host_action_rows[t]
 
     def fetch(self, t: int) -> None:
@@ -87,4 +89,4 @@ class Actor:
         if t:  # the first row was fetched at the end of the last rollout, and moved
             self.fetch(t)
         self._sample(self._policy(self._obs[t]), self._noise[t], out=self._actions[t])
-        self._host_actions[t].copy_(self._actions[t], non_blocking=True)
+        self._host_actions[t].copy_(self._actions[t], non_blocking=self._stream is not None)

@@ -180,6 +180,9 @@ class Config:
         "how environments run side by side; auto times one and picks sync or sharded",
         choices=("auto", "sharded", "async", "sync", "native", "device"),
     )
+    env_groups: int = setting(
+        "groups of environments: one steps while the policy serves another; changes no result", low=1
+    )
     num_workers: int | None = setting("worker processes; null: as auto finds best, or one per usable core", low=1)
     network: NetworkConfig = setting("network")
     eval: EvalConfig = setting("evaluation")
@@ -220,6 +223,10 @@ def check_ranges(record: Record) -> Record:
 def validate(cfg: Config) -> Config:
     """Check every range, and the rules between settings; raises :class:`ConfigError`."""
     check_ranges(cfg)
+    if cfg.env_groups > cfg.num_envs:
+        raise ConfigError(f"env_groups={cfg.env_groups} must be at most num_envs={cfg.num_envs}")
+    if cfg.env_groups > 1 and cfg.vectorization == "device":
+        raise ConfigError("env_groups > 1 has no effect where environments live on the device; leave it 1")
     if cfg.normalize_advantage and cfg.num_envs * cfg.n_step == 1:
         raise ConfigError("normalize_advantage=true needs num_envs x n_step > 1: one number has no spread")
     return cfg

@@ -37,7 +37,7 @@ class Learner:
         self.model, self.cfg = model, cfg
         self.weights = flatten_parameters(model)
         device = self.weights.device
-        compiled = worth_compiling(cfg, model, device)
+        compiled = worth_compiling(cfg)
         graphs = cfg.cuda_graphs and device.type == "cuda"
         # The learning rate and beta, as tensors where the code that reads them is compiled or captured for good.
         self._coefficients = torch.zeros(2, device=device).unbind() if compiled or graphs else None

@@ -100,7 +100,7 @@ class Chain:
         self.weights: list[tuple[Tensor, Tensor, Tensor]] = []
         self._gradients: list[tuple[Tensor, Tensor]] = []
 
-    def bind(self, view: Callable[[nn.Parameter], Tensor], view_gradient: Callable[[nn.Parameter], Tensor]) -> None:
+    def bind(self, view: Callable[[Tensor], Tensor], view_gradient: Callable[[Tensor], Tensor]) -> None:
         """Look up the weights and where their gradients go, once for many passes."""
         self.weights, self._gradients = [], []
         for layer in self.layers:
@@ -176,7 +176,7 @@ class MLPPass:
     def _bind(self) -> None:
         flat, gradient, spans = self._flat.detach(), gradient_of(self._flat), self._spans
 
-        def view_of(vector: Tensor, param: nn.Parameter) -> Tensor:
+        def view_of(vector: Tensor, param: Tensor) -> Tensor:
             shape, start = spans[id(param)]
             return vector[start : start + shape.numel()].view(shape)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from a2c.config import Config
@@ -11,6 +12,7 @@ from a2c.device import resolve_device, set_threads
 from a2c.device_envs.adapter import DeviceEnvs, make_device_envs
 from a2c.device_rollout import AnyCollector, DeviceCollector
 from a2c.envs import LockstepEnvs, make_vector_env, plan
+from a2c.envs.groups import EnvGroups, in_groups
 from a2c.errors import EnvironmentFailure
 from a2c.learner import Learner
 from a2c.model import ActorCritic
@@ -52,7 +54,7 @@ def train(cfg: Config, folder: Path) -> Summary:
         return run.finish(state, learner, collector)
 
 
-def build(cfg: Config, envs: LockstepEnvs | DeviceEnvs, update: int = 0) -> tuple[Learner, AnyCollector]:
+def build(cfg: Config, envs: EnvGroups | DeviceEnvs, update: int = 0) -> tuple[Learner, AnyCollector]:
     """Model, learner and collector for these environments, from the settings alone.
 
     Args:
@@ -65,25 +67,30 @@ def build(cfg: Config, envs: LockstepEnvs | DeviceEnvs, update: int = 0) -> tupl
     learner = Learner(model, cfg)
     if isinstance(envs, DeviceEnvs):
         return learner, DeviceCollector(envs, model, cfg, update)
-    return learner, Collector(envs, model, cfg, update)
+    return learner, Collector(envs.groups, model, cfg, update)
 
 
 @contextlib.contextmanager
-def make_envs(cfg: Config) -> Iterator[LockstepEnvs | DeviceEnvs]:
+def make_envs(cfg: Config) -> Iterator[EnvGroups | DeviceEnvs]:
     """The training environments; gone afterwards, and without waiting for them if something failed."""
     device = resolve_device(cfg.device)  # a missing one is told before anything starts
     choice = plan(cfg)
-    envs: LockstepEnvs | DeviceEnvs
-    if choice.vectorization == "device":
-        envs = make_device_envs(cfg, device, choice)
-    else:
-        envs = LockstepEnvs(
-            make_vector_env(cfg, choice),
+
+    def group(first: int, count: int) -> LockstepEnvs:
+        return LockstepEnvs(
+            make_vector_env(replace(cfg, num_envs=count), choice),
             clip_reward=cfg.env.clip_reward,
             life_loss=cfg.env.atari.life_loss,
             step_timeout=cfg.env.step_timeout,
             choice=choice,
+            first=first,
         )
+
+    envs: EnvGroups | DeviceEnvs
+    if choice.vectorization == "device":
+        envs = make_device_envs(cfg, device, choice)
+    else:
+        envs = in_groups(cfg.num_envs, cfg.env_groups, group, choice)
     failed = True
     try:
         yield envs

@@ -55,6 +55,7 @@ class LockstepEnvs:
         step_timeout: seconds for one reset or step, where ``envs`` steps in other processes
             (it has ``step_wait(timeout)``); an environment in this process cannot be interrupted.
         choice: why these environments, for whoever shows it.
+        first: global index of the first, where there are groups of them.
 
     Raises:
         ConfigError: ``envs`` does not say its autoreset mode.
@@ -68,8 +69,10 @@ class LockstepEnvs:
         life_loss: bool = False,
         step_timeout: float | None = None,
         choice: Choice | None = None,
+        first: int = 0,
     ) -> None:
         self.envs = envs
+        self._first = first
         self.choice = choice
         self.num_envs: int = envs.num_envs
         self.observation_space: Space[Any] = envs.single_observation_space
@@ -251,9 +254,12 @@ class LockstepEnvs:
 
     def _fail(self, error: Exception, when: str) -> NoReturn:
         self._broken = True
-        if isinstance(error, A2CError):
-            raise error
-        raise as_failure(error, self.envs, when) from error
+        failure = error if isinstance(error, A2CError) else as_failure(error, self.envs, when)
+        if self._first:
+            failure.args = (f"of environments {self._first}-{self._first + self.num_envs - 1}, from 0: {failure.args[0]}",)
+        if failure is error:
+            raise failure
+        raise failure from error
 
     def _checked(self, obs: NDArray[Any]) -> NDArray[Any]:
         if obs.shape != self._shape:
@@ -269,8 +275,8 @@ class LockstepEnvs:
     def _reject(self, what: str, row: int, values: NDArray[Any]) -> None:
         self._broken = True
         raise NumericError(
-            f"environment {row} gave the {what} {np.array2string(values[row], threshold=8)} in step {self._steps}; "
-            "every one must be finite"
+            f"environment {self._first + row} gave the {what} {np.array2string(values[row], threshold=8)} "
+            f"in step {self._steps}; every one must be finite"
         )
 
 

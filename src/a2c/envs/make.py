@@ -74,7 +74,7 @@ def plan(cfg: Config) -> Choice:
         ConfigError, EnvironmentFailure: as :func:`make_env`.
     """
     spec = find_spec(cfg.env.id)
-    workers, cores = cfg.num_workers, usable_cores()
+    workers, cores = cfg.num_workers, max(1, usable_cores() // cfg.env_groups)  # groups share the cores
     if cfg.vectorization in ("native", "device"):
         where = " on the learner's device" if cfg.vectorization == "device" else ""
         return Choice(cfg.vectorization, workers, f"the vector environment that {spec.id} registers{where}")

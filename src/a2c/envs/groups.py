@@ -1,0 +1,57 @@
+"""Environments in groups, so that one steps while the policy serves another."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from gymnasium.spaces import Space
+
+from a2c.envs.adapter import LockstepEnvs
+from a2c.envs.choose import Choice
+
+
+class EnvGroups:
+    """Groups of environments, in the order of their rows.
+
+    Args:
+        groups: one or more, of the same spaces.
+        choice: why these environments, for whoever shows it.
+    """
+
+    def __init__(self, groups: list[LockstepEnvs], choice: Choice | None = None) -> None:
+        self.groups, self.choice = groups, choice
+        self.num_envs = sum(group.num_envs for group in groups)
+        self.observation_space: Space[Any] = groups[0].observation_space
+        self.action_space: Space[Any] = groups[0].action_space
+
+    def close(self, terminate: bool = False) -> None:
+        """Leave no process behind, whichever group fails in it."""
+        failed: Exception | None = None
+        for group in self.groups:
+            try:
+                group.close(terminate)
+            except Exception as error:
+                failed = failed or error
+        if failed is not None:
+            raise failed
+
+
+def in_groups(
+    num_envs: int, count: int, make: Callable[[int, int], LockstepEnvs], choice: Choice | None = None
+) -> EnvGroups:
+    """``num_envs`` environments in ``count`` groups, as even as can be; those made are closed if one fails.
+
+    Args:
+        make: (index of the first environment, how many) -> the group.
+    """
+    groups: list[LockstepEnvs] = []
+    try:
+        for k in range(count):
+            first, end = num_envs * k // count, num_envs * (k + 1) // count
+            groups.append(make(first, end - first))
+    except BaseException:
+        for group in groups:
+            group.close(terminate=True)
+        raise
+    return EnvGroups(groups, choice)
