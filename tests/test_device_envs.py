@@ -10,6 +10,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 import torch
+from gymnasium.spaces import Discrete
 from gymnasium.vector import AutoresetMode
 from torch import Tensor
 from torch.testing import assert_close
@@ -250,6 +251,14 @@ class TestFunctional:
             steps = [made.step(torch.zeros(made.num_envs, dtype=torch.int64)) for _ in range(6)]
             assert [bool(step.truncated.all()) for step in steps] == expected
 
+    @pytest.mark.filterwarnings("ignore:.*missing AutoresetMode metadata")  # Gymnasium's of its own; not used here
+    def test_continuous_actions_go_through(self) -> None:
+        envs = make_device_envs(device_config(num_envs=4, env={"id": "phys2d/Pendulum-v0"}), CPU)
+        envs.reset(0)
+        rewards = envs.step(torch.full((4, 1), 50.0)).rewards
+        envs.reset(0)
+        assert torch.equal(envs.step(torch.full((4, 1), 2.0)).rewards, rewards)  # its bound
+
     def test_equal_seeds_give_equal_bytes(self) -> None:
         def seen(seed: int) -> Tensor:
             envs = self.make(num_envs=8)
@@ -260,6 +269,22 @@ class TestFunctional:
         assert torch.equal(seen(1), seen(1))
         assert not torch.equal(seen(1), seen(2))
         assert len(seen(1)[0].unique(dim=0)) == 8
+
+
+def test_discrete_actions_are_counted_from_the_start_of_their_space() -> None:
+    received = []
+
+    class FromThree(CountingDevice):
+        def step(self, actions: Any) -> Any:
+            received.append(actions.tolist())
+            return super().step(actions)
+
+    vector = FromThree((2, 3))
+    vector.single_action_space = Discrete(2, start=3)
+    envs = DeviceEnvs(vector, CPU)
+    envs.reset(0)
+    envs.step(torch.tensor([0, 1]))
+    assert received == [[3, 4]]
 
 
 def test_step_records_are_what_the_environment_gave() -> None:

@@ -101,8 +101,6 @@ class DeviceCollector:
         valid = None if self._same_step else self._transitions()
         if valid is not None:
             rewards.masked_fill_(~valid, 0.0)
-            terminated &= valid
-            truncated &= valid
         truncated &= ~terminated  # terminated wins
         done = terminated | truncated
         self._statistics.check("reward", rewards)
