@@ -173,7 +173,9 @@ def main() -> None:
         "--preset", nargs="+", default=[], metavar="key=value", help="more settings of the run to a score"
     )
     parser.add_argument("--limit", type=float, help="seconds that the run to a score may take")
-    parser.add_argument("--device-env", default="CartPole-v1", help="the environment that lives on the device")
+    parser.add_argument(
+        "--device-env", default="a2c.device_envs:CartPoleDevice-v1", help="the environment that lives on the device"
+    )
     parser.add_argument("--dry-run", action="store_true", help="everything tiny, on the CPU")
     parser.add_argument("--out", type=Path, help="folder of the results")
     args = parser.parse_args()

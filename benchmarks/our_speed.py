@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
@@ -23,7 +24,9 @@ from memory import peak_memory
 import a2c
 from a2c.clock import LOOP
 from a2c.config import Config
-from a2c.envs.seeding import TRAIN, env_seeds
+from a2c.device_envs.adapter import DeviceEnvs
+from a2c.envs.groups import EnvGroups
+from a2c.envs.seeding import TRAIN, env_seed, env_seeds
 from a2c.state import TrainState
 from a2c.trainer import build, make_envs
 
@@ -89,12 +92,33 @@ def measure_random(cfg: Config, seconds: float) -> dict[str, Any]:
     Every row counts, also those that a native environment spends on a reset, so that the limit is not too low.
     """
     with make_envs(cfg) as envs:
-        envs.reset(env_seeds(cfg.seed, TRAIN, cfg.num_envs))
-        actions = random_actions(envs.action_space, cfg)
-        _step_for(envs, actions, WARM_UP * seconds, WARM_STEPS)
-        steps, elapsed = _step_for(envs, actions, seconds, 1)
+        step, actions = begun(envs, cfg)
+        _step_for(step, actions, WARM_UP * seconds, WARM_STEPS)
+        steps, elapsed = _step_for(step, actions, seconds, 1)
     rows = steps * cfg.num_envs
     return {"steps": rows, "seconds": elapsed, "steps_per_second": rows / elapsed}
+
+
+def begun(envs: EnvGroups | DeviceEnvs, cfg: Config) -> tuple[Callable[[Any], Any], list[Any]]:
+    """Reset environments; returns what steps them all, as the trainer does, and batches of random actions for it."""
+    actions = random_actions(envs.action_space, cfg)
+    if isinstance(envs, DeviceEnvs):
+        torch.set_num_threads(cfg.threads or 1)  # as in training
+        envs.reset(env_seed(cfg.seed, TRAIN, 0))
+        return envs.step, [torch.from_numpy(batch).to(envs.device) for batch in actions]
+    seeds, parts, first = env_seeds(cfg.seed, TRAIN, cfg.num_envs), [], 0
+    for group in envs.groups:
+        rows = slice(first, first := first + group.num_envs)
+        group.reset(seeds[rows])
+        parts.append((group, rows))
+
+    def step(batch: Any) -> None:
+        for group, rows in parts:
+            group.send(batch[rows])
+        for group, _ in parts:
+            group.receive()
+
+    return step, actions
 
 
 def random_actions(space: Space[Any], cfg: Config) -> list[Any]:
@@ -106,11 +130,12 @@ def random_actions(space: Space[Any], cfg: Config) -> list[Any]:
     return list(draw.uniform(-1, 1, size=(ACTIONS, cfg.num_envs, *space.shape)).astype(np.float32))
 
 
-def _step_for(envs: Any, actions: list[Any], seconds: float, least: int) -> tuple[int, float]:
+def _step_for(step: Callable[[Any], Any], actions: list[Any], seconds: float, least: int) -> tuple[int, float]:
     begin, steps = time.perf_counter(), 0
     while time.perf_counter() - begin < seconds or steps < least:
-        envs.step(actions[steps % len(actions)])
+        step(actions[steps % len(actions)])
         steps += 1
+    synchronize()
     return steps, time.perf_counter() - begin
 
 

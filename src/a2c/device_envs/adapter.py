@@ -59,10 +59,10 @@ class DeviceEnvs:
         self.mode = autoreset_mode(envs)
         if self.mode is AutoresetMode.DISABLED:
             raise ConfigError(f"vectorization=device: {envs} has autoreset mode DISABLED; SAME_STEP and NEXT_STEP work")
-        self._device = torch.empty(0, device=device).device  # with its index
+        self.device = torch.empty(0, device=device).device  # with its index
         self._rows = (self.num_envs,)
         self._shape = (self.num_envs, *(self.observation_space.shape or ()))
-        self._to_env = _door(self.action_space, self._device)
+        self._to_env = _door(self.action_space, self.device)
         self._steps = 0
 
     def reset(self, seed: int) -> Tensor:
@@ -122,8 +122,8 @@ class DeviceEnvs:
         else:
             kind = "nothing" if array is None else f"a {type(array).__name__}"
             raise self._broken(f"gave {kind} for {name}", "must be a torch tensor, or an array that speaks dlpack")
-        if tensor.device != self._device:
-            raise self._broken(f"gave {name} on {tensor.device}", f"must be on {self._device}, where the learner is")
+        if tensor.device != self.device:
+            raise self._broken(f"gave {name} on {tensor.device}", f"must be on {self.device}, where the learner is")
         if tensor.shape != shape:
             raise self._broken(f"gave {name} of shape {tuple(tensor.shape)}", f"must have shape {shape}")
         return tensor
