@@ -20,8 +20,8 @@ TYPED := $(foreach v,$(filter-out $(OWN),$(.VARIABLES)),$(if $(filter command,$(
 OVERRIDES = $(foreach v,$(TYPED),'$(v)=$(subst ','\'',$(value $(v)))')
 unexport ARGS $(TYPED)
 
-.PHONY: help setup train eval watch board sync test test-fast lint format types bench-learning bench \
-        bench-envs bench-scaling bench-gpu clean
+.PHONY: help setup train eval watch board sync test test-fast lint format types bench-learning bench
+.PHONY: bench-envs bench-scaling bench-gpu clean
 
 help:  ## explain the targets
 	@echo "make TARGET [key=value ...] [ARGS=\"...\"]"; echo

@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from a2c.acting import Actor
+from a2c.action_noise import ActionNoise
 from a2c.clock import ACT, ENV, TRANSFER, UPDATE, LoopClock
 from a2c.config import Config
 from a2c.envs import Episode, LockstepEnvs
 from a2c.envs.seeding import TRAIN, env_seeds
 from a2c.model import ActorCritic
-from a2c.noise import uniform_noise
 from a2c.normalize import RewardNormalizer
 from a2c.transfer import HostBlock, page_locked, sent
 
@@ -83,8 +83,7 @@ class Collector:
         spec, steps, count = model.spec, cfg.n_step, cfg.num_envs
         dtype = getattr(torch, spec.obs_dtype)
         self._obs = torch.empty(steps + 1, count, *spec.obs_shape, dtype=dtype, device=self.device)
-        self._noise_updates = range(0)
-        self._noise_ahead = torch.empty(0)
+        self._noise_ahead = ActionNoise(spec.distribution, cfg.seed, steps, count, self.device, NOISE_ELEMENTS)
         # One number per action for a Gaussian, one per choice for a categorical: as many as the policy's head gives.
         self._noise = torch.empty(steps, count, spec.actions, device=self.device)
         if spec.discrete:
@@ -154,7 +153,7 @@ class Collector:
     def _act(self, update: int) -> list[tuple[int, NDArray[Any], NDArray[Any]]]:
         """Fill the memory; returns (t, environments, final observations) of every truncated row."""
         finals: list[tuple[int, NDArray[Any], NDArray[Any]]] = []
-        self._draw_noise(update)
+        self._noise.copy_(self._noise_ahead.of(update))
         self._obs[0].copy_(self._obs[-1])
         for group in self._groups:
             group.actor.begin()
@@ -221,18 +220,6 @@ class Collector:
             obs = sent(np.concatenate([obs for _, _, obs in finals]), self.device)
             self._final_values[times, rows] = self.model.value(obs.to(self._obs.dtype))
         return self._final_values
-
-    def _draw_noise(self, update: int) -> None:
-        """Noise of a rollout, drawn for many updates at once: small tensors cost more to launch than to fill."""
-        if update not in self._noise_updates:
-            distribution, steps, count = self.model.distribution, self.cfg.n_step, self.cfg.num_envs
-            ahead = max(1, NOISE_ELEMENTS // (steps * count * distribution.noise_size))
-            self._noise_updates = range(update, update + ahead)
-            uniform = uniform_noise(
-                self.cfg.seed, self._noise_updates, steps, range(count), distribution.noise_size, self.device
-            )
-            self._noise_ahead = distribution.noise(uniform)
-        self._noise.copy_(self._noise_ahead[update - self._noise_updates.start])
 
     def _count_episodes(self) -> None:
         for group in self._groups:

@@ -39,7 +39,7 @@ def vector_config(
     """The part of a Config that makes vector environments."""
     return cast(
         "Config",
-        SimpleNamespace(env=env, vectorization=vectorization, num_envs=num_envs, num_workers=num_workers),
+        SimpleNamespace(env=env, vectorization=vectorization, num_envs=num_envs, num_workers=num_workers, env_groups=1),
     )
 
 

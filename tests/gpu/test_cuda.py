@@ -25,15 +25,17 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from a2c.api import load_config
 from a2c.config import Config
 from a2c.envs import LockstepEnvs
+from a2c.envs.groups import EnvGroups
 from a2c.envs.wrappers import KeepFinalObservation
 from a2c.evaluation import evaluate
+from a2c.graphs import captured
 from a2c.learner import Learner
 from a2c.model import ActorCritic
 from a2c.noise import philox, uniform_noise
 from a2c.policy import load_policy
 from a2c.rollout import Collector, Rollout
 from a2c.spec import Spec, spec_of
-from a2c.trainer import train
+from a2c.trainer import make_envs, train
 from builders import IMAGE, TORQUE, VECTOR, config, make_model, random_rollout, relative_error
 
 DEVICE = torch.device(os.environ.get("A2C_GPU_TEST_DEVICE", "cuda"))
@@ -88,13 +90,15 @@ def on(device: torch.device, rollout: Rollout) -> Rollout:
     return Rollout(**{name: part.to(device) if isinstance(part, torch.Tensor) else part for name, part in parts})
 
 
-def trainer(world: str, cfg: Config, device: torch.device | str, mode: str = "SameStep") -> tuple[Learner, Collector]:
+def trainer(
+    world: str, cfg: Config, device: torch.device | str, mode: str = "SameStep"
+) -> tuple[Learner, Collector, LockstepEnvs]:
     envs = LockstepEnvs(
         SyncVectorEnv([partial(kept, WORLDS[world])] * cfg.num_envs, autoreset_mode=AutoresetMode(mode))
     )
     spec = spec_of(envs.observation_space, envs.action_space)
     model = ActorCritic(spec, cfg.network, normalize_obs=cfg.normalize_obs, seed=cfg.seed).to(device)
-    return Learner(model, cfg), Collector(envs, model, cfg)
+    return Learner(model, cfg), Collector(envs, model, cfg), envs
 
 
 @contextlib.contextmanager
@@ -160,14 +164,14 @@ def test_training_follows_the_same_path_on_every_device(world: str, mode: str) -
     cfg = config(num_envs=8, n_step=5, normalize_obs=True, normalize_reward=True, max_grad_norm=0.5)
     runs = []
     for device in ("cpu", DEVICE):
-        learner, collector = trainer(world, cfg, device, mode)
+        learner, collector, envs = trainer(world, cfg, device, mode)
         rows, steps = [], 0
         for update in range(20):
             rollout = collector.collect(update)
             learner.update(rollout, steps)
             steps += rollout.transitions
             rows.append(learner.drain_metrics(steps) | {"steps": steps} | collector.metrics())
-        collector.envs.close()
+        envs.close()
         runs.append(rows)
     for k, (expected, found) in enumerate(zip(*runs, strict=True)):
         assert found.keys() == expected.keys()
@@ -177,7 +181,7 @@ def test_training_follows_the_same_path_on_every_device(world: str, mode: str) -
 
 def test_a_network_of_convolutions_acts_and_learns() -> None:
     cfg = config(num_envs=4, n_step=5, optimizer="adam", lr=1e-3)
-    learner, collector = trainer("images", cfg, DEVICE)
+    learner, collector, envs = trainer("images", cfg, DEVICE)
     before = learner.weights.detach().clone()
     for update in range(5):
         rollout = collector.collect(update)
@@ -185,7 +189,7 @@ def test_a_network_of_convolutions_acts_and_learns() -> None:
         assert rollout.obs.device.type == DEVICE.type
         assert torch.equal(rollout.final_values != 0, rollout.truncated)
         learner.update(rollout, update)
-    collector.envs.close()
+    envs.close()
     metrics = learner.drain_metrics(0)
     assert all(np.isfinite(number) for number in metrics.values())
     assert not torch.equal(learner.weights, before)
@@ -193,16 +197,16 @@ def test_a_network_of_convolutions_acts_and_learns() -> None:
 
 def test_what_the_device_holds_is_what_the_environments_gave() -> None:
     cfg = config(num_envs=4, n_step=5)
-    learner, collector = trainer("discrete", cfg, DEVICE)
+    learner, collector, envs = trainer("discrete", cfg, DEVICE)
     given: list[Any] = []
-    step = collector.envs.step
+    receive = envs.receive
 
-    def recorded(actions: Any) -> Any:
-        given.append(step(actions))
+    def recorded() -> Any:
+        given.append(receive())
         given[-1] = dataclasses.replace(given[-1], obs=given[-1].obs.copy())
         return given[-1]
 
-    collector.envs.step = recorded  # type: ignore[method-assign]
+    envs.receive = recorded  # type: ignore[method-assign]
     last = None
     for update in range(4):
         rollout = collector.collect(update)
@@ -213,7 +217,7 @@ def test_what_the_device_holds_is_what_the_environments_gave() -> None:
         assert torch.equal(rollout.obs[1:].cpu(), torch.from_numpy(np.stack([step.obs for step in steps])))
         assert torch.equal(rollout.rewards.cpu(), torch.from_numpy(np.stack([step.rewards for step in steps])))
         assert torch.equal(rollout.truncated.cpu(), torch.from_numpy(np.stack([step.truncated for step in steps])))
-    collector.envs.close()
+    envs.close()
 
 
 @pytest.mark.parametrize("gaps", [False, True])
@@ -248,11 +252,67 @@ def test_the_detector_of_waits_detects_them() -> None:
 
 @needs_cuda
 def test_observations_leave_from_page_locked_memory() -> None:
-    learner, collector = trainer("images", config(num_envs=4, n_step=5), DEVICE)
-    assert collector._host_obs.is_pinned()
+    learner, collector, envs = trainer("images", config(num_envs=4, n_step=5), DEVICE)
+    arriving = collector._groups[0].actor._host_obs
+    assert arriving is not None
+    assert arriving.is_pinned()
     assert collector._obs.device.type == "cuda"
     assert learner.weights.is_cuda
-    collector.envs.close()
+    envs.close()
+
+
+@pytest.mark.parametrize("env_groups", [1, 2])
+@pytest.mark.parametrize("vectorization", ["sync", "sharded"])
+@pytest.mark.parametrize("env", ["cartpole", "pendulum"])
+def test_graphs_train_like_kernels_one_by_one(env: str, vectorization: str, env_groups: int) -> None:
+    """20 updates with every action; the same kernels on the same numbers: equal but for the order of their sums."""
+    told: list[str] = []
+    found = []
+    for graphs in (False, True):
+        cfg = load_config(
+            f"env={env}",
+            f"device={DEVICE}",
+            "num_envs=6",
+            "n_step=4",
+            f"cuda_graphs={str(graphs).lower()}",
+            f"vectorization={vectorization}",
+            f"env_groups={env_groups}",
+            "lr_schedule=linear",
+            "beta_schedule=linear",
+            "total_steps=1000",
+            "wandb.mode=disabled",
+        )
+        with make_envs(cfg) as envs:
+            assert isinstance(envs, EnvGroups)
+            spec = spec_of(envs.observation_space, envs.action_space)
+            model = ActorCritic(spec, cfg.network, normalize_obs=cfg.normalize_obs, seed=cfg.seed).to(DEVICE)
+            learner = Learner(model, cfg, told.append)
+            collector = Collector(envs.groups, model, cfg, notify=told.append)
+            actions = []
+            for update in range(20):
+                rollout = collector.collect(update)
+                actions.append(rollout.actions.clone())
+                learner.update(rollout, 24 * update)
+        found.append((torch.stack(actions).float(), learner.weights.detach().clone()))
+    assert told == []  # no graph was refused
+    torch.testing.assert_close(found[1][0], found[0][0], rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(found[1][1], found[0][1], rtol=1e-3, atol=1e-4)
+
+
+@needs_cuda
+def test_a_graph_whose_results_differ_is_refused() -> None:
+    told: list[str] = []
+    number, calls = torch.zeros(3, device=DEVICE), []
+
+    def drifts() -> None:
+        calls.append(1)  # a graph does not run Python: it repeats what the call that was captured did
+        number.fill_(float(len(calls)))
+
+    again = captured(drifts, [number], "a test", told.append)
+    assert told == [
+        "no CUDA graph for a test: its results differ from the plain ones by 2.5e-01; going on without, slower"
+    ]
+    assert again is drifts
 
 
 def test_a_whole_run_trains_evaluates_and_saves(tmp_path: Path) -> None:

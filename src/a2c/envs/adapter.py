@@ -256,7 +256,9 @@ class LockstepEnvs:
         self._broken = True
         failure = error if isinstance(error, A2CError) else as_failure(error, self.envs, when)
         if self._first:
-            failure.args = (f"of environments {self._first}-{self._first + self.num_envs - 1}, from 0: {failure.args[0]}",)
+            failure.args = (
+                f"of environments {self._first}-{self._first + self.num_envs - 1}, from 0: {failure.args[0]}",
+            )
         if failure is error:
             raise failure
         raise failure from error
