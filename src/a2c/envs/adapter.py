@@ -254,14 +254,16 @@ class LockstepEnvs:
 
     def _fail(self, error: Exception, when: str) -> NoReturn:
         self._broken = True
-        failure = error if isinstance(error, A2CError) else as_failure(error, self.envs, when)
+        if isinstance(error, A2CError):
+            raise self._placed(error)
+        raise self._placed(as_failure(error, self.envs, when)) from error
+
+    def _placed(self, failure: A2CError) -> A2CError:
+        """The failure, saying of which group it is. (A local of the frame that raises it would be a cycle.)"""
         if self._first:
-            failure.args = (
-                f"of environments {self._first}-{self._first + self.num_envs - 1}, from 0: {failure.args[0]}",
-            )
-        if failure is error:
-            raise failure
-        raise failure from error
+            last = self._first + self.num_envs - 1
+            failure.args = (f"of environments {self._first}-{last}, from 0: {failure.args[0]}",)
+        return failure
 
     def _checked(self, obs: NDArray[Any]) -> NDArray[Any]:
         if obs.shape != self._shape:
