@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -87,3 +90,12 @@ def test_usable_cores_are_those_of_this_process(monkeypatch):
     assert usable_cores() == 3  # a container's share, not the whole machine
     monkeypatch.delattr("os.sched_getaffinity")
     assert usable_cores() == 64
+
+
+def test_threads_that_have_nothing_to_do_leave_the_cores_to_the_environments() -> None:
+    code = "import os, sys, a2c; assert 'torch' not in sys.modules; print(os.environ['GOMP_SPINCOUNT'])"
+    for given, expected in ((None, "20000"), ("7", "7")):
+        environ = {key: value for key, value in os.environ.items() if key != "GOMP_SPINCOUNT"}
+        environ |= {} if given is None else {"GOMP_SPINCOUNT": given}
+        found = subprocess.run([sys.executable, "-c", code], env=environ, capture_output=True, text=True, check=True)
+        assert found.stdout.strip() == expected

@@ -7,6 +7,7 @@ override never wait for torch.
 from __future__ import annotations
 
 import importlib
+import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
     from a2c.trainer import Summary
 
 __version__ = "0.1.0"
+
+# Read by the OpenMP that comes with torch when that is loaded. Its threads otherwise spin for milliseconds after every
+# operation, on the cores where the environments' processes want to step: Pong trains 18 % faster without that.
+os.environ.setdefault("GOMP_SPINCOUNT", "20000")
 
 _HOME = {
     "Config": "a2c.config",
