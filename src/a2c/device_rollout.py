@@ -17,7 +17,7 @@ from a2c.envs.seeding import TRAIN, env_seed
 from a2c.model import ActorCritic
 from a2c.normalize import DeviceRewardNormalizer
 from a2c.passes import policy_of
-from a2c.rollout import Collector, Rollout
+from a2c.rollout import Collector, Rollout, empty_actions
 
 
 class DeviceCollector:
@@ -46,10 +46,7 @@ class DeviceCollector:
         self._noise = ActionNoise(model.distribution, cfg.seed, steps, count, device)
 
         self._obs = torch.empty(steps + 1, count, *spec.obs_shape, dtype=getattr(torch, spec.obs_dtype), device=device)
-        if spec.discrete:
-            self._actions = torch.empty(steps, count, dtype=torch.int64, device=device)
-        else:
-            self._actions = torch.empty(steps, count, spec.actions, device=device)
+        self._actions = empty_actions(spec, steps, count, device)
         self._rewards = torch.empty(steps, count, device=device)
         self._terminated, self._truncated = torch.empty(2, steps, count, dtype=torch.bool, device=device)
         self._weight = torch.empty(steps, count, device=device)

@@ -21,6 +21,7 @@ from a2c.envs import Episode, LockstepEnvs
 from a2c.envs.seeding import TRAIN, env_seeds
 from a2c.model import ActorCritic
 from a2c.normalize import RewardNormalizer
+from a2c.spec import Spec
 from a2c.transfer import HostBlock, page_locked, sent
 
 NOISE_ELEMENTS = 1 << 16  # noise is drawn for as many updates at once as fit this
@@ -38,6 +39,13 @@ class Rollout:
     final_values: Tensor  # [T, N]  V(final observation) where truncated, else 0
     weight: Tensor | None  # [T, N]  0 for rows that are no transition, else 1; None: all are transitions
     transitions: int  # valid rows, known to the host
+
+
+def empty_actions(spec: Spec, steps: int, count: int, device: torch.device) -> Tensor:
+    """Memory for the actions of a rollout: ``[T, N]`` int64, or ``[T, N, D]`` float32."""
+    if spec.discrete:
+        return torch.empty(steps, count, dtype=torch.int64, device=device)
+    return torch.empty(steps, count, spec.actions, device=device)
 
 
 @dataclass(slots=True)
@@ -86,10 +94,7 @@ class Collector:
         self._noise_ahead = ActionNoise(spec.distribution, cfg.seed, steps, count, self.device, NOISE_ELEMENTS)
         # One number per action for a Gaussian, one per choice for a categorical: as many as the policy's head gives.
         self._noise = torch.empty(steps, count, spec.actions, device=self.device)
-        if spec.discrete:
-            self._actions = torch.empty(steps, count, dtype=torch.int64, device=self.device)
-        else:
-            self._actions = torch.empty(steps, count, spec.actions, device=self.device)
+        self._actions = empty_actions(spec, steps, count, self.device)
         self._host_obs = self._obs.numpy() if self.device.type == "cpu" else None
         self._host = HostBlock(
             {"rewards": np.float32, "terminated": np.bool_, "truncated": np.bool_, "valid": np.bool_},
