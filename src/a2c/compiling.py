@@ -15,8 +15,8 @@ Arguments = ParamSpec("Arguments")
 def worth_compiling(cfg: Config) -> bool:
     """``compile=true``. ``auto`` is no, as long as no run has been measured that repays it.
 
-    On the CPU a compiled update takes as long as a plain one, give or take 10 %, after 10 to 40 s of compiling; on
-    CUDA a graph removes the same overhead. docs/performance.md has the figures.
+    On the CPU a compiled update takes as long as a plain one or longer, after 10 to 40 s of compiling (figures in
+    docs/performance.md); on CUDA, where a graph is there to remove the same overhead, nothing has been measured.
     """
     return cfg.compile == "true"
 
