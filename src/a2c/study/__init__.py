@@ -1,0 +1,1 @@
+"""The study: every claim of the article behind this project, measured."""
