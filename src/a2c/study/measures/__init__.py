@@ -1,0 +1,1 @@
+"""Mathematics of the measurements: pure functions, one topic a file."""
