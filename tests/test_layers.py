@@ -21,7 +21,7 @@ FLOORS = [
     {"envs", "distributions", "schedules", "normalize", "spec", "device", "device_envs"},
     {"rollout", "model", "optim", "checkpoint", "tracking", "console"},
     {"learner", "evaluation", "policy"},
-    {"trainer", "run", "report", "overrides", "resume", "compose"},
+    {"trainer", "run", "report", "study", "overrides", "resume", "compose"},
     {"cli", "api", "__main__"},
 ]
 HIGHEST = {name: level for level, names in enumerate(FLOORS) for name in names}
@@ -110,6 +110,11 @@ def test_the_package_and_its_command_line_start_light():
 def test_a_config_error_does_not_wait_for_torch():
     statement = "from a2c.cli import main; assert main(['train', 'gama=1']) == 2; assert main(['train', '--help']) == 0"
     assert not imported_by(statement) & {"torch", "gymnasium", "wandb", "matplotlib"}
+
+
+def test_a_mistake_in_the_study_does_not_wait_for_what_it_measures_with():
+    statement = "from a2c.cli import main; assert main(['study', 'claims=[lagg]']) == 2; main(['study', '--help'])"
+    assert not imported_by(statement) & {"torch", "gymnasium", "matplotlib", "scipy", "numpy"}
 
 
 def test_worker_processes_load_no_torch():
