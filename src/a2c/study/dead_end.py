@@ -1,0 +1,83 @@
+"""DeadEnd-v0: a small world with a bait that is easy to find, hard to leave, and worth a quarter of the prize.
+
+    ##############
+    #####.......G#    S  the start        G  the prize: 1, and the episode ends
+    #$..<S.......#    $  the bait: 0.005 for every step that ends there
+    #####........#    <  a one-way door: who went west through it does not come back before the next episode
+    ##############
+
+Actions: 0 north, 1 east, 2 south, 3 west; a step into a wall stays where it is. An observation is where the agent
+stands, one-hot over the open cells in reading order. An episode is truncated after 50 steps, so that the bait pays at
+most 0.235. Nothing is random but the policy. A uniformly random one ends behind the door in 62 % of its episodes and
+finds the prize in 11 %.
+
+Train on it with ``env.id=a2c.study.dead_end:DeadEnd-v0``: importing this file registers the id.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import gymnasium as gym
+import numpy as np
+from gymnasium.spaces import Box, Discrete
+from numpy.typing import NDArray
+
+ID = "a2c.study.dead_end:DeadEnd-v0"
+MAP = (
+    "##############",
+    "#####.......G#",
+    "#$..<S.......#",
+    "#####........#",
+    "##############",
+)
+MOVES = ((-1, 0), (0, 1), (1, 0), (0, -1))  # north, east, south, west
+PRIZE, BAIT, TIME_LIMIT = 1.0, 0.005, 50
+
+CELLS = tuple((row, column) for row, line in enumerate(MAP) for column, mark in enumerate(line) if mark != "#")
+BAITED, DOOR, START, GOAL = (next(i for i, (row, column) in enumerate(CELLS) if MAP[row][column] == m) for m in "$<SG")
+TRAP = frozenset(range(BAITED, DOOR + 1))  # the cells behind the door, which is one of them
+
+
+def _after(cell: int, action: int) -> int:
+    """The cell that an action leads to."""
+    (row, column), (down, right) = CELLS[cell], MOVES[action]
+    there = row + down, column + right
+    open_to_us = there in CELLS and (cell, there) != (DOOR, CELLS[START])
+    return CELLS.index(there) if open_to_us else cell
+
+
+AFTER = np.array([[_after(cell, action) for action in range(len(MOVES))] for cell in range(len(CELLS))])  # [cells, 4]
+
+
+class DeadEnd(gym.Env[NDArray[np.float32], np.int64]):
+    """The world above; ``cell`` is where the agent stands."""
+
+    metadata: ClassVar[dict[str, Any]] = {"render_modes": []}
+
+    def __init__(self) -> None:
+        self.observation_space = Box(0.0, 1.0, (len(CELLS),), np.float32)
+        self.action_space = Discrete(len(MOVES))
+        self.cell = START
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[NDArray[np.float32], dict[str, Any]]:
+        """Back to S; the seed reaches only the generator that Gymnasium keeps."""
+        super().reset(seed=seed)
+        self.cell = START
+        return self._observation(), {}
+
+    def step(self, action: np.int64) -> tuple[NDArray[np.float32], float, bool, bool, dict[str, Any]]:
+        """One move."""
+        self.cell = int(AFTER[self.cell, action])
+        reward = {GOAL: PRIZE, BAITED: BAIT}.get(self.cell, 0.0)
+        return self._observation(), reward, self.cell == GOAL, False, {}
+
+    def _observation(self) -> NDArray[np.float32]:
+        seen = np.zeros(len(CELLS), np.float32)
+        seen[self.cell] = 1.0
+        return seen
+
+
+gym.register("DeadEnd-v0", entry_point=DeadEnd, max_episode_steps=TIME_LIMIT)
