@@ -20,7 +20,7 @@ TYPED := $(foreach v,$(filter-out $(OWN),$(.VARIABLES)),$(if $(filter command,$(
 OVERRIDES = $(foreach v,$(TYPED),'$(v)=$(subst ','\'',$(value $(v)))')
 unexport ARGS $(TYPED)
 
-.PHONY: help setup train eval watch board sync test test-fast lint format types bench-learning bench
+.PHONY: help setup train eval watch study board sync test test-fast lint format types bench-learning bench
 .PHONY: bench-envs bench-scaling bench-gpu clean
 
 help:  ## explain the targets
@@ -36,6 +36,9 @@ eval: $(READY)  ## score a trained agent: make eval run=latest episodes=20
 
 watch: $(READY)  ## see it play: a GIF, or a window with render=human
 	@$(RUN)/a2c watch $(OVERRIDES) $(ARGS)
+
+study: $(READY)  ## measure what the article claims: make study claims=[lag,entropy] seeds=10 scale=2
+	@$(RUN)/a2c study $(OVERRIDES) $(ARGS)
 
 board: $(READY)  ## terminal dashboard over all runs, live, without an account
 	@$(RUN)/wandb leet runs/wandb

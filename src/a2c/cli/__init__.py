@@ -16,6 +16,7 @@ COMMANDS = {  # name -> (module with run(arguments) -> exit code, what it does)
     "train": ("a2c.cli.train", "train an agent"),
     "eval": ("a2c.cli.evaluate", "score a trained agent"),
     "watch": ("a2c.cli.watch", "see it play: a GIF, or a window with render=human"),
+    "study": ("a2c.cli.study", "measure what the article on A2C claims, and write a report"),
 }
 
 
@@ -71,6 +72,7 @@ def _help() -> str:
   a2c train env.id=MyEnv-v0          any other Gymnasium environment
   a2c eval run=latest episodes=20
   a2c watch run=latest
+  a2c study claims=[lag,entropy]
 
   --version                          a2c's version
   -sc install=bash                   completion: eval "$(a2c -sc install=bash)"

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import contextlib
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import connection
 from typing import TypeVar
 
 from a2c.cores import usable_cores
@@ -16,6 +22,8 @@ Result = TypeVar("Result")
 def each(function: Callable[[Item], Result], items: Iterable[Item], jobs: int | None = None) -> list[Result]:
     """``function`` of every item, in order, in up to ``jobs`` processes of one thread each.
 
+    When one of them fails, or this process is interrupted, the others are ended at once; none outlives this process.
+
     Args:
         function: of a module, with arguments and results that can be pickled; it must start no processes of its own.
         items: one call each.
@@ -25,9 +33,43 @@ def each(function: Callable[[Item], Result], items: Iterable[Item], jobs: int | 
     jobs = min(jobs or usable_cores(), len(todo))
     if jobs <= 1:
         return [function(item) for item in todo]
+    others = set(multiprocessing.active_children())
     with (
         without_main_module(),
         single_threaded(),
-        ProcessPoolExecutor(jobs, mp_context=multiprocessing_context("spawn")) as pool,
+        ProcessPoolExecutor(jobs, multiprocessing_context("spawn"), _leave_with_parent) as pool,
     ):
-        return list(pool.map(function, todo))
+        try:
+            with _born_deaf():
+                results = pool.map(function, todo)
+            return list(results)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            for process in set(multiprocessing.active_children()) - others:
+                process.terminate()
+            raise
+
+
+@contextlib.contextmanager
+def _born_deaf() -> Iterator[None]:
+    """A process started meanwhile ignores Ctrl-C, which reaches the whole group: this one decides when it ends."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # signals are not ours to set
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _leave_with_parent() -> None:
+    """End this process when the one that started it does, however that ends."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def watch() -> None:
+        connection.wait([parent.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()

@@ -1,0 +1,46 @@
+"""On what the study was measured: goes into every result."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+from pathlib import Path
+from typing import Any
+
+from a2c import __version__
+from a2c.cores import usable_cores
+
+PACKAGES = ("torch", "gymnasium", "numpy", "scipy", "matplotlib", "ale-py", "box2d")
+
+
+def describe_machine() -> dict[str, Any]:
+    """Processor, cores, GPU, system, and the versions of what was run; plain JSON values."""
+    import torch
+
+    return {
+        "cpu": _cpu(),
+        "cores": usable_cores(),
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        "system": f"{platform.system()} {platform.machine()}",
+        "versions": {
+            "a2c": __version__,
+            "python": platform.python_version(),
+            **{name: version for name in PACKAGES if (version := _version(name))},
+        },
+    }
+
+
+def _cpu() -> str:
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        for line in info.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def _version(name: str) -> str | None:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None

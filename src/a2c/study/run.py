@@ -1,0 +1,155 @@
+"""The study itself: claim after claim is measured, judged, drawn and stored, and the report is written."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from types import FrameType
+
+from a2c.console_text import duration
+from a2c.errors import RunIOError
+from a2c.report.style import save
+from a2c.study.claim import Claim
+from a2c.study.claims import CLAIMS, load
+from a2c.study.machine import describe_machine
+from a2c.study.page import Entry, page
+from a2c.study.record import Record, as_stored, store, stored, write
+from a2c.study.settings import StudySettings
+
+Tell = Callable[[str], None]
+
+
+@dataclass(slots=True)
+class Outcome:
+    """How a study ended."""
+
+    report: Path
+    errors: dict[str, Exception] = field(default_factory=dict)  # by the key of the claim that failed
+    stopped: str | None = None  # the signal that ended it early
+
+
+class _Stop(KeyboardInterrupt):
+    """A signal, named by its argument, asks the study to end."""
+
+
+def study(settings: StudySettings, *, measure: bool = True, tell: Tell = lambda line: None) -> Outcome:
+    """Measure claims, one after the other, and write the report of all that the folder holds.
+
+    A claim that fails does not keep the others from being measured. What was measured before a signal is kept and
+    reported, and so is what was measured earlier and not asked for again.
+
+    Args:
+        settings: which claims, and how much of them.
+        measure: False judges and draws again what the folder holds.
+        tell: takes a line on what happens.
+
+    Raises:
+        RunIOError: the folder cannot be read or written.
+    """
+    with _writing():
+        folder = Path(settings.folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        claims = {key: load(key) for key in CLAIMS}
+        records = stored(folder, CLAIMS)
+        outcome = Outcome(folder / "report.html")
+        asked = [key for key in CLAIMS if not settings.claims or key in settings.claims]
+        todo = [claims[key] for key in asked if measure or key in records]
+        try:
+            with _stopped_by_signals():
+                for place, claim in enumerate(todo, 1):
+                    tell(f"[{place}/{len(todo)}] {claim.key}: {claim.title}")
+                    with _noted(claim.key, outcome, tell):
+                        record = _measured(claim, settings) if measure else _judged(claim, records[claim.key])
+                        records[claim.key] = record
+                        _keep(claim, record, folder)
+                        tell(f"      {record.judgement.verdict.value}, measured in {duration(record.seconds)}")
+        except _Stop as stop:
+            outcome.stopped = str(stop)
+            tell(f"stopped by {stop}")
+        entries = [Entry(claim, records.get(key), _drawn(folder, key)) for key, claim in claims.items()]
+        write(outcome.report, page(entries))
+    tell(f"report: {outcome.report}")
+    return outcome
+
+
+def _measured(claim: Claim, settings: StudySettings) -> Record:
+    started = time.monotonic()
+    data = as_stored(claim.measure(settings))
+    return Record(
+        key=claim.key,
+        data=data,
+        judgement=claim.judge(data),
+        settings={"seeds": settings.seeds, "scale": settings.scale, "seed": settings.seed},
+        seconds=round(time.monotonic() - started, 2),
+        finished=datetime.now(UTC).isoformat(timespec="seconds"),
+        machine=describe_machine(),
+    )
+
+
+def _judged(claim: Claim, record: Record) -> Record:
+    return replace(record, judgement=claim.judge(record.data))
+
+
+def _keep(claim: Claim, record: Record, folder: Path) -> None:
+    """Store and draw a record."""
+    figure = _figure(folder, claim.key)
+    with _writing():
+        store(record, folder)
+        figure.unlink(missing_ok=True)  # it may show an older measurement, and drawing may fail
+    drawing = claim.draw(record.data)
+    with _writing():
+        save(drawing, figure)
+
+
+def _figure(folder: Path, key: str) -> Path:
+    return folder / f"{key}.png"
+
+
+def _drawn(folder: Path, key: str) -> bytes | None:
+    path = _figure(folder, key)
+    return path.read_bytes() if path.is_file() else None
+
+
+@contextlib.contextmanager
+def _writing() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise RunIOError(f"cannot write {error.filename}: {error.strerror or error}") from error
+
+
+@contextlib.contextmanager
+def _noted(key: str, outcome: Outcome, tell: Tell) -> Iterator[None]:
+    """What goes wrong with one claim is noted, and the study goes on; a folder that cannot be written ends it."""
+    try:
+        yield
+    except RunIOError:
+        raise
+    except Exception as error:
+        outcome.errors[key] = error
+        tell(f"      failed: {type(error).__name__}: {error}")
+
+
+@contextlib.contextmanager
+def _stopped_by_signals() -> Iterator[None]:
+    """Ctrl-C, SIGTERM and Slurm's SIGUSR1 interrupt what is measured; outside the main thread none arrives."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise _Stop(signal.Signals(number).name)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    names = [name for name in ("SIGINT", "SIGTERM", "SIGUSR1") if hasattr(signal, name)]
+    before = {getattr(signal, name): signal.signal(getattr(signal, name), stop) for name in names}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,76 @@
+"""Text of claims as HTML: everything escaped, formulas and numbers set as in print."""
+
+from __future__ import annotations
+
+import html
+import math
+import re
+
+# In a formula: the sign of an index or a power and what it moves, a word, or any other character.
+_TOKEN = re.compile(r"([_^])(?=\{|[^\W_](?![^\W_])|[∞*′])|[A-Za-z]+(?:_[A-Za-z]{2,})*|.")
+_SLANTED = re.compile(r"[A-Za-zα-ωϑϕϵ]")
+_SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+def escape(text: str) -> str:
+    """``text`` for HTML, also between quotes."""
+    return html.escape(text, quote=True)
+
+
+def inline(text: str) -> str:
+    """A line of text; code between backticks."""
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text))
+
+
+def paragraphs(text: str) -> str:
+    """Paragraphs: ``text`` has empty lines between them."""
+    parts = [" ".join(part.split()) for part in re.split(r"\n\s*\n", text) if part.strip()]
+    return "\n".join(f"<p>{inline(part)}</p>" for part in parts)
+
+
+def formula(text: str) -> str:
+    """One equation a line, single letters slanted; ``x_t``, ``x_{t+1}``, ``x^2``, ``x^{n-1}`` lowered and raised."""
+    return "\n".join(f"<div>{equation(line.strip())}</div>" for line in text.splitlines() if line.strip())
+
+
+def equation(text: str) -> str:
+    """One line of a formula."""
+    shown, at = "", 0
+    while found := _TOKEN.match(text, at):
+        token, at = found[0], found.end()
+        if found[1]:
+            moved, at = _moved(text, at)
+            shown += f"<sub>{equation(moved)}</sub>" if token == "_" else f"<sup>{equation(moved)}</sup>"
+        else:
+            shown += f"<i>{token}</i>" if _SLANTED.fullmatch(token) else escape(token)
+    return shown
+
+
+def _moved(text: str, start: int) -> tuple[str, int]:
+    """What an index or power at ``start`` holds, braces matched, and where the text goes on."""
+    if text[start] != "{":
+        return text[start], start + 1
+    depth = 0
+    for at in range(start, len(text)):
+        depth += {"{": 1, "}": -1}.get(text[at], 0)
+        if depth == 0:
+            return text[start + 1 : at], at + 1
+    return text[start + 1 :], len(text)
+
+
+def number(value: float) -> str:
+    """Three significant digits, thousands separated, a true minus: ``0.0123``, ``−1.5``, ``12,300``, ``1.2×10⁻⁷``."""
+    if not math.isfinite(value):
+        return "–"
+    size = abs(value)
+    if size >= 999.5:
+        shown = f"{value:,.0f}"
+    elif size >= 1e-4:
+        shown = f"{value:.{max(0, 2 - math.floor(math.log10(size)))}f}"
+        shown = shown.rstrip("0").rstrip(".") if "." in shown else shown
+    elif size > 0:
+        digits, power = f"{value:.1e}".split("e")
+        shown = f"{digits}×10{str(int(power)).translate(_SUPERSCRIPTS)}"
+    else:
+        shown = "0"
+    return shown.replace("-", "−", 1)
