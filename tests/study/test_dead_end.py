@@ -11,7 +11,21 @@ from gymnasium.utils.env_checker import check_env
 
 from a2c.envs.make import make_env
 from a2c.study import dead_end
-from a2c.study.dead_end import AFTER, BAIT, BAITED, CELLS, DOOR, GOAL, MOVES, PRIZE, START, TIME_LIMIT, TRAP, DeadEnd
+from a2c.study.dead_end import (
+    AFTER,
+    BAIT,
+    BAITED,
+    CELLS,
+    DOOR,
+    GOAL,
+    MOVES,
+    PRIZE,
+    START,
+    TIME_LIMIT,
+    TRAP,
+    DeadEnd,
+    fate,
+)
 from builders import config
 
 NORTH, EAST, SOUTH, WEST = range(4)
@@ -77,14 +91,27 @@ def test_every_other_step_can_be_taken_back():
 
 
 def test_chance_finds_the_dead_end_six_times_as_often_as_the_prize():
-    chances = np.zeros(len(CELLS))
-    chances[START] = 1.0
-    step = np.zeros((len(CELLS), len(CELLS)))
-    for cell in range(len(CELLS)):
-        for there in AFTER[cell]:
-            step[cell, there] += 1 / len(MOVES)
-    step[GOAL] = np.eye(len(CELLS))[GOAL]
-    for _ in range(TIME_LIMIT):
-        chances = chances @ step
-    assert chances[list(TRAP)].sum() == pytest.approx(0.62, abs=0.005)  # as the docstring says
-    assert chances[GOAL] == pytest.approx(0.11, abs=0.005)
+    prize, trap = fate(np.full((len(CELLS), len(MOVES)), 0.25))
+    assert prize == pytest.approx(0.11, abs=0.005)  # as the docstring says
+    assert trap == pytest.approx(0.62, abs=0.005)
+
+
+def test_the_chances_are_those_of_playing():
+    draws = np.random.default_rng(0)
+    policy = draws.dirichlet(np.ones(len(MOVES)), len(CELLS))
+    env, ends = DeadEnd(), []
+    for _ in range(2000):
+        env.reset()
+        for _ in range(TIME_LIMIT):
+            if env.step(draws.choice(len(MOVES), p=policy[env.cell]))[2]:
+                break
+        ends.append(env.cell)
+    prize, trap = fate(policy)
+    assert np.mean([end == GOAL for end in ends]) == pytest.approx(prize, abs=0.04)
+    assert np.mean([end in TRAP for end in ends]) == pytest.approx(trap, abs=0.04)
+
+
+def test_who_always_goes_east_gets_nothing():
+    east = np.zeros((len(CELLS), len(MOVES)))
+    east[:, EAST] = 1.0
+    assert fate(east) == (0.0, 0.0)

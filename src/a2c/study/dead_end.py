@@ -21,7 +21,7 @@ from typing import Any, ClassVar
 import gymnasium as gym
 import numpy as np
 from gymnasium.spaces import Box, Discrete
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 ID = "a2c.study.dead_end:DeadEnd-v0"
 MAP = (
@@ -78,6 +78,20 @@ class DeadEnd(gym.Env[NDArray[np.float32], np.int64]):
         seen = np.zeros(len(CELLS), np.float32)
         seen[self.cell] = 1.0
         return seen
+
+
+def fate(policy: ArrayLike) -> tuple[float, float]:
+    """Chances that an episode ends with the prize, and behind the door: exact, since the world is known.
+
+    Args:
+        policy: ``[cells, 4]``, the probability of each action in each cell.
+    """
+    chances = np.eye(len(CELLS))[START]
+    for _ in range(TIME_LIMIT):
+        moving = chances[:, None] * np.asarray(policy, dtype=np.float64)
+        moving[GOAL] = 0.0
+        chances = np.bincount(AFTER.ravel(), moving.ravel(), len(CELLS)) + chances * (np.arange(len(CELLS)) == GOAL)
+    return float(chances[GOAL]), float(chances[list(TRAP)].sum())
 
 
 gym.register("DeadEnd-v0", entry_point=DeadEnd, max_episode_steps=TIME_LIMIT)
