@@ -83,8 +83,9 @@ def test_claims_are_measured_in_their_own_order_and_the_rest_is_kept(claims, tmp
     ]
     assert (tmp_path / "lag.json").read_bytes() == before
     report = (tmp_path / "report.html").read_text()
-    assert report.count("✓ supported") == 3 * 3  # in the summary, over the claim and with its reasons: lag, coverage, entropy
-    assert report.count("data:image/png") == 3
+    measured = 3  # lag, coverage and entropy, each in the summary, over its section and with its reasons
+    assert report.count("✓ supported") == 3 * measured
+    assert report.count("data:image/png") == measured
 
 
 def test_a_claim_that_fails_does_not_stop_the_others(claims, tmp_path):
