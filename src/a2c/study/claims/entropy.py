@@ -223,8 +223,9 @@ CLAIM = Claim(
     "there end at nearly all or nothing, so there are five for every seed of the study.\n\n"
     "Entropy is the policy's in the states that it meets over the last quarter of training; how well it follows β in "
     "the runs of one seed is Spearman's rank correlation, whose mean over seeds is shown. The score is the mean return "
-    "of 20 fresh episodes of the last policy, its actions sampled. A gain over β = 0 is the mean over pairs with the same seed. Intervals are Student's t; those of the gains are widened for the number of comparisons "
-    "on an environment (Bonferroni).",
+    "of 20 fresh episodes of the last policy, its actions sampled; a gain over β = 0 is the mean over pairs with the "
+    "same seed. Intervals are Student's t; those of the gains are widened for the number of comparisons on an "
+    "environment (Bonferroni).",
     code=(
         "a2c/losses.py: loss_gradients",
         "a2c/distributions.py: Categorical",
