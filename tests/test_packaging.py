@@ -58,7 +58,7 @@ def test_the_wheel_holds_the_package_and_every_config(wheel):
     names = set(zipfile.ZipFile(wheel).namelist())
     for path in [*(ROOT / "conf").rglob("*.yaml")]:
         assert f"a2c/conf/{path.relative_to(ROOT / 'conf')}" in names
-    assert {"a2c/__init__.py", "a2c/py.typed", "a2c/cli/__init__.py"} <= names
+    assert {"a2c/__init__.py", "a2c/py.typed", "a2c/cli/__init__.py", "a2c/study/page.css"} <= names
     assert {name.split("/")[0].split("-")[0] for name in names} == {"a2c"}
 
 
@@ -155,6 +155,13 @@ def test_make_passes_on_options_in_args(makefile):
 @pytest.mark.parametrize("target", ["eval", "watch"])
 def test_make_reaches_the_other_commands(makefile, target):
     assert shell("make", target, "run=latest", cwd=makefile).stdout.splitlines()[:2] == [target, "run=latest"]
+
+
+@needs_make
+def test_make_passes_on_what_to_study(makefile):
+    done = shell("make", "study", "claims=[lag,entropy]", "seeds=10", "scale=2", cwd=makefile)
+    command, *arguments, _ = done.stdout.splitlines()
+    assert (command, sorted(arguments)) == ("study", ["claims=[lag,entropy]", "scale=2", "seeds=10"])
 
 
 @needs_make

@@ -125,12 +125,13 @@ def test_it_says_on_what_it_was_measured_and_how_to_repeat_it():
         record("three", machine=other),
     ]
     text = page([Entry(stub(made.key), made, None) for made in records])
-    assert "make study claims=[one,three] seeds=5 scale=1.0 seed=0<" in text
+    assert "make study claims=[one,three] seeds=5 scale=1 seed=0<" in text
     assert "make study claims=[two] seeds=9 scale=0.5 seed=3<" in text
     assert "Measured on 2026-01-02 to 2026-02-03, in 3m03s." in text
     assert "<dt>claims</dt><dd>one, two</dd>\n<dt>processor</dt><dd>Fast 1, 2 cores</dd>" in text
     assert "<dd>Slow 2, 2 cores</dd>\n<dt>GPU</dt><dd>Hot 3</dd>" in text
     assert "a2c 1.2.3, torch 4.5" in text
+    assert "make study seeds=5 scale=1 seed=0<" in page([Entry(stub("one"), record("one"), None)])  # all there are
 
 
 def test_nothing_that_was_written_or_measured_is_taken_for_markup():
@@ -148,7 +149,7 @@ def test_nothing_that_was_written_or_measured_is_taken_for_markup():
     [
         ("G_t", "<i>G</i><sub><i>t</i></sub>"),
         ("V(s_{t+1})", "<i>V</i>(<i>s</i><sub><i>t</i>+1</sub>)"),
-        ("γ^{n-1}", "<i>γ</i><sup><i>n</i>-1</sup>"),
+        ("γ^{n-1}", "<i>γ</i><sup><i>n</i>−1</sup>"),
         ("x_{i_{k}}^2", "<i>x</i><sub><i>i</i><sub><i>k</i></sub></sub><sup>2</sup>"),
         ("tr Cov[g] < 1", "tr Cov[<i>g</i>] &lt; 1"),
         ("n_step", "n_step"),  # a name, not an index
@@ -166,7 +167,19 @@ def test_a_formula_has_one_equation_a_line():
 
 def test_paragraphs_are_parted_by_empty_lines_and_code_is_marked():
     assert paragraphs("one\ntwo\n \nthree") == "<p>one two</p>\n<p>three</p>"
-    assert inline("`a < b` & c") == "<code>a &lt; b</code> &amp; c"
+    assert inline("`a < b_t` & c") == "<code>a &lt; b_t</code> &amp; c"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("its V^π(s) is", "its <i>V</i><sup><i>π</i></sup>(s) is"),
+        ("a target G_t^{(n)}, a", "a target <i>G</i><sub><i>t</i></sub><sup>(<i>n</i>)</sup>, a"),
+        ("n_step and gae_lambda stay, and a_name", "n_step and gae_lambda stay, and a_name"),
+    ],
+)
+def test_sentences_may_hold_symbols(text, shown):
+    assert inline(text) == shown
 
 
 @pytest.mark.parametrize(

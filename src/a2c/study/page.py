@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,9 +20,9 @@ BADGES = {  # the sign says it to those who see no colour
     None: ("none", "– not measured"),
 }
 LEAD = """\
-An article on actor-critic methods (AC, A3C, A2C) says what parallel actors, n-step returns and the entropy bonus bring.
-Here each of its claims is a measurement, with a criterion that was fixed before anything was measured and that every
-verdict can come out of."""
+The article behind this project follows actor-critic methods from AC over A3C to A2C and says what parallel actors,
+n-step returns and the entropy bonus bring. Here each of its claims is a measurement, judged by a criterion that was
+fixed beforehand and that every verdict can come out of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ def page(entries: Sequence[Entry]) -> str:
 </header>
 {_summary(entries)}
 {claims}
-{_origin([entry.record for entry in entries if entry.record is not None])}
+{_origin([entry.record for entry in entries if entry.record is not None], len(entries))}
 </main>
 </body>
 </html>
@@ -172,12 +172,12 @@ def _numbers(numbers: Sequence[Number]) -> str:
 </table>"""
 
 
-def _origin(records: Sequence[Record]) -> str:
-    """On what it was measured, and how to do it again."""
+def _origin(records: Sequence[Record], claims: int) -> str:
+    """On what it was measured, and how to do it again; ``claims`` is how many there are."""
     if not records:
         return ""
     commands = "\n".join(
-        f"<pre><code>{_command([record.key for record in alike], settings)}</code></pre>"
+        f"<pre><code>{_command([record.key for record in alike] * (len(alike) < claims), settings)}</code></pre>"
         for settings, alike in _grouped(records, lambda record: record.settings)
     )
     machines = "\n".join(
@@ -209,9 +209,11 @@ def _grouped(records: Sequence[Record], trait: Any) -> list[tuple[Any, list[Reco
     return groups
 
 
-def _command(keys: Iterable[str], settings: dict[str, Any] | None = None) -> str:
-    given = " ".join(f"{name}={value}" for name, value in (settings or {}).items())
-    return escape(f"make study claims=[{','.join(keys)}] {given}".strip())
+def _command(keys: Sequence[str], settings: dict[str, Any] | None = None) -> str:
+    """What to type to measure these claims, all of them if none is named."""
+    named = [f"claims=[{','.join(keys)}]"] if keys else []
+    given = [f"{name}={value:g}" if name == "scale" else f"{name}={value}" for name, value in (settings or {}).items()]
+    return escape(" ".join(["make study", *named, *given]))
 
 
 def _machine(machine: dict[str, Any], keys: str) -> str:

@@ -8,6 +8,8 @@ import re
 
 # In a formula: the sign of an index or a power and what it moves, a word, or any other character.
 _TOKEN = re.compile(r"([_^])(?=\{|[^\W_](?![^\W_])|[∞*′])|[A-Za-z]+(?:_[A-Za-z]{2,})*|.")
+# In a sentence: code, or a letter with an index or a power.
+_INLINE = re.compile(r"`([^`]+)`|(?<!\w)[A-Za-zα-ω](?:[_^](?:\{[^{}]*\}|[^\W_](?![^\W_])))+")
 _SLANTED = re.compile(r"[A-Za-zα-ωϑϕϵ]")
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
@@ -18,8 +20,13 @@ def escape(text: str) -> str:
 
 
 def inline(text: str) -> str:
-    """A line of text; code between backticks."""
-    return re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text))
+    """A line of text; code between backticks, and letters with an index or a power set as in a formula."""
+    shown, at = "", 0
+    for found in _INLINE.finditer(text):
+        shown += escape(text[at : found.start()])
+        shown += f"<code>{escape(found[1])}</code>" if found[1] else equation(found[0])
+        at = found.end()
+    return shown + escape(text[at:])
 
 
 def paragraphs(text: str) -> str:
@@ -42,7 +49,7 @@ def equation(text: str) -> str:
             moved, at = _moved(text, at)
             shown += f"<sub>{equation(moved)}</sub>" if token == "_" else f"<sup>{equation(moved)}</sup>"
         else:
-            shown += f"<i>{token}</i>" if _SLANTED.fullmatch(token) else escape(token)
+            shown += f"<i>{token}</i>" if _SLANTED.fullmatch(token) else escape(token.replace("-", "−"))
     return shown
 
 
