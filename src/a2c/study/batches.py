@@ -1,0 +1,124 @@
+"""Batches cut out of rollouts, and their gradients: by the update that trains, and by autograd."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from a2c.config import Config
+from a2c.learner import Learner
+from a2c.losses import actor_critic_loss, standardize
+from a2c.model import ActorCritic
+from a2c.optim import gradient_of
+from a2c.returns import lambda_returns, successor_values
+from a2c.rollout import Rollout
+from a2c.state import TrainState
+from a2c.trainer import build, make_envs
+
+Floats = NDArray[np.floating[Any]]
+Gradient = Callable[[Rollout], Floats]  # a batch -> the flat gradient [W] of the loss, in the order of the parameters
+
+
+def trained(cfg: Config) -> ActorCritic:
+    """The network after ``cfg.total_steps`` of ordinary training, without a run folder."""
+    with make_envs(cfg) as envs:
+        learner, collector = build(cfg, envs)
+        state = TrainState()
+        while state.env_steps < cfg.total_steps:
+            rollout = collector.collect(state.update)
+            learner.update(rollout, state.env_steps)
+            state = state.after(rollout)
+    return learner.model
+
+
+def by_learner(model: ActorCritic, cfg: Config) -> Gradient:
+    """The gradient that an update computes and steps along, clipped as ``cfg`` says: the passes that train.
+
+    The weights do not move: the learning rate is 0.
+
+    Args:
+        model: copied; one without a normaliser of observations, which would learn from every batch.
+        cfg: its settings of the loss.
+    """
+    learner = Learner(copy.deepcopy(model), replace(cfg, lr=0.0))
+
+    def gradient(batch: Rollout) -> Floats:
+        learner.update(batch, env_steps=0)
+        return gradient_of(learner.weights).numpy().copy()  # the next update overwrites it
+
+    return gradient
+
+
+def by_autograd(model: ActorCritic, cfg: Config) -> Gradient:
+    """The gradient of :func:`a2c.losses.actor_critic_loss`, as autograd takes it: the definition, unclipped."""
+    model = copy.deepcopy(model)
+    weights = list(model.parameters())
+
+    def gradient(batch: Rollout) -> Floats:
+        steps, count = batch.rewards.shape
+        params, values = model.forward(batch.obs.flatten(0, 1))
+        params, values = params.view(steps + 1, count, -1)[:-1], values.view(steps + 1, count)
+        log_probs, entropies = model.distribution.log_prob_entropy(params, batch.actions)
+        following = successor_values(values[1:], batch.final_values, batch.terminated, batch.truncated)
+        done = batch.terminated | batch.truncated
+        returns = lambda_returns(batch.rewards, following, done, cfg.gamma, cfg.gae_lambda)
+        advantages = (returns - values[:-1]).detach()
+        if cfg.normalize_advantage:
+            advantages = standardize(advantages, batch.weight)
+        losses = actor_critic_loss(
+            log_probs,
+            entropies,
+            values[:-1],
+            returns,
+            advantages,
+            value_coef=cfg.value_coef,
+            beta=cfg.beta,
+            weight=batch.weight,
+        )
+        parts = torch.autograd.grad(losses.loss, weights)
+        return torch.cat([part.flatten() for part in parts]).numpy()
+
+    return gradient
+
+
+def columns(rollout: Rollout, envs: slice | Tensor) -> Rollout:
+    """What some of the environments did, ``[T, n]``; an index may come more than once."""
+    return _rebuilt(lambda part: part[:, envs], rollout)
+
+
+def one_step(rollout: Rollout) -> Rollout:
+    """The T N transitions of a rollout side by side, ``[1, T N]``, each bootstrapped from its own successor.
+
+    Row t N + i is step t of environment i. Where an episode was truncated, its final value is kept: V at that time.
+    """
+    flat = _rebuilt(lambda part: part.flatten(0, 1).unsqueeze(0), rollout)
+    flat.obs = torch.stack([rollout.obs[:-1].flatten(0, 1), rollout.obs[1:].flatten(0, 1)])
+    return flat
+
+
+def joined(*rollouts: Rollout) -> Rollout:
+    """Rollouts of the same T side by side, ``[T, N1 + N2 + ...]``, in memory of its own; none may have gaps."""
+    return _rebuilt(lambda *parts: torch.cat(parts, dim=1), *rollouts)
+
+
+def cast(rollout: Rollout, dtype: torch.dtype) -> Rollout:
+    """The same in another floating-point precision."""
+    return _rebuilt(lambda part: part.to(dtype) if part.is_floating_point() else part, rollout)
+
+
+def _rebuilt(make: Callable[..., Tensor], *rollouts: Rollout) -> Rollout:
+    """A rollout whose every tensor is made of the same tensor of others."""
+    fields = [field.name for field in dataclasses.fields(Rollout) if field.name not in ("weight", "transitions")]
+    made = {name: make(*(getattr(rollout, name) for rollout in rollouts)) for name in fields}
+    weights = [rollout.weight for rollout in rollouts]
+    weight = None if all(one is None for one in weights) else make(*weights)
+    count = made["rewards"].numel() if weight is None else int(torch.count_nonzero(weight))
+    return Rollout(**made, weight=weight, transitions=count)
