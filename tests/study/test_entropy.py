@@ -90,7 +90,7 @@ def test_it_trains_and_can_be_judged_and_drawn(tmp_path, monkeypatch):
     monkeypatch.setattr(entropy, "EPISODES", 2)
     monkeypatch.setattr(entropy, "BETAS", [0.0, 1.0])
     data = entropy.measure(settings(tmp_path))
-    for setup, actions in ((data["setups"]["CartPole"], 2), (data["setups"]["dead end"], 4)):
+    for setup, actions in ((data["setups"]["CartPole"], 2), (data["setups"]["Dead end"], 4)):
         curves = np.asarray(setup["entropy"])
         assert curves.shape == (2, 2, len(setup["steps"]))
         assert setup["most"] == pytest.approx(np.log(actions))
@@ -99,4 +99,4 @@ def test_it_trains_and_can_be_judged_and_drawn(tmp_path, monkeypatch):
     assert data["setups"]["CartPole"]["entropy"][0] != data["setups"]["CartPole"]["entropy"][1]  # beta is felt
     assert len(entropy.judge(data).numbers) == 2 * 2
     figure = entropy.draw(data)
-    assert [axes.get_title() for axes in figure.axes[:2]] == ["CartPole", "dead end"]
+    assert [axes.get_title() for axes in figure.axes[:2]] == ["CartPole", "Dead end"]

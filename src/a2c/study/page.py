@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from a2c.console_text import duration
 from a2c.study.claim import Claim, Number, Verdict
 from a2c.study.record import Record
 from a2c.study.typeset import escape, formula, inline, number, paragraphs
+
+Trait = TypeVar("Trait")
 
 BADGES = {  # the sign says it to those who see no colour
     Verdict.SUPPORTED: ("yes", "✓ supported"),
@@ -177,12 +179,12 @@ def _origin(records: Sequence[Record], claims: int) -> str:
     if not records:
         return ""
     commands = "\n".join(
-        f"<pre><code>{_command([record.key for record in alike] * (len(alike) < claims), settings)}</code></pre>"
-        for settings, alike in _grouped(records, lambda record: record.settings)
+        f"<pre><code>{_command(keys if len(keys) < claims else [], settings)}</code></pre>"
+        for settings, keys in _grouped(records, lambda record: record.settings)
     )
     machines = "\n".join(
-        _machine(machine, "" if len(alike) == len(records) else ", ".join(record.key for record in alike))
-        for machine, alike in _grouped(records, lambda record: record.machine)
+        _machine(machine, ", ".join(keys) if len(keys) < len(records) else "")
+        for machine, keys in _grouped(records, lambda record: record.machine)
     )
     days = sorted({record.finished[:10] for record in records})
     when = days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}"
@@ -197,15 +199,15 @@ def _origin(records: Sequence[Record], claims: int) -> str:
 </section>"""
 
 
-def _grouped(records: Sequence[Record], trait: Any) -> list[tuple[Any, list[Record]]]:
-    """Records by a trait that has no hash, in the order in which they come."""
-    groups: list[tuple[Any, list[Record]]] = []
+def _grouped(records: Sequence[Record], trait: Callable[[Record], Trait]) -> list[tuple[Trait, list[str]]]:
+    """Every value of a trait, which need not have a hash, with the keys of the records that share it, in order."""
+    groups: list[tuple[Trait, list[str]]] = []
     for record in records:
-        alike = next((members for value, members in groups if value == trait(record)), None)
-        if alike is None:
-            groups.append((trait(record), [record]))
+        keys = next((keys for value, keys in groups if value == trait(record)), None)
+        if keys is None:
+            groups.append((trait(record), [record.key]))
         else:
-            alike.append(record)
+            keys.append(record.key)
     return groups
 
 

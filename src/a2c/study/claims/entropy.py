@@ -39,7 +39,7 @@ SETUPS = {
     "CartPole": Setup(("env=cartpole", *PLAIN), 20_000, runs=1),
     # At this learning rate runs without a bonus settle early, some of them in the dead end. A run ends at nearly all
     # or nearly nothing: that takes more of them than a score that varies little.
-    "dead end": Setup(
+    "Dead end": Setup(
         (f"env.id={DEAD_END}", "num_envs=8", "n_step=8", "optimizer=adam", "lr=0.01", *PLAIN), 10_000, runs=5
     ),
 }
@@ -140,7 +140,8 @@ def judge(data: Data) -> Judgement:
     rises, helps, found, numbers = {}, {}, [], []
     for name, setup in data["setups"].items():
         order = mean_interval(rank_correlations(data["betas"], late_entropy(setup)))
-        numbers.append(Number(f"{name}: rank correlation of β and late entropy", order.value, order.low, order.high))
+        ends = max(-1.0, order.low), min(1.0, order.high)
+        numbers.append(Number(f"{name}: rank correlation of β and late entropy", order.value, *ends))
         better, worse = [], []
         for beta, gain in zip(data["betas"][1:], gains(data, setup), strict=True):
             numbers.append(Number(f"{name}: score of β = {beta:g} less that of β = 0", gain.value, gain.low, gain.high))
@@ -148,8 +149,8 @@ def judge(data: Data) -> Judgement:
             worse += [f"{beta:g}"] * (gain.high < 0)
         rises[name], helps[name] = order.low > 0, bool(better)
         found.append(
-            f"On {name} entropy {'rises' if rises[name] else 'does not reliably rise'} with β; scores are higher than "
-            f"without a bonus {_at(better)}, and lower {_at(worse)}."
+            f"{name}: entropy {'rises' if rises[name] else 'does not reliably rise'} with β; scores are "
+            f"higher than without a bonus {_at(better)}, and lower {_at(worse)}."
         )
     both = [name for name in rises if rises[name] and helps[name]]
     verdict = Verdict.CONDITIONAL if both else Verdict.NOT_SUPPORTED
