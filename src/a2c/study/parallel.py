@@ -8,7 +8,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import FIRST_EXCEPTION, ProcessPoolExecutor, wait
 from multiprocessing import connection
 from typing import TypeVar
 
@@ -41,8 +41,10 @@ def each(function: Callable[[Item], Result], items: Iterable[Item], jobs: int | 
     ):
         try:
             with _born_deaf():
-                results = pool.map(function, todo)
-            return list(results)
+                futures = [pool.submit(function, item) for item in todo]
+            for future in wait(futures, return_when=FIRST_EXCEPTION).done:
+                future.result()  # raises what the first to fail has raised
+            return [future.result() for future in futures]
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             for process in set(multiprocessing.active_children()) - others:
