@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any, ClassVar
 
 import gymnasium as gym
@@ -10,7 +11,7 @@ from gymnasium.spaces import Box, Discrete
 
 
 class Faulty(gym.Env[Any, Any]):
-    """Fine for ``after`` steps in all, then ``fault``: raise, or a NaN reward."""
+    """Fine for ``after`` steps in all, then ``fault``: raise, hang, or a NaN reward."""
 
     metadata: ClassVar[dict[str, Any]] = {"render_modes": []}
 
@@ -29,9 +30,12 @@ class Faulty(gym.Env[Any, Any]):
         if self.steps > self.after:
             if self.fault == "raise":
                 raise ZeroDivisionError("the simulator is 100 % broken")
+            if self.fault == "hang":
+                time.sleep(3600)
             reward = float("nan")
         return np.zeros(2, np.float32), reward, False, self.steps % 10 == 0, {}
 
 
 gym.register("Raises-v0", Faulty, kwargs={"fault": "raise"})
 gym.register("NotANumber-v0", Faulty, kwargs={"fault": "nan"})
+gym.register("Hangs-v0", Faulty, kwargs={"fault": "hang"})

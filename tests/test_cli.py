@@ -23,7 +23,7 @@ from a2c.errors import CheckpointError, ConfigError, EnvironmentFailure, Numeric
 
 @dataclass
 class Trainer:
-    """Stands in for ``a2c.trainer``: notes its runs, and ends them as told."""
+    """Stands in for ``a2c.algorithms``: notes its runs, and ends them as told."""
 
     runs: list[tuple[Config, Path]] = field(default_factory=list)
     error: BaseException | None = None
@@ -40,9 +40,9 @@ class Trainer:
 def trainer(monkeypatch, tmp_path) -> Trainer:
     monkeypatch.chdir(tmp_path)
     stand_in = Trainer()
-    module = types.ModuleType("a2c.trainer")
+    module = types.ModuleType("a2c.algorithms")
     module.train = stand_in.train  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "a2c.trainer", module)
+    monkeypatch.setitem(sys.modules, "a2c.algorithms", module)
     return stand_in
 
 

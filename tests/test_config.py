@@ -122,6 +122,46 @@ def test_a_preset_begins_with_its_command(preset: str):
     assert presets()[preset].read_text().splitlines()[:2] == ["# @package _global_", f"# make train env={preset}"]
 
 
+@pytest.mark.parametrize("algo", sorted(presets(group="algo")))
+def test_every_algorithm_composes_with_every_environment(algo: str):
+    path = presets(group="algo")[algo]
+    first, command = path.read_text().splitlines()[:2]
+    assert first == "# @package _global_"
+    assert f" algo={algo}" in command
+    for preset in PRESETS:
+        if "a3c" in algo and preset == "cartpole_device":  # workers learn on the CPU, in processes of their own
+            with pytest.raises(ConfigError, match="vectorization=device does not go with algo=a3c"):
+                load_config(f"env={preset}", f"algo={algo}")
+            continue
+        cfg = load_config(f"env={preset}", f"algo={algo}")
+        delta = OmegaConf.to_container(OmegaConf.load(path))
+        assert {key: getattr(cfg, key) for key in delta} == delta
+
+
+def test_an_algorithm_is_chosen_once_and_the_command_line_has_the_last_word():
+    assert load_config("algo=a3c_paper", "num_workers=2").num_workers == 2
+    assert (load_config().algo, load_config("algo=ac").num_envs, load_config("algo=ac", "n_step=5").n_step) == (
+        "a2c",
+        1,
+        5,
+    )
+    assert load_config("algo=a3c_paper").optimizer_eps == 0.1
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ("device=cuda", "its workers learn on the CPU"),
+        ("vectorization=sharded", "a worker steps its environments itself"),
+        ("compile=true", "the shared weights change"),
+        ("profile=true", "it traces one process"),
+    ],
+)
+def test_what_asynchronous_workers_cannot_do_is_said(setting: str, said: str):
+    with pytest.raises(ConfigError, match=f"{setting} does not go with algo=a3c: {said}"):
+        load_config("algo=a3c", setting)
+
+
 @pytest.mark.parametrize(("key", "choice"), CHOICES)
 def test_every_choice_composes(key: str, choice: str):
     cfg = load_config(f"{key}={choice}")
@@ -244,7 +284,7 @@ def test_a_missing_file_is_named():
 
 
 def test_runs_of_one_second_get_folders_of_their_own(tmp_path):
-    folders = [new_run(tmp_path, "ALE/Pong-v5", None, 3) for _ in range(5)]
+    folders = [new_run(tmp_path, "ALE/Pong-v5", None, "a2c", 3) for _ in range(5)]
     assert len(set(folders)) == 5
     for folder in folders:
         assert (tmp_path / folder).is_dir()
@@ -260,13 +300,13 @@ def test_environment_ids_become_one_folder_name():
 def test_a_run_folder_that_cannot_be_made_is_an_io_error(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(A2CError) as caught:
-        new_run(tmp_path / "file", "X-v0", None, 1)
+        new_run(tmp_path / "file", "X-v0", None, "a2c", 1)
     assert caught.value.exit_code == 6
 
 
 @pytest.fixture
 def finished_run(tmp_path):
-    folder = tmp_path / new_run(tmp_path, "Acrobot-v1", None, 9)
+    folder = tmp_path / new_run(tmp_path, "Acrobot-v1", None, "a2c", 9)
     (folder / ".hydra").mkdir()
     cfg = load_config("env=acrobot", "seed=9", "lr=0.5", "env.kwargs.x='a b'", f"runs_dir={quote(str(tmp_path))}")
     OmegaConf.save(OmegaConf.create(asdict(cfg)), folder / ".hydra" / "config.yaml")

@@ -13,6 +13,8 @@ import torch
 from a2c.api import load_config
 from a2c.checkpoint import load_checkpoint
 from a2c.config import Config
+from a2c.envs.groups import EnvGroups
+from a2c.rollout import Collector
 from a2c.rows import METRICS, read_rows
 from a2c.trainer import build, make_envs, train
 
@@ -98,6 +100,20 @@ def test_an_environment_goes_its_own_way_however_many_there_are() -> None:
     for few, many in zip(*seen, strict=True):
         assert torch.equal(few, many)
     assert seen[0][2].any()  # episodes ended on the way
+
+
+def test_environments_of_another_process_are_others() -> None:
+    """A3C's second worker sees what environments 2 to 4 of five see, as long as the policy is the same."""
+    seen = []
+    for first, count in ((0, 5), (2, 3)):
+        cfg = settings("cartpole", num_envs=count, n_step=30)
+        with make_envs(cfg, first=first) as envs:
+            learner, _ = build(cfg, envs)
+            assert isinstance(envs, EnvGroups)
+            rollout = Collector(envs.groups, learner.model, cfg, first=first).collect(0)
+            seen.append((rollout.obs[:, -3:].clone(), rollout.actions[:, -3:].clone()))
+    for one, other in zip(*seen, strict=True):
+        assert torch.equal(one, other)
 
 
 def test_learning_leaves_the_arithmetic_of_environments_alone() -> None:

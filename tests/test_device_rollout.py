@@ -362,7 +362,7 @@ def test_a_resumed_collector_starts_episodes_of_its_own_and_keeps_its_normaliser
 def test_noise_does_not_depend_on_how_much_is_drawn_at_once(elements: int) -> None:
     cfg = config(seed=11)
     distribution = make_model(spec_of(*spaces()), cfg).distribution
-    noise = ActionNoise(distribution, cfg.seed, T, N, CPU, elements)
+    noise = ActionNoise(distribution, cfg.seed, T, N, CPU, elements=elements)
     for update in (0, 1, 2, 9, 4):
         uniform = uniform_noise(cfg.seed, range(update, update + 1), T, range(N), 2)[0]
         assert torch.equal(noise.of(update), distribution.noise(uniform))

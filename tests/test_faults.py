@@ -25,6 +25,7 @@ LIGHT = (
     "log_every=200",
 )
 LONG = ("env=cartpole", "total_steps=1_000_000_000")
+ALGOS = pytest.mark.parametrize("algo", ["a2c", "a3c"])
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 
@@ -64,7 +65,7 @@ class Training:
 
     @property
     def folder(self) -> Path:
-        (folder,) = self.runs.glob("*/*_a2c-seed1")
+        (folder,) = self.runs.glob("*/*_a?c-seed1")
         return folder
 
 
@@ -89,8 +90,11 @@ def start(tmp_path: Path) -> Iterator[Start]:
     ("number", "whole_group", "code"),
     [(signal.SIGINT, True, 130), (signal.SIGTERM, False, 143), (signal.SIGUSR1, True, 143)],
 )
-def test_a_signal_ends_a_run_in_order(start: Start, number: signal.Signals, whole_group: bool, code: int) -> None:
-    run = start(*LONG)
+@ALGOS
+def test_a_signal_ends_a_run_in_order(
+    start: Start, algo: str, number: signal.Signals, whole_group: bool, code: int
+) -> None:
+    run = start(*LONG, f"algo={algo}")
     run.wait_until(run.trains)
     if whole_group:  # as Ctrl-C in a terminal and Slurm do: the workers get it too
         os.killpg(run.process.pid, number)
@@ -119,8 +123,9 @@ def test_an_environment_that_raises_shows_its_own_traceback_and_index(start: Sta
     assert (run.folder / "checkpoints" / "last.pt").exists(), "the run was lost"
 
 
-def test_a_killed_worker_is_named(start: Start) -> None:
-    run = start(*LONG)
+@ALGOS
+def test_a_killed_worker_is_named(start: Start, algo: str) -> None:
+    run = start(*LONG, f"algo={algo}", "num_envs=4")
     run.wait_until(run.trains)
     victim = min(workers_of(run.process.pid))
     os.kill(victim, signal.SIGKILL)
@@ -130,8 +135,9 @@ def test_a_killed_worker_is_named(start: Start) -> None:
     assert (run.folder / "checkpoints" / "last.pt").exists(), "the run was lost"
 
 
-def test_nothing_outlives_a_killed_run(start: Start) -> None:
-    run = start(*LONG)
+@ALGOS
+def test_nothing_outlives_a_killed_run(start: Start, algo: str) -> None:
+    run = start(*LONG, f"algo={algo}")
     run.wait_until(run.trains)
     family = children_of(run.process.pid) | workers_of(run.process.pid)
     assert len(family) >= 3  # the fork server and two workers
@@ -158,7 +164,7 @@ def children_of(pid: int) -> set[int]:
 
 
 def workers_of(pid: int) -> set[int]:
-    """Processes that step environments: children of the fork server, which is a child of the run."""
+    """Processes that step environments, or learn: children of the fork server, which is a child of the run."""
     return {worker for child in children_of(pid) for worker in children_of(child)}
 
 

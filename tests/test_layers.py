@@ -21,7 +21,7 @@ FLOORS = [
     {"envs", "distributions", "schedules", "normalize", "spec", "device", "device_envs"},
     {"rollout", "model", "optim", "checkpoint", "tracking", "console"},
     {"learner", "evaluation", "policy"},
-    {"trainer", "run", "report", "study", "overrides", "resume", "compose"},
+    {"trainer", "run", "report", "study", "overrides", "resume", "compose", "hogwild", "algorithms"},
     {"cli", "api", "__main__"},
 ]
 HIGHEST = {name: level for level, names in enumerate(FLOORS) for name in names}

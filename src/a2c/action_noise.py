@@ -17,6 +17,7 @@ class ActionNoise:
         seed: of the run.
         n_step, num_envs: T and N.
         device: where it is drawn.
+        first: global index of the first environment.
         elements: uniform numbers that one drawing may hold.
     """
 
@@ -27,10 +28,12 @@ class ActionNoise:
         n_step: int,
         num_envs: int,
         device: torch.device,
+        *,
+        first: int = 0,
         elements: int = 1 << 20,
     ) -> None:
         self._distribution, self._seed, self._device = distribution, seed, device
-        self._n_step, self._num_envs = n_step, num_envs
+        self._n_step, self._envs = n_step, range(first, first + num_envs)
         self._ahead = max(1, elements // (n_step * num_envs * distribution.noise_size))
         self._updates = range(0)
         self._drawn = torch.empty(0)
@@ -39,7 +42,7 @@ class ActionNoise:
         """``[T, N, *noise]``: what :meth:`Distribution.sample` takes at each step of the rollout for an update."""
         if update not in self._updates:
             self._updates = range(update, update + self._ahead)
-            size, envs = self._distribution.noise_size, range(self._num_envs)
-            uniform = uniform_noise(self._seed, self._updates, self._n_step, envs, size, self._device)
+            size = self._distribution.noise_size
+            uniform = uniform_noise(self._seed, self._updates, self._n_step, self._envs, size, self._device)
             self._drawn = self._distribution.noise(uniform)
         return self._drawn[update - self._updates.start]

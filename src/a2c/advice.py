@@ -44,6 +44,8 @@ def advise(shares: Mapping[str, float], cfg: Config, setup: Setup) -> list[str]:
         setup: what they ran on.
     """
     lines = [_overhead(shares, cfg)]
+    if cfg.algo == "a3c":  # its workers wait for nothing that a setting could change
+        return [line for line in lines if line]
     loop = sum(shares[part] for part in ("env", "transfer", "act", "update"))
     if loop > 0:
         env, transfer, act, update = (shares[part] / loop for part in ("env", "transfer", "act", "update"))

@@ -28,11 +28,11 @@ def train(cfg: Config) -> Summary:
     Raises:
         A2CError: a kind of it for each kind of failure, with a line that says what happened.
     """
-    from a2c.trainer import train as train_in  # it imports torch
+    from a2c.algorithms import train as train_in  # it imports torch
 
     cfg = validate(cfg)
     folder = run_of(cfg.resume, cfg.runs_dir) if cfg.resume else None
-    folder = folder or Path(cfg.runs_dir) / new_run(cfg.runs_dir, cfg.env.id, cfg.name, cfg.seed)
+    folder = folder or Path(cfg.runs_dir) / new_run(cfg.runs_dir, cfg.env.id, cfg.name, cfg.algo, cfg.seed)
     try:
         (folder / SETTINGS).parent.mkdir(parents=True, exist_ok=True)
         OmegaConf.save(OmegaConf.create(asdict(cfg)), folder / SETTINGS)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from typing import Protocol
 
 import torch
 
@@ -18,6 +19,21 @@ EVAL, OTHER = "eval", "other"  # evaluations during training; reports, checkpoin
 PARTS = (*LOOP, EVAL, OTHER)
 SAMPLE = 64  # one in so many rollouts is timed where the device has to be waited for
 FIRST = 8  # the first that is: graphs are captured and libraries have made their choices
+
+
+class Clock(Protocol):
+    """What knows where the time of a run goes."""
+
+    trace: Callable[[str], None] | None
+
+    @property
+    def enter(self) -> Callable[[str], None]: ...
+    @property
+    def skip(self) -> Callable[[], None]: ...
+    @property
+    def settle(self) -> Callable[[], None]: ...
+    def shares(self) -> dict[str, float]: ...
+    def seconds(self) -> dict[str, float]: ...
 
 
 class LoopClock:

@@ -20,6 +20,8 @@ from a2c.overrides import prepare
 from a2c.records import build
 from a2c.resume import with_settings_of_resumed_run
 
+GROUPS = ("env", "algo")  # folders of conf/ with presets, one of each in a config
+
 # Cached, so that one composed config means one folder, however often its path is looked at.
 OmegaConf.register_new_resolver("new_run", new_run, use_cache=True, replace=True)
 
@@ -33,9 +35,9 @@ def conf_dir() -> Path:
     raise ConfigError(f"conf/config.yaml is missing beside {package}; install a2c again")
 
 
-def presets(*more: Path) -> dict[str, Path]:
-    """The files of the presets by name: of ``conf/env``, and of ``env/`` in ``more`` folders."""
-    return {path.stem: path for folder in (*more, conf_dir()) for path in sorted((folder / "env").glob("*.yaml"))}
+def presets(*more: Path, group: str = "env") -> dict[str, Path]:
+    """The files of a group's presets by name: those of ``conf/<group>``, and of ``<group>/`` in ``more`` folders."""
+    return {path.stem: path for folder in (*more, conf_dir()) for path in sorted((folder / group).glob("*.yaml"))}
 
 
 def load_config(*overrides: str) -> Config:
@@ -52,8 +54,10 @@ def load_config(*overrides: str) -> Config:
 
 def prepare_training(overrides: Sequence[str], *more: Path) -> list[str]:
     """Training overrides as Hydra shall see them (:func:`a2c.overrides.prepare`), with those of a resumed run."""
-    options = presets(*more)
-    return with_settings_of_resumed_run(prepare(overrides, Config, {"env": list(options)}), options)
+    groups = {group: presets(*more, group=group) for group in GROUPS}
+    return with_settings_of_resumed_run(
+        prepare(overrides, Config, {group: list(files) for group, files in groups.items()}), groups
+    )
 
 
 def compose_plain(name: str, overrides: Sequence[str], *more: Path) -> dict[str, Any]:

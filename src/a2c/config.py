@@ -146,8 +146,12 @@ class Config:
     """Everything that a run depends on."""
 
     env: EnvConfig = setting("environment: env=NAME picks a preset of conf/env, env.id=ANY any other")
+    algo: str = setting(
+        "a2c: environments in lockstep; ac: one of them, one step; a3c: workers without a lock, on the CPU",
+        choices=("a2c", "ac", "a3c"),
+    )
     total_steps: int = setting("env steps to train for, over all environments", low=1)
-    num_envs: int = setting("N, environments in lockstep", low=1)
+    num_envs: int = setting("N, environments in lockstep; with a3c, of each worker", low=1)
     n_step: int = setting("T, steps per rollout", low=1)
     gamma: float = setting("discount", low=0, high=1)
     gae_lambda: float = setting("1 is the n-step return, less is GAE", low=0, high=1)
@@ -183,7 +187,11 @@ class Config:
     env_groups: int = setting(
         "groups of environments: one steps while the policy serves another; changes no result", low=1
     )
-    num_workers: int | None = setting("worker processes; null: as auto finds best, or one per usable core", low=1)
+    num_workers: int | None = setting(
+        "worker processes, which step environments, or learn (a3c); null: as auto finds best, or one per usable core",
+        low=1,
+    )
+    shared_statistics: bool = setting("a3c: the optimizer's statistics belong to all workers; false: each has its own")
     network: NetworkConfig = setting("network")
     eval: EvalConfig = setting("evaluation")
     checkpoint: CheckpointConfig = setting("checkpoints")
@@ -227,6 +235,27 @@ def validate(cfg: Config) -> Config:
         raise ConfigError(f"env_groups={cfg.env_groups} must be at most num_envs={cfg.num_envs}")
     if cfg.env_groups > 1 and cfg.vectorization == "device":
         raise ConfigError("env_groups > 1 has no effect where environments live on the device; leave it 1")
+    if cfg.algo == "a3c":
+        _check_a3c(cfg)
     if cfg.normalize_advantage and cfg.num_envs * cfg.n_step == 1:
         raise ConfigError("normalize_advantage=true needs num_envs x n_step > 1: one number has no spread")
     return cfg
+
+
+def _check_a3c(cfg: Config) -> None:
+    """What workers that learn on their own cannot do."""
+    cannot = {
+        "device": (cfg.device not in ("auto", "cpu"), "its workers learn on the CPU; algo=a2c uses a GPU"),
+        "vectorization": (
+            cfg.vectorization not in ("auto", "sync", "native"),
+            "a worker steps its environments itself: auto, sync or native",
+        ),
+        "env_groups": (cfg.env_groups > 1, "a worker steps its environments itself"),
+        "compile": (cfg.compile == "true", "the shared weights change under a compiled update"),
+        "profile": (cfg.profile, "it traces one process; profile algo=a2c"),
+    }
+    for key, (wrong, why) in cannot.items():
+        if wrong:
+            value = getattr(cfg, key)
+            shown = str(value).lower() if isinstance(value, bool) else value
+            raise ConfigError(f"{key}={shown} does not go with algo=a3c: {why}")

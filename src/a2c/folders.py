@@ -16,7 +16,7 @@ def env_folder(env_id: str) -> str:
     return re.sub(r"[^A-Za-z0-9._-]", "-", env_id)
 
 
-def new_run(runs_dir: str | Path, env_id: str, name: str | None, seed: int) -> str:
+def new_run(runs_dir: str | Path, env_id: str, name: str | None, algo: str, seed: int) -> str:
     """Make a run folder that no other run has, also not one that starts in the same second.
 
     Returns:
@@ -26,7 +26,7 @@ def new_run(runs_dir: str | Path, env_id: str, name: str | None, seed: int) -> s
         RunIOError: the folder cannot be made.
     """
     parent = Path(runs_dir) / env_folder(env_id)
-    wanted = f"{time.strftime('%Y-%m-%d_%H-%M-%S')}_{name or f'a2c-seed{seed}'}"
+    wanted = f"{time.strftime('%Y-%m-%d_%H-%M-%S')}_{name or f'{algo}-seed{seed}'}"
     attempt = 1
     while True:
         folder = parent / (wanted if attempt == 1 else f"{wanted}_{attempt}")

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from a2c.compiling import compiled_or_plain, worth_compiling
 from a2c.config import Config
@@ -15,7 +15,8 @@ from a2c.graphs import captured
 from a2c.losses import loss_gradients, standardize
 from a2c.model import ActorCritic
 from a2c.moments import LossMoments
-from a2c.optim import clip_gradient, flatten_parameters, gradient_of, make_optimizer
+from a2c.normalize import ObsNormalizer
+from a2c.optim import Optimizer, clip_gradient, flatten_parameters, gradient_of, make_optimizer
 from a2c.passes import pass_over, written_out
 from a2c.returns import lambda_returns, successor_values
 from a2c.rollout import Rollout
@@ -31,9 +32,19 @@ class Learner:
         model: the network, already on its device.
         cfg: the settings.
         notify: told in a line when updates fall back to a slower way.
+        optimizer: gives what applies the gradient of the model's flat weights: to them, unless told otherwise.
+        statistics: what observations update; None is the model's own normaliser.
     """
 
-    def __init__(self, model: ActorCritic, cfg: Config, notify: Callable[[str], None] = print) -> None:
+    def __init__(
+        self,
+        model: ActorCritic,
+        cfg: Config,
+        notify: Callable[[str], None] = print,
+        *,
+        optimizer: Callable[[Config, nn.Parameter], Optimizer] = make_optimizer,
+        statistics: ObsNormalizer | None = None,
+    ) -> None:
         self.model, self.cfg = model, cfg
         self.weights = flatten_parameters(model)
         device = self.weights.device
@@ -41,8 +52,9 @@ class Learner:
         graphs = cfg.cuda_graphs and device.type == "cuda"
         # The learning rate and beta, as tensors where the code that reads them is compiled or captured for good.
         self._coefficients = torch.zeros(2, device=device).unbind() if compiled or graphs else None
-        self.optimizer = make_optimizer(cfg, self.weights)
-        self._moments = LossMoments(device)
+        self.optimizer = optimizer(cfg, self.weights)
+        self.moments = LossMoments(device)
+        self._statistics = model.normalizer if statistics is None else statistics
         self._compiled = compiled
         self._shape = (cfg.n_step, cfg.num_envs)
         self._pass = pass_over(model, self.weights, *self._shape, compiled=compiled)
@@ -75,9 +87,9 @@ class Learner:
 
     def _state(self) -> list[Tensor]:
         """Every tensor that an update changes."""
-        normalizer = [] if self.model.normalizer is None else list(self.model.normalizer.buffers())
+        normalizer = [] if self._statistics is None else list(self._statistics.buffers())
         gradient = gradient_of(self.weights)
-        return [self.weights.data, gradient, *self.optimizer.state.values(), *normalizer, *self._moments.tensors]
+        return [self.weights.data, gradient, *self.optimizer.state.values(), *normalizer, *self.moments.tensors]
 
     @torch.no_grad()
     def _improve(self, rollout: Rollout, lr: Tensor | float, beta: Tensor | float) -> None:
@@ -106,16 +118,16 @@ class Learner:
         self._pass.backward(pullback(d_log_probs, d_entropies), d_values)
         grad_norm = clip_gradient(self.weights, cfg.max_grad_norm)
         self.optimizer.step(lr)
-        if model.normalizer is not None:
-            model.normalizer.update(rollout.obs[:-1], weight)
-        self._moments.add(
+        if self._statistics is not None:
+            self._statistics.update(rollout.obs[:-1], weight)
+        self.moments.add(
             log_probs * advantages, residuals, entropies, returns, beta=beta, weight=weight, grad_norm=grad_norm
         )
 
     def drain_metrics(self, env_steps: int) -> dict[str, float]:
         """Means over the transitions since the last call: the only wait for the device."""
         cfg = self.cfg
-        means = self._moments.drain(cfg.value_coef)
+        means = self.moments.drain(cfg.value_coef)
         means["learning_rate"] = scheduled(cfg.lr_schedule, cfg.lr, env_steps, cfg.total_steps)
         means["beta"] = scheduled(cfg.beta_schedule, cfg.beta, env_steps, cfg.total_steps)
         return {f"train/{name}": value for name, value in means.items()}

@@ -54,6 +54,18 @@ class LossMoments:
         self.products.addmm_(rows if weight is None else rows * weight.view(-1), rows.t())
         self.grad_norms += torch.stack((grad_norm, torch.ones_like(grad_norm)))
 
+    def take(self) -> list[Tensor]:
+        """The sums since they were last read or taken, for :meth:`merge` of another."""
+        taken = [tensor.clone() for tensor in self.tensors]
+        for tensor in self.tensors:
+            tensor.zero_()
+        return taken
+
+    def merge(self, taken: list[Tensor]) -> None:
+        """Add what another took."""
+        for tensor, more in zip(self.tensors, taken, strict=True):
+            tensor += more
+
     def drain(self, value_coef: float) -> dict[str, float]:
         """Means over the transitions since the last call, the gradient's norm over updates; the only wait.
 

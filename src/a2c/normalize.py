@@ -48,16 +48,18 @@ class ObsNormalizer(nn.Module):
         """
         rows = as_float(obs.flatten(0, 1))
         if weight is None:
-            self._merge(rows.mean(0), rows.var(0, correction=0), torch.full_like(self.count, len(rows)))
+            self.merge(rows.mean(0), rows.var(0, correction=0), torch.full_like(self.count, len(rows)))
             return
         # Filled, not picked out by a boolean index, whose size the host would have to wait for.
         gap = weight.view(-1, *[1] * (rows.ndim - 1)) == 0
         count = (~gap).sum().to(self.count.dtype)
         mean = rows.masked_fill(gap, 0).sum(0) / count.clamp(min=1)
         var = (rows - mean).masked_fill(gap, 0).square().sum(0) / count.clamp(min=1)
-        self._merge(mean, var, count)
+        self.merge(mean, var, count)
 
-    def _merge(self, mean: Tensor, var: Tensor, count: Tensor) -> None:
+    @torch.no_grad()
+    def merge(self, mean: Tensor, var: Tensor, count: Tensor) -> None:
+        """Merge the mean and the population variance ``[*obs]`` of ``count`` further observations."""
         total = (self.count + count).clamp(min=1)
         delta = mean - self.mean
         moment = self.var * self.count + var * count + delta.square() * (self.count * count / total)

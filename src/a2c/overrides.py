@@ -89,10 +89,10 @@ def _check_choice(item: Override, options: Sequence[str]) -> None:
         if name in options and not item.is_delete():
             continue
         if re.search(r"[:/]|-v\d+$", name):
-            raise ConfigError(f"{group}={name} names no preset; an environment is chosen by {group}.id={name}")
-        guess = nearest(name, options)
-        hint = f"did you mean '{guess}'?" if guess else f"any environment: {group}.id=ANY"
-        raise ConfigError(f"unknown preset {group}={name}; {hint} Presets: {', '.join(options)}")
+            raise ConfigError(f"{group}={name} names no preset; an environment is chosen by env.id={name}")
+        guess, otherwise = nearest(name, options), "any environment: env.id=ANY " if group == "env" else ""
+        hint = f"did you mean '{guess}'? " if guess else otherwise
+        raise ConfigError(f"unknown preset {group}={name}; {hint}Presets: {', '.join(options)}")
 
 
 def parse(text: str) -> tuple[str, Override]:

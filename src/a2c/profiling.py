@@ -9,7 +9,7 @@ from typing import Any
 
 from torch.profiler import ProfilerActivity, profile, record_function, schedule
 
-from a2c.clock import ACT, ENV, EVAL, TRANSFER, UPDATE, LoopClock
+from a2c.clock import ACT, ENV, EVAL, TRANSFER, UPDATE, Clock
 
 WAIT, WARM_UP, ACTIVE = 10, 3, 5  # updates: graphs and libraries settle; the profiler settles; these are recorded
 NAMES = {ENV: "environment", ACT: "acting", TRANSFER: "transfer", UPDATE: "update", EVAL: "evaluation"}
@@ -26,7 +26,7 @@ class Profile:
         notify: told in a line what was found, or why not.
     """
 
-    def __init__(self, path: Path, clock: LoopClock, cuda: bool, notify: Callable[[str], None]) -> None:
+    def __init__(self, path: Path, clock: Clock, cuda: bool, notify: Callable[[str], None]) -> None:
         self.written = False
         self._updates = 0
         self._path, self._clock, self._cuda, self._notify = path, clock, cuda, notify

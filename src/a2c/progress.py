@@ -29,6 +29,12 @@ class Progress:
     def report(self, state: TrainState) -> bool:
         return self._crosses(self._cfg.log_every, state) or self.evaluate(state) or self.save(state)
 
+    def next_report(self, state: TrainState) -> int:
+        """The fewest env steps at which :meth:`report` says yes."""
+        intervals = (self._cfg.log_every, self._cfg.eval.every, self._cfg.checkpoint.every)
+        steps = [(state.env_steps // every + 1) * every for every in intervals if every > 0]
+        return min(*steps, self._cfg.total_steps)
+
     def evaluate(self, state: TrainState) -> bool:
         return self._crosses(self._cfg.eval.every, state) or self._ends(state)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -71,6 +71,7 @@ class Collector:
         cfg: the settings.
         update: index of the first update to come; a resumed run starts episodes of its own.
         notify: told in a line when acting falls back to a slower way.
+        first: global index of the first environment, where others belong to other collectors.
     """
 
     def __init__(
@@ -80,6 +81,8 @@ class Collector:
         cfg: Config,
         update: int = 0,
         notify: Callable[[str], None] = print,
+        *,
+        first: int = 0,
     ) -> None:
         self.model, self.cfg = model, cfg
         self.device = next(model.parameters()).device
@@ -91,7 +94,9 @@ class Collector:
         spec, steps, count = model.spec, cfg.n_step, cfg.num_envs
         dtype = getattr(torch, spec.obs_dtype)
         self._obs = torch.empty(steps + 1, count, *spec.obs_shape, dtype=dtype, device=self.device)
-        self._noise_ahead = ActionNoise(spec.distribution, cfg.seed, steps, count, self.device, NOISE_ELEMENTS)
+        self._noise_ahead = ActionNoise(
+            spec.distribution, cfg.seed, steps, count, self.device, first=first, elements=NOISE_ELEMENTS
+        )
         # One number per action for a Gaussian, one per choice for a categorical: as many as the policy's head gives.
         self._noise = torch.empty(steps, count, spec.actions, device=self.device)
         self._actions = empty_actions(spec, steps, count, self.device)
@@ -105,11 +110,11 @@ class Collector:
         self._final_values = torch.zeros(steps, count, device=self.device)
         self._any_final = False
 
-        seeds = env_seeds(cfg.seed, TRAIN, count, generation=update)
+        seeds = env_seeds(cfg.seed, TRAIN, count, generation=update, first=first)
         self._groups: list[_Group] = []
-        first = 0
+        begin = 0
         for part in [envs] if isinstance(envs, LockstepEnvs) else envs:
-            rows = slice(first, first := first + part.num_envs)
+            rows = slice(begin, begin := begin + part.num_envs)
             self._groups.append(self._group(part, rows, seeds[rows], notify))
 
     def collect(self, update: int) -> Rollout:
@@ -234,11 +239,7 @@ class Collector:
 
     def metrics(self) -> dict[str, float]:
         """Returns and lengths over the latest 100 episodes; the mean is absent before the first ends."""
-        found: dict[str, float] = {"rollout/episodes": self.episode_count}
-        if self.episodes:
-            found["rollout/ep_rew_mean"] = float(np.mean([episode.reward for episode in self.episodes]))
-            found["rollout/ep_len_mean"] = float(np.mean([episode.length for episode in self.episodes]))
-        return found
+        return episode_means(self.episodes, self.episode_count)
 
     def state_dict(self) -> dict[str, Any]:
         normalizer = self.reward_normalizer
@@ -247,3 +248,12 @@ class Collector:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         if self.reward_normalizer is not None:
             self.reward_normalizer.load_state_dict(state["reward_normalizer"])
+
+
+def episode_means(episodes: Collection[Episode], count: int) -> dict[str, float]:
+    """The metrics of the latest episodes, of ``count`` in all; the means are absent before the first ends."""
+    found: dict[str, float] = {"rollout/episodes": count}
+    if episodes:
+        found["rollout/ep_rew_mean"] = float(np.mean([episode.reward for episode in episodes]))
+        found["rollout/ep_len_mean"] = float(np.mean([episode.length for episode in episodes]))
+    return found

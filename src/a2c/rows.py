@@ -73,7 +73,9 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
 
 
 def plain(value: Any) -> Any:
-    """A JSON value for a number of any library: int, bool, text, finite float or None."""
+    """A JSON value for a number of any library: int, bool, text, finite float or None; or for a list of them."""
+    if isinstance(value, list):
+        return [plain(item) for item in value]
     if value is None or isinstance(value, (bool, int, str)):
         return value
     number = float(value)

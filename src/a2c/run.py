@@ -8,11 +8,12 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any, Protocol
 
 from a2c.checkpoint import find_checkpoint, load_checkpoint, save_checkpoint
+from a2c.clock import Clock
 from a2c.config import Config
 from a2c.console import Console
-from a2c.device_rollout import AnyCollector
 from a2c.envs.choose import Choice
 from a2c.errors import CheckpointError, NumericError, RunIOError
 from a2c.evaluation import Evaluator, eval_seeds
@@ -26,6 +27,18 @@ from a2c.stopping import StopRequest, stop_on_signals
 from a2c.summary import Summary, start_facts, summarize
 from a2c.tracking import Tracker
 from a2c.watch import Watch
+
+
+class Actors(Protocol):
+    """What a run asks of those that act: a collector, or a team of workers."""
+
+    episode_count: int
+
+    @property
+    def clock(self) -> Clock: ...
+    def metrics(self) -> dict[str, Any]: ...
+    def state_dict(self) -> dict[str, Any]: ...
+    def load_state_dict(self, state: dict[str, Any]) -> None: ...
 
 
 class Run:
@@ -65,14 +78,14 @@ class Run:
         self._progress = Progress(cfg, self._saved)
         self._watch: Watch  # from restore() on
         self._closing = contextlib.ExitStack()
-        self._metrics: dict[str, float] = {}  # of the last report
+        self._metrics: dict[str, Any] = {}  # of the last report
 
     @property
     def update(self) -> int:
         """Updates already made by the run that this one continues."""
         return self._saved.update
 
-    def restore(self, learner: Learner, collector: AnyCollector, choice: Choice | None = None) -> TrainState:
+    def restore(self, learner: Learner, collector: Actors, choice: Choice | None = None) -> TrainState:
         """Continue from the checkpoint that ``resume`` names, or begin; shows the start panel.
 
         ``choice`` is what steps the environments, and why.
@@ -103,7 +116,16 @@ class Run:
         self.console.progress(state.env_steps, self._metrics)
         return self._progress.report(state)
 
-    def report(self, state: TrainState, learner: Learner, collector: AnyCollector) -> TrainState:
+    def tick(self, env_steps: int) -> bool:
+        """Move the progress bar while others learn; True when they shall stop."""
+        self.console.progress(env_steps, self._metrics)
+        return bool(self.stop)
+
+    def next_report(self, state: TrainState) -> int:
+        """The env steps at which the next update ends with a report."""
+        return self._progress.next_report(state)
+
+    def report(self, state: TrainState, learner: Learner, collector: Actors) -> TrainState:
         """Log a row of metrics and, when their turn comes, evaluate and save.
 
         Raises:
@@ -129,7 +151,7 @@ class Run:
         progress.reported(state)
         return state
 
-    def save(self, name: str, state: TrainState, learner: Learner, collector: AnyCollector) -> None:
+    def save(self, name: str, state: TrainState, learner: Learner, collector: Actors) -> None:
         """Write ``checkpoints/NAME.pt``, atomically."""
         payload = checkpoint_payload(
             self.cfg,
@@ -141,7 +163,7 @@ class Run:
         )
         save_checkpoint(self.checkpoints / f"{name}.pt", payload)
 
-    def finish(self, state: TrainState, learner: Learner, collector: AnyCollector) -> Summary:
+    def finish(self, state: TrainState, learner: Learner, collector: Actors) -> Summary:
         """Score the best checkpoint, draw the results, write summary.json, show the end panel."""
         if self.stop:
             self.save("last", state, learner, collector)
@@ -173,13 +195,11 @@ class Run:
         self.console.close()
         self.tracker.finish({}, {}, exit_code)
 
-    def _timed(self, state: TrainState, collector: AnyCollector) -> TrainState:
+    def _timed(self, state: TrainState, collector: Actors) -> TrainState:
         wall_time = time.perf_counter() - self._started
         return replace(state, episodes=collector.episode_count, wall_time=wall_time)
 
-    def _evaluate(
-        self, state: TrainState, learner: Learner, collector: AnyCollector
-    ) -> tuple[TrainState, dict[str, float]]:
+    def _evaluate(self, state: TrainState, learner: Learner, collector: Actors) -> tuple[TrainState, dict[str, float]]:
         seeds = eval_seeds(self.cfg.seed, self.cfg.eval.episodes)
         with self._watch.evaluation():
             result = self._evaluator.run(Policy(learner.model, self.cfg), seeds, stop=lambda: bool(self.stop))

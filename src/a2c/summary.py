@@ -23,6 +23,7 @@ class Summary:
     """What came of a run; ``summary.json`` holds the same."""
 
     env_id: str
+    algo: str
     seed: int
     device: str
     num_envs: int
@@ -77,6 +78,7 @@ def summarize(
     best, last = (folder / "checkpoints" / f"{name}.pt" for name in ("best", "last"))
     return Summary(
         env_id=cfg.env.id,
+        algo=cfg.algo,
         seed=cfg.seed,
         device=str(learner.weights.device),
         num_envs=cfg.num_envs,
@@ -113,7 +115,8 @@ def start_facts(cfg: Config, learner: Learner, folder: Path, choice: Choice | No
         "observations": f"{list(spec.obs_shape)} {spec.obs_dtype}",
         "actions": f"{spec.actions} {'discrete' if spec.discrete else 'continuous'}",
         "network": learner.model.describe(),
-        "rollout": f"{cfg.num_envs} environments x {cfg.n_step} steps",
+        "algorithm": cfg.algo.upper(),
+        "rollout": f"{cfg.num_envs} environment{'s' * (cfg.num_envs > 1)} x {cfg.n_step} step{'s' * (cfg.n_step > 1)}",
         **environments,
         "device": describe_device(learner.weights.device),
         "steps": f"{cfg.total_steps:,}",

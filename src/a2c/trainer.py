@@ -18,7 +18,7 @@ from a2c.learner import Learner
 from a2c.model import ActorCritic
 from a2c.rollout import Collector
 from a2c.run import open_run
-from a2c.spec import spec_of
+from a2c.spec import Spec, spec_of
 from a2c.summary import Summary
 from a2c.torsos import torso_kind
 
@@ -62,28 +62,35 @@ def build(cfg: Config, envs: EnvGroups | DeviceEnvs, update: int = 0) -> tuple[L
     """
     spec = spec_of(envs.observation_space, envs.action_space)
     set_threads(cfg, torso_kind(spec, cfg.network))
-    model = ActorCritic(spec, cfg.network, normalize_obs=cfg.normalize_obs, seed=cfg.seed, precision=cfg.precision)
-    model.to(resolve_device(cfg.device))
+    model = make_model(cfg, spec).to(resolve_device(cfg.device))
     learner = Learner(model, cfg)
     if isinstance(envs, DeviceEnvs):
         return learner, DeviceCollector(envs, model, cfg, update)
     return learner, Collector(envs.groups, model, cfg, update)
 
 
+def make_model(cfg: Config, spec: Spec) -> ActorCritic:
+    """The network, as the seed initialises it, on the CPU."""
+    return ActorCritic(spec, cfg.network, normalize_obs=cfg.normalize_obs, seed=cfg.seed, precision=cfg.precision)
+
+
 @contextlib.contextmanager
-def make_envs(cfg: Config) -> Iterator[EnvGroups | DeviceEnvs]:
-    """The training environments; gone afterwards, and without waiting for them if something failed."""
+def make_envs(cfg: Config, *, first: int = 0) -> Iterator[EnvGroups | DeviceEnvs]:
+    """The training environments; gone afterwards, and without waiting for them if something failed.
+
+    ``first`` is the global index of the first, where others are elsewhere.
+    """
     device = resolve_device(cfg.device)  # a missing one is told before anything starts
     choice = plan(cfg)
 
-    def group(first: int, count: int) -> LockstepEnvs:
+    def group(begin: int, count: int) -> LockstepEnvs:
         return LockstepEnvs(
             make_vector_env(replace(cfg, num_envs=count), choice),
             clip_reward=cfg.env.clip_reward,
             life_loss=cfg.env.atari.life_loss,
             step_timeout=cfg.env.step_timeout,
             choice=choice,
-            first=first,
+            first=first + begin,
         )
 
     envs: EnvGroups | DeviceEnvs

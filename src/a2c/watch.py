@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from a2c.advice import Setup, advise
-from a2c.clock import EVAL, LOOP, OTHER, LoopClock
+from a2c.clock import EVAL, LOOP, OTHER, Clock
 from a2c.config import Config
 from a2c.cores import usable_cores
 from a2c.envs.choose import Choice
@@ -47,7 +47,7 @@ class Watch:
         self,
         cfg: Config,
         learner: Learner,
-        clock: LoopClock,
+        clock: Clock,
         choice: Choice | None,
         trace: Path,
         notify: Callable[[str], None],

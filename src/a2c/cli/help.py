@@ -38,6 +38,8 @@ def _presets() -> Iterator[str]:
     for name, path in sorted(presets().items()):
         env_id = OmegaConf.to_container(OmegaConf.load(path))["env"]["id"]  # type: ignore[index, call-overload]
         yield f"  env={name:<15} {'any other: env.id=ID chooses it' if env_id == '???' else env_id}"
+    for name, path in sorted(presets(group="algo").items()):
+        yield f"  algo={name:<14} {path.read_text().splitlines()[1].removeprefix('# ')}"
 
 
 def setting_lines(schema: type[Any], name: str) -> Iterator[str]:

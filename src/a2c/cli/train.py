@@ -112,7 +112,7 @@ def _train(tree: DictConfig, folder: Path, full: bool) -> int:
     log = logging.getLogger("a2c")
     try:
         cfg = _allowed(to_config(plain(tree)))
-        from a2c.trainer import train  # not before the config is known to be right: it imports torch
+        from a2c.algorithms import train  # not before the config is known to be right: it imports torch
 
         log.info("training %s in %s", cfg.env.id, folder)
         summary = train(cfg, folder)

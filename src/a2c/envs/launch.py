@@ -53,11 +53,14 @@ def environ_for_workers() -> dict[str, str]:
         return {**os.environ, **ONE_THREAD}
 
 
-def multiprocessing_context(name: str | None) -> Any:
-    """The start method: forkserver by default, because a fork after torch has run threads deadlocks."""
+def multiprocessing_context(name: str | None, preload: str = "a2c.envs.worker") -> Any:
+    """The start method: forkserver by default, because a fork after torch has run threads deadlocks.
+
+    ``preload`` is the module that a new forkserver imports once for all that it starts.
+    """
     if name is None:
         name = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
     context = multiprocessing.get_context(name)
     if name == "forkserver":
-        context.set_forkserver_preload(["a2c.envs.worker"])
+        context.set_forkserver_preload([preload])
     return context

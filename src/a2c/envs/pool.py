@@ -8,20 +8,21 @@ import os
 import select
 import time
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
-from typing import Any
+from typing import Any, Protocol
 
 from gymnasium.vector.utils import clear_mpi_env_vars
 
 from a2c.envs.failure_report import EnvironmentTimeoutError, FailureReport, WorkersError, how_it_ended
 from a2c.envs.launch import single_threaded, without_main_module
 from a2c.envs.transport import dumps_by_value, loads
-from a2c.envs.worker import COMMAND, DONE, FAILED, RESULT, STEP, Orders, run_worker
+from a2c.envs.worker import COMMAND, DONE, FAILED, RESULT, STEP, run_worker
 from a2c.errors import EnvironmentFailure
 
 _GATHER = 0.2  # seconds to wait for further failures once one is known
+_TICK = 250  # milliseconds
 
 # Ends of pipes that only the main process may hold: a forked child that kept them would hide its death from workers.
 _own_ends: weakref.WeakSet[Connection] = weakref.WeakSet()
@@ -34,6 +35,14 @@ def _close_own_ends() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_close_own_ends)
+
+
+class Post(Protocol):
+    """What every worker is told."""
+
+    worker: int
+    first: int  # global index of its first environment
+    num_envs: int
 
 
 @dataclass(slots=True)
@@ -68,13 +77,13 @@ class WorkerPool:
         self._by_socket: dict[int, Worker] = {}
         self._by_death: dict[int, Worker] = {}
 
-    def start(self, orders: Orders) -> None:
-        """Start the next worker; returns before its environments exist."""
+    def start(self, orders: Post, target: Callable[[Any, Connection, Connection], None] = run_worker) -> None:
+        """Start the next worker, which runs ``target``; returns before its environments exist."""
         pipe, child_pipe = self._context.Pipe()
         child_lifeline, lifeline = self._context.Pipe(duplex=False)
         _own_ends.update((pipe, lifeline))
         process = self._context.Process(
-            target=run_worker, name=f"{self._name}-{orders.worker}", args=(orders, child_pipe, child_lifeline)
+            target=target, name=f"{self._name}-{orders.worker}", args=(orders, child_pipe, child_lifeline)
         )
         process.daemon = self._daemon
         with clear_mpi_env_vars(), without_main_module(), single_threaded():
@@ -109,8 +118,12 @@ class WorkerPool:
             except OSError:
                 raise self._died(worker) from None
 
-    def collect(self, timeout: float | None) -> list[Any]:
+    def collect(self, timeout: float | None, tick: Callable[[], None] | None = None) -> list[Any]:
         """Wait until every worker has answered; None for those with nothing to say.
+
+        Args:
+            timeout: seconds; None waits for ever.
+            tick: called about four times a second while waiting; what it raises ends the wait.
 
         Raises:
             WorkersError: environments raised.
@@ -124,7 +137,12 @@ class WorkerPool:
         answered = [False] * len(self.workers)
         while waiting:
             left = None if deadline is None else math.ceil(max(0.0, deadline - time.monotonic()) * 1000)
+            if tick is not None:
+                tick()
+                left = _TICK if left is None else min(left, _TICK)
             events = self._poller.poll(left)
+            if not events and (deadline is None or time.monotonic() < deadline):
+                continue
             if not events:
                 break
             dead: Worker | None = None

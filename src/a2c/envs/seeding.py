@@ -28,6 +28,6 @@ def env_seed(seed: int, role: int, index: int, generation: int = 0) -> int:
     return int(state[0] >> 1)
 
 
-def env_seeds(seed: int, role: int, num_envs: int, generation: int = 0) -> list[int]:
-    """The seeds of environments ``0 .. num_envs-1`` in a role."""
-    return [env_seed(seed, role, index, generation) for index in range(num_envs)]
+def env_seeds(seed: int, role: int, num_envs: int, generation: int = 0, first: int = 0) -> list[int]:
+    """The seeds of environments ``first .. first + num_envs - 1`` in a role."""
+    return [env_seed(seed, role, index, generation) for index in range(first, first + num_envs)]

@@ -139,7 +139,7 @@ def hire(
     """Start all workers, each with its share of the environments; they build them at the same time."""
     bounds = [-(-len(env_fns) * k // num_workers) for k in range(num_workers + 1)]
     told_spaces = Parcel((mode, spaces.single_observation, spaces.single_action))
-    registered = Parcel(_registered_elsewhere())
+    registered = Parcel(registered_elsewhere())
     environ = environ_for_workers()
     for k in range(num_workers):
         shard = list(env_fns[bounds[k] : bounds[k + 1]])
@@ -181,7 +181,7 @@ def check_spaces(answers: Sequence[Any], mode: Any, action_space: Space[Any]) ->
         )
 
 
-def _registered_elsewhere() -> dict[str, EnvSpec]:
+def registered_elsewhere() -> dict[str, EnvSpec]:
     """Environments that a worker would not find by importing Gymnasium, as it does not run the user's script."""
     found = {}
     for name, spec in registry.items():

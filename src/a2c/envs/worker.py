@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from gymnasium.envs.registration import registry
 
-from a2c.envs.failure_report import report_failure
+from a2c.envs.failure_report import FailureReport, report_failure
 from a2c.envs.shard import Shard, ShardMemory
 from a2c.envs.transport import Parcel, dumps, loads
 
@@ -52,23 +52,14 @@ class Orders:
 
 def run_worker(orders: Orders, pipe: Connection, lifeline: Connection) -> None:
     """Build the shard, then obey until told to close; every exception goes to the main process."""
-    _leave_with_parent(lifeline, orders.parent_pid)
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
-        # They reach the whole process group (Ctrl-C, Slurm); the main process decides when workers stop.
-        signal.signal(number, signal.SIG_IGN)
-    os.environ.clear()
-    os.environ.update(orders.environ)
-
+    become_worker(lifeline, orders.parent_pid, orders.environ)
     shard = Shard(orders.worker, orders.first, orders.num_envs, orders.autoreset, orders.memory)
     try:
         _serve(shard, orders, pipe)
     except (BrokenPipeError, ConnectionResetError, EOFError):
         pass  # the main process is gone
     except BaseException as error:
-        report = report_failure(error, shard.at_fault(), orders.worker, os.getpid(), shard.doing)
-        with contextlib.suppress(OSError):
-            os.write(pipe.fileno(), FAILED)
-            pipe.send_bytes(dumps(report))
+        tell_failure(pipe, report_failure(error, shard.at_fault(), orders.worker, os.getpid(), shard.doing))
     finally:
         shard.close()
 
@@ -76,7 +67,7 @@ def run_worker(orders: Orders, pipe: Connection, lifeline: Connection) -> None:
 def _serve(shard: Shard, orders: Orders, pipe: Connection) -> None:
     registry.update(orders.registry.open())
     shard.build(orders.env_fns.open())
-    _answer(pipe, _compare_spaces(shard.envs, *orders.spaces.open()))
+    answer(pipe, _compare_spaces(shard.envs, *orders.spaces.open()))
     shard.rest()
 
     fd = pipe.fileno()
@@ -90,14 +81,14 @@ def _serve(shard: Shard, orders: Orders, pipe: Connection) -> None:
             if news is None:
                 write(fd, DONE)
             else:
-                _answer(pipe, news)
+                answer(pipe, news)
         elif code == COMMAND:
             name, data = loads(pipe.recv_bytes())
             if name == "close":
                 return
             result = _COMMANDS[name](shard, data)
             shard.rest()
-            _answer(pipe, result)
+            answer(pipe, result)
         else:
             return  # end of file: the main process closed its end
 
@@ -111,10 +102,28 @@ _COMMANDS: dict[str, Callable[[Shard, Any], Any]] = {
 }
 
 
-def _answer(pipe: Connection, value: Any) -> None:
+def become_worker(lifeline: Connection, parent_pid: int, environ: dict[str, str]) -> None:
+    """Make this process one that lives and dies with the main process ``parent_pid``, in its environment."""
+    _leave_with_parent(lifeline, parent_pid)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
+        # They reach the whole process group (Ctrl-C, Slurm); the main process decides when workers stop.
+        signal.signal(number, signal.SIG_IGN)
+    os.environ.clear()
+    os.environ.update(environ)
+
+
+def answer(pipe: Connection, value: Any) -> None:
+    """Send what a command came to."""
     data = dumps(value)  # before the first byte: what cannot be pickled is an error of the environment
     os.write(pipe.fileno(), RESULT)
     pipe.send_bytes(data)
+
+
+def tell_failure(pipe: Connection, report: FailureReport) -> None:
+    """Send what went wrong, if the main process still listens."""
+    with contextlib.suppress(OSError):
+        os.write(pipe.fileno(), FAILED)
+        pipe.send_bytes(dumps(report))
 
 
 def _compare_spaces(

@@ -1,0 +1,1 @@
+"""A3C: workers that learn side by side on shared weights, without a lock."""
