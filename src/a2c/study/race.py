@@ -1,0 +1,83 @@
+"""Training for the clock: AC, A3C and A2C from the same settings, with what they return on the way."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from a2c.config import Config
+from a2c.evaluation import evaluate
+from a2c.hogwild.loop import build as build_async
+from a2c.hogwild.loop import of_worker
+from a2c.hogwild.team import make_team
+from a2c.learner import Learner
+from a2c.policy import Policy
+from a2c.state import TrainState
+from a2c.trainer import build, make_envs
+
+EPISODES = 20  # to score the policy that training ends with
+
+
+@dataclass(slots=True)
+class Run:
+    """One run: the mean return of its latest 100 episodes on the way, and the score of its last policy."""
+
+    steps: list[int] = field(default_factory=list)  # [P]
+    seconds: list[float] = field(default_factory=list)  # [P] of training alone
+    returns: list[float] = field(default_factory=list)  # [P]
+    score: float = 0.0
+
+
+def run(cfg: Config, points: int) -> Run:
+    """Train by ``cfg.algo``, without a run folder; starting processes and environments takes no part in the time.
+
+    Args:
+        cfg: the settings.
+        points: P, looks on the way, at equal distances in env steps.
+    """
+    found, began = Run(), time.perf_counter()
+    marks = [cfg.total_steps * (point + 1) // points for point in range(points)]
+    train = _asynchronous if cfg.algo == "a3c" else _synchronous
+    for learner, state, metrics in train(cfg, marks):
+        if state.env_steps == 0:
+            began = time.perf_counter()
+        elif "rollout/ep_rew_mean" in metrics:
+            found.steps.append(state.env_steps)
+            found.seconds.append(time.perf_counter() - began)
+            found.returns.append(metrics["rollout/ep_rew_mean"])
+        last = learner.model
+    found.score = evaluate(Policy(last, cfg), EPISODES, deterministic=False).mean
+    return found
+
+
+Progress = Iterator[tuple[Learner, TrainState, dict[str, Any]]]
+
+
+def _synchronous(cfg: Config, marks: list[int]) -> Progress:
+    with make_envs(cfg) as envs:
+        learner, collector = build(cfg, envs)
+        state = TrainState()
+        yield learner, state, {}
+        for mark in marks:
+            while state.env_steps < mark:
+                rollout = collector.collect(state.update)
+                learner.update(rollout, state.env_steps)
+                state = state.after(rollout)
+            yield learner, state, collector.metrics()
+
+
+def _asynchronous(cfg: Config, marks: list[int]) -> Progress:
+    assert cfg.num_workers is not None
+    learner, state = build_async(cfg), TrainState()
+    with make_team(of_worker(cfg), learner, cfg.num_workers) as team:
+        team.start(state)
+        yield learner, state, {}
+        for mark in marks:
+            state = team.learn(state, mark, _go_on)
+            yield learner, state, team.metrics()
+
+
+def _go_on(env_steps: int) -> bool:
+    return False

@@ -1,0 +1,100 @@
+"""Learning from weights that are not the latest: workers that take turns by chance, and a delay by decree."""
+
+from __future__ import annotations
+
+import contextlib
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from torch import Tensor
+
+from a2c.config import Config
+from a2c.envs.groups import EnvGroups
+from a2c.hogwild.learner import AsyncLearner
+from a2c.hogwild.loop import build
+from a2c.hogwild.shared import Shared
+from a2c.learner import Learner
+from a2c.optim import gradient_of
+from a2c.rollout import Collector
+from a2c.study.measures.gradients import cosine
+from a2c.trainer import make_envs, make_model
+
+
+@dataclass(frozen=True, slots=True)
+class Push:
+    """One update of the shared weights."""
+
+    lag: int  # updates of others since the worker's pull
+    cosine: float  # of the gradient that was applied and the one at the shared weights of that moment
+
+
+def chance_workers(cfg: Config, workers: int, pushes: int) -> Iterator[Push]:
+    """A3C in one process: at every turn a worker drawn at random pushes what it has, pulls, and collects anew.
+
+    That is how equal workers that never wait behave; the lag is then geometric, with mean ``workers - 1``.
+
+    Args:
+        cfg: of each worker, one environment or more.
+        workers: how many.
+        pushes: how many updates.
+    """
+    draw = np.random.default_rng(cfg.seed)
+    main = build(cfg)
+    shared = Shared(main, workers, shared_statistics=cfg.shared_statistics)
+    shared.publish(main)
+    probe = Learner(make_model(cfg, main.model.spec), cfg, optimizer=lambda cfg, weights: _Still())
+    with contextlib.ExitStack() as stack:
+        learners = [AsyncLearner(make_model(cfg, main.model.spec), cfg, shared, index) for index in range(workers)]
+        actors = [_actor(cfg, learner, index * cfg.num_envs, stack) for index, learner in enumerate(learners)]
+        rollouts = [actor.collect(0) for actor in actors]
+        collected = [1] * workers
+        for _ in range(pushes):
+            worker = int(draw.integers(workers))
+            learner, rollout = learners[worker], rollouts[worker]
+            probe.weights.data.copy_(shared.weights)
+            probe.update(rollout, shared.env_steps)
+            lag = learner.push(rollout)
+            yield Push(lag, cosine(gradient_of(learner.learner.weights), gradient_of(probe.weights)))
+            learner.pull()
+            rollouts[worker] = actors[worker].collect(collected[worker])
+            collected[worker] += 1
+
+
+def delayed(cfg: Config, delay: int) -> Learner:
+    """A2C that acts and computes its gradients with the weights of ``delay`` updates ago.
+
+    Returns:
+        The learner at the end, with the latest weights.
+    """
+    main = build(cfg)
+    shared = Shared(main, 1)
+    shared.publish(main)
+    with contextlib.ExitStack() as stack:
+        learner = AsyncLearner(make_model(cfg, main.model.spec), cfg, shared, 0)
+        actor = _actor(cfg, learner, 0, stack)
+        before = deque([shared.weights.clone()], maxlen=delay + 1)  # the oldest is the one to learn with
+        while shared.env_steps < cfg.total_steps:
+            learner.learner.weights.data.copy_(before[0])
+            learner.push(actor.collect(shared.updates))
+            before.append(shared.weights.clone())
+    shared.read_into(main)
+    return main
+
+
+def _actor(cfg: Config, learner: AsyncLearner, first: int, stack: contextlib.ExitStack) -> Collector:
+    """What a worker acts with, on environments of its own that ``stack`` closes."""
+    envs = stack.enter_context(make_envs(cfg, first=first))
+    assert isinstance(envs, EnvGroups)
+    return Collector(envs.groups, learner.learner.model, cfg, first=first)
+
+
+class _Still:
+    """An optimizer that leaves the weights as they are."""
+
+    def __init__(self) -> None:
+        self.state: dict[str, Tensor] = {}
+
+    def step(self, lr: Tensor | float) -> None:
+        pass
