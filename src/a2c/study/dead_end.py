@@ -16,7 +16,7 @@ Train on it with ``env.id=a2c.study.dead_end:DeadEnd-v0``: importing this file r
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
@@ -53,9 +53,8 @@ AFTER = np.array([[_after(cell, action) for action in range(len(MOVES))] for cel
 class DeadEnd(gym.Env[NDArray[np.float32], np.int64]):
     """The world above; ``cell`` is where the agent stands."""
 
-    metadata: ClassVar[dict[str, Any]] = {"render_modes": []}
-
-    def __init__(self) -> None:
+    def __init__(self, render_mode: None = None) -> None:
+        self.render_mode = render_mode  # there is nothing to see
         self.observation_space = Box(0.0, 1.0, (len(CELLS),), np.float32)
         self.action_space = Discrete(len(MOVES))
         self.cell = START
@@ -94,4 +93,4 @@ def fate(policy: ArrayLike) -> tuple[float, float]:
     return float(chances[GOAL]), float(chances[list(TRAP)].sum())
 
 
-gym.register("DeadEnd-v0", entry_point=DeadEnd, max_episode_steps=TIME_LIMIT)
+gym.register("DeadEnd-v0", entry_point="a2c.study.dead_end:DeadEnd", max_episode_steps=TIME_LIMIT)

@@ -1,0 +1,168 @@
+"""Claim: a longer n-step return has less bias and more variance."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from a2c.compose import load_config
+from a2c.report.style import BLUE, GREY, ORANGE, new_figure, tidy
+from a2c.study.batches import trained
+from a2c.study.claim import Claim, Data, Judgement, Number, Verdict
+from a2c.study.continuations import play, states_met
+from a2c.study.frozen import fitted
+from a2c.study.measures.targets import nested_means, percentiles, squared_bias, targets
+from a2c.study.parallel import each
+from a2c.study.settings import StudySettings
+
+LENGTHS = (1, 2, 4, 8, 16, 32, 64, 128)  # n
+HORIZON = 512  # steps of a continuation: 0.98^512 = 3e-5 of the critic is left in the reference
+GAMMA = 0.98
+TRAINED = 20_000  # env steps: a policy that balances for a while, and a critic that lags far behind it
+FITTED = 20_000  # further env steps of the critic alone
+STATES, CONTINUATIONS = 24, 256
+CRITICS = ("the critic of training", "a critic fitted further")
+
+Floats = NDArray[np.float64]
+
+
+def measure(settings: StudySettings) -> Data:
+    """Squared bias and variance of the target: of every critic, seed, state and n."""
+    root = settings.scale**0.5
+    one = partial(
+        one_seed,
+        train_steps=min(TRAINED, settings.steps(TRAINED)),  # never longer: a perfect policy leaves nothing to estimate
+        fit_steps=min(FITTED, settings.steps(FITTED)),
+        states=max(3, round(STATES * root)),
+        continuations=max(16, round(CONTINUATIONS * root)),
+    )
+    runs = each(one, settings.all_seeds(), settings.jobs)
+    return {
+        "lengths": list(LENGTHS),
+        "critics": {
+            name: {quantity: [run[name][quantity] for run in runs] for quantity in ("squared_bias", "variance")}
+            for name in CRITICS
+        },  # [S, P, n] each
+        "value": [run["value"] for run in runs],  # [S]  mean reference V over the states
+    }
+
+
+def one_seed(seed: int, train_steps: int, fit_steps: int, states: int, continuations: int) -> Data:
+    """Squared bias and variance ``[P, n]`` for both critics of one policy, and its mean value."""
+    quiet = ("vectorization=sync", "device=cpu", "threads=1")
+    cfg = load_config("env=cartpole", *quiet, f"gamma={GAMMA}", f"seed={seed}", f"total_steps={train_steps}")
+    policy = trained(cfg)
+    random = torch.Generator().manual_seed(seed)
+    starts = states_met(policy, states, random).repeat_interleave(continuations, 0)
+    critics = [policy, fitted(policy, cfg, fit_steps)]
+    done, values = play(policy, critics, starts, (*LENGTHS, HORIZON), random)
+    found: Data = {}
+    for name, value in zip(CRITICS, values, strict=True):
+        each_n = targets(torch.ones(done.shape), done, value, GAMMA)
+        target = np.stack([each_n[n].numpy().reshape(states, -1) for n in (*LENGTHS, HORIZON)], 1).astype(np.float64)
+        # The same continuation to its end is a sample of V without bias: the luck that both share drops out.
+        bias = squared_bias(target[:, :-1] - target[:, -1:])
+        found[name] = {"squared_bias": bias.tolist(), "variance": target[:, :-1].var(-1, ddof=1).tolist()}
+        found["value"] = float(target[:, -1].mean())
+    return found
+
+
+def judge(data: Data) -> Judgement:
+    """Supported: from the shortest n to the longest, squared bias falls and variance rises, for both critics, every
+    95 % interval of the ratio clear of 1. Only under conditions: some of the four. Not supported: none.
+    """
+    lengths = np.asarray(data["lengths"])
+    last, numbers, told, holds = lengths[-1], [], [], []
+    for critic, found in data["critics"].items():
+        bias, variance = np.asarray(found["squared_bias"]), np.asarray(found["variance"])
+        fall, rise = _last_against_first(bias), _last_against_first(variance)
+        numbers += [Number(f"squared bias at n = {last} against n = 1, {critic}", *fall)]
+        numbers += [Number(f"variance at n = {last} against n = 1, {critic}", *rise)]
+        error = bias + variance
+        best = int(lengths[error.mean((0, 1)).argmin()])
+        low, high = percentiles(lengths[nested_means(error).argmin(-1)])
+        numbers.append(Number(f"n with the least mean squared error, {critic}", best, float(low), float(high)))
+        falls, rises = fall[2] < 1.0, rise[1] > 1.0
+        holds += [falls, rises]
+        told.append(
+            f"With {critic} the bias {'falls' if falls else 'does not clearly fall'} and the variance "
+            f"{'rises' if rises else 'does not clearly rise'}; their sum, the mean squared error, is least at "
+            f"n = {best}."
+        )
+    why = (
+        f"The criterion: from n = 1 to n = {last} the squared bias falls and the variance rises, with either critic, "
+        "every 95 % interval of the ratio clear of 1. " + " ".join(told)
+    )
+    verdict = Verdict.SUPPORTED if all(holds) else Verdict.CONDITIONAL if any(holds) else Verdict.NOT_SUPPORTED
+    return Judgement(verdict, why, numbers)
+
+
+def _last_against_first(values: Floats) -> tuple[float, float, float]:
+    """Ratio of the means at the last n and at the first, of ``[S, P, n]``, with its interval."""
+    draws, mean = nested_means(values), values.mean((0, 1))
+    low, high = percentiles(draws[:, -1] / draws[:, 0])
+    return float(mean[-1] / mean[0]), float(low), float(high)
+
+
+def draw(data: Data) -> Figure:
+    """Squared bias, variance and their sum against n, for each critic."""
+    figure = new_figure(9.0, 4.4)
+    panels = figure.subplots(1, len(data["critics"]), sharey=True)
+    for axes, (critic, found) in zip(panels, data["critics"].items(), strict=True):
+        _draw_critic(axes, data["lengths"], np.asarray(found["squared_bias"]), np.asarray(found["variance"]))
+        axes.set_title(critic, fontsize=10.5)
+    panels[0].set_ylabel("of the target, in units of reward²")
+    panels[0].legend(fontsize=9, frameon=False)
+    return figure
+
+
+def _draw_critic(axes: Axes, lengths: list[int], bias: Floats, variance: Floats) -> None:
+    tidy(axes)
+    axes.set_xscale("log", base=2)
+    axes.set_yscale("log")
+    floor = 0.01  # there both are negligible, and an unbiased estimate of no bias may be negative
+    for name, values, color, marker in (
+        ("squared bias", bias, BLUE, "o"),
+        ("variance", variance, ORANGE, "s"),
+        ("mean squared error: their sum", bias + variance, GREY, "D"),
+    ):
+        low, high = (np.maximum(end, floor) for end in percentiles(nested_means(values)))
+        mean = np.maximum(values.mean((0, 1)), floor)
+        axes.plot(lengths, mean, color=color, marker=marker, markersize=4.5, linewidth=1.5, label=name)
+        axes.fill_between(lengths, low, high, color=color, alpha=0.18, linewidth=0)
+    axes.set_ylim(bottom=floor)
+    axes.set_xticks(lengths, [str(n) for n in lengths])
+    axes.set_xlabel("n, steps before the critic takes over")
+
+
+CLAIM = Claim(
+    key="n_step",
+    title="The n-step return trades bias for variance",
+    says=(
+        "The longer a target waits before it trusts the critic, the less of the critic's error and the more of chance "
+        "is in it."
+    ),
+    formula=(
+        "G_t^{(n)} = r_t + γ r_{t+1} + … + γ^{n-1} r_{t+n-1} + γ^n V(s_{t+n})\n"
+        "E[G_t^{(n)}] - V^π(s_t) = γ^n E[V(s_{t+n}) - V^π(s_{t+n})]"
+    ),
+    method=f"""\
+A policy and its critic are trained together on CartPole for {TRAINED:,} steps with γ = {GAMMA}, then the policy is
+frozen; one per seed. The targets are taken with this critic, and with a copy of it that was fitted to the frozen
+policy for {FITTED:,} steps more.
+
+From states that the policy comes through, {CONTINUATIONS} continuations each are played from the exact state, without
+the time limit, which the observation does not show. Each gives the target for every n; played for {HORIZON} steps, it
+is a sample of V^π(s) itself. The bias in a state is the mean difference between the two over its continuations; its
+square is corrected for the noise of that mean, so that it is 0 on average where there is no bias. Bias and variance are
+means over {STATES} states. Intervals: bootstrap over seeds, and over states within a seed.""",
+    code=("a2c/returns.py: n_step_returns", "a2c/study/measures/targets.py: targets, squared_bias"),
+    measure=measure,
+    judge=judge,
+    draw=draw,
+)

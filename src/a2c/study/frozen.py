@@ -1,0 +1,65 @@
+"""A policy that does not learn: what it sees, and a critic that catches up with it."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from a2c.config import Config
+from a2c.model import ActorCritic
+from a2c.returns import lambda_returns, successor_values
+from a2c.rollout import Rollout
+from a2c.trainer import build, make_envs
+
+FIT_STEPS, FIT_PASSES, FIT_RATE = 32, 4, 3e-3  # of fitting a critic: T, gradient steps a rollout, Adam's rate
+
+
+def rollouts(cfg: Config, model: ActorCritic | None, count: int) -> Iterator[Rollout]:
+    """``count`` rollouts of a policy that stays as it is, by the collector that training uses.
+
+    Each lies in the memory of the one before it. All environments are reset together before the first.
+
+    Args:
+        cfg: the settings, of the environments among others.
+        model: acts and values; None: a network that has learned nothing yet, whose policy is close to uniform.
+    """
+    with make_envs(cfg) as envs:
+        learner, collector = build(cfg, envs)
+        if model is not None:
+            learner.model.load_state_dict(model.state_dict())
+        for update in range(count):
+            yield collector.collect(update)
+
+
+@torch.no_grad()
+def values_and_advantages(model: ActorCritic, cfg: Config, rollout: Rollout) -> tuple[Tensor, Tensor]:
+    """V(obs[t]) and G[t] - V(obs[t]) of a rollout, both ``[T, N]``, as an update computes them."""
+    values = model.value(rollout.obs.flatten(0, 1)).view(rollout.obs.shape[:2])
+    following = successor_values(values[1:], rollout.final_values, rollout.terminated, rollout.truncated)
+    done = rollout.terminated | rollout.truncated
+    returns = lambda_returns(rollout.rewards, following, done, cfg.gamma, cfg.gae_lambda)
+    return values[:-1], returns - values[:-1]
+
+
+def fitted(model: ActorCritic, cfg: Config, steps: int) -> ActorCritic:
+    """A copy whose critic went on learning for ``steps`` env steps while the policy stayed as it was.
+
+    Args:
+        model: with a torso of its own for the critic.
+        cfg: the settings that it was trained with.
+    """
+    model, cfg = copy.deepcopy(model), replace(cfg, n_step=FIT_STEPS, gae_lambda=1.0)
+    critic = [weight for name, weight in model.named_parameters() if name.startswith("value")]
+    optimizer = torch.optim.Adam(critic, FIT_RATE)
+    for rollout in rollouts(cfg, model, -(-steps // (FIT_STEPS * cfg.num_envs))):
+        values, advantages = values_and_advantages(model, cfg, rollout)
+        obs, returns = rollout.obs[:-1].flatten(0, 1), (values + advantages).flatten()
+        for _ in range(FIT_PASSES):
+            optimizer.zero_grad()
+            (model.value(obs) - returns).square().mean().backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+    return model
