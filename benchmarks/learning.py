@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -45,10 +46,14 @@ class Task:
     aim: float
     zoo: float  # RL Zoo's A2C, one run
     zoo_std: float
+    preset: str = ""  # of the environment, where it is not the task's name
+    more: tuple[str, ...] = ()
 
 
 TASKS = {
     "cartpole": Task(range(10), 10, 475, 500, 500, 0),
+    "cartpole ac": Task(range(5), 4, 475, 500, 500, 0, "cartpole", ("algo=ac",)),
+    "cartpole a3c": Task(range(5), 5, 475, 500, 500, 0, "cartpole", ("algo=a3c", "num_workers=4")),
     "acrobot": Task(range(5), 4, -100, -83, -83.4, 17),
     "mountaincar": Task(range(5), 4, -130, -111, -111.3, 24),
     "pendulum": Task(range(5), 4, -250, -163, -163, 103),
@@ -58,23 +63,26 @@ TASKS = {
 
 def train(name: str, seed: int, runs_dir: Path) -> dict[str, Any]:
     """One run in a process of its own; what it came to and how it got there."""
-    arguments = [f"env={name}", f"seed={seed}", f"runs_dir={runs_dir}", "gif=false", "wandb.mode=disabled"]
+    task, label = TASKS[name], f"bench-{name.replace(' ', '-')}-seed{seed}"
+    arguments = [
+        f"env={task.preset or name}",
+        *task.more,
+        f"seed={seed}",
+        f"runs_dir={runs_dir}",
+        "gif=false",
+        "wandb.mode=disabled",
+    ]
     # Results do not depend on the vectorization; in one process each, several runs share the cores best.
-    arguments += ["vectorization=sync", "threads=1", f"name=bench-seed{seed}"]
-    before = set(runs_dir.glob(f"*/*_bench-seed{seed}*"))
-    log = runs_dir / f"{name}-{seed}.log"
+    arguments += ["vectorization=sync", "threads=1", f"name={label}"]
+    before = set(runs_dir.glob(f"*/*_{label}*"))
+    log = runs_dir / f"{label}.log"
     with log.open("w") as output:
         command = [sys.executable, "-m", "a2c", "train", *arguments]
         code = subprocess.run(command, stdout=output, stderr=subprocess.STDOUT, check=False).returncode
-    made = [folder for folder in set(runs_dir.glob(f"*/*_bench-seed{seed}*")) - before if _trains(folder, name)]
+    made = list(set(runs_dir.glob(f"*/*_{label}*")) - before)
     if code != 0 or len(made) != 1:
         raise SystemExit(f"{' '.join(command)} ended with {code}; see {log}")
     return read_run(made[0])
-
-
-def _trains(folder: Path, name: str) -> bool:
-    overrides = folder / ".hydra" / "overrides.yaml"
-    return overrides.exists() and f"env={name}" in overrides.read_text()
 
 
 def read_run(folder: Path) -> dict[str, Any]:
@@ -128,7 +136,7 @@ def table(results: dict[str, Any]) -> str:
         lines.append(
             f"| {name} | {len(scores)} | {round(steps / 1e6, 1):g}M | **{iqm(scores):.1f}** [{low:.1f}, {high:.1f}] "
             f"| {min(scores):.1f} | {task.floor:g}: {met} of {len(scores)} | {task.zoo:g} ± {task.zoo_std:g} "
-            f"({ZOO_STEPS[name]}) | {seconds:.0f} |"
+            f"({ZOO_STEPS[task.preset or name]}) | {seconds:.0f} |"
         )
     return "\n".join(lines) + "\n"
 
@@ -175,7 +183,7 @@ def main() -> None:
             met = sum(score >= TASKS[name].floor for score in scores)
             print(f"{name}: IQM {iqm(scores):.1f}, floor {TASKS[name].floor:g} met by {met} of {len(runs)}", flush=True)
             results["tasks"][name] = {
-                "command": f"python benchmarks/learning.py --tasks {name} --jobs {args.jobs}",
+                "command": f"python benchmarks/learning.py --tasks {shlex.quote(name)} --jobs {args.jobs}",
                 "machine": describe_machine(),
                 "iqm": iqm(scores),
                 "interval_95": list(bootstrap_interval(scores)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import io
 import os
 import pty
@@ -308,6 +309,13 @@ def test_the_narrowest_terminal_keeps_steps_return_and_eval() -> None:
     columns, gap = words.fitting(words.COLUMNS, 30, 200_000)
     assert [column.title for column in columns] == ["steps", "return", "eval"]
     assert gap == 1
+
+
+def test_asynchronous_workers_show_their_lag(cfg: Config) -> None:
+    assert "lag" not in [column.title for column in words.columns_of(cfg)]
+    columns = words.columns_of(dataclasses.replace(cfg, algo="a3c"))
+    assert [column.title for column in columns][-2:] == ["lag", "eval"]
+    assert columns[-2].cell({"train/lag_mean": 2.364}) == "2.36"
 
 
 def test_the_steps_column_grows_with_the_run() -> None:

@@ -125,7 +125,7 @@ def test_an_offline_run_holds_config_rows_summary_checkpoint_and_video(
     tracker.log(100, {"rollout/ep_rew_mean": 1.0, "train/loss": float("nan")})
     tracker.log(200, {"eval/mean_reward": 2.0})  # at once, whatever the time since the last row
     tracker.log(300, {"rollout/ep_rew_mean": 3.0})  # held back ...
-    tracker.log(400, {"rollout/ep_rew_mean": 4.0})  # ... and replaced, and sent at the end
+    tracker.log(400, {"rollout/ep_rew_mean": 4.0, "train/lag_histogram": [7, 0, 2]})  # ... and replaced, and sent last
     tracker.finish({"env_steps": 400, "eval_mean": 475.5, "solved": True}, {"checkpoint": best, "video": video})
 
     assert not notes
@@ -142,7 +142,13 @@ def test_an_offline_run_holds_config_rows_summary_checkpoint_and_video(
     assert rows[:3] == [
         {"global_step": 100, "rollout/ep_rew_mean": 1},
         {"global_step": 200, "eval/mean_reward": 2},
-        {"global_step": 400, "rollout/ep_rew_mean": 4},
+        {
+            "global_step": 400,
+            "rollout/ep_rew_mean": 4,
+            "train/lag_histogram._type": "histogram",
+            "train/lag_histogram.values": [7, 0, 2],
+            "train/lag_histogram.bins": [-0.5, 0.5, 1.5, 2.5],
+        },
     ]
     assert [row.get("agent._type") for row in rows[3:]] == ["video-file"]
     axes = [record["metric"] for record in found if record["type"] == "metric"]

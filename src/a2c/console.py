@@ -79,7 +79,7 @@ class Console:
     def row(self, env_steps: int, metrics: Mapping[str, Any]) -> None:
         """Add a row to the table; what the metrics lack shows as ``-``."""
         width = PLAIN_WIDTH if self._terminal is None else self._terminal.width
-        columns, gap = words.fitting(words.COLUMNS, width, self._cfg.total_steps)
+        columns, gap = words.fitting(words.columns_of(self._cfg), width, self._cfg.total_steps)
         facts = {**metrics, "steps": env_steps, "elapsed": time.monotonic() - self._started}
         if width != self._header_width:
             self._header_width = width

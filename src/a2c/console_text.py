@@ -79,6 +79,14 @@ COLUMNS = (
 )
 
 
+LAG = Column("lag", 5, _metric("train/lag_mean", 2), 8)  # of A3C's gradients
+
+
+def columns_of(cfg: Config) -> tuple[Column, ...]:
+    """The columns that mean something for the algorithm."""
+    return (*COLUMNS[:-1], LAG, COLUMNS[-1]) if cfg.algo == "a3c" else COLUMNS
+
+
 def fitting(columns: Sequence[Column], width: int, total_steps: int) -> tuple[list[Column], int]:
     """The columns that fit into ``width`` characters, in their order, and the gap between them (1 to 3)."""
     steps, *rest = columns

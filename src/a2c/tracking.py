@@ -170,7 +170,7 @@ class WandbMirror:
             return
         row, self._held = self._held, None
         try:
-            self._run.log({name: value for name, value in row.items() if plain(value) is not None})
+            self._run.log({name: _for_wandb(value) for name, value in row.items() if plain(value) is not None})
         except Exception as error:
             self._give_up("log", error)
 
@@ -250,3 +250,12 @@ def _reason(error: Exception) -> str:
     """The first line of an exception, short enough for one line."""
     text = str(error).strip().split("\n")[0]
     return f"{type(error).__name__}: {text}"[:160] if text else type(error).__name__
+
+
+def _for_wandb(value: Any) -> Any:
+    """A list of counts of 0, 1, 2, ... is a histogram there."""
+    if not isinstance(value, list):
+        return value
+    import wandb
+
+    return wandb.Histogram(np_histogram=(value, [edge - 0.5 for edge in range(len(value) + 1)]))
