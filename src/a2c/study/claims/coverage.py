@@ -95,7 +95,7 @@ def judge(data: Data) -> Judgement:
 
 
 def _list(names: list[str]) -> str:
-    return " and ".join(names) or "none"
+    return " and ".join(names) or "no world"
 
 
 def _number(name: str, found: Estimate) -> Number:

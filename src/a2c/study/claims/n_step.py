@@ -116,8 +116,8 @@ def draw(data: Data) -> Figure:
     for axes, (critic, found) in zip(panels, data["critics"].items(), strict=True):
         _draw_critic(axes, data["lengths"], np.asarray(found["squared_bias"]), np.asarray(found["variance"]))
         axes.set_title(critic, fontsize=10.5)
-    panels[0].set_ylabel("of the target, in units of reward²")
-    panels[0].legend(fontsize=9, frameon=False)
+    panels[0].set_ylabel("of the target, in reward² (less than 0.01: at the edge)")
+    panels[-1].legend(fontsize=9, frameon=False, loc="lower left")
     return figure
 
 
