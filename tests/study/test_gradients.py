@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from a2c.study.measures.gradients import (
     cosine,
     cosines_by_lag,
+    effective_rows,
     log_log_slopes,
     mean_interval,
     relative_error,
@@ -103,6 +104,23 @@ def test_the_variance_of_a_mean_falls_as_1_over_n():
 
 def test_identical_columns_do_not_lower_it():
     assert mean_interval(slopes(lambda count: 1)).value == pytest.approx(0.0, abs=0.06)
+
+
+@pytest.mark.parametrize(("different", "expected"), [(12, 12.0), (6, 6.0), (1, 1.0)])
+def test_a_batch_is_worth_as_many_rows_as_differ(different: int, expected: float):
+    rows = gaussian(np.random.default_rng(5), 800, different).repeat(12 // different, axis=1)
+    assert effective_rows(rows) == pytest.approx(expected, rel=0.1)
+
+
+def test_correlated_rows_are_worth_less_by_the_variance_inflation_of_their_mean():
+    rng = np.random.default_rng(6)
+    # rows = sqrt(r) common + sqrt(1 - r) own: Var(mean) = r + (1 - r) / B, so that B = 10, r = 0.5 is worth 1 / 0.55
+    rows = np.sqrt(0.5) * (gaussian(rng, 2000, 1) + gaussian(rng, 2000, 10))
+    assert effective_rows(rows) == pytest.approx(1 / 0.55, rel=0.1)
+    with pytest.raises(ValueError, match="batches that differ"):
+        effective_rows(np.ones((3, 4, 2)))
+    with pytest.raises(ValueError, match=r"\[R, B, W\]"):
+        effective_rows(np.ones((3, 4)))
 
 
 def test_the_interval_of_a_mean_is_students():

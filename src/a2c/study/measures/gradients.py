@@ -69,10 +69,10 @@ def total_variance(gradients: ArrayLike) -> float:
     Raises:
         ValueError: fewer than two draws.
     """
-    draws = np.asarray(gradients, dtype=np.float64)
+    draws = np.asarray(gradients)
     if draws.ndim != 2 or len(draws) < 2:
         raise ValueError(f"a variance needs gradients [R, W] with R >= 2, not {list(draws.shape)}")
-    return float(np.square(draws - draws.mean(0)).sum()) / (len(draws) - 1)
+    return float(draws.var(axis=0, ddof=1, dtype=np.float64).sum())
 
 
 def total_variance_interval(
@@ -101,6 +101,28 @@ def total_variance_interval(
     spread = float(np.std(np.log(squares[squares > 0.0])))  # one draw R times over has none, in R^(1-R) of all cases
     reach = float(stats.norm.ppf((1 + confidence) / 2)) * spread
     return Estimate(value, value * float(np.exp(-reach)), value * float(np.exp(reach)))
+
+
+def effective_rows(rows: ArrayLike) -> float:
+    """How many independent rows would have a mean gradient of the same variance as that of a batch of B.
+
+        effective = tr Cov[row] / tr Cov[mean of the B rows of a batch]
+
+    B for independent rows, 1 for identical ones. The batches have to be independent of each other.
+
+    Args:
+        rows: ``[R, B, W]``: R batches of B gradients.
+
+    Raises:
+        ValueError: fewer than two batches, or batches without spread.
+    """
+    draws = np.asarray(rows)
+    if draws.ndim != 3:
+        raise ValueError(f"an effective size needs gradients [R, B, W], not {list(draws.shape)}")
+    of_means = total_variance(draws.mean(axis=1, dtype=np.float64))
+    if of_means == 0.0:
+        raise ValueError("an effective size needs batches that differ")
+    return total_variance(draws.reshape(-1, draws.shape[2])) / of_means
 
 
 def log_log_slopes(x: ArrayLike, y: ArrayLike) -> Floats:
