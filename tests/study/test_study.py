@@ -59,9 +59,9 @@ def test_a_study_writes_data_figure_and_report_for_every_claim(claims, tmp_path)
         *(f"{key}.{kind}" for key in CLAIMS for kind in ("json", "png")),
     }
     kept = json.loads((tmp_path / "lag.json").read_text())
-    assert kept["data"] == {"scale": 1.0, "seeds": [0, 1]}
+    assert kept["data"] == {"scale": 1.0, "seeds": [1000, 1001]}
     assert kept["judgement"]["verdict"] == "supported"
-    assert kept["settings"] == {"seeds": 2, "scale": 1.0, "seed": 0}
+    assert kept["settings"] == {"seeds": 2, "scale": 1.0, "seed": 1000}
     assert {"cpu", "cores", "gpu", "system", "versions"} == kept["machine"].keys()
     assert {"a2c", "python", "torch", "scipy"} <= kept["machine"]["versions"].keys()
     assert kept["seconds"] >= 0
@@ -153,7 +153,7 @@ def test_the_values_of_the_settings_are_those_of_the_study_at_its_usual_size():
         "claims": [],
         "seeds": 5,
         "scale": 1.0,
-        "seed": 0,
+        "seed": 1000,
         "jobs": None,
         "folder": "runs/study",
         "measure": True,

@@ -45,8 +45,8 @@ class Judgement:
 class Claim:
     """One claim of the article.
 
-    ``judge`` and ``draw`` are pure functions of what ``measure`` returned. The criterion in ``judge`` is chosen on other
-    seeds than those of the study, and every verdict can come out of it.
+    ``judge`` and ``draw`` are pure functions of what ``measure`` returned. The criterion in ``judge`` is chosen on
+    other seeds than those of the study, and every verdict can come out of it.
     """
 
     key: str  # name in files and settings

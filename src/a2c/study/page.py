@@ -23,9 +23,9 @@ BADGES = {  # the sign says it to those who see no colour
 }
 LEAD = """\
 The article behind this project follows actor-critic methods from AC over A3C to A2C and says what parallel actors,
-n-step returns and the entropy bonus bring. Here each of its claims is a measurement, judged by a criterion that stands beside it and that every
-verdict can come out of. Set-ups and criteria were chosen on seeds below 1000; the study runs on others unless told
-otherwise."""
+n-step returns and the entropy bonus bring. Here each of its claims is a measurement, judged by a criterion that
+stands beside it and that every verdict can come out of. Set-ups and criteria were chosen on seeds below 1000; the
+study runs on others unless told otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
