@@ -152,7 +152,9 @@ def test_an_environment_that_raises_is_told_with_its_traceback_and_the_run_saved
     notes = "\n".join(caught.value.__notes__)
     assert "worker " in notes
     assert "faulty.py" in notes
-    assert load_checkpoint(tmp_path / "run" / "checkpoints" / "last.pt")["state"]["update"] == 0  # of the last report
+    saved = load_checkpoint(tmp_path / "run" / "checkpoints" / "last.pt")["state"]
+    assert saved["env_steps"] == 5 * saved["update"]  # what had landed by then, of rollouts of 5 steps
+    assert saved["update"] >= 8  # the worker that failed had learned from 40
 
 
 def test_a_reward_that_is_no_number_is_never_learned_from(tmp_path: Path):

@@ -38,7 +38,7 @@ def train(cfg: Config, folder: Path) -> Summary:
                 if run.due(state):  # they rest meanwhile
                     state = run.report(state, learner, team)
         except EnvironmentFailure:
-            run.save("last", state, learner, team)  # the weights are sound: lose the rollouts, not the run
+            run.save("last", team.where(state), learner, team)  # the weights are sound: lose the rollouts, not the run
             raise
         return run.finish(state, learner, team)
 

@@ -126,7 +126,11 @@ class Team:
             self._lags += report.lags
             self._lag_sum, self._lag_max = self._lag_sum + report.lag_sum, max(self._lag_max, report.lag_max)
         self.clock.add([report.seconds for report in reports])
-        return replace(state, env_steps=shared.env_steps, update=shared.updates)
+        return self.where(state)
+
+    def where(self, state: TrainState) -> TrainState:
+        """``state`` with the steps and updates that are in the weights, also after a failure."""
+        return replace(state, env_steps=self._shared.env_steps, update=self._shared.updates)
 
     def metrics(self) -> dict[str, Any]:
         """As a collector's, and the lag of the gradients since the last call: mean, maximum, pushes by lag 0, 1, ..."""
