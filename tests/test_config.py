@@ -148,6 +148,11 @@ def test_an_algorithm_is_chosen_once_and_the_command_line_has_the_last_word():
     assert load_config("algo=a3c_paper").optimizer_eps == 0.1
 
 
+def test_ac_acts_in_one_environment():
+    with pytest.raises(ConfigError, match="num_envs=4 does not go with algo=ac"):
+        load_config("algo=ac", "num_envs=4")
+
+
 @pytest.mark.parametrize(
     ("setting", "said"),
     [

@@ -78,7 +78,7 @@ def test_a_group_begins_while_the_one_before_is_still_stepping(monkeypatch: pyte
 @pytest.mark.parametrize(
     ("fault", "error", "text"),
     [
-        ("raise", EnvironmentFailure, "of environments 2-4, from 0: environment 1 "),
+        ("raise", EnvironmentFailure, "environment 3 "),
         ("nan", NumericError, "environment 3 gave the reward"),
     ],
 )

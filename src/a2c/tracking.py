@@ -17,6 +17,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from a2c.config import Config
 from a2c.redaction import redact, redacted_argv
 from a2c.rows import METRICS, RowFile, plain
@@ -258,4 +260,4 @@ def _for_wandb(value: Any) -> Any:
         return value
     import wandb
 
-    return wandb.Histogram(np_histogram=(value, [edge - 0.5 for edge in range(len(value) + 1)]))
+    return wandb.Histogram(np_histogram=(np.asarray(value), np.arange(len(value) + 1) - 0.5))

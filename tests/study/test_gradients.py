@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from a2c.study.measures.gradients import (
     cosine,
-    cosines_by_lag,
     effective_rows,
     log_log_slopes,
     mean_interval,
@@ -131,40 +130,3 @@ def test_the_interval_of_a_mean_is_students():
     )
     with pytest.raises(ValueError, match="S >= 2"):
         mean_interval([1.0])
-
-
-def test_cosines_are_averaged_lag_by_lag():
-    low, high = cosines_by_lag([3, 0, 3, 0, 0], [0.5, 1.0, 0.7, 0.9, 0.8])
-    assert (low.lag, low.pairs, high.lag, high.pairs) == (0, 3, 3, 2)
-    assert (low.mean, high.mean) == pytest.approx((0.9, 0.6))
-    assert low.low is not None
-    assert low.high is not None
-    assert 0.8 <= low.low < low.mean < low.high <= 1.0
-
-
-def test_the_interval_of_a_lag_holds_the_truth_as_often_as_it_says():
-    rng = np.random.default_rng(3)
-    hits = []
-    for _ in range(200):
-        (found,) = cosines_by_lag([1] * 40, rng.normal(0.4, 0.1, 40), resamples=300)
-        assert found.low is not None
-        assert found.high is not None
-        hits.append(found.low <= 0.4 <= found.high)
-    assert 0.88 <= np.mean(hits) <= 0.99
-
-
-def test_pairs_of_one_run_count_as_one_draw():
-    rng = np.random.default_rng(4)
-    runs = np.repeat(np.arange(8), 50)
-    cosines = rng.normal(0.5, 0.1, 8)[runs]  # all pairs of a run alike: 400 pairs know no more than 8
-    (by_run,) = cosines_by_lag([2] * 400, cosines, runs.tolist())
-    (by_pair,) = cosines_by_lag([2] * 400, cosines)
-    assert by_run.low is not None
-    assert by_run.high is not None
-    assert by_pair.low is not None
-    assert by_pair.high is not None
-    assert by_run.high - by_run.low > 4 * (by_pair.high - by_pair.low)
-    (alone,) = cosines_by_lag([2, 2], [0.1, 0.2], [7, 7])
-    assert (alone.low, alone.high) == (None, None)
-    with pytest.raises(ValueError, match="2 lags, 1 cosines"):
-        cosines_by_lag([1, 2], [0.5])

@@ -12,6 +12,7 @@ comes with the observation that the clock cut off, because its value is what the
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
@@ -259,10 +260,16 @@ class LockstepEnvs:
         raise self._placed(as_failure(error, self.envs, when)) from error
 
     def _placed(self, failure: A2CError) -> A2CError:
-        """The failure, saying of which group it is. (A local of the frame that raises it would be a cycle.)"""
+        """The failure, with the global index of its environment. (A local of the frame that raises it is a cycle.)"""
         if self._first:
+            text, named = re.subn(
+                r"\benvironment (\d+)",
+                lambda found: f"environment {self._first + int(found[1])}",
+                failure.args[0],
+                count=1,
+            )
             last = self._first + self.num_envs - 1
-            failure.args = (f"of environments {self._first}-{last}, from 0: {failure.args[0]}",)
+            failure.args = (text if named else f"of environments {self._first}-{last}: {text}",)
         return failure
 
     def _checked(self, obs: NDArray[Any]) -> NDArray[Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import time
 from collections import deque
@@ -121,10 +122,12 @@ class Team:
         for worker, report in enumerate(reports):
             self._collectors[worker] = report.collector
             self._learner.moments.merge(report.moments)
-            self._episodes.extend(report.episodes)
             self.episode_count += report.ended
             self._lags += report.lags
             self._lag_sum, self._lag_max = self._lag_sum + report.lag_sum, max(self._lag_max, report.lag_max)
+        # In turns: the latest hundred are those of all workers.
+        for episodes in itertools.zip_longest(*(report.episodes for report in reports)):
+            self._episodes.extend(episode for episode in episodes if episode is not None)
         self.clock.add([report.seconds for report in reports])
         return self.where(state)
 
@@ -147,7 +150,8 @@ class Team:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         if len(state["workers"]) != len(self._collectors):
-            raise ValueError(f"it had {len(state['workers'])} workers, not {len(self._collectors)}")
+            had = len(state["workers"])
+            raise ValueError(f"it had {had} workers, not {len(self._collectors)}; add num_workers={had}")
         self._collectors = list(state["workers"])
 
     def close(self, terminate: bool = False) -> None:
@@ -155,6 +159,7 @@ class Team:
         if not self._closed:
             self._closed = True
             self._pool.stop(ask=not terminate)
+            self._shared.arrays.close_file()
 
     def _collect(self, look: Callable[[], None] | None) -> list[Any]:
         try:

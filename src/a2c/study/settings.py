@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
 
 from a2c.config import setting
@@ -26,7 +25,3 @@ class StudySettings:
     def all_seeds(self) -> list[int]:
         """The seeds of everything that is repeated."""
         return list(range(self.seed, self.seed + self.seeds))
-
-    def alone(self) -> StudySettings:
-        """The same with one process, for what is timed."""
-        return dataclasses.replace(self, jobs=1)

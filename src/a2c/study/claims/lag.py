@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,7 +20,7 @@ from a2c.policy import Policy
 from a2c.report.style import BLUE, GREEN, GREY, ORANGE, RED, new_figure, tidy
 from a2c.state import TrainState
 from a2c.study.claim import Claim, Data, Judgement, Number, Verdict
-from a2c.study.measures.gradients import Estimate, LagBin, cosines_by_lag, mean_interval
+from a2c.study.measures.gradients import Estimate, mean_interval
 from a2c.study.parallel import each
 from a2c.study.settings import StudySettings
 from a2c.study.stale import chance_workers, delayed
@@ -47,7 +48,7 @@ class Task:
 
 def measure(settings: StudySettings) -> Data:
     """Real workers one team after another; then the gradients and the delays, side by side."""
-    hogwild = {str(workers): _real_lags(settings, workers) for workers in WORKERS}
+    real = {str(workers): _real_lags(settings, workers) for workers in WORKERS}
     seeds = settings.all_seeds()
     pushes = [Task("cosines", seed, settings.steps(PUSHES), CHANCE_WORKERS) for seed in seeds]
     delays = [Task("delay", seed, settings.steps(DELAYED_STEPS), delay) for delay in DELAYS for seed in seeds]
@@ -55,15 +56,15 @@ def measure(settings: StudySettings) -> Data:
     scores = iter(found[len(pushes) :])
     return {
         "workers": WORKERS,
-        "histograms": hogwild,  # [stretches][lag] pushes
+        "real": real,  # [stretches]{mean, pushes [lag]}
         "cosines": found[: len(pushes)],  # [S]{lags, cosines}
         "delays": DELAYS,
         "scores": [[next(scores) for _ in seeds] for _ in DELAYS],  # [D][S]
     }
 
 
-def _real_lags(settings: StudySettings, workers: int) -> list[list[int]]:
-    """Pushes by lag of real processes, in as many stretches of a run as there are seeds."""
+def _real_lags(settings: StudySettings, workers: int) -> list[Data]:
+    """Mean lag, and pushes by lag, of real processes, in as many stretches of one run as there are seeds."""
     cfg = load_config(*PLAIN, "algo=a3c", f"num_workers={workers}", f"seed={settings.seed}")
     learner, stretch = build(cfg), settings.steps(STEPS)
     cfg = replace(of_worker(cfg), total_steps=stretch * (settings.seeds + 1))
@@ -72,7 +73,8 @@ def _real_lags(settings: StudySettings, workers: int) -> list[list[int]]:
         team.start(state)
         for _ in range(settings.seeds + 1):
             state = team.learn(state, state.env_steps + stretch, lambda env_steps: False)
-            found.append(team.metrics()["train/lag_histogram"])
+            metrics = team.metrics()
+            found.append({"mean": metrics["train/lag_mean"], "pushes": metrics["train/lag_histogram"]})
     return found[1:]  # the first warms up
 
 
@@ -95,17 +97,27 @@ def _config(*overrides: str) -> Config:
     return load_config(*PLAIN, *overrides)
 
 
-def mean_lags(histograms: list[list[int]]) -> list[float]:
-    """The mean lag of every stretch."""
-    return [float(np.dot(np.arange(len(counts)), counts) / sum(counts)) for counts in histograms]
+def mean_lags(data: Data, workers: int) -> list[float]:
+    """The mean lag of every stretch of a team."""
+    return [one["mean"] for one in data["real"][str(workers)]]
 
 
-def binned(data: Data) -> list[LagBin]:
-    """Mean cosine from each of EDGES to the next; whole seeds are redrawn for its interval."""
-    lags = np.concatenate([run["lags"] for run in data["cosines"]])
-    runs = np.repeat(np.arange(len(data["cosines"])), [len(run["lags"]) for run in data["cosines"]])
-    edges = np.asarray(EDGES)[np.searchsorted(EDGES, lags, side="right") - 1]
-    return cosines_by_lag(edges.tolist(), np.concatenate([run["cosines"] for run in data["cosines"]]), runs.tolist())
+def binned(data: Data) -> dict[int, tuple[Estimate, int]]:
+    """Mean cosine from each of EDGES to the next, and its pushes; Student's t over seeds, where all have some."""
+    found = {}
+    for low, high in zip(EDGES, [*EDGES[1:], np.inf], strict=True):
+        runs = [(np.asarray(run["lags"]), np.asarray(run["cosines"])) for run in data["cosines"]]
+        means = [cosines[(lags >= low) & (lags < high)] for lags, cosines in runs]
+        if all(len(cosines) for cosines in means):
+            found[low] = mean_interval([cosines.mean() for cosines in means]), sum(map(len, means))
+    return found
+
+
+def usual(data: Data) -> tuple[Estimate, int, int]:
+    """The mean lag of the largest team, the lower edge of its bin, and the delay next to it."""
+    lag = mean_interval(mean_lags(data, data["workers"][-1]))
+    edge = max(edge for edge in binned(data) if edge <= max(lag.value, 0.0))
+    return lag, edge, min(data["delays"][1:], key=lambda delay: abs(delay - lag.value))
 
 
 def losses_by_delay(data: Data) -> list[Estimate]:
@@ -117,34 +129,39 @@ def losses_by_delay(data: Data) -> list[Estimate]:
 def judge(data: Data) -> Judgement:
     """There is lag, it turns gradients, and it costs return: supported if all three, conditional if the first alone.
 
-    There is lag if that of a single worker is always 0 (so is A2C's, which is one learner) and that of the largest team
-    lies above 0. It turns gradients if the mean cosine at the longest lags measured lies below 0.9. It costs return if
-    the longest injected delay lowers the score. Each is read off a 95 % interval (those of the delays hold together).
+    There is lag if that of a single worker is always 0 and that of the largest team lies above 0. It turns gradients if
+    the mean cosine lies below 0.9 at the lag that this team has on average, and it costs return if the injected delay
+    next to that lag lowers the score. Each is read off a 95 % interval (those of the delays hold together).
     """
-    alone, most = (mean_lags(data["histograms"][str(count)]) for count in (data["workers"][0], data["workers"][-1]))
-    team, last = mean_interval(most), binned(data)[-1]
-    costs = losses_by_delay(data)
-    exists = max(alone) == 0 and team.low > 0
-    turns = last.high is not None and last.high < 0.9
-    hurts = costs[-1].high < 0
+    team, edge, near = usual(data)
+    bins, costs = binned(data), dict(zip(data["delays"][1:], losses_by_delay(data), strict=True))
+    alone = max(mean_lags(data, data["workers"][0]))
+    exists = alone == 0 and team.low > 0
+    turns, hurts = bins[edge][0].high < 0.9, costs[near].high < 0
+    longest, farthest = max(bins), max(costs)
     verdict = Verdict.NOT_SUPPORTED
     if exists:
         verdict = Verdict.SUPPORTED if turns and hurts else Verdict.CONDITIONAL
     numbers = [
-        Number("mean lag of one worker, and of A2C", max(alone)),
-        Number(f"mean lag of {data['workers'][-1]} workers", team.value, team.low, team.high),
-        Number(f"mean cosine at a lag of {last.lag} or more", last.mean, last.low, last.high),
+        Number("mean lag of one worker", alone),
+        Number(f"mean lag of {data['workers'][-1]} workers (stretches of one run)", team.value, team.low, team.high),
+        *(
+            Number(f"mean cosine at a lag of {_range(one)}", bins[one][0].value, bins[one][0].low, bins[one][0].high)
+            for one in sorted({edge, longest})
+        ),
         *(
             Number(f"score with a delay of {delay} updates, less that without", cost.value, cost.low, cost.high)
-            for delay, cost in zip(data["delays"][1:], costs, strict=True)
+            for delay, cost in costs.items()
         ),
     ]
+    extreme = bins[longest][0].high < 0.9, costs[farthest].high < 0
     why = (
-        "Supported if real workers lag and one does not, gradients with the longest lags have turned (cosine below "
-        "0.9), and the longest injected delay lowers the score; only under conditions if there is lag but not all of "
-        f"that. {'There is lag' if exists else 'No lag was found'}; gradients {'turn' if turns else 'do not turn'} "
-        f"with it; a delay of {data['delays'][-1]} updates {'lowers' if hurts else 'does not reliably lower'} the "
-        "score."
+        "Supported if real workers lag and one alone does not, gradients as late as theirs have turned (cosine below "
+        "0.9), and a delay like theirs lowers the score; only under conditions if there is lag but not all of that. "
+        f"{'There is lag' if exists else 'No lag was found'}. At the lag of {data['workers'][-1]} workers gradients "
+        f"{'have turned' if turns else 'have not turned that far'}, and a delay of {near} updates "
+        f"{'lowers' if hurts else 'does not reliably lower'} the score; at a lag of {_range(longest)} they "
+        f"{'have' if extreme[0] else 'have not'}, and a delay of {farthest} {'does' if extreme[1] else 'does not'}."
     )
     return Judgement(verdict, why, numbers)
 
@@ -162,9 +179,9 @@ def draw(data: Data) -> Figure:
 def _draw_lags(axes: Axes, data: Data) -> None:
     tidy(axes)
     for count, colour in zip(data["workers"], COLOURS, strict=False):
-        length = max(len(counts) for counts in data["histograms"][str(count)])
-        total = sum(np.pad(counts, (0, length - len(counts))) for counts in data["histograms"][str(count)])
-        axes.plot(np.arange(length), total / np.sum(total), ".-", color=colour, linewidth=1.2, label=f"{count}")
+        pushes = [one["pushes"] for one in data["real"][str(count)]]
+        total = np.sum(list(itertools.zip_longest(*pushes, fillvalue=0)), axis=1)
+        axes.plot(np.arange(len(total)), total / total.sum(), ".-", color=colour, linewidth=1.2, label=f"{count}")
     axes.set_yscale("log")
     axes.set_xlabel("lag τ of a push", fontsize=9)
     axes.set_ylabel("share of pushes")
@@ -175,12 +192,11 @@ def _draw_lags(axes: Axes, data: Data) -> None:
 def _draw_cosines(axes: Axes, data: Data) -> None:
     tidy(axes)
     bins = binned(data)
-    places = range(len(bins))
-    low = [one.mean - (one.mean if one.low is None else one.low) for one in bins]
-    high = [(one.mean if one.high is None else one.high) - one.mean for one in bins]
-    axes.errorbar(places, [one.mean for one in bins], [low, high], color=BLUE, fmt="o-", capsize=3, markersize=4)
-    axes.set_xticks(places, [_range(one.lag) for one in bins], rotation=45)
-    axes.set_ylim(min(0.0, *(one.mean for one in bins)) - 0.02, 1.03)
+    places, means = range(len(bins)), [found for found, _ in bins.values()]
+    reach = [[one.value - one.low for one in means], [one.high - one.value for one in means]]
+    axes.errorbar(places, [one.value for one in means], reach, color=BLUE, fmt="o-", capsize=3, markersize=4)
+    axes.set_xticks(places, [_range(edge) for edge in bins], rotation=45)
+    axes.set_ylim(min(0.0, *(one.low for one in means)) - 0.02, 1.03)
     axes.set_xlabel("lag τ", fontsize=9)
     axes.set_ylabel("cosine, applied and fresh gradient")
     axes.set_title(f"{CHANCE_WORKERS} workers by turns", fontsize=10)
@@ -219,8 +235,8 @@ CLAIM = Claim(
     "lock, and every push counts the updates of others since its pull; stretches of one run give the interval. How "
     "large the lag gets depends on the cores: workers that share one take long turns.\n\n"
     "Second, what lag does to a gradient: 16 workers in one process push in random order, and each applied gradient is "
-    "compared with the gradient of the same rollout at the shared weights of that moment. Whole seeds are redrawn for "
-    "the intervals.\n\n"
+    "compared with the gradient of the same rollout at the shared weights of that moment. Intervals are Student's t "
+    "over the means of the seeds.\n\n"
     "Third, what it costs: A2C as its preset has it acts and computes its gradients with the weights of 0, 4, 16 or 64 "
     "updates ago, with the same seeds for every delay. The score is the mean return of 20 fresh episodes of the last "
     "policy, its actions sampled; intervals are Student's t, widened for the number of delays (Bonferroni).",
@@ -228,7 +244,7 @@ CLAIM = Claim(
         "a2c/hogwild/learner.py: AsyncLearner, SharedOptimizer",
         "a2c/hogwild/worker.py: sittings",
         "a2c/study/stale.py: chance_workers, delayed",
-        "a2c/study/measures/gradients.py: cosines_by_lag",
+        "a2c/study/measures/gradients.py: cosine",
     ),
     measure=measure,
     judge=judge,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,17 +18,6 @@ class Estimate:
     value: float
     low: float
     high: float
-
-
-@dataclass(frozen=True, slots=True)
-class LagBin:
-    """The cosines measured at one lag; ``low`` and ``high`` are None where one run alone has any."""
-
-    lag: int
-    pairs: int
-    mean: float
-    low: float | None
-    high: float | None
 
 
 def relative_error(found: ArrayLike, expected: ArrayLike) -> float:
@@ -162,57 +150,6 @@ def mean_interval(values: ArrayLike, *, confidence: float = 0.95) -> Estimate:
     mean, error = float(numbers.mean()), float(numbers.std(ddof=1)) / len(numbers) ** 0.5
     reach = float(stats.t.ppf((1 + confidence) / 2, len(numbers) - 1)) * error
     return Estimate(mean, mean - reach, mean + reach)
-
-
-def cosines_by_lag(
-    lags: Sequence[int],
-    cosines: ArrayLike,
-    runs: Sequence[int] | None = None,
-    *,
-    confidence: float = 0.95,
-    resamples: int = 2000,
-    seed: int = 0,
-) -> list[LagBin]:
-    """Mean cosine at each lag, with a bootstrap interval.
-
-    Args:
-        lags: ``[P]`` tau of each pair: updates between the weights that a gradient was computed with and those that
-            it was applied to.
-        cosines: ``[P]``: :func:`cosine` of the stale gradient and the fresh one.
-        runs: ``[P]`` which run each pair is of: whole runs are redrawn, since the pairs of one have a policy in
-            common. None: every pair is a run of its own.
-        seed: the same seed gives the same intervals.
-
-    Returns:
-        A bin for each lag that occurs, in ascending order.
-
-    Raises:
-        ValueError: the lengths differ.
-    """
-    taus, values = np.asarray(lags, dtype=np.int64), np.asarray(cosines, dtype=np.float64)
-    owners = np.arange(len(taus)) if runs is None else np.asarray(runs)
-    if not taus.shape == values.shape == owners.shape:
-        raise ValueError(f"{len(taus)} lags, {len(values)} cosines and {len(owners)} runs")
-    bins = []
-    for lag in np.unique(taus):
-        at = taus == lag
-        _, index = np.unique(owners[at], return_inverse=True)
-        sums, pairs = np.bincount(index, values[at]).astype(np.float64), np.bincount(index)
-        low = high = None
-        if len(pairs) > 1:
-            low, high = _ratio_interval(sums, pairs, confidence, resamples, seed)
-        bins.append(LagBin(int(lag), int(pairs.sum()), float(sums.sum() / pairs.sum()), low, high))
-    return bins
-
-
-def _ratio_interval(
-    sums: Floats, pairs: NDArray[np.intp], confidence: float, resamples: int, seed: int
-) -> tuple[float, float]:
-    """Percentile bootstrap of sum(sums) / sum(pairs), redrawing what they are sums over."""
-    chosen = np.random.default_rng(seed).integers(len(pairs), size=(resamples, len(pairs)))
-    means = sums[chosen].sum(1) / pairs[chosen].sum(1)
-    low, high = np.quantile(means, [(1 - confidence) / 2, (1 + confidence) / 2])
-    return float(low), float(high)
 
 
 def _same(a: ArrayLike, b: ArrayLike) -> tuple[Floats, Floats]:
