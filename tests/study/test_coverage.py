@@ -62,6 +62,14 @@ def made_up(wider: float, stuck_alone: float, stuck_together: float, narrower: f
     return {"steps": 10_000, "visits": {world: visits(world) for world in WORLDS}, "ends": {a: ends(a) for a in ARMS}}
 
 
+def with_gains(data: Data, worlds: list[str], gains: tuple[float, float, float]) -> Data:
+    """The same, but with these gains of the three seeds in some worlds."""
+    for world in worlds:
+        for run, gain in zip(data["visits"][world], gains, strict=True):
+            run["16"] = {quantity: gain * states for quantity, states in run["1"].items()}
+    return data
+
+
 def test_wider_everywhere_and_fewer_stuck_is_supported():
     assert CLAIM.judge(made_up(1.5, 0.8, 0.2)).verdict is Verdict.SUPPORTED
 
@@ -80,6 +88,45 @@ def test_a_world_where_it_is_narrower_is_named():
 
 def test_neither_wider_nor_fewer_stuck_is_not_supported():
     assert CLAIM.judge(made_up(1.0, 0.2, 0.2)).verdict is Verdict.NOT_SUPPORTED
+
+
+def test_fewer_stuck_without_more_states_is_a_condition():
+    assert CLAIM.judge(made_up(1.0, 0.8, 0.2)).verdict is Verdict.CONDITIONAL
+
+
+def test_fewer_stuck_in_one_comparison_only_is_none():
+    data = made_up(1.0, 0.8, 0.2)
+    data["ends"]["1 × 5"] = data["ends"]["16 × 5"]
+    assert CLAIM.judge(data).verdict is Verdict.NOT_SUPPORTED
+
+
+def test_wider_in_a_minority_of_worlds_is_no_condition():
+    data = with_gains(made_up(1.0, 0.2, 0.2), list(WORLDS)[: len(WORLDS) // 2], (1.5, 1.5, 1.5))
+    assert CLAIM.judge(data).verdict is Verdict.NOT_SUPPORTED
+
+
+def test_wider_in_most_worlds_is_a_condition():
+    data = with_gains(made_up(1.0, 0.2, 0.2), list(WORLDS)[: len(WORLDS) // 2 + 1], (1.5, 1.5, 1.5))
+    assert CLAIM.judge(data).verdict is Verdict.CONDITIONAL
+
+
+def test_evidence_against_counts_more_than_evidence_for():
+    assert CLAIM.judge(made_up(0.7, 0.8, 0.2)).verdict is Verdict.NOT_SUPPORTED  # fewer states, fewer stuck
+    more_stuck = CLAIM.judge(made_up(1.5, 0.2, 0.8))  # more states, more stuck
+    assert more_stuck.verdict is Verdict.NOT_SUPPORTED
+    assert "Fewer runs stuck with 16 × 5 than with 1 × 5: no, more of them." in more_stuck.why
+
+
+def test_gains_that_seeds_disagree_on_do_not_count():
+    data = with_gains(made_up(1.0, 0.2, 0.2), list(WORLDS), (0.5, 1.5, 4.0))
+    assert CLAIM.judge(data).verdict is Verdict.NOT_SUPPORTED
+
+
+def test_an_interval_that_would_do_for_one_world_does_not_for_all_of_them():
+    data = with_gains(made_up(1.0, 0.2, 0.2), list(WORLDS), (np.exp(0.71), np.exp(1.0), np.exp(1.29)))
+    judgement = CLAIM.judge(data)
+    assert all(number.low > 1.0 for number in judgement.numbers if "states visited" in number.name)
+    assert judgement.verdict is Verdict.NOT_SUPPORTED
 
 
 def test_who_wanders_about_is_not_stuck():

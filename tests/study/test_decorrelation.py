@@ -79,8 +79,8 @@ def test_what_is_recorded_begins_with_a_reset_of_all():
     assert len(set(distance[0])) == 6
 
 
-def made_up(**of_scalars: dict[str, float]) -> Data:
-    """Three seeds that agree up to 1 %; effective sizes of each kind, in the order of SCALARS."""
+def made_up(spread: float = 0.01, **of_scalars: dict[str, float]) -> Data:
+    """Three seeds that agree up to 1 %, or up to ``spread``; effective sizes of each kind, in the order of SCALARS."""
 
     def run(factor: float) -> Data:
         return {
@@ -94,7 +94,7 @@ def made_up(**of_scalars: dict[str, float]) -> Data:
             for scalar, found in zip(SCALARS, of_scalars.values(), strict=True)
         }
 
-    return {"memory": 2000, "runs": [run(factor) for factor in (0.99, 1.0, 1.01)]}
+    return {"memory": 2000, "runs": [run(factor) for factor in (1 - spread, 1.0, 1 + spread)]}
 
 
 GOOD = {"one": 2.0, "replay": 30.0, "many": 16.0, "together": 16.0, "staggered": 16.0}
@@ -111,6 +111,37 @@ def test_a_common_reset_that_undoes_it_is_a_condition_and_is_named():
     assert judgement.verdict is Verdict.CONDITIONAL
     assert f"Smaller just after a common reset for: {SCALARS[1]}." in judgement.why
     assert "different phases" in judgement.why
+
+
+def test_a_common_reset_with_a_wide_interval_is_undecided_and_so_not_supported():
+    judgement = CLAIM.judge(made_up(spread=0.2, a=GOOD, b=GOOD, c=GOOD))
+    loss = {number.name: number for number in judgement.numbers}[
+        f"{SCALARS[0]}: just reset together against long after"
+    ]
+    assert loss.low < 0.8 < 1.0 < loss.high
+    assert judgement.verdict is Verdict.CONDITIONAL
+    assert f"Harmless for: none. Undecided for: {', '.join(SCALARS)}." in judgement.why
+
+
+def test_a_small_but_certain_loss_after_a_common_reset_is_a_loss():
+    judgement = CLAIM.judge(made_up(a=GOOD, b=GOOD | {"together": 14.0}, c=GOOD))
+    assert judgement.verdict is Verdict.CONDITIONAL
+    assert f"Smaller just after a common reset for: {SCALARS[1]}." in judgement.why
+    assert f"Harmless for: {SCALARS[0]}, {SCALARS[2]}. Undecided for: none." in judgement.why
+
+
+def test_effective_sizes_are_told_against_the_size_of_the_batch():
+    why = CLAIM.judge(made_up(a=GOOD, b=GOOD, c=GOOD)).why
+    assert f"16 against 2 ({SCALARS[0]})" in why
+    assert "80 would be no correlation at all" in why
+
+
+def test_gains_that_seeds_disagree_on_are_not_supported():
+    data = made_up(a=GOOD, b=GOOD, c=GOOD)
+    for run, many in zip(data["runs"], (0.5, 2.0, 16.0), strict=True):
+        for found in run.values():
+            found["size"]["many"] = many
+    assert CLAIM.judge(data).verdict is Verdict.NOT_SUPPORTED
 
 
 def test_more_for_some_quantities_only_is_a_condition():

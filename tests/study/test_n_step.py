@@ -75,14 +75,16 @@ def test_a_fitted_critic_is_nearer_to_the_returns_and_the_policy_is_the_same():
     assert not torch.equal(better.value(obs), model.value(obs))
 
 
-def made_up(bias: list[float], variance: list[float], other: list[float] | None = None) -> Data:
-    """Two seeds of three states each, all with these numbers at the first and the last n; ``other`` is the bias of the
-    second critic.
+def made_up(
+    bias: list[float], variance: list[float], other: list[float] | None = None, spread: tuple[float, ...] = (0, 0, 0)
+) -> Data:
+    """Two seeds of three states each, all with these numbers at the first and the last n, plus ``spread`` in the three
+    states at the last; ``other`` is the bias of the second critic.
     """
 
     def states(ends: list[float]) -> list[list[list[float]]]:
-        middle = np.geomspace(*ends, len(LENGTHS)).tolist()
-        return [[middle] * 3] * 2
+        first, last = ends
+        return [[np.linspace(first, last + more, len(LENGTHS)).tolist() for more in spread]] * 2
 
     quantities = {"squared_bias": states(bias), "variance": states(variance)}
     second = {"squared_bias": states(other or bias), "variance": states(variance)}
@@ -95,25 +97,56 @@ def test_less_bias_and_more_variance_is_supported():
     ratios = {number.name: number.value for number in judgement.numbers}
     assert ratios["squared bias at n = 128 against n = 1, one"] == pytest.approx(0.01)
     assert ratios["variance at n = 128 against n = 1, one"] == pytest.approx(100)
-    assert ratios["n with the least mean squared error, one"] == 8  # or 16: the first of two equals
+    assert ratios["squared bias at n = 128 minus n = 1, one"] == pytest.approx(-99)
 
 
-def test_one_critic_that_goes_the_other_way_is_a_condition():
-    assert CLAIM.judge(made_up([100, 1], [1, 100], other=[1, 100])).verdict is Verdict.CONDITIONAL
-    assert CLAIM.judge(made_up([100, 1], [100, 1])).verdict is Verdict.CONDITIONAL
+def test_the_n_of_least_error_is_told():
+    data = made_up([100, 1], [1, 200])
+    found = data["critics"]["one"]
+    found["squared_bias"] = [[[100, 50, 20, 9, 5, 3, 2, 1]] * 3] * 2
+    found["variance"] = [[[1, 2, 4, 8, 16, 50, 100, 200]] * 3] * 2
+    numbers = {number.name: number.value for number in CLAIM.judge(data).numbers}
+    assert numbers["n with the least mean squared error, one"] == 8
+
+
+@pytest.mark.parametrize(("bias", "variance"), [([100, 1], [5, 5]), ([5, 5], [1, 100])])
+def test_one_half_with_every_critic_is_a_condition(bias: list[float], variance: list[float]):
+    assert CLAIM.judge(made_up(bias, variance)).verdict is Verdict.CONDITIONAL
+
+
+def test_bias_that_falls_with_one_critic_only_is_a_condition_as_long_as_variance_rises_with_both():
+    assert CLAIM.judge(made_up([100, 1], [1, 100], other=[1, 1])).verdict is Verdict.CONDITIONAL
+    assert CLAIM.judge(made_up([100, 1], [5, 5], other=[1, 1])).verdict is Verdict.NOT_SUPPORTED
+
+
+def test_evidence_of_the_contrary_is_no_condition():
+    falling = CLAIM.judge(made_up([100, 1], [100, 1]))
+    assert falling.verdict is Verdict.NOT_SUPPORTED
+    assert "the variance falls" in falling.why
+    assert CLAIM.judge(made_up([100, 1], [1, 100], other=[1, 100])).verdict is Verdict.NOT_SUPPORTED
 
 
 def test_more_bias_and_less_variance_is_not_supported():
     assert CLAIM.judge(made_up([1, 100], [100, 1])).verdict is Verdict.NOT_SUPPORTED
 
 
-def test_states_that_disagree_leave_it_open():
-    data = made_up([10, 9], [1, 1])
-    states = data["critics"]["one"]["squared_bias"]
-    data["critics"]["one"]["squared_bias"] = data["critics"]["other"]["squared_bias"] = [
-        [[*row[:-1], last] for row, last in zip(run, (0.1, 30.0, 5.0), strict=True)] for run in states
-    ]
-    assert CLAIM.judge(data).verdict is Verdict.NOT_SUPPORTED
+def test_intervals_wide_around_zero_leave_it_open():
+    judgement = CLAIM.judge(made_up([5, 5], [5, 5], spread=(-20, 1, 20)))
+    assert judgement.verdict is Verdict.NOT_SUPPORTED
+    assert "the bias does not clearly change and the variance does not clearly change" in judgement.why
+
+
+def test_a_negative_estimate_of_no_bias_that_grows_is_not_a_fall():
+    # The ratio of -5 and -10 is 0.5, and that of 5 and -10 negative: below 1 both, and yet the bias grows.
+    for last in (-5, 5):
+        judgement = CLAIM.judge(made_up([-10, last], [1, 100]))
+        assert judgement.verdict is Verdict.NOT_SUPPORTED
+        assert "the bias rises" in judgement.why
+        assert "squared bias at n = 128 against n = 1, one" not in {number.name for number in judgement.numbers}
+
+
+def test_a_bias_that_falls_to_a_negative_estimate_of_none_falls():
+    assert CLAIM.judge(made_up([100, -1], [1, 100])).verdict is Verdict.SUPPORTED
 
 
 def test_a_tiny_study_measures_judges_and_draws(tmp_path: Path):

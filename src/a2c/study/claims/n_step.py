@@ -73,40 +73,57 @@ def one_seed(seed: int, train_steps: int, fit_steps: int, states: int, continuat
 
 
 def judge(data: Data) -> Judgement:
-    """Supported: from the shortest n to the longest, squared bias falls and variance rises, for both critics, every
-    95 % interval of the ratio clear of 1. Only under conditions: some of the four. Not supported: none.
+    """Supported: from the shortest n to the longest, squared bias falls and variance rises, with every critic. Only
+    under conditions: one half of this, bias falls or variance rises, holds with every critic, the other half not, and
+    nothing clearly goes the other way. Not supported: neither half holds, or bias rises or variance falls with some
+    critic.
+
+    Each by the 95 % interval of the difference, last minus first, clear of 0. A ratio would not do: the estimate of a
+    squared bias may be negative, and the sign of its ratio says nothing.
     """
     lengths = np.asarray(data["lengths"])
-    last, numbers, told, holds = lengths[-1], [], [], []
+    last, numbers, told = lengths[-1], [], []
+    falls, rises, against = [], [], []
     for critic, found in data["critics"].items():
         bias, variance = np.asarray(found["squared_bias"]), np.asarray(found["variance"])
-        fall, rise = _last_against_first(bias), _last_against_first(variance)
-        numbers += [Number(f"squared bias at n = {last} against n = 1, {critic}", *fall)]
-        numbers += [Number(f"variance at n = {last} against n = 1, {critic}", *rise)]
+        changes = []
+        for name, values in (("squared bias", bias), ("variance", variance)):
+            draws, mean = nested_means(values), values.mean((0, 1))
+            changes.append(_interval(mean[-1] - mean[0], draws[:, -1] - draws[:, 0]))
+            numbers.append(Number(f"{name} at n = {last} minus n = 1, {critic}", *changes[-1]))
+            if percentiles(draws[:, 0])[0] > 0.0:  # else it may be 0, and so nothing to divide by
+                ratio = _interval(mean[-1] / mean[0], draws[:, -1] / draws[:, 0])
+                numbers.append(Number(f"{name} at n = {last} against n = 1, {critic}", *ratio))
+        (_, bias_low, bias_high), (_, variance_low, variance_high) = changes
         error = bias + variance
         best = int(lengths[error.mean((0, 1)).argmin()])
         low, high = percentiles(lengths[nested_means(error).argmin(-1)])
         numbers.append(Number(f"n with the least mean squared error, {critic}", best, float(low), float(high)))
-        falls, rises = fall[2] < 1.0, rise[1] > 1.0
-        holds += [falls, rises]
+        falls.append(bias_high < 0.0)
+        rises.append(variance_low > 0.0)
+        against += [bias_low > 0.0, variance_high < 0.0]
         told.append(
-            f"With {critic} the bias {'falls' if falls else 'does not clearly fall'} and the variance "
-            f"{'rises' if rises else 'does not clearly rise'}; their sum, the mean squared error, is least at "
-            f"n = {best}."
+            f"With {critic} the bias {_way(bias_low, bias_high)} and the variance "
+            f"{_way(variance_low, variance_high)}; their sum, the mean squared error, is least at n = {best}."
         )
     why = (
         f"The criterion: from n = 1 to n = {last} the squared bias falls and the variance rises, with either critic, "
-        "every 95 % interval of the ratio clear of 1. " + " ".join(told)
+        "every 95 % interval of the difference clear of 0. Only one of the two, with either critic and with nothing "
+        "that clearly goes the other way, is a condition. " + " ".join(told)
     )
-    verdict = Verdict.SUPPORTED if all(holds) else Verdict.CONDITIONAL if any(holds) else Verdict.NOT_SUPPORTED
-    return Judgement(verdict, why, numbers)
+    if all(falls) and all(rises):
+        return Judgement(Verdict.SUPPORTED, why, numbers)
+    half = (all(falls) or all(rises)) and not any(against)
+    return Judgement(Verdict.CONDITIONAL if half else Verdict.NOT_SUPPORTED, why, numbers)
 
 
-def _last_against_first(values: Floats) -> tuple[float, float, float]:
-    """Ratio of the means at the last n and at the first, of ``[S, P, n]``, with its interval."""
-    draws, mean = nested_means(values), values.mean((0, 1))
-    low, high = percentiles(draws[:, -1] / draws[:, 0])
-    return float(mean[-1] / mean[0]), float(low), float(high)
+def _interval(value: float, draws: Floats) -> tuple[float, float, float]:
+    low, high = percentiles(draws)
+    return float(value), float(low), float(high)
+
+
+def _way(low: float, high: float) -> str:
+    return "rises" if low > 0.0 else "falls" if high < 0.0 else "does not clearly change"
 
 
 def draw(data: Data) -> Figure:
