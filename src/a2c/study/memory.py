@@ -31,7 +31,7 @@ class Memory:
     def add(self, rollout: Rollout) -> None:
         """Keep the transitions of a rollout, and forget the oldest."""
         new = one_step(rollout)
-        kept = new if self._kept is None else joined(self._kept, new)
+        kept = joined(new) if self._kept is None else joined(self._kept, new)  # a collector overwrites its memory
         self._kept = columns(kept, slice(-self._capacity, None))
 
     def sample(self, count: int) -> Rollout:
