@@ -162,8 +162,9 @@ n = {T} steps (AC), {ENVS} environments with n = {T} (A2C), and one environment 
 update from {ROWS} transitions, drawn from the latest {CAPACITY:,} with one-step targets and no correction for older
 policies (AC with replay). At equal samples A2C makes an eighth of the updates of the others with n = {T}. The learning
 rate of each is the best of the same six, from 0.0001 to 0.03, by six runs at each on seeds of their own, made once;
-gradients are not clipped. Every seed trains six runs of A2C, two of AC with one step and three of each other. A score is the
-mean of a run's last {LATE} of {POINTS} evaluations, of {EPISODES} episodes each with actions drawn as in training.
+gradients are not clipped. Every seed trains six runs of A2C, two of AC with one step and three of each other. A score
+is the mean of a run's last {LATE} of {POINTS} evaluations, of {EPISODES} episodes each with actions drawn as in
+training.
 
 Beside that, at a fixed policy, the effective batch: how many independent transitions would give a one-step gradient of
 the same total variance as {ROWS} consecutive ones of one environment, {ROWS} drawn from its memory, {T} of each of
