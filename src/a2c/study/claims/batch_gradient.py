@@ -192,8 +192,9 @@ def _draw_variance(axes: Axes, data: Data) -> None:
     axes.set(xscale="log", yscale="log")
     counts = np.asarray(data["counts"], dtype=np.float64)
     axes.plot(counts, 1 / counts, color=GREY, linestyle="--", linewidth=1.2, label="1/N")
+    copies = np.mean([np.array(policy["value"]) / policy["value"][0] for policy in data["variance"]["copies"]], axis=0)
+    axes.plot(counts, copies, "o-", color=RED, linewidth=1.2, markersize=4, label="copies of one worker")  # exact
     looks = (
-        ("copies", "copies of one worker", RED),
         ("same start", "same start, own actions", ORANGE),
         ("independent", "independent workers", BLUE),
     )
@@ -209,7 +210,7 @@ def _draw_variance(axes: Axes, data: Data) -> None:
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xlabel("N, workers in the batch")
     axes.set_ylabel("total variance of the gradient,\nthat of one worker = 1")
-    axes.legend(fontsize=8.5, frameon=False)
+    axes.legend(fontsize=8.5, frameon=False, loc="lower left")
 
 
 def _draw_errors(axes: Axes, data: Data) -> None:
