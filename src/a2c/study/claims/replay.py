@@ -161,7 +161,7 @@ Four ways to train one network on CartPole with {STEPS:,} steps: one environment
 n = {T} steps (AC), {ENVS} environments with n = {T} (A2C), and one environment whose every {T} steps are followed by an
 update from {ROWS} transitions, drawn from the latest {CAPACITY:,} with one-step targets and no correction for older
 policies (AC with replay). At equal samples A2C makes an eighth of the updates of the others with n = {T}. The learning
-rate of each is the best of the same six, from 0.0001 to 0.03, by six runs at each on seeds of their own, made once;
+rate of each is the best of the same six, from 0.0001 to 0.03, by 6 to 24 runs at each on seeds of their own;
 gradients are not clipped. Every seed trains six runs of A2C, two of AC with one step and three of each other. A score
 is the mean of a run's last {LATE} of {POINTS} evaluations, of {EPISODES} episodes each with actions drawn as in
 training.
