@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.metadata
-import os
 import platform
-from pathlib import Path
 from typing import Any
+
+from a2c.cores import usable_cores
+from a2c.study.machine import cpu_name, version_of
 
 
 def describe_machine() -> dict[str, Any]:
@@ -15,25 +15,9 @@ def describe_machine() -> dict[str, Any]:
 
     packages = ("torch", "gymnasium", "numpy", "ale-py", "box2d", "mujoco", "jax", "stable-baselines3")
     return {
-        "cpu": _cpu(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cpu": cpu_name(),
+        "cores": usable_cores(),
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         "python": platform.python_version(),
-        "versions": {name: version for name in packages if (version := _version(name))},
+        "versions": {name: version for name in packages if (version := version_of(name))},
     }
-
-
-def _cpu() -> str:
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        for line in info.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
-
-
-def _version(name: str) -> str | None:
-    try:
-        return importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        return None

@@ -20,8 +20,7 @@ from a2c.model import ActorCritic
 from a2c.optim import gradient_of
 from a2c.returns import lambda_returns, successor_values
 from a2c.rollout import Rollout
-from a2c.state import TrainState
-from a2c.trainer import build, make_envs
+from a2c.study.training import training
 
 Floats = NDArray[np.floating[Any]]
 Gradient = Callable[[Rollout], Floats]  # a batch -> the flat gradient [W] of the loss, in the order of the parameters
@@ -29,13 +28,7 @@ Gradient = Callable[[Rollout], Floats]  # a batch -> the flat gradient [W] of th
 
 def trained(cfg: Config) -> ActorCritic:
     """The network after ``cfg.total_steps`` of ordinary training, without a run folder."""
-    with make_envs(cfg) as envs:
-        learner, collector = build(cfg, envs)
-        state = TrainState()
-        while state.env_steps < cfg.total_steps:
-            rollout = collector.collect(state.update)
-            learner.update(rollout, state.env_steps)
-            state = state.after(rollout)
+    *_, (_, learner, _) = training(cfg)
     return learner.model
 
 

@@ -10,9 +10,11 @@ import numpy as np
 from a2c.compose import load_config
 from a2c.config import Config
 from a2c.evaluation import Evaluator, eval_seeds
+from a2c.policy import Policy
 from a2c.report.statistics import iqm
-from a2c.study.memory import Memory, training
+from a2c.study.memory import Memory, replaying
 from a2c.study.parallel import each
+from a2c.study.training import training
 
 STEPS = 8_000  # env steps of every run, whatever the method; learning rates were chosen for that many
 ENVS, T = 8, 8  # N and T of A2C; T of AC with n steps too
@@ -77,10 +79,13 @@ def train(run: Run) -> list[float]:
     cfg = replace(config(method), lr=run.lr, seed=run.seed, total_steps=run.steps)
     evaluator, episodes = Evaluator(cfg.env, EPISODES), eval_seeds(run.seed, EPISODES)
     scores: list[float] = []
+    policy: Policy | None = None
     due = marks(run.steps)
     try:
-        for env_steps, policy in training(cfg, Memory(CAPACITY, run.seed) if method.memory else None, ROWS):
-            while len(scores) < POINTS and env_steps >= due[len(scores)]:
+        loop = training(cfg, replaying(Memory(CAPACITY, run.seed), ROWS)) if method.memory else training(cfg)
+        for state, learner, _ in loop:
+            policy = policy or Policy(learner.model, cfg)  # one for all: its draws go on
+            while len(scores) < POINTS and state.env_steps >= due[len(scores)]:
                 result = evaluator.run(policy, episodes, deterministic=False)
                 assert result is not None  # nothing asked it to stop
                 scores.append(result.mean)

@@ -1,17 +1,13 @@
-"""A replay memory, which parallel environments are said to replace, and training from it."""
+"""A replay memory, which parallel environments are said to replace."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable
 
 import torch
 
-from a2c.config import Config
-from a2c.policy import Policy
 from a2c.rollout import Rollout
-from a2c.state import TrainState
 from a2c.study.batches import columns, joined, one_step
-from a2c.trainer import build, make_envs
 
 
 class Memory:
@@ -41,25 +37,11 @@ class Memory:
         return columns(self._kept, torch.randint(here, (count,), generator=self._random))
 
 
-def training(cfg: Config, memory: Memory | None = None, rows: int = 0) -> Iterator[tuple[int, Policy]]:
-    """The loop of :func:`a2c.trainer.train`, without a run folder.
+def replaying(memory: Memory, rows: int) -> Callable[[Rollout], Rollout]:
+    """What an update learns from (:func:`a2c.study.training.training`): ``rows`` transitions of a memory of all."""
 
-    Args:
-        cfg: the settings.
-        memory: keeps every rollout; what an update learns from is then drawn from it.
-        rows: how many transitions are drawn.
+    def learned_from(rollout: Rollout) -> Rollout:
+        memory.add(rollout)
+        return memory.sample(rows)
 
-    Yields:
-        Env steps so far and the policy, after every update.
-    """
-    with make_envs(cfg) as envs:
-        learner, collector = build(cfg, envs)
-        policy, state = Policy(learner.model, cfg), TrainState()
-        while state.env_steps < cfg.total_steps:
-            rollout = batch = collector.collect(state.update)
-            if memory is not None:
-                memory.add(rollout)
-                batch = memory.sample(rows)
-            learner.update(batch, state.env_steps)
-            state = state.after(rollout)
-            yield state.env_steps, policy
+    return learned_from

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,7 +16,7 @@ from a2c.hogwild.team import make_team
 from a2c.learner import Learner
 from a2c.policy import Policy
 from a2c.state import TrainState
-from a2c.trainer import build, make_envs
+from a2c.study.training import training
 
 EPISODES = 20  # to score the policy that training ends with
 
@@ -56,15 +57,12 @@ Progress = Iterator[tuple[Learner, TrainState, dict[str, Any]]]
 
 
 def _synchronous(cfg: Config, marks: list[int]) -> Progress:
-    with make_envs(cfg) as envs:
-        learner, collector = build(cfg, envs)
-        state = TrainState()
-        yield learner, state, {}
-        for mark in marks:
-            while state.env_steps < mark:
-                rollout = collector.collect(state.update)
-                learner.update(rollout, state.env_steps)
-                state = state.after(rollout)
+    due = deque(marks)
+    for state, learner, collector in training(cfg):
+        if state.env_steps == 0:
+            yield learner, state, {}
+        while due and state.env_steps >= due[0]:
+            due.popleft()
             yield learner, state, collector.metrics()
 
 

@@ -13,14 +13,14 @@ from a2c.compose import load_config
 from a2c.evaluation import evaluate
 from a2c.policy import Policy
 from a2c.report.style import BLUE, GREEN, GREY, ORANGE, RED, new_figure, tidy
-from a2c.state import TrainState
 from a2c.study.claim import Claim, Data, Judgement, Number, Verdict
 from a2c.study.dead_end import ID as DEAD_END
+from a2c.study.drawing import scores_at
 from a2c.study.measures.gradients import Estimate, mean_interval
 from a2c.study.measures.ranks import rank_correlations
 from a2c.study.parallel import each
 from a2c.study.settings import StudySettings
-from a2c.trainer import build, make_envs
+from a2c.study.training import training
 
 BETAS = [0.0, 0.01, 0.03, 0.1, 0.3]
 PLAIN = ("device=cpu", "vectorization=sync", "compile=false")
@@ -93,16 +93,10 @@ def _train(task: Task) -> Data:
     )
     steps: list[int] = []
     entropy: list[float] = []
-    with make_envs(cfg) as envs:
-        learner, collector = build(cfg, envs)
-        state = TrainState()
-        while state.env_steps < cfg.total_steps:
-            rollout = collector.collect(state.update)
-            learner.update(rollout, state.env_steps)
-            state = state.after(rollout)
-            if state.env_steps * POINTS >= (len(steps) + 1) * cfg.total_steps:
-                steps.append(state.env_steps)
-                entropy.append(learner.drain_metrics(state.env_steps)["train/entropy"])
+    for state, learner, _ in training(cfg):
+        if state.env_steps * POINTS >= (len(steps) + 1) * cfg.total_steps:
+            steps.append(state.env_steps)
+            entropy.append(learner.drain_metrics(state.env_steps)["train/entropy"])
     policy = Policy(learner.model, cfg)
     return {
         "steps": steps,
@@ -200,11 +194,7 @@ def _draw_entropy(axes: Axes, name: str, betas: list[float], setup: Data) -> Non
 def _draw_scores(axes: Axes, betas: list[float], setup: Data) -> None:
     tidy(axes)
     for place, (scores, colour) in enumerate(zip(setup["score"], COLOURS, strict=False)):
-        found = mean_interval(scores)
-        sides = np.linspace(-0.12, 0.12, len(scores))
-        axes.scatter(place + sides, scores, s=12, color=colour, alpha=0.5, linewidth=0)
-        reach = [[found.value - found.low], [found.high - found.value]]
-        axes.errorbar(place, found.value, reach, color=colour, fmt="o", markersize=5, capsize=3)
+        scores_at(axes, place, scores, colour)
     greedy = [float(np.mean(scores)) for scores in setup["greedy"]]
     axes.plot(range(len(betas)), greedy, "_", color="black", markersize=12, label="mean of greedy actions")
     axes.set_ylim(bottom=min(0.0, *np.ravel(setup["score"])) - 0.03 * np.max(setup["score"]))

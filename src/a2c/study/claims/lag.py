@@ -20,6 +20,7 @@ from a2c.policy import Policy
 from a2c.report.style import BLUE, GREEN, GREY, ORANGE, RED, new_figure, tidy
 from a2c.state import TrainState
 from a2c.study.claim import Claim, Data, Judgement, Number, Verdict
+from a2c.study.drawing import scores_at
 from a2c.study.measures.gradients import Estimate, mean_interval
 from a2c.study.parallel import each
 from a2c.study.settings import StudySettings
@@ -213,10 +214,7 @@ def _range(edge: int) -> str:
 def _draw_delays(axes: Axes, data: Data) -> None:
     tidy(axes)
     for place, scores in enumerate(data["scores"]):
-        found = mean_interval(scores)
-        axes.scatter(place + np.linspace(-0.12, 0.12, len(scores)), scores, s=12, color=RED, alpha=0.5, linewidth=0)
-        reach = [[found.value - found.low], [found.high - found.value]]
-        axes.errorbar(place, found.value, reach, color=RED, fmt="o", markersize=5, capsize=3)
+        scores_at(axes, place, scores, RED)
     axes.set_xticks(range(len(data["delays"])), [str(delay) for delay in data["delays"]])
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set_ylim(bottom=0)

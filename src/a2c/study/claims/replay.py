@@ -169,7 +169,7 @@ training.
 Beside that, at a fixed policy, the effective batch: how many independent transitions would give a one-step gradient of
 the same total variance as {ROWS} consecutive ones of one environment, {ROWS} drawn from its memory, {T} of each of
 {ENVS} environments (A2C), or one of each of {ROWS} (all apart).""",
-    code=("a2c/learner.py: Learner", "a2c/study/memory.py: Memory, training", "a2c/study/contenders.py: METHODS, tune"),
+    code=("a2c/learner.py: Learner", "a2c/study/memory.py: Memory", "a2c/study/contenders.py: METHODS, tune"),
     measure=measure,
     judge=judge,
     draw=draw,
