@@ -31,7 +31,7 @@ from a2c.envs import ShardedAsyncVectorEnv, make_env, make_vector_env
 
 Envs = VectorEnv[Any, Any, Any]
 Result = dict[str, Any]
-OURS, PEER = "ShardedAsyncVectorEnv", "AsyncVectorEnv"
+OURS, PEER = "hybrid", "AsyncVectorEnv"
 WORKS = {  # environment, N, and how many times as fast as Gymnasium's AsyncVectorEnv we must be
     "cartpole-16": ("CartPole-v1", 16, 4.0),
     "cartpole-128": ("CartPole-v1", 128, 25.0),
@@ -48,7 +48,8 @@ def makers(cfg: Config) -> dict[str, Callable[[], Envs]]:
     shared: dict[str, Any] = {"copy": False, "autoreset_mode": "SameStep"}
     return {
         PEER: lambda: AsyncVectorEnv(each, **shared),  # first: it forks, which must not meet the threads of others
-        OURS: lambda: ShardedAsyncVectorEnv(each, **shared),
+        OURS: lambda: ShardedAsyncVectorEnv(each, **shared, main_shard=True),
+        "sharded": lambda: ShardedAsyncVectorEnv(each, **shared),
         "SyncVectorEnv": lambda: SyncVectorEnv(each, **shared),
         "native": lambda: make_vector_env(cfg),
     }

@@ -12,7 +12,7 @@ from a2c.compose import load_config
 
 MLP, FRAME = 6.0 * 9155, 5.5e7  # arithmetic of a transition: CartPole's two layers of 64; nature_cnn
 CPU = Setup(
-    device="cpu", cuda=False, cores=16, threads=1, vectorization="sharded", workers=16, native=False,
+    device="cpu", cuda=False, cores=16, threads=1, vectorization="sharded", processes=16, native=False,
     images=False, flops=MLP, env_rate=144_000.0,
 )  # fmt: skip
 GPU = replace(CPU, device="cuda:0", cuda=True)
@@ -36,27 +36,27 @@ CASES: dict[str, tuple[dict[str, float], list[str], Setup, list[str]]] = {
          "more would help"],
     ),
     "one core": (
-        ENVS, ["env=lunarlander"], replace(CPU, cores=1, workers=1, vectorization="sync", env_rate=850.0),
+        ENVS, ["env=lunarlander"], replace(CPU, cores=1, processes=1, vectorization="sync", env_rate=850.0),
         ["environment-bound (70% of training): LunarLander-v3 steps at 850/s on a core; more cores would help"],
     ),
     "too few workers, as the user wanted": (
-        ENVS, ["num_envs=64", "num_workers=2"], replace(CPU, workers=2),
-        ["environment-bound (70% of training): 2 workers on 16 cores: num_workers=16"],
+        ENVS, ["num_envs=64", "num_workers=2"], replace(CPU, processes=2),
+        ["environment-bound (70% of training): 2 processes on 16 cores: num_workers=16"],
     ),
     "one worker for few environments": (
-        ENVS, ["num_envs=4", "num_workers=1"], replace(CPU, workers=1),
-        ["environment-bound (70% of training): 1 worker on 16 cores: num_workers=4"],
+        ENVS, ["num_envs=4", "num_workers=1"], replace(CPU, processes=1),
+        ["environment-bound (70% of training): 1 process on 16 cores: num_workers=4"],
     ),
     "fewer environments than cores": (
-        ENVS, ["num_envs=4"], replace(CPU, workers=4),
+        ENVS, ["num_envs=4"], replace(CPU, processes=4),
         ["environment-bound (70% of training): raise num_envs: 4 keep 4 of 16 cores busy"],
     ),
     "auto found workers not worth it": (
-        ENVS, ["num_envs=16"], replace(CPU, workers=1, vectorization="sync"),
+        ENVS, ["num_envs=16"], replace(CPU, processes=1, vectorization="sync"),
         ["environment-bound (70% of training): raise num_envs: 16 keep 1 of 16 cores busy"],
     ),
     "the user wanted sync": (
-        ENVS, ["vectorization=sync"], replace(CPU, workers=1, vectorization="sync"),
+        ENVS, ["vectorization=sync"], replace(CPU, processes=1, vectorization="sync"),
         ["environment-bound (70% of training): vectorization=auto may do better than sync on 16 cores"],
     ),
     "a native vector environment is there": (
@@ -65,22 +65,22 @@ CASES: dict[str, tuple[dict[str, float], list[str], Setup, list[str]]] = {
          "with random numbers of its own"],
     ),
     "too few workers beside a native one": (
-        ENVS, ["env=cartpole", "num_workers=1"], replace(CPU, native=True, workers=1, cores=2),
-        ["environment-bound (70% of training): 1 worker on 2 cores: num_workers=2"],
+        ENVS, ["env=cartpole", "num_workers=1"], replace(CPU, native=True, processes=1, cores=2),
+        ["environment-bound (70% of training): 1 process on 2 cores: num_workers=2"],
     ),
     "native, few": (
-        ENVS, ["vectorization=native", "num_envs=16"], replace(CPU, vectorization="native", workers=1),
+        ENVS, ["vectorization=native", "num_envs=16"], replace(CPU, vectorization="native", processes=1),
         ["environment-bound (70% of training): raise num_envs (16): larger batches cost less a step"],
     ),
     "native, many: nothing to advise": (
-        ENVS, ["vectorization=native", "num_envs=4096"], replace(CPU, vectorization="native", workers=1), [],
+        ENVS, ["vectorization=native", "num_envs=4096"], replace(CPU, vectorization="native", processes=1), [],
     ),
     "native Atari on all cores": (
-        ENVS, ["vectorization=native"], replace(CPU, vectorization="native", workers=1, **ATARI),
+        ENVS, ["vectorization=native"], replace(CPU, vectorization="native", processes=1, **ATARI),
         ["environment-bound (70% of training): more cores would help"],
     ),
     "native Atari on some": (
-        ENVS, ["vectorization=native", "num_workers=2"], replace(CPU, vectorization="native", workers=1, **ATARI),
+        ENVS, ["vectorization=native", "num_workers=2"], replace(CPU, vectorization="native", processes=1, **ATARI),
         ["environment-bound (70% of training): 2 threads on 16 cores: num_workers=16"],
     ),
     "small updates": (  # 16 x 5 x 55e3 = 4e6 operations: overhead

@@ -54,6 +54,10 @@ def sharded(end: str, mode: AutoresetMode) -> VectorEnv[Any, Any, Any]:
     return ShardedAsyncVectorEnv(makers(end), copy=False, autoreset_mode=mode, num_workers=2)
 
 
+def hybrid(end: str, mode: AutoresetMode) -> VectorEnv[Any, Any, Any]:
+    return ShardedAsyncVectorEnv(makers(end), copy=False, autoreset_mode=mode, num_workers=1, main_shard=True)
+
+
 def in_numpy(end: str, mode: AutoresetMode) -> VectorEnv[Any, Any, Any]:
     return CountingVectorEnv(LENGTHS, end, mode.value)
 
@@ -64,7 +68,7 @@ def on_device(end: str, mode: AutoresetMode) -> DeviceToy:
 
 CASES = [
     pytest.param(make, mode, end, gae_lambda, id=f"{make.__name__}-{mode.value}-{end}-{gae_lambda}")
-    for make in (synchronous, sharded, in_numpy)
+    for make in (synchronous, sharded, hybrid, in_numpy)
     for mode in (SAME, NEXT, DISABLED)
     for end, gae_lambda in (("terminated", 1.0), ("truncated", 1.0), ("both", 1.0), ("truncated", 0.8))
 ]
@@ -212,7 +216,7 @@ def test_termination_truncation_and_nothing_are_told_apart(learned: Callable[...
 def test_vectorizations_agree_to_the_bit(end: str, learned: Callable[..., list[Learned]]) -> None:
     env = {"id": "envs.toys:Counting-v0", "kwargs": {"length": 5, "end": end}}
     cfg = settings(n_step=4, env=env)
-    names = ("sync", "async", "sharded")
+    names = ("sync", "async", "sharded", "hybrid")
     made = {name: make_vector_env(dataclasses.replace(cfg, vectorization=name)) for name in names}
     made |= {f"numpy {mode.value}": CountingVectorEnv((5, 5, 5), end, mode.value) for mode in (SAME, DISABLED)}
     made["device"] = CountingDevice((5, 5, 5), end)

@@ -167,6 +167,18 @@ def test_what_asynchronous_workers_cannot_do_is_said(setting: str, said: str):
         load_config("algo=a3c", setting)
 
 
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ("env.step_timeout=2.5", "env.step_timeout=2.5 does not go with vectorization=hybrid"),
+        ("env_groups=2", "env_groups=2 does not go with vectorization=hybrid"),
+    ],
+)
+def test_what_this_process_cannot_do_while_it_steps_environments_is_said(setting: str, said: str):
+    with pytest.raises(ConfigError, match=f"{said}.*use vectorization=sharded"):
+        load_config("vectorization=hybrid", setting)
+
+
 @pytest.mark.parametrize(("key", "choice"), CHOICES)
 def test_every_choice_composes(key: str, choice: str):
     cfg = load_config(f"{key}={choice}")

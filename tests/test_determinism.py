@@ -66,9 +66,11 @@ def expected(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         {"vectorization": "sharded", "num_workers": 1},
         {"vectorization": "sharded", "num_workers": 2},
         {"vectorization": "sharded", "num_workers": 3},
+        {"vectorization": "hybrid", "num_workers": 1},
+        {"vectorization": "hybrid", "num_workers": 2},
         {"vectorization": "auto"},  # either, by the clock
     ],
-    ids=["sync", "1 worker", "2 workers", "3 workers", "auto"],
+    ids=["sync", "1 worker", "2 workers", "3 workers", "1 worker and itself", "2 workers and itself", "auto"],
 )
 @pytest.mark.parametrize("env", ENVS)
 def test_equal_seeds_give_equal_bytes(

@@ -27,8 +27,8 @@ class Setup:
     cuda: bool  # a CUDA device is there, used or not
     cores: int
     threads: int  # of torch, on the CPU
-    vectorization: str  # sync, sharded, async, native or device: what auto became
-    workers: int  # processes that step environments; 1 where it is this one
+    vectorization: str  # sync, hybrid, sharded, async, native or device: what auto became
+    processes: int  # that step environments; 1 where it is this one alone
     native: bool  # the environment registers a vector environment that was not used
     images: bool
     flops: float  # of one transition, forward and backward
@@ -78,8 +78,8 @@ def _transfer(share: float, setup: Setup) -> str:
 
 def _environments(share: float, cfg: Config, setup: Setup) -> str:
     bound = f"environment-bound ({share:.0%} of training)"
-    cores, workers, count = setup.cores, setup.workers, cfg.num_envs
-    rate = f"{cfg.env.id} steps at {_rate(setup.env_rate / workers)} on a core"
+    cores, processes, count = setup.cores, setup.processes, cfg.num_envs
+    rate = f"{cfg.env.id} steps at {_rate(setup.env_rate / processes)} on a core"
     if setup.vectorization == "device":
         return f"{bound}: raise num_envs ({count}): larger batches cost less a step" if count < 8192 else ""
     if setup.vectorization == "native":
@@ -89,16 +89,17 @@ def _environments(share: float, cfg: Config, setup: Setup) -> str:
             return f"{bound}: {cfg.num_workers} threads on {cores} cores: num_workers={cores}"
         return f"{bound}: more cores would help" if setup.images else ""
     # What changes no result comes first.
-    if cfg.num_workers is not None and workers < min(cores, count):
-        return f"{bound}: {workers} worker{'s' * (workers > 1)} on {cores} cores: num_workers={min(cores, count)}"
+    if cfg.num_workers is not None and processes < min(cores, count):
+        more = min(cores, count) - (setup.vectorization == "hybrid")
+        return f"{bound}: {processes} process{'es' * (processes > 1)} on {cores} cores: num_workers={more}"
     if setup.native:
         return f"{bound}: vectorization=native steps {cfg.env.id} as a batch, with random numbers of its own"
     if cores == 1:
         return f"{bound}: {rate}; more cores would help"
-    if cfg.vectorization in ("sync", "async") and count > 1:
+    if cfg.vectorization in ("sync", "async", "sharded") and count > 1:
         return f"{bound}: vectorization=auto may do better than {cfg.vectorization} on {cores} cores"
-    if workers < cores:  # too few environments, or each too cheap, to use them all
-        return f"{bound}: raise num_envs: {count} keep {workers} of {cores} cores busy"
+    if processes < cores:  # too few environments, or each too cheap, to use them all
+        return f"{bound}: raise num_envs: {count} keep {processes} of {cores} cores busy"
     return f"{bound}: {rate}, and all {cores} are in use; more would help"
 
 

@@ -181,8 +181,8 @@ class Config:
     cuda_graphs: bool = setting("on CUDA, launch acting and updates as graphs; false: kernel by kernel")
     threads: int | None = setting("torch threads on the CPU; null: 1 for the mlp, all cores for the cnn", low=1)
     vectorization: str = setting(
-        "how environments run side by side; auto times one and picks sync or sharded",
-        choices=("auto", "sharded", "async", "sync", "native", "device"),
+        "how environments run side by side; auto times one and picks sync or hybrid",
+        choices=("auto", "hybrid", "sharded", "async", "sync", "native", "device"),
     )
     env_groups: int = setting(
         "groups of environments: one steps while the policy serves another; changes no result", low=1
@@ -235,6 +235,16 @@ def validate(cfg: Config) -> Config:
         raise ConfigError(f"env_groups={cfg.env_groups} must be at most num_envs={cfg.num_envs}")
     if cfg.env_groups > 1 and cfg.vectorization == "device":
         raise ConfigError("env_groups > 1 has no effect where environments live on the device; leave it 1")
+    if cfg.vectorization == "hybrid" and cfg.env.step_timeout is not None:
+        raise ConfigError(
+            f"env.step_timeout={cfg.env.step_timeout:g} does not go with vectorization=hybrid, which steps some of the "
+            "environments in this process, where none can be given up on; use vectorization=sharded"
+        )
+    if cfg.vectorization == "hybrid" and cfg.env_groups > 1:
+        raise ConfigError(
+            f"env_groups={cfg.env_groups} does not go with vectorization=hybrid: this process cannot step some "
+            "environments and act for others at once; use vectorization=sharded"
+        )
     if cfg.algo == "ac" and cfg.num_envs != 1:
         raise ConfigError(f"num_envs={cfg.num_envs} does not go with algo=ac: with several environments it is algo=a2c")
     if cfg.algo == "a3c":

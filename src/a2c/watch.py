@@ -102,8 +102,10 @@ class Watch:
         cfg, choice, learner = self._cfg, self._choice, self._learner
         cores = usable_cores()
         vectorization = cfg.vectorization if choice is None else choice.vectorization
-        workers = {
-            "sharded": min((choice and choice.num_workers) or cores, cfg.num_envs),
+        workers = choice and choice.num_workers
+        processes = {
+            "sharded": min(workers or cores, cfg.num_envs),
+            "hybrid": min(workers + 1 if workers else cores, cfg.num_envs),
             "async": cfg.num_envs,
         }.get(vectorization, 1)
         images = torso_kind(learner.model.spec, cfg.network) == "nature_cnn"
@@ -113,7 +115,7 @@ class Watch:
             cores=cores,
             threads=torch.get_num_threads(),
             vectorization=vectorization,
-            workers=workers,
+            processes=processes,
             native=choice is not None and bool(choice.hint),
             images=images,
             flops=FRAME_FLOPS if images else 6.0 * learner.weights.numel(),

@@ -96,7 +96,7 @@ def test_keywords_of_the_game_pass(vectorization):
     envs.close()
 
 
-@pytest.mark.parametrize("vectorization", ["sync", "sharded", "native"])
+@pytest.mark.parametrize("vectorization", ["sync", "hybrid", "sharded", "native"])
 def test_the_time_limit_counts_agent_steps_and_gives_the_true_final_observation(vectorization):
     envs = lockstep(PONG, vectorization, max_episode_steps=5)
     obs = envs.reset([1, 2]).copy()
@@ -113,7 +113,7 @@ def test_the_time_limit_counts_agent_steps_and_gives_the_true_final_observation(
     envs.close()
 
 
-@pytest.mark.parametrize("vectorization", ["sync", "sharded", "native"])
+@pytest.mark.parametrize("vectorization", ["sync", "hybrid", "sharded", "native"])
 def test_a_lost_life_cuts_the_return_and_not_the_game(vectorization):
     """Breakout, never moving: five lives, so four cuts and then one true end."""
     envs = lockstep(BREAKOUT, vectorization, 1, life_loss=True)

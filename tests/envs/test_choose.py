@@ -10,12 +10,12 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
-from a2c.envs import LockstepEnvs, ShardedAsyncVectorEnv, make_vector_env, plan, timing
+from a2c.envs import LockstepEnvs, ShardedAsyncVectorEnv, make_vector_env, plan, sharding, timing
 from a2c.envs import make as make_module
 from a2c.envs.choose import Choice, Costs, choose
 from a2c.envs.inprocess import InProcessVectorEnv
 from a2c.envs.make import make_env
-from a2c.envs.timing import time_steps, time_workers
+from a2c.envs.timing import time_processes, time_steps
 from a2c.errors import ConfigError, EnvironmentFailure
 
 from .configs import env_config, toy, vector_config
@@ -27,41 +27,56 @@ def costs(step: float, signal: float = 40 * US, each: float = 10 * US, slowdown:
     return Costs(step, signal, each, slowdown)
 
 
-# In workers: ceil(N / K) steps, slower by what the cores share, and 40 us + (K - 1) x 10 us + K x 15 us for signals.
+# In K processes: ceil(N / K) steps, slower by what the cores share, and 40 us + (K - 2) x 10 us + (K - 1) x 8 us for
+# signals.
 @pytest.mark.parametrize(
-    ("measured", "num_envs", "cores", "workers"),
+    ("measured", "num_envs", "cores", "processes"),
     [
-        (costs(6 * US), 16, 2, None),  # 96 us here, 48 + 80 in workers
-        (costs(6 * US), 128, 2, 2),  # 768 us here, 384 + 80
-        (costs(6 * US, slowdown=1.6), 128, 2, None),  # 614 + 80 = 694, but 90 % of 768 are 691
-        (costs(6 * US, slowdown=2.0), 128, 2, None),  # somebody else keeps the other core busy
+        (costs(6 * US), 16, 2, 1),  # 96 us here, 48 + 48 in two
+        (costs(6 * US), 128, 2, 2),  # 768 us here, 384 + 48
+        (costs(6 * US, slowdown=1.7), 128, 2, 1),  # 653 + 48 = 701, but 90 % of 768 are 691
+        (costs(6 * US, slowdown=2.0), 128, 2, 1),  # somebody else keeps the other core busy
         (costs(400 * US), 16, 2, 2),
         (costs(400 * US, slowdown=2.0), 16, 2, 2),  # signals are 1 % of 6.4 ms: workers cannot lose
         (costs(400 * US), 16, 64, 16),  # one environment each
-        (costs(6 * US), 128, 16, 5),  # 26 x 6 + 155 = 311 us; six take 22 x 6 + 180 = 312
-        (costs(50 * US), 2, 2, None),  # 100 us here, 50 + 80 in workers
+        (costs(6 * US, each=20 * US), 128, 16, 5),  # 26 x 6 + 132 = 288 us; six take 22 x 6 + 160 = 292
+        (costs(50 * US), 2, 2, 1),  # 100 us here, 50 + 48 in two
     ],
     ids=str,
 )
+@pytest.mark.parametrize("main_shard", [False, True])
 def test_the_quickest_is_chosen_and_near_a_tie_this_process(
-    measured: Costs, num_envs: int, cores: int, workers: int | None
+    measured: Costs, num_envs: int, cores: int, processes: int, main_shard: bool
 ) -> None:
-    choice = choose(measured, num_envs, cores)
-    assert (choice.vectorization, choice.num_workers) == ("sync" if workers is None else "sharded", workers)
+    choice = choose(measured, num_envs, cores, main_shard)
+    if processes == 1:
+        expected: tuple[str, int | None] = ("sync", None)
+    else:
+        expected = ("hybrid", processes - 1) if main_shard else ("sharded", processes)
+    assert (choice.vectorization, choice.num_workers) == expected
 
 
 @pytest.mark.parametrize(
     ("measured", "num_envs", "why"),
     [
-        (costs(6.04 * US), 16, "in this process: a step costs 6.0 us; 16 take 97 us here, 128 us in 2 workers"),
-        (costs(60 * US), 16, "2 workers: a step costs 60 us; 16 take 960 us here, 560 us in workers"),
-        (costs(1.5 * MS), 16, "2 workers: a step costs 1.5 ms, all signals 80 us"),
-        (costs(2.0), 16, "2 workers: a step costs 2.0 s, all signals 80 us"),
+        (costs(6.04 * US), 16, "in this process: a step costs 6.0 us; 16 take 97 us here, 96 us in 2 processes"),
+        (
+            costs(60 * US),
+            16,
+            "this process and 1 worker: a step costs 60 us; 16 take 960 us here, 528 us in 2 processes",
+        ),
+        (costs(1.5 * MS), 16, "this process and 1 worker: a step costs 1.5 ms, all signals 48 us"),
+        (costs(2.0), 16, "this process and 1 worker: a step costs 2.0 s, all signals 48 us"),
     ],
     ids=str,
 )
 def test_the_choice_says_why(measured: Costs, num_envs: int, why: str) -> None:
     assert choose(measured, num_envs, cores=2).why == why
+
+
+def test_the_choice_says_why_also_where_this_process_serves_other_environments() -> None:
+    why = "2 workers: a step costs 60 us; 16 take 960 us here, 528 us in 2 processes"
+    assert choose(costs(60 * US), 16, cores=2, main_shard=False).why == why
 
 
 # ---- what is timed ----
@@ -109,16 +124,16 @@ def test_a_slow_environment_is_timed_by_one_step() -> None:
 
 
 def test_signals_are_timed_on_processes_that_are_gone_afterwards() -> None:
-    measured = time_workers(1.0, 2)  # conftest looks for processes that were left
+    measured = time_processes(1.0, 3)  # conftest looks for processes that were left
     assert measured.step == 1.0
     assert 0 < measured.signal < 0.1
     assert 0 <= measured.each < 0.1
-    assert 1 <= measured.slowdown <= 2
+    assert 1 <= measured.slowdown <= 3
 
 
 def test_where_no_process_can_be_started_usual_costs_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(timing.sys, "executable", "/no/such/python")
-    assert time_workers(1.0, 2) == Costs(1.0, *timing.USUAL)
+    assert time_processes(1.0, 2) == Costs(1.0, *timing.USUAL)
 
 
 # ---- auto ----
@@ -132,7 +147,7 @@ def two_cores(monkeypatch: pytest.MonkeyPatch) -> None:
 def choice_of(monkeypatch: pytest.MonkeyPatch, step: float, **settings: Any) -> Choice:
     """What auto plans for CartPole if a step takes so long."""
     monkeypatch.setattr(make_module, "time_steps", lambda env: step)
-    monkeypatch.setattr(make_module, "time_workers", lambda step, workers: costs(step))
+    monkeypatch.setattr(make_module, "time_processes", lambda step, count: costs(step))
     return plan(vector_config(env_config("CartPole-v1"), "auto", **settings))
 
 
@@ -142,6 +157,42 @@ def test_auto_makes_what_it_chose(monkeypatch: pytest.MonkeyPatch, step: float, 
     choice = choice_of(monkeypatch, step)
     envs = make_vector_env(vector_config(env_config("CartPole-v1"), "auto"), choice)
     assert type(envs) is kind
+    if isinstance(envs, ShardedAsyncVectorEnv):  # this process steps the other shard
+        assert (choice.vectorization, envs.num_workers) == ("hybrid", 1)
+    envs.close()
+
+
+def test_groups_of_environments_are_left_to_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(make_module, "usable_cores", lambda: 4)
+    monkeypatch.setattr(make_module, "time_steps", lambda env: 10 * MS)
+    monkeypatch.setattr(make_module, "time_processes", lambda step, count: costs(step))
+    cfg = vector_config(env_config("CartPole-v1"), "auto", num_envs=8)
+    cfg.env_groups = 2
+    choice = plan(cfg)
+    assert (choice.vectorization, choice.num_workers) == ("sharded", 2)  # of each group
+
+
+@pytest.mark.parametrize(
+    ("workers", "num_envs", "why"),
+    [
+        (None, 8, "this process and 3 workers"),
+        (1, 8, "this process and 1 worker"),
+        (7, 3, "this process and 2 workers"),
+        (None, 1, "this process and 0 workers"),
+    ],
+)
+def test_hybrid_says_how_many_workers_there_will_be(
+    monkeypatch: pytest.MonkeyPatch, workers: int | None, num_envs: int, why: str
+) -> None:
+    monkeypatch.setattr(make_module, "usable_cores", lambda: 4)
+    monkeypatch.setattr(sharding, "usable_cores", lambda: 4)
+    cfg = vector_config(env_config("CartPole-v1"), "hybrid", num_envs, workers)
+    choice = plan(cfg)
+    assert choice.why == why
+    envs = make_vector_env(cfg, choice)
+    assert isinstance(envs, ShardedAsyncVectorEnv)
+    assert len(envs.processes) == int(why.split()[3])
+    envs.reset(seed=0)
     envs.close()
 
 

@@ -275,10 +275,11 @@ def test_every_vectorization_follows_the_same_trajectories(env):
     assert record(vector_config(env, "async"), 40) == expected
     for workers in (1, 2, None):
         assert record(vector_config(env, "sharded", num_workers=workers), 40) == expected
+        assert record(vector_config(env, "hybrid", num_workers=workers), 40) == expected
     assert multiprocessing.active_children() == []
 
 
-@pytest.mark.parametrize("vectorization", ["sharded", "async", "sync"])
+@pytest.mark.parametrize("vectorization", ["hybrid", "sharded", "async", "sync"])
 def test_an_environment_that_reuses_its_buffer_keeps_its_final_observation(vectorization):
     env = env_config(toy("Scripted-v0"), index=5, script=("go", "truncated"), rewards=(1.0,))
     envs = LockstepEnvs(make_vector_env(vector_config(env, vectorization, num_envs=2)))
@@ -290,7 +291,7 @@ def test_an_environment_that_reuses_its_buffer_keeps_its_final_observation(vecto
     envs.close()
 
 
-@pytest.mark.parametrize("vectorization", ["sharded", "async", "sync"])
+@pytest.mark.parametrize("vectorization", ["hybrid", "sharded", "async", "sync"])
 def test_ours_reset_in_the_same_step(vectorization):
     envs = make_vector_env(vector_config(env_config("CartPole-v1"), vectorization))
     assert envs.metadata["autoreset_mode"] is AutoresetMode.SAME_STEP

@@ -18,6 +18,13 @@ from .sharded_toys import SPACES, DiceEnv, StepCounter
 
 MODES = tuple(AutoresetMode)
 N = 5
+TEAMS: list[dict[str, Any]] = [
+    {"num_workers": 1},
+    {"num_workers": 2},
+    {"num_workers": 3},
+    {"num_workers": 1, "main_shard": True},
+    {"num_workers": 2, "main_shard": True},
+]
 
 
 def play(envs: Any, mode: AutoresetMode, steps: int) -> list[Any]:
@@ -40,8 +47,8 @@ def test_same_seeds_give_the_same_trajectories_as_gymnasium(space: str, mode: Au
     reference = SyncVectorEnv(env_fns, autoreset_mode=mode)
     expected = play(reference, mode, steps=25)
     reference.close()
-    for num_workers in (1, 2, 3):
-        envs = ShardedAsyncVectorEnv(env_fns, autoreset_mode=mode, num_workers=num_workers)
+    for team in TEAMS:
+        envs = ShardedAsyncVectorEnv(env_fns, autoreset_mode=mode, **team)
         given = play(envs, mode, steps=25)
         envs.close()
         for wanted, got in zip(expected, given, strict=True):
@@ -50,11 +57,12 @@ def test_same_seeds_give_the_same_trajectories_as_gymnasium(space: str, mode: Au
 
 @pytest.mark.parametrize("mode", MODES, ids=lambda mode: mode.value)
 @pytest.mark.parametrize("space", ["box", "dict", "text"])
-def test_observations_through_the_pipe_are_the_same(space: str, mode: AutoresetMode) -> None:
+@pytest.mark.parametrize("main_shard", [False, True])
+def test_observations_through_the_pipe_are_the_same(space: str, mode: AutoresetMode, main_shard: bool) -> None:
     env_fns = [partial(DiceEnv, space)] * N
     reference, envs = (
         SyncVectorEnv(env_fns, autoreset_mode=mode),
-        ShardedAsyncVectorEnv(env_fns, autoreset_mode=mode, num_workers=2, shared_memory=False),
+        ShardedAsyncVectorEnv(env_fns, autoreset_mode=mode, num_workers=2, shared_memory=False, main_shard=main_shard),
     )
     assert same(play(reference, mode, 20), play(envs, mode, 20))
     reference.close()
@@ -66,14 +74,15 @@ def test_observations_through_the_pipe_are_the_same(space: str, mode: AutoresetM
     [Box(-1, 1, (2, 2), np.float32), Box(-1, 1, (), np.float64), MultiDiscrete([2, 3]), SPACES["dict"]],
     ids=["box", "scalar", "multidiscrete", "dict"],
 )
-def test_every_kind_of_action_arrives(action_space: Any) -> None:
+@pytest.mark.parametrize("main_shard", [False, True])
+def test_every_kind_of_action_arrives(action_space: Any, main_shard: bool) -> None:
     env_fns = [partial(DiceEnv, "box", action_space)] * N
     mode = AutoresetMode.SAME_STEP
     if isinstance(action_space, gym.spaces.Dict):
         env_fns = [partial(DiceEnv, "box", gym.spaces.Tuple((Discrete(4), Discrete(4))))] * N
     reference, envs = (
         SyncVectorEnv(env_fns, autoreset_mode=mode),
-        ShardedAsyncVectorEnv(env_fns, autoreset_mode=mode, num_workers=2),
+        ShardedAsyncVectorEnv(env_fns, autoreset_mode=mode, num_workers=2, main_shard=main_shard),
     )
     assert same(play(reference, mode, 10), play(envs, mode, 10))
     reference.close()
@@ -112,8 +121,9 @@ def test_final_observations_are_those_before_the_reset() -> None:
     envs.close()
 
 
-def test_an_environment_may_keep_its_action() -> None:
-    envs = ShardedAsyncVectorEnv([StepCounter] * 3, num_workers=2)
+@pytest.mark.parametrize("team", TEAMS, ids=str)
+def test_an_environment_may_keep_its_action(team: dict[str, Any]) -> None:
+    envs = ShardedAsyncVectorEnv([StepCounter] * 3, **team)
     envs.reset()
     first = np.arange(6, dtype=np.float32).reshape(3, 2)
     envs.step(first)
@@ -152,9 +162,9 @@ def test_the_callers_reset_options_stay_whole() -> None:
     envs.close()
 
 
-@pytest.mark.parametrize("num_workers", [1, 2])
-def test_calls_and_attributes_reach_their_environment(num_workers: int) -> None:
-    envs = ShardedAsyncVectorEnv([partial(StepCounter, length) for length in (1, 2, 3)], num_workers=num_workers)
+@pytest.mark.parametrize("team", TEAMS, ids=str)
+def test_calls_and_attributes_reach_their_environment(team: dict[str, Any]) -> None:
+    envs = ShardedAsyncVectorEnv([partial(StepCounter, length) for length in (1, 2, 3)], **team)
     assert envs.get_attr("length") == (1, 2, 3)
     envs.set_attr("length", [4, 5, 6])
     assert envs.get_attr("length") == (4, 5, 6)

@@ -1,6 +1,6 @@
-"""Where environments are stepped, chosen by what a step costs: in this process or in K workers.
+"""Where environments are stepped, chosen by what a step costs: in this process alone or with K workers.
 
-Both follow the same trajectories, so that a choice that depends on the clock changes speed and never results. A native
+All follow the same trajectories, so that a choice that depends on the clock changes speed and never results. A native
 vector environment draws its own random numbers: it is never chosen, only pointed at.
 """
 
@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-GAIN = 0.9  # workers must take less than this share of the time: near a tie, no processes are better than some
+GAIN = 0.9  # with workers it must take less than this share of the time: near a tie, none are better than some
 NEGLIGIBLE = 0.02  # signals below this share cost nothing: workers cannot lose, however busy the cores are just now
-POOL = 15e-6  # seconds of our own code around each worker's signal, measured with environments that do nothing
+POOL = 8e-6  # seconds of our own code around each worker's signal, measured with environments that do nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +18,7 @@ class Costs:
     """What was measured, in seconds."""
 
     step: float  # one step of one environment in this process, resets included
-    signal: float  # to wake one process and hear from it
+    signal: float  # to have one other process do something and hear from it, both waiting awake
     each: float  # what each further process adds to that
     slowdown: float  # of work in all processes at once against that in one alone: 1 where each has a core of its own
 
@@ -26,42 +26,63 @@ class Costs:
         """Seconds of a lockstep step in this process."""
         return num_envs * self.step
 
-    def in_workers(self, num_envs: int, workers: int, cores: int) -> float:
-        """Seconds of a lockstep step in 2 or more workers on as many cores or more."""
-        slower = 1.0 + (self.slowdown - 1.0) * (workers - 1) / (cores - 1)
-        return -(-num_envs // workers) * self.step * slower + self.overhead(workers)
+    def shared_out(self, num_envs: int, processes: int, cores: int) -> float:
+        """Seconds of a lockstep step in 2 or more processes, this one included, on as many cores or more."""
+        slower = 1.0 + (self.slowdown - 1.0) * (processes - 1) / (cores - 1)
+        return -(-num_envs // processes) * self.step * slower + self.overhead(processes)
 
-    def overhead(self, workers: int) -> float:
+    def overhead(self, processes: int) -> float:
         """Seconds of a lockstep step that go into signals."""
-        return self.signal + (workers - 1) * self.each + workers * POOL
+        return self.signal + (processes - 2) * self.each + (processes - 1) * POOL
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
     """What steps the environments, and why."""
 
-    vectorization: str  # sync, sharded, async, native or device
+    vectorization: str  # sync, hybrid, sharded, async, native or device
     num_workers: int | None
     why: str  # for the start panel
     hint: str = ""  # what the user might choose instead
 
 
-def choose(costs: Costs, num_envs: int, cores: int) -> Choice:
-    """The quickest of this process and 2 to min(cores, num_envs) workers; there must be two of each.
+def choose(costs: Costs, num_envs: int, cores: int, main_shard: bool = True) -> Choice:
+    """The quickest of 1 to min(cores, num_envs) processes; there must be two of each.
 
-    The learner waits while environments step, so that workers may use every core, also where it learns on the CPU.
+    The learner waits while environments step, so that they may use every core, also where it learns on the CPU; and so
+    that this process may be one of those that step.
+
+    Args:
+        costs: what was measured.
+        num_envs: N.
+        cores: that environments may use.
+        main_shard: whether this process may step some of several shards; otherwise all of them are workers'.
     """
     most = min(num_envs, cores)
     here = costs.in_process(num_envs)
-    times = {k: costs.in_workers(num_envs, k, cores) for k in range(2, most + 1)}
-    if costs.overhead(most) < NEGLIGIBLE * here:
-        why = f"a step costs {_text(costs.step)}, all signals {_text(costs.overhead(most))}"
-        return Choice("sharded", most, f"{most} workers: {why}")
-    workers = min(times, key=lambda k: times[k])
-    why = f"a step costs {_text(costs.step)}; {num_envs} take {_text(here)} here, {_text(times[workers])} in"
-    if times[workers] < GAIN * here:
-        return Choice("sharded", workers, f"{workers} workers: {why} workers")
-    return Choice("sync", None, f"in this process: {why} {workers} workers")
+    times = {k: costs.shared_out(num_envs, k, cores) for k in range(2, most + 1)}
+    cannot_lose = costs.overhead(most) < NEGLIGIBLE * here
+    count = most if cannot_lose else min(times, key=lambda k: times[k])
+    workers = count - main_shard
+    who = with_workers(workers) if main_shard else team(workers)
+    why = f"a step costs {_text(costs.step)}"
+    if cannot_lose:
+        why += f", all signals {_text(costs.overhead(most))}"
+    else:
+        why += f"; {num_envs} take {_text(here)} here, {_text(times[count])} in {count} processes"
+    if cannot_lose or times[count] < GAIN * here:
+        return Choice("hybrid" if main_shard else "sharded", workers, f"{who}: {why}")
+    return Choice("sync", None, f"in this process: {why}")
+
+
+def team(workers: int) -> str:
+    """``1 worker``, ``4 workers``."""
+    return f"{workers} workers" if workers != 1 else "1 worker"
+
+
+def with_workers(workers: int) -> str:
+    """Such as ``this process and 1 worker``."""
+    return f"this process and {team(workers)}"
 
 
 def _text(seconds: float) -> str:

@@ -30,7 +30,7 @@ class FailureReport:
     """What a worker tells about the exception of one environment: plain text, and the exception if it survives."""
 
     env: int | None  # global index; None when no single environment is at fault
-    worker: int
+    worker: int | None  # None: the main process itself
     pid: int
     where: str  # "step 18213", "reset", "its constructor", ...
     kind: str  # name of the exception's class
@@ -41,7 +41,7 @@ class FailureReport:
     @property
     def who(self) -> str:
         name = "a worker" if self.env is None else f"environment {self.env}"
-        return f"{name} (worker {self.worker}, pid {self.pid})"
+        return f"{name} ({'main process' if self.worker is None else f'worker {self.worker}'}, pid {self.pid})"
 
     @property
     def line(self) -> str:
@@ -84,8 +84,8 @@ class WorkersError(Exception):
             logger.error("%s", "Raising the last exception back to the main process.")
 
 
-def report_failure(error: BaseException, env: int | None, worker: int, pid: int, where: str) -> FailureReport:
-    """Describe ``error``, which an environment raised in this worker, for the main process."""
+def report_failure(error: BaseException, env: int | None, worker: int | None, pid: int, where: str) -> FailureReport:
+    """Describe ``error``, which an environment raised in this process, for the main process."""
     trace = "".join(traceback.format_exception(error))
     return FailureReport(env, worker, pid, where, type(error).__name__, _text(error), trace, _pickled(error))
 

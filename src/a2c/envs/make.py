@@ -17,11 +17,11 @@ from gymnasium.vector import AsyncVectorEnv, AutoresetMode, VectorEnv
 from a2c.config import Config, EnvConfig
 from a2c.cores import usable_cores
 from a2c.envs import atari
-from a2c.envs.choose import Choice, choose
+from a2c.envs.choose import Choice, choose, team, with_workers
 from a2c.envs.failures import as_failure
 from a2c.envs.inprocess import InProcessVectorEnv
 from a2c.envs.registry import find_spec, refusal
-from a2c.envs.timing import time_steps, time_workers
+from a2c.envs.timing import time_processes, time_steps
 from a2c.envs.wrappers import ChannelFirst, KeepFinalObservation, Vector
 from a2c.errors import A2CError, ConfigError
 
@@ -66,7 +66,7 @@ def make_env(env: EnvConfig, *, render_mode: str | None = None) -> Env:
 
 
 def plan(cfg: Config) -> Choice:
-    """What will step the environments: as ``cfg.vectorization`` says, or for ``auto`` the quicker of sync and sharded.
+    """What will step the environments: as ``cfg.vectorization`` says, or for ``auto`` the quicker of sync and hybrid.
 
     One environment is made and closed here, so that what is wrong with it shows before any process starts.
 
@@ -87,17 +87,21 @@ def plan(cfg: Config) -> Choice:
             return replace(chosen, hint=hint)
     finally:
         env.close()
-    why = {"sync": "in this process", "async": "one process each"}
-    shards = min(workers or cores, cfg.num_envs)
-    return Choice(cfg.vectorization, workers, why.get(cfg.vectorization, _workers(shards)))
+    why = {
+        "sync": "in this process",
+        "async": "one process each",
+        "sharded": team(min(workers or cores, cfg.num_envs)),
+        "hybrid": with_workers(min(workers or cores - 1, cfg.num_envs - 1)),
+    }
+    return Choice(cfg.vectorization, workers, why[cfg.vectorization])
 
 
 def make_vector_env(cfg: Config, choice: Choice | None = None) -> AnyVectorEnv:
     """``num_envs`` environments side by side, by ``cfg.vectorization``.
 
-    sharded | async | sync reset in the same step and follow the same trajectories for the same seeds and actions;
-    auto is one of them, by its cost. native is the vector environment that the id registers for itself, in whichever
-    mode it resets. For device there is :func:`a2c.device_envs.adapter.make_device_envs`.
+    hybrid | sharded | async | sync reset in the same step and follow the same trajectories for the same seeds and
+    actions; auto is one of them, by its cost. native is the vector environment that the id registers for itself, in
+    whichever mode it resets. For device there is :func:`a2c.device_envs.adapter.make_device_envs`.
 
     Args:
         cfg: the settings.
@@ -112,7 +116,7 @@ def make_vector_env(cfg: Config, choice: Choice | None = None) -> AnyVectorEnv:
         return make_registered(cfg)
     make = functools.partial(make_env, cfg.env)
     try:
-        if choice.vectorization == "sharded":
+        if choice.vectorization in ("sharded", "hybrid"):
             from a2c.envs.sharded import ShardedAsyncVectorEnv
 
             envs = ShardedAsyncVectorEnv(
@@ -120,6 +124,7 @@ def make_vector_env(cfg: Config, choice: Choice | None = None) -> AnyVectorEnv:
                 copy=False,
                 autoreset_mode=AutoresetMode.SAME_STEP,
                 num_workers=choice.num_workers,
+                main_shard=choice.vectorization == "hybrid",
             )
             envs.log_failures = False  # the exception says it all, once
             return envs
@@ -206,9 +211,9 @@ def _choose(cfg: Config, env: Env, cores: int) -> Choice:
     """For ``auto``: by rule where there is one, else by timing ``env``."""
     if cfg.num_workers is not None:
         shards = min(cfg.num_workers, cfg.num_envs)
-        return Choice("sharded", cfg.num_workers, f"{_workers(shards)}, as num_workers says")
+        return Choice("sharded", cfg.num_workers, f"{team(shards)}, as num_workers says")
     if cfg.env.step_timeout is not None:
-        why = f"{_workers(min(cores, cfg.num_envs))}: env.step_timeout can only give up on a process"
+        why = f"{team(min(cores, cfg.num_envs))}: env.step_timeout can only give up on a process"
         return Choice("sharded", None, why)
     if min(cfg.num_envs, cores) < 2:
         one = "one environment" if cfg.num_envs == 1 else "there is one usable core"
@@ -217,13 +222,11 @@ def _choose(cfg: Config, env: Env, cores: int) -> Choice:
         step = time_steps(env)
     except (Exception, SystemExit) as error:
         # The run will tell it with its index, step and traceback, if random actions were not what broke it.
-        why = f"{_workers(min(cores, cfg.num_envs))}: the environment raised {type(error).__name__} while it was timed"
+        why = f"{team(min(cores, cfg.num_envs))}: the environment raised {type(error).__name__} while it was timed"
         return Choice("sharded", None, why)
-    return choose(time_workers(step, min(cores, cfg.num_envs)), cfg.num_envs, cores)
-
-
-def _workers(count: int) -> str:
-    return f"{count} workers" if count > 1 else "1 worker"
+    # With groups, this process serves one while the others step.
+    costs = time_processes(step, min(cores, cfg.num_envs))
+    return choose(costs, cfg.num_envs, cores, main_shard=cfg.env_groups == 1)
 
 
 def _make_keeping_final(env: EnvConfig) -> Env:

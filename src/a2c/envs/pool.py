@@ -17,11 +17,12 @@ from gymnasium.vector.utils import clear_mpi_env_vars
 
 from a2c.envs.failure_report import EnvironmentTimeoutError, FailureReport, WorkersError, how_it_ended
 from a2c.envs.launch import single_threaded, without_main_module
+from a2c.envs.spin import SpinWait
 from a2c.envs.transport import dumps_by_value, loads
 from a2c.envs.worker import COMMAND, DONE, FAILED, RESULT, STEP, run_worker
 from a2c.errors import EnvironmentFailure
 
-_GATHER = 0.2  # seconds to wait for further failures once one is known
+GATHER = 0.2  # seconds to wait for further failures once one is known
 _TICK = 250  # milliseconds
 
 # Ends of pipes that only the main process may hold: a forked child that kept them would hide its death from workers.
@@ -67,13 +68,14 @@ class Worker:
 class WorkerPool:
     """K worker processes; every wait notices a dead one at once, even behind a slow one."""
 
-    def __init__(self, context: Any, daemon: bool, name: str, current: Any) -> None:
+    def __init__(self, context: Any, daemon: bool, name: str, current: Any, spin: float = 0.0) -> None:
         self.workers: list[Worker] = []
         self._context = context
         self._daemon = daemon
         self._name = name
         self._current = current  # [workers] the environment that each worker runs now
         self._poller = select.poll()
+        self._spin = SpinWait(self._poller, spin)  # seconds to wait awake for answers
         self._by_socket: dict[int, Worker] = {}
         self._by_death: dict[int, Worker] = {}
 
@@ -140,7 +142,7 @@ class WorkerPool:
             if tick is not None:
                 tick()
                 left = _TICK if left is None else min(left, _TICK)
-            events = self._poller.poll(left)
+            events = self._spin() or self._poller.poll(left)
             if not events and (deadline is None or time.monotonic() < deadline):
                 continue
             if not events:
@@ -161,7 +163,7 @@ class WorkerPool:
                         raise self._died(worker) from None
                     if code == FAILED:
                         reports.append(answer)
-                        deadline = time.monotonic() + _GATHER
+                        deadline = time.monotonic() + GATHER
                         self._forget(worker)
                     else:
                         answers[worker.index] = answer

@@ -15,21 +15,19 @@ from gymnasium import Env, Space, logger
 from gymnasium.error import AlreadyPendingCallError, ClosedEnvironmentError, NoAsyncCallError
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode
 from gymnasium.vector.async_vector_env import AsyncState
-from gymnasium.vector.utils import (
-    batch_differing_spaces,
-    concatenate,
-    iterate,
-    read_from_shared_memory,
-)
+from gymnasium.vector.utils import batch_differing_spaces, concatenate, iterate, read_from_shared_memory
 from numpy.typing import NDArray
 
+from a2c.cores import usable_cores
 from a2c.envs.block import Block, StepsInPlace, gather_infos, step_infos
 from a2c.envs.failure_report import WorkersError
 from a2c.envs.launch import multiprocessing_context
+from a2c.envs.main_shard import PoolWithMainShard
 from a2c.envs.pool import WorkerPool
 from a2c.envs.reset_arguments import seeds_for, take_mask
 from a2c.envs.shard import News
-from a2c.envs.sharding import allocate, check_spaces, describe, hire, worker_count
+from a2c.envs.sharding import allocate, check_spaces, describe, hire, share_out
+from a2c.envs.spin import SPIN
 
 Steps = tuple[Any, NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]
 
@@ -51,7 +49,9 @@ class ShardedAsyncVectorEnv(AsyncVectorEnv[Any, Any], StepsInPlace):
         observation_mode: "same", "different" or (batched space, single space), as in Gymnasium.
         autoreset_mode: NEXT_STEP (Gymnasium's default), SAME_STEP or DISABLED.
         max_concurrency: at most so many environments run at once, that is, at most so many workers.
-        num_workers: K; None is one per usable core. Never more than N.
+        num_workers: K; None is one per usable core, less the main process's own. Never more shards than N.
+        main_shard: the main process steps one more shard, the last, in the ``_wait`` methods: the quickest where every
+            process has a core of its own, but an environment of that shard which hangs or crashes stops the program.
 
     Attributes:
         observations: the batch in shared memory, ``[N, *obs]`` for array spaces.
@@ -79,6 +79,7 @@ class ShardedAsyncVectorEnv(AsyncVectorEnv[Any, Any], StepsInPlace):
         autoreset_mode: str | AutoresetMode = AutoresetMode.NEXT_STEP,
         max_concurrency: int | None = None,
         num_workers: int | None = None,
+        main_shard: bool = False,
     ) -> None:
         self.closed = True  # until there is something to close
         self.env_fns = env_fns
@@ -91,7 +92,8 @@ class ShardedAsyncVectorEnv(AsyncVectorEnv[Any, Any], StepsInPlace):
         self.autoreset_mode = AutoresetMode(autoreset_mode)
         self.max_concurrency = max_concurrency
         self.num_envs = len(env_fns)
-        self.num_workers = worker_count(self.num_envs, worker, max_concurrency, num_workers)
+        self._shares = share_out(self.num_envs, worker, max_concurrency, num_workers, main_shard)
+        self.num_workers = len(self._shares) - main_shard
         self.log_failures = True  # Gymnasium's error lines before the exception itself
         self._broken: str | None = None  # why no further step is possible
         self._owner = os.getpid()
@@ -104,20 +106,27 @@ class ShardedAsyncVectorEnv(AsyncVectorEnv[Any, Any], StepsInPlace):
         self.single_observation_space, self.observation_space = spaces.single_observation, spaces.observation
 
         ctx = multiprocessing_context(context)
-        memory, self.observations = allocate(spaces, self.num_envs, self.num_workers, shared_memory, ctx)
+        memory, self.observations = allocate(spaces, self.num_envs, len(self._shares), shared_memory, ctx)
         self._memory = memory
         self._actions = memory.arrays["actions"] if memory.actions else None
         self._rewards, self._flags = memory.arrays["rewards"], memory.arrays["flags"]
         self.block = Block.of(memory)
         self.final_observations = None if self.block is None else self.block.final_observations
 
-        self._pool = WorkerPool(ctx, daemon, f"Worker<{type(self).__name__}>", memory.arrays["current"])
+        spin = SPIN if main_shard and len(self._shares) <= usable_cores() else 0.0
+        pool = WorkerPool(ctx, daemon, f"Worker<{type(self).__name__}>", memory.arrays["current"], spin)
+        self._pool: WorkerPool | PoolWithMainShard = pool
         # multiprocessing joins its children at exit and would wait for ours for ever; hooks run last in, first out.
         self._at_exit = functools.partial(_close_if_alive, weakref.ref(self))
         atexit.register(self._at_exit)
         self.closed = False
         try:
-            hire(self._pool, env_fns, self.num_workers, spaces, observation_mode, self.autoreset_mode.value, memory)
+            told = (observation_mode, spaces.single_observation, spaces.single_action)
+            mode = self.autoreset_mode.value
+            hire(pool, env_fns, self._shares[: self.num_workers], told, mode, memory, spin)
+            if main_shard:
+                own = self._shares[-1]
+                self._pool = PoolWithMainShard(pool, own, mode, memory, env_fns[own.start : own.stop], told)
             self._check_spaces()
         except BaseException:
             self.close(terminate=True)
@@ -125,7 +134,7 @@ class ShardedAsyncVectorEnv(AsyncVectorEnv[Any, Any], StepsInPlace):
 
     @property
     def processes(self) -> list[Any]:  # type: ignore[override]
-        """The worker processes, one per shard."""
+        """The worker processes."""
         return [worker.process for worker in self._pool.workers]
 
     @property
@@ -140,8 +149,8 @@ class ShardedAsyncVectorEnv(AsyncVectorEnv[Any, Any], StepsInPlace):
         self._assert_idle("reset_async")
         mask, options = take_mask(options, self.num_envs)
         data = []
-        for worker in self._pool.workers:
-            rows = slice(worker.envs.start, worker.envs.stop)
+        for share in self._shares:
+            rows = slice(share.start, share.stop)
             data.append((seeds[rows], options, None if mask is None else mask[rows]))
         self._begin(AsyncState.WAITING_RESET, lambda: self._pool.command("reset", data))
 
@@ -164,7 +173,7 @@ class ShardedAsyncVectorEnv(AsyncVectorEnv[Any, Any], StepsInPlace):
         each = list(iterate(self.action_space, actions))
         if len(each) != self.num_envs:
             raise ValueError(f"{len(each)} actions for {self.num_envs} environments")
-        data = [each[worker.envs.start : worker.envs.stop] for worker in self._pool.workers]
+        data = [each[share.start : share.stop] for share in self._shares]
         self._begin(AsyncState.WAITING_STEP, lambda: self._pool.command("step", data))
 
     def step_wait(self, timeout: float | None = None) -> Steps:
@@ -192,14 +201,14 @@ class ShardedAsyncVectorEnv(AsyncVectorEnv[Any, Any], StepsInPlace):
         """From now on report only these keys of infos, so that no other one travels; None: all."""
         self._assert_is_running()
         self._assert_idle("keep_infos")
-        self._begin(AsyncState.WAITING_CALL, lambda: self._pool.command("infos", [keys] * self.num_workers))
+        self._begin(AsyncState.WAITING_CALL, lambda: self._pool.command("infos", [keys] * len(self._shares)))
         self._finish(AsyncState.WAITING_CALL, None)
 
     def call_async(self, name: str, /, *args: Any, **kwargs: Any) -> None:
         """As in Gymnasium."""
         self._assert_is_running()
         self._assert_idle("call_async")
-        data = [(name, args, kwargs)] * len(self._pool.workers)
+        data = [(name, args, kwargs)] * len(self._shares)
         self._begin(AsyncState.WAITING_CALL, lambda: self._pool.command("call", data))
 
     def call_wait(self, timeout: float | None = None) -> tuple[Any, ...]:
@@ -218,7 +227,7 @@ class ShardedAsyncVectorEnv(AsyncVectorEnv[Any, Any], StepsInPlace):
                 f"Got `{len(values)}` values for {self.num_envs} environments."
             )
         self._assert_idle("set_attr")
-        data = [(name, values[worker.envs.start : worker.envs.stop]) for worker in self._pool.workers]
+        data = [(name, values[share.start : share.stop]) for share in self._shares]
         self._begin(AsyncState.WAITING_CALL, lambda: self._pool.command("setattr", data))
         self._finish(AsyncState.WAITING_CALL, None)
 

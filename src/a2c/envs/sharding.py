@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -37,8 +38,13 @@ class Description:
     observation: Space[Any]
 
 
-def worker_count(num_envs: int, worker: Any, max_concurrency: Any, num_workers: int | None) -> int:
-    """K: as asked, else one per usable core; at most N, at most ``max_concurrency``, as a worker runs one at a time.
+def share_out(
+    num_envs: int, worker: Any, max_concurrency: Any, num_workers: int | None, main_shard: bool
+) -> list[range]:
+    """The environments of each shard: one for each of K workers, and a last one for the main process if it has one.
+
+    K is as asked, else as many as make one process per usable core; at most N shards, and at most ``max_concurrency``,
+    as a process runs one environment at a time.
 
     Raises:
         ValueError: an argument that Gymnasium's class would reject, or a custom worker, which cannot apply.
@@ -57,7 +63,10 @@ def worker_count(num_envs: int, worker: Any, max_concurrency: Any, num_workers: 
             raise ValueError(f"`{name}` must be an integer or None, got {type(value)}.")
         if value < 1:
             raise ValueError(f"`{name}` must be positive or None, got {value}.")
-    return int(min(num_workers or usable_cores(), max_concurrency or num_envs, num_envs))
+    wanted = num_workers + main_shard if num_workers else usable_cores()
+    count = int(min(wanted, max_concurrency or num_envs, num_envs))
+    bounds = [-(-num_envs * k // count) for k in range(count + 1)]
+    return [range(first, end) for first, end in itertools.pairwise(bounds)]
 
 
 def describe(
@@ -91,7 +100,7 @@ def describe(
 
 
 def allocate(
-    spaces: Description, num_envs: int, num_workers: int, shared_memory: bool, context: Any
+    spaces: Description, num_envs: int, num_shards: int, shared_memory: bool, context: Any
 ) -> tuple[ShardMemory, Any]:
     """The memory that all shards write to (see ShardMemory for its arrays) and the batch of observations.
 
@@ -101,7 +110,7 @@ def allocate(
     fields: dict[str, tuple[tuple[int, ...], Any]] = {
         "rewards": ((num_envs,), np.float64),
         "flags": ((2, num_envs), np.bool_),
-        "current": ((num_workers,), np.int64),
+        "current": ((num_shards,), np.int64),
     }
     observation, action = spaces.single_observation, spaces.single_action
     in_arrays = shared_memory and is_array(observation)
@@ -130,26 +139,38 @@ def allocate(
 def hire(
     pool: WorkerPool,
     env_fns: EnvFns,
-    num_workers: int,
-    spaces: Description,
-    mode: Any,
+    shares: Sequence[range],
+    spaces: tuple[Any, ...],
     autoreset: str,
     memory: ShardMemory,
+    spin: float,
 ) -> None:
-    """Start all workers, each with its share of the environments; they build them at the same time."""
-    bounds = [-(-len(env_fns) * k // num_workers) for k in range(num_workers + 1)]
-    told_spaces = Parcel((mode, spaces.single_observation, spaces.single_action))
-    registered = Parcel(registered_elsewhere())
-    environ = environ_for_workers()
-    for k in range(num_workers):
-        shard = list(env_fns[bounds[k] : bounds[k + 1]])
+    """Start a worker for each share of the environments; they build them at the same time.
+
+    Args:
+        spaces: (observation mode, single observation space, single action space), which all must fit.
+        spin: seconds that a worker waits awake for its next order.
+    """
+    told_spaces, registered, environ = Parcel(spaces), Parcel(registered_elsewhere()), environ_for_workers()
+    for k, share in enumerate(shares):
+        shard = list(env_fns[share.start : share.stop])
         orders = Orders(
-            k, bounds[k], len(shard), Parcel(shard), told_spaces, registered, environ, autoreset, memory, os.getpid()
+            worker=k,
+            first=share.start,
+            num_envs=len(share),
+            env_fns=Parcel(shard),
+            spaces=told_spaces,
+            registry=registered,
+            environ=environ,
+            autoreset=autoreset,
+            memory=memory,
+            parent_pid=os.getpid(),
+            spin=spin,
         )
         try:
             pool.start(orders)
         except Exception as error:
-            _name_culprit(error, shard, bounds[k])
+            _name_culprit(error, shard, share.start)
             raise
     memory.arrays.close_file()
 

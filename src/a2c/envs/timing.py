@@ -1,33 +1,43 @@
-"""What a step of an environment and a signal to a worker cost on this machine, measured in a fraction of a second."""
+"""What a step of an environment and a signal to a process cost on this machine, measured in a fraction of a second."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import random
+import select
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import IO, Any
 
 import gymnasium as gym
 import numpy as np
 
 from a2c.envs.choose import Costs
+from a2c.envs.spin import SPIN, SpinWait
 
 STEP_SECONDS = 0.15  # for the environment; a single slow step may take longer
 ROUNDS = 15  # of signals
-USUAL = (40e-6, 10e-6, 1.4)  # of Costs, where no process can be started: 2 cores, otherwise idle
-MOST_WORKERS = 32  # are timed; more are taken to behave like these
+USUAL = (10e-6, 5e-6, 1.2)  # of Costs, where no process can be started: 2 cores, otherwise idle
+MOST_PROCESSES = 32  # are timed; more are taken to behave like these
+WORK = 16000  # turns of an empty loop: some 0.4 ms
 
-# A worker's life without environments: answer a byte with a byte, after some 0.4 ms of work if it is "w".
-_WORKER = """
-import os
-while byte := os.read(0, 1):
-    if byte == b"w":
-        for _ in range(16000): pass
+# A worker's life without environments: wait awake as one does, and answer a byte with a byte, after work if it is "w".
+_WORKER = f"""
+import os, select, time
+def work():
+    for _ in range({WORK}): pass
+poller = select.poll()
+poller.register(0, select.POLLIN)
+while True:
+    end = time.perf_counter() + {SPIN}
+    while not poller.poll(0) and time.perf_counter() < end: pass
+    byte = os.read(0, 1)
+    if not byte: break
+    if byte == b"w": work()
     os.write(1, byte)
 """
 
@@ -49,25 +59,26 @@ def time_steps(env: gym.Env[Any, Any], seconds: float = STEP_SECONDS) -> float:
         np.random.set_state(numpy)
 
 
-def time_workers(step: float, workers: int) -> Costs:
-    """The costs of a step that takes ``step`` seconds, with signals timed on ``workers`` processes that do nothing.
+def time_processes(step: float, count: int) -> Costs:
+    """The costs of a step that takes ``step`` seconds, with signals timed on this process and ``count`` - 1 others.
 
-    The processes are bare interpreters, not workers: those take a quarter of a second to import Gymnasium, and a
-    process of threads must not fork.
+    The others are bare interpreters, not workers: those take a quarter of a second to import Gymnasium, and a process
+    of threads must not fork.
     """
     try:
-        return _time_workers(step, min(workers, MOST_WORKERS))
+        return _time_processes(step, min(count, MOST_PROCESSES))
     except OSError:
         return Costs(step, *USUAL)
 
 
-def _time_workers(step: float, count: int) -> Costs:
-    with _processes(count) as team:
-        one = team[:1]
-        _exchange(team, b".")  # they have started
-        signal, signals = _median(one, b"."), _median(team, b".")
-        alone, together = _median(one, b"w") - signal, _median(team, b"w") - signals
-        each = max(0.0, signals - signal) / max(1, count - 1)
+def _time_processes(step: float, count: int) -> Costs:
+    with _processes(count - 1) as others:
+        _exchange(others, b".")  # they have started
+        signal, signals = _median(lambda: _exchange(others[:1], b".")), _median(lambda: _exchange(others, b"."))
+        together = _median(lambda: _exchange(others, b"w")) - signals
+        time.sleep(2 * SPIN)  # until they sleep
+        alone = _median(_work)
+        each = max(0.0, signals - signal) / max(1, count - 2)
         return Costs(step, signal, each, slowdown=min(float(count), max(1.0, together / max(alone, 1e-9))))
 
 
@@ -105,18 +116,29 @@ def _descriptor(pipe: IO[bytes] | None) -> int:
     return pipe.fileno()
 
 
-def _exchange(team: Sequence[tuple[int, int]], byte: bytes) -> None:
-    for write, _ in team:
+def _exchange(others: Sequence[tuple[int, int]], byte: bytes) -> None:
+    """Have all processes, this one too, do what the byte says, and wait awake for their answers."""
+    for write, _ in others:
         os.write(write, byte)
-    for _, read in team:
+    if byte == b"w":
+        _work()
+    for _, read in others:
+        poller = select.poll()
+        poller.register(read, select.POLLIN)
+        SpinWait(poller, SPIN)()
         if os.read(read, 1) != byte:
             raise OSError("a process that was to time signals is gone")
 
 
-def _median(team: Sequence[tuple[int, int]], byte: bytes) -> float:
+def _work() -> None:
+    for _ in range(WORK):
+        pass
+
+
+def _median(turn: Callable[[], None]) -> float:
     times = []
     for _ in range(ROUNDS):
         started = time.perf_counter()
-        _exchange(team, byte)
+        turn()
         times.append(time.perf_counter() - started)
     return statistics.median(times)

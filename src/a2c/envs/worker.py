@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from multiprocessing import connection
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,7 @@ from gymnasium.envs.registration import registry
 
 from a2c.envs.failure_report import FailureReport, report_failure
 from a2c.envs.shard import Shard, ShardMemory
+from a2c.envs.spin import SpinWait
 from a2c.envs.transport import Parcel, dumps, loads
 
 if TYPE_CHECKING:
@@ -48,6 +50,7 @@ class Orders:
     autoreset: str
     memory: ShardMemory
     parent_pid: int
+    spin: float  # seconds to wait awake for the next order
 
 
 def run_worker(orders: Orders, pipe: Connection, lifeline: Connection) -> None:
@@ -66,14 +69,17 @@ def run_worker(orders: Orders, pipe: Connection, lifeline: Connection) -> None:
 
 def _serve(shard: Shard, orders: Orders, pipe: Connection) -> None:
     registry.update(orders.registry.open())
-    shard.build(orders.env_fns.open())
-    answer(pipe, _compare_spaces(shard.envs, *orders.spaces.open()))
+    answer(pipe, COMMANDS["set_up"](shard, (orders.env_fns.open(), orders.spaces.open())))
     shard.rest()
 
     fd = pipe.fileno()
+    poller = select.poll()
+    poller.register(fd, select.POLLIN)
+    spin = SpinWait(poller, orders.spin)
     read, write = os.read, os.write
     step = shard.step
     while True:
+        spin()
         code = read(fd, 1)
         if code == STEP:
             news = step(None)
@@ -86,20 +92,27 @@ def _serve(shard: Shard, orders: Orders, pipe: Connection) -> None:
             name, data = loads(pipe.recv_bytes())
             if name == "close":
                 return
-            result = _COMMANDS[name](shard, data)
+            result = COMMANDS[name](shard, data)
             shard.rest()
             answer(pipe, result)
         else:
             return  # end of file: the main process closed its end
 
 
-_COMMANDS: dict[str, Callable[[Shard, Any], Any]] = {
+COMMANDS: dict[str, Callable[[Shard, Any], Any]] = {
+    "set_up": lambda shard, data: _set_up(shard, *data),
     "step": lambda shard, actions: shard.step(actions),
     "reset": lambda shard, data: shard.reset(*data),
     "call": lambda shard, data: shard.call(*data),
     "infos": lambda shard, keys: shard.keep_infos(keys),
     "setattr": lambda shard, data: shard.set_attribute(*data),
 }
+
+
+def _set_up(shard: Shard, env_fns: Sequence[Callable[[], Env[Any, Any]]], spaces: tuple[Any, ...]) -> Any:
+    """Make the environments of a shard; returns how their spaces compare with those of the whole."""
+    shard.build(env_fns)
+    return _compare_spaces(shard.envs, *spaces)
 
 
 def become_worker(lifeline: Connection, parent_pid: int, environ: dict[str, str]) -> None:
