@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import shlex
 import shutil
 import subprocess
@@ -27,6 +26,7 @@ from typing import Any
 
 import yaml
 from machine import describe_machine
+from processes import child_environment
 
 from a2c.report.learning import draw_learning_curves
 from a2c.report.statistics import bootstrap_interval, iqm
@@ -62,23 +62,23 @@ TASKS = {
 
 
 def train(name: str, seed: int, runs_dir: Path) -> dict[str, Any]:
-    """One run in a process of its own; what it came to and how it got there."""
+    """One run of a task."""
     task, label = TASKS[name], f"bench-{name.replace(' ', '-')}-seed{seed}"
-    arguments = [
-        f"env={task.preset or name}",
-        *task.more,
-        f"seed={seed}",
-        f"runs_dir={runs_dir}",
-        "gif=false",
-        "wandb.mode=disabled",
-    ]
+    return run_training([f"env={task.preset or name}", *task.more, f"seed={seed}"], label, runs_dir)
+
+
+def run_training(overrides: list[str], label: str, runs_dir: Path) -> dict[str, Any]:
+    """One run in a process of its own, which may import what lies beside this file; what it came to, and how."""
     # Results do not depend on the vectorization; in one process each, several runs share the cores best.
-    arguments += ["vectorization=sync", "threads=1", f"name={label}"]
+    quiet = [f"runs_dir={runs_dir}", "gif=false", "wandb.mode=disabled", "vectorization=sync", "threads=1"]
+    runs_dir.mkdir(parents=True, exist_ok=True)
     before = set(runs_dir.glob(f"*/*_{label}*"))
     log = runs_dir / f"{label}.log"
     with log.open("w") as output:
-        command = [sys.executable, "-m", "a2c", "train", *arguments]
-        code = subprocess.run(command, stdout=output, stderr=subprocess.STDOUT, check=False).returncode
+        command = [sys.executable, "-m", "a2c", "train", *overrides, *quiet, f"name={label}"]
+        code = subprocess.run(
+            command, stdout=output, stderr=subprocess.STDOUT, check=False, env=child_environment()
+        ).returncode
     made = list(set(runs_dir.glob(f"*/*_{label}*")) - before)
     if code != 0 or len(made) != 1:
         raise SystemExit(f"{' '.join(command)} ended with {code}; see {log}")
@@ -174,8 +174,6 @@ def main() -> None:
         return
     results: dict[str, Any] = json.loads(STORED.read_text()) if STORED.exists() else {"tasks": {}}
     if not args.draw:
-        os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, ["src", os.environ.get("PYTHONPATH")]))
-        args.runs_dir.mkdir(parents=True, exist_ok=True)
         for name in args.tasks:
             with ThreadPoolExecutor(args.jobs) as pool:
                 runs = list(pool.map(lambda seed, name=name: train(name, seed, args.runs_dir), TASKS[name].seeds))

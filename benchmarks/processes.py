@@ -19,8 +19,8 @@ class MeasurementError(Exception):
 
 
 def child_environment() -> dict[str, str]:
-    """The environment of a process that imports a2c, installed or not."""
-    path = [str(HERE.parent / "src"), *filter(None, [os.environ.get("PYTHONPATH")])]
+    """The environment of a process that imports a2c, installed or not, and environments of this folder."""
+    path = [str(HERE.parent / "src"), str(HERE), *filter(None, [os.environ.get("PYTHONPATH")])]
     return {**os.environ, "PYTHONPATH": os.pathsep.join(path)}
 
 

@@ -51,6 +51,20 @@ CASES: dict[str, tuple[dict[str, float], list[str], Setup, list[str]]] = {
         ENVS, ["num_envs=4"], replace(CPU, processes=4),
         ["environment-bound (70% of training): raise num_envs: 4 keep 4 of 16 cores busy"],
     ),
+    "workers alone, as the user wanted": (
+        ENVS, ["vectorization=sharded"], CPU,
+        ["environment-bound (70% of training): vectorization=auto may do better than sharded on 16 cores"],
+    ),
+    "workers alone, and auto would take them too": (
+        ENVS, ["vectorization=sharded", "env.step_timeout=5"], replace(CPU, env_rate=850.0 * 16),
+        ["environment-bound (70% of training): CartPole-v1 steps at 850/s on a core, and all 16 are in use; "
+         "more would help"],
+    ),
+    "this process and too few workers": (
+        ENVS, ["num_envs=64", "vectorization=hybrid", "num_workers=1"],
+        replace(CPU, vectorization="hybrid", processes=2),
+        ["environment-bound (70% of training): 2 processes on 16 cores: num_workers=15"],
+    ),
     "auto found workers not worth it": (
         ENVS, ["num_envs=16"], replace(CPU, processes=1, vectorization="sync"),
         ["environment-bound (70% of training): raise num_envs: 16 keep 1 of 16 cores busy"],

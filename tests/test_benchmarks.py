@@ -12,13 +12,18 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import gymnasium as gym
+import numpy as np
 import pytest
+from gymnasium.utils.env_checker import check_env
 from rich.console import Console
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))  # scripts, not a package
 
+import catch
 import launches
 import our_speed
+import precision
 import processes
 import quiet
 import rounds
@@ -231,3 +236,42 @@ def test_every_command_explains_itself(script: str) -> None:
     command = [sys.executable, str(processes.HERE / script), "--help"]
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=processes.child_environment())
     assert "make bench" in done.stdout
+
+
+# ---- precision ----
+
+
+def scored(*scores: float) -> list[dict[str, Any]]:
+    return [{"score": score, "mean_over_training": score / 2} for score in scores]
+
+
+def test_precisions_are_on_a_par_only_where_the_whole_interval_lies_within_the_margin() -> None:
+    work = precision.Work((), 0.0, 100.0)  # the margin is 5
+    same = precision.compare(work, {"float32": scored(90, 91, 92, 90), "bf16": scored(91, 92, 90, 90)})
+    assert (same["score"]["on_a_par"], same["score"]["margin"]) == (True, 5.0)
+    worse = precision.compare(work, {"float32": scored(90, 91, 92, 90), "bf16": scored(70, 72, 71, 70)})
+    # IQMs 90.5 and 70.5, and half of that in the mean over training
+    assert worse["score"]["difference"]["value"] == pytest.approx(-20.0)
+    assert worse["mean_over_training"]["difference"]["value"] == pytest.approx(-10.0)
+    assert not worse["score"]["on_a_par"]
+    # Scattered runs show nothing, however near their means are.
+    unknown = precision.compare(work, {"float32": scored(10, 90, 50, 95), "bf16": scored(12, 88, 51, 96)})
+    assert abs(unknown["score"]["difference"]["value"]) < 5
+    assert not unknown["score"]["on_a_par"]
+
+
+def test_catch_pays_for_the_ball_and_shows_it_and_the_paddle() -> None:
+    env = gym.make("catch:Catch-v0")
+    check_env(env.unwrapped, skip_render_check=True)
+    for seed in range(8):
+        for earned in (1.0, -1.0):
+            screen, _ = env.reset(seed=seed)
+            assert screen.sum() == 2 * 255 * catch.HIGH * catch.WIDE  # two cells
+            rewards, ended = [], False
+            while not ended:
+                board = screen[0, catch.HIGH // 2 :: catch.HIGH, catch.WIDE // 2 :: catch.WIDE][: catch.ROWS]
+                ball, paddle = int(board[:-1].any(0).argmax()), int(board[-1].argmax())
+                away = 0 if ball >= 2 else 2
+                screen, reward, ended, _, _ = env.step(np.int64(1 + np.sign(ball - paddle) if earned > 0 else away))
+                rewards.append(reward)
+            assert rewards == [0.0] * 8 + [earned]

@@ -25,7 +25,7 @@ LIGHT = (
     "log_every=200",
 )
 LONG = ("env=cartpole", "total_steps=1_000_000_000")
-ALGOS = pytest.mark.parametrize("algo", ["a2c", "a3c"])
+ALGOS = pytest.mark.parametrize("algo", ["a2c", "a2c vectorization=hybrid", "a3c"])
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 
@@ -94,7 +94,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
 def test_a_signal_ends_a_run_in_order(
     start: Start, algo: str, number: signal.Signals, whole_group: bool, code: int
 ) -> None:
-    run = start(*LONG, f"algo={algo}")
+    run = start(*LONG, *f"algo={algo}".split())
     run.wait_until(run.trains)
     if whole_group:  # as Ctrl-C in a terminal and Slurm do: the workers get it too
         os.killpg(run.process.pid, number)
@@ -125,7 +125,7 @@ def test_an_environment_that_raises_shows_its_own_traceback_and_index(start: Sta
 
 @ALGOS
 def test_a_killed_worker_is_named(start: Start, algo: str) -> None:
-    run = start(*LONG, f"algo={algo}", "num_envs=4")
+    run = start(*LONG, *f"algo={algo}".split(), "num_envs=4")
     run.wait_until(run.trains)
     victim = min(workers_of(run.process.pid))
     os.kill(victim, signal.SIGKILL)
@@ -137,7 +137,7 @@ def test_a_killed_worker_is_named(start: Start, algo: str) -> None:
 
 @ALGOS
 def test_nothing_outlives_a_killed_run(start: Start, algo: str) -> None:
-    run = start(*LONG, f"algo={algo}")
+    run = start(*LONG, *f"algo={algo}".split())
     run.wait_until(run.trains)
     family = children_of(run.process.pid) | workers_of(run.process.pid)
     assert len(family) >= 3  # the fork server and two workers

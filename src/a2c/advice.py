@@ -96,7 +96,8 @@ def _environments(share: float, cfg: Config, setup: Setup) -> str:
         return f"{bound}: vectorization=native steps {cfg.env.id} as a batch, with random numbers of its own"
     if cores == 1:
         return f"{bound}: {rate}; more cores would help"
-    if cfg.vectorization in ("sync", "async", "sharded") and count > 1:
+    auto_is_another = cfg.num_workers is None and cfg.env.step_timeout is None and cfg.env_groups == 1
+    if count > 1 and (cfg.vectorization in ("sync", "async") or (cfg.vectorization == "sharded" and auto_is_another)):
         return f"{bound}: vectorization=auto may do better than {cfg.vectorization} on {cores} cores"
     if processes < cores:  # too few environments, or each too cheap, to use them all
         return f"{bound}: raise num_envs: {count} keep {processes} of {cores} cores busy"

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gymnasium as gym
 import numpy as np
 import pytest
 from gymnasium import spaces
+from gymnasium.wrappers import AtariPreprocessing, FrameStackObservation
 
 pytest.importorskip("ale_py")
 pytest.importorskip("cv2")
@@ -34,6 +36,35 @@ def test_four_grey_frames_channel_first():
     second = env.step(2)[0]
     np.testing.assert_array_equal(second[:3], first[1:])  # the newest frame is last
     assert not np.array_equal(second[3], first[3])
+
+
+@pytest.mark.parametrize("game", [PONG, BREAKOUT, "ALE/Freeway-v5"])
+def test_the_frames_are_those_of_gymnasiums_wrappers(game):
+    """On the emulator's screens, by Gymnasium's preprocessing and frame stack: every byte, also after a reset."""
+    atari = {"fire_reset": False}
+    env = make_env(env_config(game, atari=atari))
+    plain = gym.make(game, frameskip=1, repeat_action_probability=0.0, obs_type="grayscale", max_episode_steps=-1)
+    plain = FrameStackObservation(AtariPreprocessing(plain, noop_max=30, frame_skip=4, screen_size=84), 4)
+    rng = np.random.default_rng(0)
+    for seed in (1, 2):
+        np.testing.assert_array_equal(env.reset(seed=seed)[0], plain.reset(seed=seed)[0])
+        for _ in range(300):
+            action = rng.integers(env.action_space.n)
+            ours, theirs = env.step(action), plain.step(action)
+            np.testing.assert_array_equal(ours[0], theirs[0])
+            assert ours[1:4] == theirs[1:4]
+            if ours[2]:
+                break
+
+
+def test_an_observation_is_the_callers():
+    env = make_env(env_config(PONG))
+    first, _ = env.reset(seed=1)
+    kept = first.copy()
+    second = env.step(2)[0]
+    env.step(2)
+    np.testing.assert_array_equal(first, kept)
+    np.testing.assert_array_equal(second[:3], first[1:])
 
 
 def test_the_settings_shape_the_observation():

@@ -27,8 +27,8 @@ def costs(step: float, signal: float = 40 * US, each: float = 10 * US, slowdown:
     return Costs(step, signal, each, slowdown)
 
 
-# In K processes: ceil(N / K) steps, slower by what the cores share, and 40 us + (K - 2) x 10 us + (K - 1) x 8 us for
-# signals.
+# In K processes: ceil(N / K) steps, slower by what the cores share, and 40 us + (W - 1) x 10 us + W x 8 us for the
+# signals to W workers: K - 1 if this process steps a shard, else K.
 @pytest.mark.parametrize(
     ("measured", "num_envs", "cores", "processes"),
     [
@@ -44,16 +44,20 @@ def costs(step: float, signal: float = 40 * US, each: float = 10 * US, slowdown:
     ],
     ids=str,
 )
-@pytest.mark.parametrize("main_shard", [False, True])
 def test_the_quickest_is_chosen_and_near_a_tie_this_process(
-    measured: Costs, num_envs: int, cores: int, processes: int, main_shard: bool
+    measured: Costs, num_envs: int, cores: int, processes: int
 ) -> None:
-    choice = choose(measured, num_envs, cores, main_shard)
-    if processes == 1:
-        expected: tuple[str, int | None] = ("sync", None)
-    else:
-        expected = ("hybrid", processes - 1) if main_shard else ("sharded", processes)
+    choice = choose(measured, num_envs, cores)
+    expected = ("sync", None) if processes == 1 else ("hybrid", processes - 1)
     assert (choice.vectorization, choice.num_workers) == expected
+
+
+def test_workers_alone_cost_a_signal_more() -> None:
+    assert choose(costs(7 * US), 20, 2).num_workers == 1  # 140 us here, 70 + 48 in two
+    assert choose(costs(7 * US), 20, 2, main_shard=False).vectorization == "sync"  # 70 + 66 to two workers
+    assert choose(costs(60 * US), 16, 2, main_shard=False) == Choice(
+        "sharded", 2, "2 workers: a step costs 60 us; 16 take 960 us here, 546 us in 2 processes"
+    )
 
 
 @pytest.mark.parametrize(
@@ -72,11 +76,6 @@ def test_the_quickest_is_chosen_and_near_a_tie_this_process(
 )
 def test_the_choice_says_why(measured: Costs, num_envs: int, why: str) -> None:
     assert choose(measured, num_envs, cores=2).why == why
-
-
-def test_the_choice_says_why_also_where_this_process_serves_other_environments() -> None:
-    why = "2 workers: a step costs 60 us; 16 take 960 us here, 528 us in 2 processes"
-    assert choose(costs(60 * US), 16, cores=2, main_shard=False).why == why
 
 
 # ---- what is timed ----
@@ -123,8 +122,9 @@ def test_a_slow_environment_is_timed_by_one_step() -> None:
     assert time.perf_counter() - started < 0.6
 
 
-def test_signals_are_timed_on_processes_that_are_gone_afterwards() -> None:
-    measured = time_processes(1.0, 3)  # conftest looks for processes that were left
+@pytest.mark.parametrize("spin", [0.0, 1e-3])
+def test_signals_are_timed_on_processes_that_are_gone_afterwards(spin: float) -> None:
+    measured = time_processes(1.0, 3, spin)  # conftest looks for processes that were left
     assert measured.step == 1.0
     assert 0 < measured.signal < 0.1
     assert 0 <= measured.each < 0.1
@@ -147,7 +147,7 @@ def two_cores(monkeypatch: pytest.MonkeyPatch) -> None:
 def choice_of(monkeypatch: pytest.MonkeyPatch, step: float, **settings: Any) -> Choice:
     """What auto plans for CartPole if a step takes so long."""
     monkeypatch.setattr(make_module, "time_steps", lambda env: step)
-    monkeypatch.setattr(make_module, "time_processes", lambda step, count: costs(step))
+    monkeypatch.setattr(make_module, "time_processes", lambda step, count, spin=None: costs(step))
     return plan(vector_config(env_config("CartPole-v1"), "auto", **settings))
 
 
@@ -162,14 +162,22 @@ def test_auto_makes_what_it_chose(monkeypatch: pytest.MonkeyPatch, step: float, 
     envs.close()
 
 
-def test_groups_of_environments_are_left_to_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("step", "expected"), [(10 * MS, ("sharded", 2)), (9 * US, ("sync", None))])
+def test_groups_of_environments_are_left_to_workers_that_sleep_in_between(
+    monkeypatch: pytest.MonkeyPatch, step: float, expected: tuple[str, int | None]
+) -> None:
+    """16 in 2 groups on 4 cores: 8 on 2 cores each, 72 us here, 36 us + 66 us of signals in two workers."""
     monkeypatch.setattr(make_module, "usable_cores", lambda: 4)
-    monkeypatch.setattr(make_module, "time_steps", lambda env: 10 * MS)
-    monkeypatch.setattr(make_module, "time_processes", lambda step, count: costs(step))
-    cfg = vector_config(env_config("CartPole-v1"), "auto", num_envs=8)
+    monkeypatch.setattr(make_module, "time_steps", lambda env: step)
+    told = []
+    monkeypatch.setattr(
+        make_module, "time_processes", lambda step, count, spin: (told.append((count, spin)), costs(step))[1]
+    )
+    cfg = vector_config(env_config("CartPole-v1"), "auto", num_envs=16)
     cfg.env_groups = 2
     choice = plan(cfg)
-    assert (choice.vectorization, choice.num_workers) == ("sharded", 2)  # of each group
+    assert (choice.vectorization, choice.num_workers) == expected
+    assert told == [(2, 0.0)]
 
 
 @pytest.mark.parametrize(
@@ -178,7 +186,7 @@ def test_groups_of_environments_are_left_to_workers(monkeypatch: pytest.MonkeyPa
         (None, 8, "this process and 3 workers"),
         (1, 8, "this process and 1 worker"),
         (7, 3, "this process and 2 workers"),
-        (None, 1, "this process and 0 workers"),
+        (None, 1, "in this process"),
     ],
 )
 def test_hybrid_says_how_many_workers_there_will_be(
@@ -191,7 +199,7 @@ def test_hybrid_says_how_many_workers_there_will_be(
     assert choice.why == why
     envs = make_vector_env(cfg, choice)
     assert isinstance(envs, ShardedAsyncVectorEnv)
-    assert len(envs.processes) == int(why.split()[3])
+    assert len(envs.processes) == (0 if why == "in this process" else int(why.split()[3]))
     envs.reset(seed=0)
     envs.close()
 

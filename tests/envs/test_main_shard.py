@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -14,7 +15,7 @@ import numpy as np
 import pytest
 from gymnasium.error import ClosedEnvironmentError
 
-from a2c.envs import ShardedAsyncVectorEnv, sharded, sharding
+from a2c.envs import ShardedAsyncVectorEnv, main_shard, sharded, sharding
 from a2c.errors import EnvironmentFailure
 
 from .sharded_toys import FaultyEnv, StepCounter, faulty
@@ -97,7 +98,10 @@ def test_a_raising_environment_of_this_process_is_named_like_any_other(make: Mak
         envs.step(ACTIONS)
 
 
-def test_of_two_failures_here_and_in_a_worker_the_first_environments_is_raised(make: Make) -> None:
+def test_of_two_failures_here_and_in_a_worker_the_first_environments_is_raised(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(main_shard, "GATHER", 10.0)  # however slow the machine is
     envs = make(faulty(4, 1, 3, fault="value_error"))
     envs.reset()
     with pytest.raises(ValueError, match="the wheel") as caught:
@@ -158,12 +162,32 @@ def test_a_hanging_worker_is_given_up_on(make: Make) -> None:
         envs.step_wait(timeout=0.3)
 
 
-def test_time_spent_here_counts_for_the_workers(make: Make) -> None:
-    # The environment here takes 2 s, in which the worker's answers in time: late is who has not answered by then.
-    envs = make(faulty(4, 3, fault="slow"))
+def test_a_worker_has_its_time_once_this_process_is_done(make: Make) -> None:
+    class Slow(FaultyEnv):
+        def step(self, action: Any) -> Any:
+            time.sleep(0.6)
+            return super().step(action)
+
+    # The worker takes 1.2 s and this process 0.6, after which 1 s is enough: counted from the start it would not be.
+    envs = make([Slow, Slow, Slow, FaultyEnv])
     envs.reset()
     envs.step_async(ACTIONS)
-    envs.step_wait(timeout=0.3)
+    envs.step_wait(timeout=1.0)
+
+
+def test_what_is_sent_may_be_changed_by_the_caller_before_it_is_done(make: Make) -> None:
+    envs = make([StepCounter] * 4)
+    envs.reset()
+    actions = np.full((4, 2), 1 / 3)  # float64: by pipe, as the caller wrote them
+    envs.step_async(actions)
+    actions[:] = 0
+    envs.step_wait()
+    np.testing.assert_array_equal(envs.get_attr("first_action"), np.full((4, 2), 1 / 3))
+    mask = np.array([True, True, False, True])
+    envs.reset_async(options={"reset_mask": mask})
+    mask[:] = False
+    obs, _ = envs.reset_wait()
+    np.testing.assert_array_equal(obs[:, 0], [0, 0, 1, 0])
 
 
 def test_a_failing_constructor_here_leaves_no_process() -> None:

@@ -204,8 +204,10 @@ def test_a_forked_copy_leaves_the_workers_alone() -> None:
     envs.close()
 
 
-def test_an_abandoned_vector_environment_takes_its_workers_along() -> None:
-    envs = ShardedAsyncVectorEnv([StepCounter] * 2, num_workers=2)
+@pytest.mark.parametrize("main_shard", [False, True])
+def test_an_abandoned_vector_environment_takes_its_workers_along(main_shard: bool) -> None:
+    envs = ShardedAsyncVectorEnv([StepCounter] * 3, num_workers=2, main_shard=main_shard)
+    envs.reset()
     workers = envs.processes
     del envs
     gc.collect()
@@ -228,13 +230,14 @@ def test_close_closes_every_environment(tmp_path: Path) -> None:
     assert closed == {f"a-{os.getpid()}", f"a-{pids[0]}", f"b-{pids[0]}", f"c-{pids[1]}"}
 
 
-def test_closing_gives_every_descriptor_back() -> None:
+@pytest.mark.parametrize("main_shard", [False, True])
+def test_closing_gives_every_descriptor_back(main_shard: bool) -> None:
     def open_descriptors() -> int:
         gc.collect()
         return len(os.listdir("/dev/fd"))
 
     def once() -> None:
-        envs = ShardedAsyncVectorEnv([partial(FaultyEnv)] * 4, num_workers=2)
+        envs = ShardedAsyncVectorEnv([partial(FaultyEnv)] * 4, num_workers=2, main_shard=main_shard)
         envs.reset()
         envs.step(np.zeros(4, np.int64))
         envs.close()

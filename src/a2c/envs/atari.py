@@ -10,8 +10,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import gymnasium as gym
+import numpy as np
 from gymnasium.envs.registration import EnvSpec
-from gymnasium.wrappers import AtariPreprocessing, FrameStackObservation, TimeLimit
+from gymnasium.spaces import Box
+from gymnasium.wrappers import AtariPreprocessing, TimeLimit
 
 from a2c.config import EnvConfig
 from a2c.cores import usable_cores
@@ -42,16 +44,19 @@ def make(spec: EnvSpec, env: EnvConfig, *, render_mode: str | None = None) -> gy
         disable_env_checker=True,
         frameskip=1,
         repeat_action_probability=env.atari.repeat_action_probability,
-        obs_type="grayscale",  # the wrapper reads the screen itself; colour would only be converted for nobody
+        obs_type="ram",  # bytes for nobody: the preprocessing reads the screen from the emulator, in 2 of 4 frames
         render_mode=render_mode,
         **env.kwargs,
     )
     game = AtariPreprocessing(
-        game, noop_max=env.atari.noop_max, frame_skip=env.atari.frame_skip, screen_size=env.atari.screen_size
+        ScreenSpace(game),
+        noop_max=env.atari.noop_max,
+        frame_skip=env.atari.frame_skip,
+        screen_size=env.atari.screen_size,
     )
     if env.atari.fire_reset and waits_for_fire(game):
         game = FireReset(game)
-    game = LifeLostInfo(FrameStackObservation(game, env.atari.frame_stack))
+    game = LifeLostInfo(FrameStack(game, env.atari.frame_stack))
     return game if env.max_episode_steps is None else TimeLimit(game, env.max_episode_steps)
 
 
@@ -90,6 +95,40 @@ def waits_for_fire(game: gym.Env[Any, Any]) -> bool:
     return len(meanings) >= 3 and meanings[1] == "FIRE"
 
 
+class ScreenSpace(gym.Wrapper[Any, Any, Any, Any]):
+    """Declares the emulator's screen as the observation, which is all that AtariPreprocessing reads of observations."""
+
+    def __init__(self, game: gym.Env[Any, Any]) -> None:
+        super().__init__(game)
+        screen: tuple[int, int] = game.unwrapped.ale.getScreenDims()  # type: ignore[attr-defined]
+        self.observation_space = _bytes(screen)
+
+
+class FrameStack(gym.Wrapper[Any, Any, Any, Any]):
+    """The latest frames ``[count, *frame]``, the newest last; a reset repeats its first.
+
+    Gymnasium's FrameStackObservation gives the same by way of a queue, a stack and a deep copy.
+    """
+
+    def __init__(self, game: gym.Env[Any, Any], count: int) -> None:
+        super().__init__(game)
+        assert game.observation_space.shape is not None
+        shape = (count, *game.observation_space.shape)
+        self.observation_space = _bytes(shape)
+        self._frames = np.zeros(shape, np.uint8)
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        frame, info = self.env.reset(seed=seed, options=options)
+        self._frames[...] = frame
+        return self._frames.copy(), info
+
+    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
+        frame, reward, terminated, truncated, info = self.env.step(action)
+        self._frames[:-1] = self._frames[1:]
+        self._frames[-1] = frame
+        return self._frames.copy(), reward, terminated, truncated, info
+
+
 class FireReset(gym.Wrapper[Any, Any, Any, Any]):
     """Presses FIRE after a reset, where the game does nothing before."""
 
@@ -118,6 +157,10 @@ class LifeLostInfo(gym.Wrapper[Any, Any, Any, Any]):
         lives = self._ale.lives()
         lost, self._lives = lives < self._lives, lives
         return obs, reward, terminated, truncated, {"life_lost": True} if lost else {}
+
+
+def _bytes(shape: tuple[int, ...]) -> gym.Space[Any]:
+    return Box(0, 255, shape, np.uint8)
 
 
 def _check_kwargs(env: EnvConfig) -> None:

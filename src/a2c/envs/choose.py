@@ -18,7 +18,7 @@ class Costs:
     """What was measured, in seconds."""
 
     step: float  # one step of one environment in this process, resets included
-    signal: float  # to have one other process do something and hear from it, both waiting awake
+    signal: float  # to have one other process do something and hear from it
     each: float  # what each further process adds to that
     slowdown: float  # of work in all processes at once against that in one alone: 1 where each has a core of its own
 
@@ -26,14 +26,14 @@ class Costs:
         """Seconds of a lockstep step in this process."""
         return num_envs * self.step
 
-    def shared_out(self, num_envs: int, processes: int, cores: int) -> float:
-        """Seconds of a lockstep step in 2 or more processes, this one included, on as many cores or more."""
+    def shared_out(self, num_envs: int, processes: int, workers: int, cores: int) -> float:
+        """Seconds of a lockstep step in 2 or more processes, as many or all but one of them workers."""
         slower = 1.0 + (self.slowdown - 1.0) * (processes - 1) / (cores - 1)
-        return -(-num_envs // processes) * self.step * slower + self.overhead(processes)
+        return -(-num_envs // processes) * self.step * slower + self.overhead(workers)
 
-    def overhead(self, processes: int) -> float:
+    def overhead(self, workers: int) -> float:
         """Seconds of a lockstep step that go into signals."""
-        return self.signal + (processes - 2) * self.each + (processes - 1) * POOL
+        return self.signal + (workers - 1) * self.each + workers * POOL
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,18 +56,18 @@ def choose(costs: Costs, num_envs: int, cores: int, main_shard: bool = True) -> 
         costs: what was measured.
         num_envs: N.
         cores: that environments may use.
-        main_shard: whether this process may step some of several shards; otherwise all of them are workers'.
+        main_shard: whether this process may step one of several shards; otherwise all of them are workers'.
     """
     most = min(num_envs, cores)
     here = costs.in_process(num_envs)
-    times = {k: costs.shared_out(num_envs, k, cores) for k in range(2, most + 1)}
-    cannot_lose = costs.overhead(most) < NEGLIGIBLE * here
+    times = {k: costs.shared_out(num_envs, k, k - main_shard, cores) for k in range(2, most + 1)}
+    cannot_lose = costs.overhead(most - main_shard) < NEGLIGIBLE * here
     count = most if cannot_lose else min(times, key=lambda k: times[k])
     workers = count - main_shard
     who = with_workers(workers) if main_shard else team(workers)
     why = f"a step costs {_text(costs.step)}"
     if cannot_lose:
-        why += f", all signals {_text(costs.overhead(most))}"
+        why += f", all signals {_text(costs.overhead(workers))}"
     else:
         why += f"; {num_envs} take {_text(here)} here, {_text(times[count])} in {count} processes"
     if cannot_lose or times[count] < GAIN * here:
@@ -82,7 +82,7 @@ def team(workers: int) -> str:
 
 def with_workers(workers: int) -> str:
     """Such as ``this process and 1 worker``."""
-    return f"this process and {team(workers)}"
+    return f"this process and {team(workers)}" if workers else "in this process"
 
 
 def _text(seconds: float) -> str:

@@ -40,8 +40,8 @@ class FailureReport:
 
     @property
     def who(self) -> str:
-        name = "a worker" if self.env is None else f"environment {self.env}"
-        return f"{name} ({'main process' if self.worker is None else f'worker {self.worker}'}, pid {self.pid})"
+        where = "main process" if self.worker is None else f"worker {self.worker}"
+        return f"{'a process' if self.env is None else f'environment {self.env}'} ({where}, pid {self.pid})"
 
     @property
     def line(self) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from typing import Any
 
 from a2c.envs.failure_report import FailureReport, WorkersError, report_failure
@@ -54,7 +55,9 @@ class PoolWithMainShard:
     def command(self, name: str, data: Sequence[Any]) -> None:
         """Send each worker a command with its own data; the last is for this process."""
         self._pool.command(name, data[:-1])
-        self._order = (name, data[-1])
+        # What travels is a copy, which the caller may change meanwhile and an environment may keep; so is this.
+        own = data[-1]
+        self._order = (name, deepcopy(own) if name in ("step", "reset") else own)
 
     def collect(self, timeout: float | None) -> list[Any]:
         """Do our own share, then wait until every worker has answered; our answer comes last.

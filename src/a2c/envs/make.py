@@ -215,8 +215,10 @@ def _choose(cfg: Config, env: Env, cores: int) -> Choice:
     if cfg.env.step_timeout is not None:
         why = f"{team(min(cores, cfg.num_envs))}: env.step_timeout can only give up on a process"
         return Choice("sharded", None, why)
-    if min(cfg.num_envs, cores) < 2:
-        one = "one environment" if cfg.num_envs == 1 else "there is one usable core"
+    in_group = -(-cfg.num_envs // cfg.env_groups)
+    most = min(in_group, cores)
+    if most < 2:
+        one = "one environment" if in_group == 1 else "there is one usable core"
         return Choice("sync", None, f"in this process: {one}")
     try:
         step = time_steps(env)
@@ -224,9 +226,10 @@ def _choose(cfg: Config, env: Env, cores: int) -> Choice:
         # The run will tell it with its index, step and traceback, if random actions were not what broke it.
         why = f"{team(min(cores, cfg.num_envs))}: the environment raised {type(error).__name__} while it was timed"
         return Choice("sharded", None, why)
-    # With groups, this process serves one while the others step.
-    costs = time_processes(step, min(cores, cfg.num_envs))
-    return choose(costs, cfg.num_envs, cores, main_shard=cfg.env_groups == 1)
+    if cfg.env_groups == 1:
+        return choose(time_processes(step, most), in_group, cores)
+    # This process serves one group while the others step, and workers sleep between their turns.
+    return choose(time_processes(step, most, spin=0.0), in_group, cores, main_shard=False)
 
 
 def _make_keeping_final(env: EnvConfig) -> Env:

@@ -137,12 +137,15 @@ class WorkerPool:
         reports: list[FailureReport] = []
         deadline = None if timeout is None else time.monotonic() + timeout
         answered = [False] * len(self.workers)
+        slept = False  # then who is late is waited for asleep: a little awake between each two would never be given up
         while waiting:
             left = None if deadline is None else math.ceil(max(0.0, deadline - time.monotonic()) * 1000)
             if tick is not None:
                 tick()
                 left = _TICK if left is None else min(left, _TICK)
-            events = self._spin() or self._poller.poll(left)
+            events = [] if slept else self._spin()
+            if not events:
+                slept, events = True, self._poller.poll(left)
             if not events and (deadline is None or time.monotonic() < deadline):
                 continue
             if not events:

@@ -169,7 +169,7 @@ class Shard:
     def close(self) -> None:
         """Close every environment; one that fails in it must not keep the others open."""
         for env in self.envs:
-            with contextlib.suppress(Exception):
+            with contextlib.suppress(Exception, SystemExit):
                 env.close()
 
     @property

@@ -25,15 +25,16 @@ USUAL = (10e-6, 5e-6, 1.2)  # of Costs, where no process can be started: 2 cores
 MOST_PROCESSES = 32  # are timed; more are taken to behave like these
 WORK = 16000  # turns of an empty loop: some 0.4 ms
 
-# A worker's life without environments: wait awake as one does, and answer a byte with a byte, after work if it is "w".
+# A worker's life without environments: answer a byte with a byte, after work if it is "w". Told how long to wait awake.
 _WORKER = f"""
-import os, select, time
+import os, select, sys, time
 def work():
     for _ in range({WORK}): pass
 poller = select.poll()
 poller.register(0, select.POLLIN)
+spin = float(sys.argv[1])
 while True:
-    end = time.perf_counter() + {SPIN}
+    end = time.perf_counter() + spin
     while not poller.poll(0) and time.perf_counter() < end: pass
     byte = os.read(0, 1)
     if not byte: break
@@ -59,24 +60,25 @@ def time_steps(env: gym.Env[Any, Any], seconds: float = STEP_SECONDS) -> float:
         np.random.set_state(numpy)
 
 
-def time_processes(step: float, count: int) -> Costs:
+def time_processes(step: float, count: int, spin: float = SPIN) -> Costs:
     """The costs of a step that takes ``step`` seconds, with signals timed on this process and ``count`` - 1 others.
 
-    The others are bare interpreters, not workers: those take a quarter of a second to import Gymnasium, and a process
-    of threads must not fork.
+    They wait awake for ``spin`` seconds. The others are bare interpreters, not workers: those take a quarter of a
+    second to import Gymnasium, and a process of threads must not fork.
     """
     try:
-        return _time_processes(step, min(count, MOST_PROCESSES))
+        return _time_processes(step, min(count, MOST_PROCESSES), spin)
     except OSError:
         return Costs(step, *USUAL)
 
 
-def _time_processes(step: float, count: int) -> Costs:
-    with _processes(count - 1) as others:
-        _exchange(others, b".")  # they have started
-        signal, signals = _median(lambda: _exchange(others[:1], b".")), _median(lambda: _exchange(others, b"."))
-        together = _median(lambda: _exchange(others, b"w")) - signals
-        time.sleep(2 * SPIN)  # until they sleep
+def _time_processes(step: float, count: int, spin: float) -> Costs:
+    with _processes(count - 1, spin) as others:
+        _exchange(others, b".", spin)  # they have started
+        signal = _median(lambda: _exchange(others[:1], b".", spin))
+        signals = _median(lambda: _exchange(others, b".", spin))
+        together = _median(lambda: _exchange(others, b"w", spin)) - signals
+        time.sleep(2 * spin)  # until they sleep
         alone = _median(_work)
         each = max(0.0, signals - signal) / max(1, count - 2)
         return Costs(step, signal, each, slowdown=min(float(count), max(1.0, together / max(alone, 1e-9))))
@@ -95,12 +97,12 @@ def _mean_step(env: gym.Env[Any, Any], actions: Sequence[Any], seconds: float) -
 
 
 @contextlib.contextmanager
-def _processes(count: int) -> Iterator[list[tuple[int, int]]]:
+def _processes(count: int, spin: float) -> Iterator[list[tuple[int, int]]]:
     """The descriptors (to write, to read) of ``count`` processes; gone afterwards."""
     started: list[subprocess.Popen[bytes]] = []
     try:
         for _ in range(count):
-            command = [sys.executable, "-I", "-S", "-c", _WORKER]
+            command = [sys.executable, "-I", "-S", "-c", _WORKER, str(spin)]
             started.append(subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0))
         yield [(_descriptor(process.stdin), _descriptor(process.stdout)) for process in started]
     finally:
@@ -116,8 +118,8 @@ def _descriptor(pipe: IO[bytes] | None) -> int:
     return pipe.fileno()
 
 
-def _exchange(others: Sequence[tuple[int, int]], byte: bytes) -> None:
-    """Have all processes, this one too, do what the byte says, and wait awake for their answers."""
+def _exchange(others: Sequence[tuple[int, int]], byte: bytes, spin: float) -> None:
+    """Have all processes, this one too, do what the byte says, and wait for their answers."""
     for write, _ in others:
         os.write(write, byte)
     if byte == b"w":
@@ -125,7 +127,7 @@ def _exchange(others: Sequence[tuple[int, int]], byte: bytes) -> None:
     for _, read in others:
         poller = select.poll()
         poller.register(read, select.POLLIN)
-        SpinWait(poller, SPIN)()
+        SpinWait(poller, spin)()
         if os.read(read, 1) != byte:
             raise OSError("a process that was to time signals is gone")
 
