@@ -116,6 +116,12 @@ def test_the_fastest_configuration_is_kept_and_the_failed_ones_are_told() -> Non
         rounds.fastest({"broken": fail})
 
 
+def test_a_busy_moment_does_not_choose_the_peers_configuration() -> None:
+    looks = {"better": iter([70.0, 95.0, 90.0]), "lucky": iter([100.0, 80.0, 80.0]), "far": iter([50.0])}
+    tries = {name: lambda speeds=speeds: {"steps_per_second": next(speeds)} for name, speeds in looks.items()}
+    assert rounds.fastest(tries)[:2] == ("better", {"better": 90.0, "lucky": 80.0, "far": 50.0})
+
+
 def test_a_busy_machine_is_told_and_recorded(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

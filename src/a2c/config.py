@@ -188,7 +188,7 @@ class Config:
         "groups of environments: one steps while the policy serves another; changes no result", low=1
     )
     num_workers: int | None = setting(
-        "worker processes, which step environments, or learn (a3c); null: as auto finds best, or one per usable core",
+        "worker processes, which step environments, or learn (a3c); null: as auto finds best, or one process per core",
         low=1,
     )
     shared_statistics: bool = setting("a3c: the optimizer's statistics belong to all workers; false: each has its own")

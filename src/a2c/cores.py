@@ -2,9 +2,33 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from pathlib import Path
+
+CGROUPS = Path("/sys/fs/cgroup")
+MEMBERSHIP = Path("/proc/self/cgroup")
 
 
 def usable_cores() -> int:
-    """Cores that this process may use, which a container or a batch system may have cut down."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Cores that this process may keep busy: by its affinity, and by the time that a container grants it."""
+    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    granted = granted_cores()
+    return count if granted is None else max(1, min(count, int(granted)))
+
+
+def granted_cores() -> float | None:
+    """Seconds of processor time a second, by the control groups (version 2) that this process is in; None: no limit.
+
+    A container that may use 2 of 64 cores is usually told so, and not which: the affinity shows all 64.
+    """
+    limits = []
+    with contextlib.suppress(OSError, ValueError):
+        own = [line[3:] for line in MEMBERSHIP.read_text().splitlines() if line.startswith("0::")]
+        group = CGROUPS / "".join(own).strip("/")
+        for folder in (group, *group.parents):
+            if folder.is_relative_to(CGROUPS) and (file := folder / "cpu.max").is_file():
+                quota, period = file.read_text().split()
+                if quota != "max":
+                    limits.append(int(quota) / int(period))
+    return min(limits, default=None)

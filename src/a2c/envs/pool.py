@@ -73,7 +73,7 @@ class WorkerPool:
         self._context = context
         self._daemon = daemon
         self._name = name
-        self._current = current  # [workers] the environment that each worker runs now
+        self._current = current  # [shards] the environment that each runs now
         self._poller = select.poll()
         self._spin = SpinWait(self._poller, spin)  # seconds to wait awake for answers
         self._by_socket: dict[int, Worker] = {}

@@ -1,4 +1,4 @@
-"""A contiguous slice of the environments, stepped one after the other inside a worker."""
+"""A contiguous slice of the environments, stepped one after the other inside one process."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from numpy.typing import NDArray
 from a2c.envs.failure_report import ContractError
 from a2c.envs.shared import SharedArrays
 
-IDLE = -1  # in the "current" cell of a worker: it runs no environment
+IDLE = -1  # in the "current" cell of a shard: it runs no environment
 
 
 @dataclass(slots=True)
 class ShardMemory:
     """Where the environments of all shards write; each shard uses its own rows.
 
-    Arrays: rewards [N] float64, flags [2, N] bool (terminated and truncated), current [workers] int64 (the environment
-    that a worker runs now); observations and final_observations [N, *shape] and actions [N, *shape] where the spaces
+    Arrays: rewards [N] float64, flags [2, N] bool (terminated and truncated), current [shards] int64 (the environment
+    that a shard runs now); observations and final_observations [N, *shape] and actions [N, *shape] where the spaces
     are arrays. ``nested`` is Gymnasium's shared memory for other observation spaces that have one.
     """
 

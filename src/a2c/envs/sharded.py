@@ -48,7 +48,7 @@ class ShardedAsyncVectorEnv(AsyncVectorEnv[Any, Any], StepsInPlace):
         worker: a custom worker function cannot apply here: ValueError.
         observation_mode: "same", "different" or (batched space, single space), as in Gymnasium.
         autoreset_mode: NEXT_STEP (Gymnasium's default), SAME_STEP or DISABLED.
-        max_concurrency: at most so many environments run at once, that is, at most so many workers.
+        max_concurrency: at most so many environments run at once, that is, at most so many shards.
         num_workers: K; None is one per usable core, less the main process's own. Never more shards than N.
         main_shard: the main process steps one more shard, the last, in the ``_wait`` methods: the quickest where every
             process has a core of its own, but an environment of that shard which hangs or crashes stops the program.
