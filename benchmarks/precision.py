@@ -44,7 +44,15 @@ class Work:
 WORKS = {
     "cartpole": Work(("env=cartpole",), 0.0, 500.0),
     "catch": Work(
-        ("env.id=catch:Catch-v0", "total_steps=60_000", "eval.every=5_000", "eval.episodes=20", "log_every=5_000"),
+        (
+            "env.id=catch:Catch-v0",
+            "total_steps=30_000",
+            "optimizer=adam",
+            "lr=5e-4",
+            "eval.every=2_500",
+            "eval.episodes=20",
+            "log_every=2_500",
+        ),
         -1.0,
         1.0,
     ),
