@@ -30,7 +30,7 @@ from time_to_score import Goal, train_until
 
 Result = dict[str, Any]
 QUIET = ("wandb.mode=disabled", "gif=false")
-KINDS = ("native", "hybrid")  # of vector environment for Pong
+KINDS = ("native", "auto")  # of vector environment for Pong
 PONG = ("env.id=ALE/Pong-v5", "env.clip_reward=true", *QUIET)
 
 
@@ -77,7 +77,7 @@ TINY = Scale(
 
 
 def pong(n_step: int, scale: Scale, args: argparse.Namespace) -> Result:
-    """Learning beside the same environments with random actions, in turns; native and hybrid."""
+    """Learning beside the same environments with random actions, in turns; native, and as auto chooses."""
     size = (f"num_envs={scale.pong_envs}", f"n_step={n_step}", f"device={scale.device}")
     found: Result = {"floors": {"steps_per_second": 30_000, "of_random": 0.85}}
     for kind in KINDS:

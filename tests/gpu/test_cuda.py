@@ -261,8 +261,9 @@ def test_observations_leave_from_page_locked_memory() -> None:
     envs.close()
 
 
-@pytest.mark.parametrize("env_groups", [1, 2])
-@pytest.mark.parametrize("vectorization", ["sync", "sharded"])
+@pytest.mark.parametrize(
+    ("vectorization", "env_groups"), [("sync", 1), ("sync", 2), ("hybrid", 1), ("sharded", 1), ("sharded", 2)]
+)
 @pytest.mark.parametrize("env", ["cartpole", "pendulum"])
 def test_graphs_train_like_kernels_one_by_one(env: str, vectorization: str, env_groups: int) -> None:
     """20 updates with every action; the same kernels on the same numbers: equal but for the order of their sums."""
