@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Does bf16 learn as well as float32? The same runs in both precisions, over several seeds.
 
-    make bench-precision                              # about a quarter of an hour of two cores
+    make bench-precision                              # about twenty minutes of one core
     make bench-precision ARGS="--works catch --seeds 5"
 
 CartPole is a perceptron in bf16, Catch (benchmarks/catch.py) the NatureCNN from pixels. Two numbers of each run: its
@@ -99,7 +99,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--works", nargs="+", choices=WORKS, default=list(WORKS))
     parser.add_argument("--seeds", type=int, default=10)
-    parser.add_argument("--set", nargs="*", default=[], metavar="key=value", help="further settings of both")
     parser.add_argument("--runs-dir", type=Path, default=Path("runs/bench-precision"))
     parser.add_argument("--out", type=Path, default=HERE / "results", help="folder of the results")
     args = parser.parse_args()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from copy import deepcopy
 from functools import partial
 from typing import Any
@@ -15,6 +16,8 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete, Space, Text, Tuple
+
+from a2c.envs import ShardedAsyncVectorEnv
 
 BOX = Box(-np.inf, np.inf, (3,), np.float32)
 SPACES: dict[str, Space[Any]] = {
@@ -27,6 +30,21 @@ SPACES: dict[str, Space[Any]] = {
     "tuple": Tuple((Discrete(7), Box(-1, 1, (), np.float32))),
     "text": Text(5, min_length=1),
 }
+
+
+@contextlib.contextmanager
+def making(**defaults: Any) -> Iterator[Callable[..., ShardedAsyncVectorEnv]]:
+    """Makes vector environments, with these arguments unless told otherwise; closes them in the default way."""
+    made: list[ShardedAsyncVectorEnv] = []
+
+    def build(env_fns: Any, **kwargs: Any) -> ShardedAsyncVectorEnv:
+        made.append(ShardedAsyncVectorEnv(env_fns, **{**defaults, **kwargs}))
+        made[-1].log_failures = False
+        return made[-1]
+
+    yield build
+    for envs in made:
+        envs.close()
 
 
 class DiceEnv(gym.Env[Any, Any]):

@@ -18,7 +18,7 @@ from gymnasium.error import ClosedEnvironmentError
 from a2c.envs import ShardedAsyncVectorEnv, main_shard, sharded, sharding
 from a2c.errors import EnvironmentFailure
 
-from .sharded_toys import FaultyEnv, StepCounter, faulty
+from .sharded_toys import FaultyEnv, StepCounter, faulty, making
 
 ACTIONS = np.zeros(4, np.int64)
 Make = Any
@@ -27,16 +27,8 @@ Make = Any
 @pytest.fixture
 def make() -> Iterator[Make]:
     """4 environments: 0 and 1 in a worker, 2 and 3 in this process; closed after the test."""
-    made: list[ShardedAsyncVectorEnv] = []
-
-    def build(env_fns: Any, **kwargs: Any) -> ShardedAsyncVectorEnv:
-        made.append(ShardedAsyncVectorEnv(env_fns, **{"num_workers": 1, "main_shard": True, **kwargs}))
-        made[-1].log_failures = False
-        return made[-1]
-
-    yield build
-    for envs in made:
-        envs.close()
+    with making(num_workers=1, main_shard=True) as build:
+        yield build
 
 
 def test_the_last_shard_is_stepped_here_and_the_others_are_not(make: Make) -> None:

@@ -20,7 +20,7 @@ from gymnasium.spaces import Box, Discrete, MultiBinary
 from a2c.envs import ShardedAsyncVectorEnv
 from a2c.errors import EnvironmentFailure
 
-from .sharded_toys import DiceEnv, FaultyEnv, StepCounter, faulty
+from .sharded_toys import DiceEnv, FaultyEnv, StepCounter, faulty, making
 
 ACTIONS = np.zeros(4, np.int64)
 Make = Any
@@ -29,16 +29,8 @@ Make = Any
 @pytest.fixture
 def make() -> Iterator[Make]:
     """A vector environment of 4 environments on 2 workers, closed after the test in the default way."""
-    made: list[ShardedAsyncVectorEnv] = []
-
-    def build(env_fns: Any, **kwargs: Any) -> ShardedAsyncVectorEnv:
-        made.append(ShardedAsyncVectorEnv(env_fns, **{"num_workers": 2, **kwargs}))
-        made[-1].log_failures = False
-        return made[-1]
-
-    yield build
-    for envs in made:
-        envs.close()
+    with making(num_workers=2) as build:
+        yield build
 
 
 def pid_of(envs: ShardedAsyncVectorEnv, worker: int) -> int:
