@@ -23,10 +23,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from machine import describe_machine
 from processes import HERE, MeasurementError, command_line, measure, run_script, store, stored
 from rounds import paired_ratios, spread, take_turns
 from time_to_score import Goal, train_until
+
+from machine import describe_machine
 
 Result = dict[str, Any]
 QUIET = ("wandb.mode=disabled", "gif=false")
@@ -174,7 +175,7 @@ def main() -> None:
     )
     parser.add_argument("--limit", type=float, help="seconds that the run to a score may take")
     parser.add_argument(
-        "--device-env", default="a2c.device_envs:CartPoleDevice-v1", help="the environment that lives on the device"
+        "--device-env", default="a2c.envs.device:CartPoleDevice-v1", help="the environment that lives on the device"
     )
     parser.add_argument("--dry-run", action="store_true", help="everything tiny, on the CPU")
     parser.add_argument("--out", type=Path, help="folder of the results")

@@ -17,8 +17,8 @@ from our_speed import Loop
 from torch.profiler import ProfilerActivity, profile, record_function
 
 import a2c
-from a2c.config import Config
-from a2c.trainer import build, make_envs
+from a2c.build import build, make_envs
+from a2c.settings.config import Config
 
 COLLECT, UPDATE = "bench.collect", "bench.update"
 WARM_UPDATES = 20  # graphs are recorded and kernels compiled

@@ -25,12 +25,12 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from machine import describe_machine
 from processes import child_environment
 
-from a2c.report.learning import draw_learning_curves
-from a2c.report.statistics import bootstrap_interval, iqm
-from a2c.rows import read_rows
+from a2c.run.showing.learning_curves import draw_learning_curves
+from a2c.run.statistics import bootstrap_interval, iqm
+from a2c.storage.metrics_file import read_rows
+from machine import describe_machine
 
 RESULTS = Path(__file__).parent / "results"
 STORED = RESULTS / "learning.json"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 from typing import Any
 
-from a2c.cores import usable_cores
+from a2c.machine.cores import usable_cores
 from a2c.study.machine import cpu_name, version_of
 
 

@@ -11,24 +11,26 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import time
-from collections.abc import Callable
-from dataclasses import asdict
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 import torch
-from gymnasium.spaces import Box, Discrete, Space
 from memory import peak_memory
 
 import a2c
-from a2c.clock import LOOP
-from a2c.config import Config
-from a2c.device_envs.adapter import DeviceEnvs
+from a2c.build import build, make_envs
+from a2c.envs.device.lockstep import DeviceEnvs
 from a2c.envs.groups import EnvGroups
 from a2c.envs.seeding import TRAIN, env_seed, env_seeds
-from a2c.state import TrainState
-from a2c.trainer import build, make_envs
+from a2c.envs.spaces import Spaces
+from a2c.machine.clock import LOOP
+from a2c.run.state import TrainState
+from a2c.settings.config import Config
+from a2c.trainer import updates
 
 WARM_UP = 0.1  # of the measured time, and so many updates or steps at least:
 WARM_UPDATES = 5
@@ -36,52 +38,63 @@ WARM_STEPS = 5
 ACTIONS = 50  # batches of random actions, drawn beforehand
 
 
-class Loop:
-    """The loop of ``a2c.trainer.train``, less what happens at evaluations."""
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """Where training is, after so many more updates and seconds."""
 
-    def __init__(self, cfg: Config, learner: Any, collector: Any) -> None:
-        self.cfg, self.learner, self.collector = cfg, learner, collector
-        self.state = TrainState()
-        self._drained = 0
+    state: TrainState
+    updates: int
+    seconds: float
 
-    def run(self, seconds: float, least_updates: int = 1) -> tuple[int, int, float]:
-        """Train for this long; returns transitions, updates and seconds."""
-        begin, first, least = time.perf_counter(), self.state, self.state.update + least_updates
-        while time.perf_counter() - begin < seconds or self.state.update < least:
-            rollout = self.collector.collect(self.state.update)
-            self.learner.update(rollout, self.state.env_steps)
-            self.state = self.state.after(rollout)
-            if self.state.env_steps // self.cfg.log_every > self._drained:
-                self._drained = self.state.env_steps // self.cfg.log_every
-                self.learner.drain_metrics(self.state.env_steps)
-                self.collector.metrics()
-        synchronize()
-        elapsed = time.perf_counter() - begin
-        return self.state.env_steps - first.env_steps, self.state.update - first.update, elapsed
+
+def train_for(loop: Iterator[TrainState], drain: Callable[[TrainState], None], seconds: float, least: int) -> Trained:
+    """Go on with the loop of ``a2c train`` for so many seconds, and so many updates at least.
+
+    Args:
+        loop: from :func:`a2c.trainer.updates`.
+        drain: reads the metrics where they are due, as a run does.
+    """
+    begin = time.perf_counter()
+    states = []
+    while time.perf_counter() - begin < seconds or len(states) < least:
+        states.append(next(loop))
+        drain(states[-1])
+    synchronize()
+    return Trained(states[-1], len(states), time.perf_counter() - begin)
 
 
 def measure_learning(cfg: Config, seconds: float) -> dict[str, Any]:
-    """Train for the time asked for; where the time went, by the collector's own clocks."""
+    """Train for the time asked for; where the time went, by the clock of the loop."""
     with make_envs(cfg) as envs:
         learner, collector = build(cfg, envs)
-        loop = Loop(cfg, learner, collector)
-        *_, warm_up = loop.run(WARM_UP * seconds, WARM_UPDATES)
+        loop = updates(learner, collector, TrainState(), sys.maxsize)
+        drained = 0
+
+        def drain(state: TrainState) -> None:
+            nonlocal drained
+            if state.env_steps // cfg.log_every > drained:
+                drained = state.env_steps // cfg.log_every
+                learner.drain_metrics(state.env_steps)
+                collector.metrics()
+
+        warm = train_for(loop, drain, WARM_UP * seconds, WARM_UPDATES)
         collector.clock.shares()  # from here on
-        steps, updates, elapsed = loop.run(seconds)
+        found = train_for(loop, drain, seconds, 1)
         share = collector.clock.shares()
         weights = sum(param.numel() for param in learner.model.parameters())
         device = str(next(learner.model.parameters()).device)
-        choice = None if envs.choice is None else asdict(envs.choice)
+        plan = asdict(envs.plan)
+    steps = found.state.env_steps - warm.state.env_steps
     return {
         "steps": steps,
-        "updates": updates,
-        "seconds": elapsed,
-        "steps_per_second": steps / elapsed,
+        "updates": found.updates,
+        "seconds": found.seconds,
+        "steps_per_second": steps / found.seconds,
         "share": {part: share[part] for part in LOOP},  # draining metrics is the update's
-        "warm_up_seconds": warm_up,
+        "warm_up_seconds": warm.seconds,
         "weights": weights,
         "device": device,
-        "environments": choice,
+        "environments": plan,
         "threads": torch.get_num_threads(),
     }
 
@@ -92,7 +105,7 @@ def measure_random(cfg: Config, seconds: float) -> dict[str, Any]:
     Every row counts, also those that a native environment spends on a reset, so that the limit is not too low.
     """
     with make_envs(cfg) as envs:
-        step, actions = begun(envs, cfg)
+        step, actions = begun(envs.envs, cfg)
         _step_for(step, actions, WARM_UP * seconds, WARM_STEPS)
         steps, elapsed = _step_for(step, actions, seconds, 1)
     rows = steps * cfg.num_envs
@@ -101,7 +114,7 @@ def measure_random(cfg: Config, seconds: float) -> dict[str, Any]:
 
 def begun(envs: EnvGroups | DeviceEnvs, cfg: Config) -> tuple[Callable[[Any], Any], list[Any]]:
     """Reset environments; returns what steps them all, as the trainer does, and batches of random actions for it."""
-    actions = random_actions(envs.action_space, cfg)
+    actions = random_actions(envs.spaces, cfg)
     if isinstance(envs, DeviceEnvs):
         torch.set_num_threads(cfg.threads or 1)  # as in training
         envs.reset(env_seed(cfg.seed, TRAIN, 0))
@@ -121,13 +134,12 @@ def begun(envs: EnvGroups | DeviceEnvs, cfg: Config) -> tuple[Callable[[Any], An
     return step, actions
 
 
-def random_actions(space: Space[Any], cfg: Config) -> list[Any]:
+def random_actions(spaces: Spaces, cfg: Config) -> list[Any]:
     """Batches ``[N]`` counted from 0, or ``[N, D]``, as the learner would send them."""
     draw = np.random.default_rng(cfg.seed)
-    if isinstance(space, Discrete):
-        return list(draw.integers(space.n, size=(ACTIONS, cfg.num_envs)))
-    assert isinstance(space, Box)
-    return list(draw.uniform(-1, 1, size=(ACTIONS, cfg.num_envs, *space.shape)).astype(np.float32))
+    if spaces.discrete:
+        return list(draw.integers(spaces.actions, size=(ACTIONS, cfg.num_envs)))
+    return list(draw.uniform(-1, 1, size=(ACTIONS, cfg.num_envs, spaces.actions)).astype(np.float32))
 
 
 def _step_for(step: Callable[[Any], Any], actions: list[Any], seconds: float, least: int) -> tuple[int, float]:

@@ -20,12 +20,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from learning import run_training
-from machine import describe_machine
 from processes import HERE, command_line, store, stored
 
-from a2c.report.statistics import bootstrap_interval, iqm
+from a2c.run.statistics import bootstrap_interval, iqm
 from a2c.study.measures.scores import iqm_difference
+from learning import run_training
+from machine import describe_machine
 
 Result = dict[str, Any]
 PRECISIONS = ("float32", "bf16")

@@ -24,10 +24,11 @@ from math import log
 from pathlib import Path
 from typing import Any
 
-from machine import describe_machine
 from processes import HERE, command_line, measure, store, stored
 from quiet import Quiet
 from rounds import loglog_slope, take_turns
+
+from machine import describe_machine
 
 Result = dict[str, Any]
 BASE = {"num_envs": 64, "n_step": 5, "hidden": 64}  # what stays when another one is varied

@@ -7,7 +7,7 @@ from typing import Any
 
 from matplotlib.axes import Axes
 
-from a2c.report.style import BLUE, GREEN, GREY, ORANGE, new_figure, save, steps_label, tidy
+from a2c.run.showing.style import BLUE, GREEN, GREY, ORANGE, new_figure, save, steps_label, tidy
 
 TITLES = {"num_envs": "environments N", "n_step": "rollout length n_step", "hidden": "weights of the network"}
 HEIGHT = 2.3  # inches of a row of panels

@@ -21,13 +21,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from machine import describe_machine
 from processes import HERE, MeasurementError, command_line, measure, store, stored
 from quiet import Quiet
 from rounds import fastest, paired_ratios, spread, take_turns
 from works import WAYS, WORKS, Work, missing_setting, settings
 
-from a2c.cores import usable_cores
+from a2c.machine.cores import usable_cores
+from machine import describe_machine
 
 Result = dict[str, Any]
 Measure = Callable[[], Result]

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from works import WAYS
 
-from a2c.report.style import BLUE, GREEN, GREY, ORANGE, new_figure, save, tidy
+from a2c.run.showing.style import BLUE, GREEN, GREY, ORANGE, new_figure, save, tidy
 
 COLUMNS = ("work", "ours", "SB3 (its fastest)", "ratio [spread]", "floor / aim", "envs alone", "env / act / update")
 WIDTH = 150  # where the terminal tells none

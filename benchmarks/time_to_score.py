@@ -13,7 +13,7 @@ from typing import Any
 
 from processes import MeasurementError, child_environment
 
-from a2c.rows import read_rows
+from a2c.storage.metrics_file import read_rows
 
 POLL = 0.25  # seconds between looks at the metrics
 PATIENCE = 60.0  # seconds that the program may take to end in order

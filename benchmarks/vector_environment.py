@@ -20,18 +20,21 @@ from pathlib import Path
 from typing import Any
 
 from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv, VectorEnv
-from machine import describe_machine
 from processes import HERE, command_line, store, stored
 from quiet import Quiet
 from rounds import paired_ratios, spread, take_turns
 
 from a2c import load_config
-from a2c.config import Config
-from a2c.envs import ShardedAsyncVectorEnv, make_env, make_vector_env
+from a2c.envs.choosing.plan import plan
+from a2c.envs.make_vector_env import make_vector_env
+from a2c.envs.single.make_env import make_env
+from a2c.envs.vector.sharded import ShardedAsyncVectorEnv
+from a2c.settings.config import Config
+from machine import describe_machine
 
 Envs = VectorEnv[Any, Any, Any]
 Result = dict[str, Any]
-OURS, PEER = "hybrid", "AsyncVectorEnv"
+OURS, PEER = "workers and this process", "AsyncVectorEnv"
 WORKS = {  # environment, N, and how many times as fast as Gymnasium's AsyncVectorEnv we must be
     "cartpole-16": ("CartPole-v1", 16, 4.0),
     "cartpole-128": ("CartPole-v1", 128, 25.0),
@@ -49,9 +52,9 @@ def makers(cfg: Config) -> dict[str, Callable[[], Envs]]:
     return {
         PEER: lambda: AsyncVectorEnv(each, **shared),  # first: it forks, which must not meet the threads of others
         OURS: lambda: ShardedAsyncVectorEnv(each, **shared, main_shard=True),
-        "sharded": lambda: ShardedAsyncVectorEnv(each, **shared),
+        "workers alone": lambda: ShardedAsyncVectorEnv(each, **shared),
         "SyncVectorEnv": lambda: SyncVectorEnv(each, **shared),
-        "native": lambda: make_vector_env(cfg),
+        "native": lambda: make_vector_env(cfg.env, cfg.num_envs, plan(cfg)),
     }
 
 

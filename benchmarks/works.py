@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 
-from a2c.config import Config
+from a2c.settings.config import Config
 
 
 @dataclass(frozen=True)

@@ -11,17 +11,17 @@ import torch
 from torch import Tensor
 
 from a2c.api import load_config
-from a2c.config import Config
-from a2c.learner import Learner
-from a2c.model import ActorCritic
+from a2c.envs.spaces import Spaces
+from a2c.learning.learner import Learner
+from a2c.network.actor_critic import ActorCritic
 from a2c.rollout import Rollout
-from a2c.spec import Spec
+from a2c.settings.config import Config
 
 torch.set_num_threads(1)  # on matrices this small a second thread only costs, and on a busy machine a lot
 
-VECTOR = Spec((4,), "float32", 3, discrete=True)
-TORQUE = Spec((4,), "float32", 2, discrete=False, low=(-1.0, -1.0), high=(1.0, 1.0))
-IMAGE = Spec((4, 36, 36), "uint8", 3, discrete=True)
+VECTOR = Spaces((4,), "float32", 3, discrete=True)
+TORQUE = Spaces((4,), "float32", 2, discrete=False, low=(-1.0, -1.0), high=(1.0, 1.0))
+IMAGE = Spaces((4, 36, 36), "uint8", 3, discrete=True)
 
 
 @functools.cache
@@ -39,9 +39,9 @@ def config(**changes: Any) -> Config:
     return cfg
 
 
-def make_model(spec: Spec, cfg: Config, dtype: torch.dtype = torch.float32, spread: float = 1.0) -> ActorCritic:
+def make_model(spaces: Spaces, cfg: Config, dtype: torch.dtype = torch.float32, spread: float = 1.0) -> ActorCritic:
     """A model whose policy is far from uniform, so that every term of the gradient is felt."""
-    model = ActorCritic(spec, cfg.network, normalize_obs=cfg.normalize_obs, seed=cfg.seed, precision=cfg.precision)
+    model = ActorCritic(spaces, cfg.network, normalize_obs=cfg.normalize_obs, seed=cfg.seed, precision=cfg.precision)
     with torch.no_grad():
         model.policy_head.linear.weight.mul_(100 * spread)
     return model.to(dtype)
@@ -56,11 +56,11 @@ def random_rollout(
         The rollout, and the final observations ``[T, N, *obs]`` of its truncated rows (anything elsewhere).
     """
     draw = torch.Generator().manual_seed(seed)
-    spec, dtype = model.spec, next(model.parameters()).dtype
-    if spec.obs_dtype == "uint8":
-        obs, final_obs = torch.randint(0, 256, (2, steps + 1, count, *spec.obs_shape), generator=draw).to(torch.uint8)
+    spaces, dtype = model.spaces, next(model.parameters()).dtype
+    if spaces.obs_dtype == "uint8":
+        obs, final_obs = torch.randint(0, 256, (2, steps + 1, count, *spaces.obs_shape), generator=draw).to(torch.uint8)
     else:
-        obs, final_obs = torch.randn(2, steps + 1, count, *spec.obs_shape, generator=draw, dtype=dtype)
+        obs, final_obs = torch.randn(2, steps + 1, count, *spaces.obs_shape, generator=draw, dtype=dtype)
     fate = torch.randint(0, 6, (steps, count), generator=draw)
     terminated, truncated = fate == 0, fate == 1
     weight = torch.ones(steps, count, dtype=dtype)
@@ -73,10 +73,10 @@ def random_rollout(
             truncated[t] &= weight[t] > 0
         terminated[0, 0] = truncated[0, 0] = False
         rewards *= weight
-    if spec.discrete:
-        actions = torch.randint(0, spec.actions, (steps, count), generator=draw)
+    if spaces.discrete:
+        actions = torch.randint(0, spaces.actions, (steps, count), generator=draw)
     else:
-        actions = torch.randn(steps, count, spec.actions, generator=draw, dtype=dtype)
+        actions = torch.randn(steps, count, spaces.actions, generator=draw, dtype=dtype)
     with torch.no_grad():
         final_values = model.value(final_obs[:steps].flatten(0, 1)).view(steps, count) * truncated
     rollout = Rollout(

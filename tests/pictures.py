@@ -37,7 +37,8 @@ class SideEnv(gym.Env[NDArray[np.uint8], np.int64]):
 
     def _next(self) -> NDArray[np.uint8]:
         self._side = int(self.np_random.integers(2))
-        row, column = self.np_random.integers(0, (SIZE - 8, SIZE // 2 - 8)) + (0, self._side * SIZE // 2)
+        row, column = self.np_random.integers(0, (SIZE - 8, SIZE // 2 - 8))
+        column += self._side * SIZE // 2
         picture = np.zeros((SIZE, SIZE, 1), np.uint8)
         picture[row : row + 8, column : column + 8] = 200
         return picture

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 from torch.distributions import Categorical, Distribution, Independent, Normal
 
-from a2c.config import Config
-from a2c.model import ActorCritic
+from a2c.network.actor_critic import ActorCritic
 from a2c.rollout import Rollout
+from a2c.settings.config import Config
 
 
 class Transition(NamedTuple):
@@ -86,7 +86,7 @@ def value(model: ActorCritic, obs: Tensor) -> Tensor:
 
 def policy(model: ActorCritic, obs: Tensor) -> Distribution:
     params = model(obs.unsqueeze(0))[0][0]
-    if model.spec.discrete:
+    if model.spaces.discrete:
         return Categorical(logits=params)
     mean, log_std = params.chunk(2)
     return Independent(Normal(mean, log_std.exp()), 1)

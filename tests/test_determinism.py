@@ -11,12 +11,11 @@ import pytest
 import torch
 
 from a2c.api import load_config
-from a2c.checkpoint import load_checkpoint
-from a2c.config import Config
-from a2c.envs.groups import EnvGroups
-from a2c.rollout import Collector
-from a2c.rows import METRICS, read_rows
-from a2c.trainer import build, make_envs, train
+from a2c.build import build, make_envs
+from a2c.settings.config import Config
+from a2c.storage.checkpoint import load_checkpoint
+from a2c.storage.metrics_file import METRICS, read_rows
+from a2c.trainer import train
 
 ENVS = ("cartpole", "pendulum")  # discrete and bare; continuous with both normalisers, lambda and a schedule
 
@@ -63,11 +62,11 @@ def expected(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     "changes",
     [
         {"vectorization": "sync"},
-        {"vectorization": "sharded", "num_workers": 1},
-        {"vectorization": "sharded", "num_workers": 2},
-        {"vectorization": "sharded", "num_workers": 3},
-        {"vectorization": "hybrid", "num_workers": 1},
-        {"vectorization": "hybrid", "num_workers": 2},
+        {"vectorization": "workers", "num_workers": 1, "main_shard": False},
+        {"vectorization": "workers", "num_workers": 2, "main_shard": False},
+        {"vectorization": "workers", "num_workers": 3, "main_shard": False},
+        {"vectorization": "workers", "num_workers": 1, "main_shard": True},
+        {"vectorization": "workers", "num_workers": 2, "main_shard": True},
         {"vectorization": "auto"},  # either, by the clock
     ],
     ids=["sync", "1 worker", "2 workers", "3 workers", "1 worker and itself", "2 workers and itself", "auto"],
@@ -111,8 +110,7 @@ def test_environments_of_another_process_are_others() -> None:
         cfg = settings("cartpole", num_envs=count, n_step=30)
         with make_envs(cfg, first=first) as envs:
             learner, _ = build(cfg, envs)
-            assert isinstance(envs, EnvGroups)
-            rollout = Collector(envs.groups, learner.model, cfg, first=first).collect(0)
+            rollout = envs.make_collector(learner.model, cfg).collect(0)
             seen.append((rollout.obs[:, -3:].clone(), rollout.actions[:, -3:].clone()))
     for one, other in zip(*seen, strict=True):
         assert torch.equal(one, other)

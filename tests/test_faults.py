@@ -25,7 +25,7 @@ LIGHT = (
     "log_every=200",
 )
 LONG = ("env=cartpole", "total_steps=1_000_000_000")
-ALGOS = pytest.mark.parametrize("algo", ["a2c", "a2c vectorization=hybrid", "a3c"])
+ALGOS = pytest.mark.parametrize("algo", ["a2c", "a2c vectorization=workers main_shard=true", "a3c"])
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 

@@ -41,7 +41,7 @@ COMMON = (
 )
 RUNS = {
     "cartpole in this process": ("env=cartpole", "vectorization=sync"),
-    "cartpole with workers": ("env=cartpole", "vectorization=hybrid", "num_workers=1"),
+    "cartpole with workers": ("env=cartpole", "vectorization=workers", "num_workers=1", "main_shard=true"),
     "pendulum with all normalisers": (
         "env=pendulum",
         "vectorization=sync",

@@ -12,10 +12,10 @@ import pytest
 import torch
 
 import a2c
-from a2c.checkpoint import load_checkpoint
-from a2c.config import Config
 from a2c.errors import CheckpointError
-from a2c.rows import read_rows
+from a2c.settings.config import Config
+from a2c.storage.checkpoint import load_checkpoint
+from a2c.storage.metrics_file import read_rows
 
 LIGHT = ("device=cpu", "wandb.mode=disabled", "gif=false", "vectorization=sync")
 QUICK = (*LIGHT, "eval.every=0", "eval.episodes=2", "eval.final_episodes=2", "log_every=200")

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from a2c.api import load_config, train
-    from a2c.config import Config
-    from a2c.envs import ShardedAsyncVectorEnv
-    from a2c.evaluation import EvalResult, evaluate
-    from a2c.losses import actor_critic_loss
-    from a2c.policy import Policy, load_policy
-    from a2c.returns import lambda_returns, n_step_returns
+    from a2c.envs.vector.sharded import ShardedAsyncVectorEnv
+    from a2c.maths.losses import actor_critic_loss
+    from a2c.maths.returns import lambda_returns, n_step_returns
+    from a2c.playing.evaluation import EvalResult, evaluate
+    from a2c.playing.policy import Policy, load_policy
+    from a2c.settings.config import Config
     from a2c.trainer import Summary
 
 __version__ = "0.1.0"
@@ -27,17 +27,17 @@ __version__ = "0.1.0"
 os.environ.setdefault("GOMP_SPINCOUNT", "20000")
 
 _HOME = {
-    "Config": "a2c.config",
-    "EvalResult": "a2c.evaluation",
-    "Policy": "a2c.policy",
+    "Config": "a2c.settings.config",
+    "EvalResult": "a2c.playing.evaluation",
+    "Policy": "a2c.playing.policy",
     "ShardedAsyncVectorEnv": "a2c.envs",
     "Summary": "a2c.trainer",
-    "actor_critic_loss": "a2c.losses",
-    "evaluate": "a2c.evaluation",
-    "lambda_returns": "a2c.returns",
+    "actor_critic_loss": "a2c.maths.losses",
+    "evaluate": "a2c.playing.evaluation",
+    "lambda_returns": "a2c.maths.returns",
     "load_config": "a2c.api",
-    "load_policy": "a2c.policy",
-    "n_step_returns": "a2c.returns",
+    "load_policy": "a2c.playing.policy",
+    "n_step_returns": "a2c.maths.returns",
     "train": "a2c.api",
 }
 

@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING
 
 from omegaconf import OmegaConf
 
-from a2c.compose import load_config
-from a2c.config import Config, validate
 from a2c.errors import RunIOError
-from a2c.folders import new_run, run_of
-from a2c.resume import SETTINGS
+from a2c.settings.compose import load_config
+from a2c.settings.config import Config
+from a2c.settings.resumed_settings import SETTINGS
+from a2c.settings.rules import validate
+from a2c.storage.atomic import write_text
+from a2c.storage.folders import new_run, run_of
 
 if TYPE_CHECKING:
-    from a2c.trainer import Summary
+    from a2c.run.summary import Summary
 
 __all__ = ["load_config", "train"]
 
@@ -28,14 +30,32 @@ def train(cfg: Config) -> Summary:
     Raises:
         A2CError: a kind of it for each kind of failure, with a line that says what happened.
     """
-    from a2c.algorithms import train as train_in  # it imports torch
-
     cfg = validate(cfg)
     folder = run_of(cfg.resume, cfg.runs_dir) if cfg.resume else None
     folder = folder or Path(cfg.runs_dir) / new_run(cfg.runs_dir, cfg.env.id, cfg.name, cfg.algo, cfg.seed)
+    settings = folder / SETTINGS
     try:
-        (folder / SETTINGS).parent.mkdir(parents=True, exist_ok=True)
-        OmegaConf.save(OmegaConf.create(asdict(cfg)), folder / SETTINGS)
+        settings.parent.mkdir(parents=True, exist_ok=True)
+        write_text(settings, OmegaConf.to_yaml(OmegaConf.create(asdict(cfg))))
     except OSError as error:
-        raise RunIOError(f"cannot write {folder / SETTINGS}: {error.strerror or error}") from error
-    return train_in(cfg, folder)
+        raise RunIOError(f"cannot write {settings}: {error.strerror or error}") from error
+    return train_in(folder, cfg)
+
+
+def train_in(folder: Path, cfg: Config) -> Summary:
+    """Train an agent in a run folder, by ``cfg.algo``.
+
+    AC, A2C and A3C differ in how many environments act together and in where the gradient goes.
+
+    Args:
+        folder: made if missing.
+        cfg: validated settings.
+
+    Raises:
+        A2CError: as :func:`train`.
+    """
+    from a2c import trainer  # these import torch
+    from a2c.a3c import loop
+
+    algorithm = loop.train if cfg.algo == "a3c" else trainer.train
+    return algorithm(cfg, folder)

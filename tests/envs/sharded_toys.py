@@ -17,7 +17,7 @@ import gymnasium as gym
 import numpy as np
 from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete, Space, Text, Tuple
 
-from a2c.envs import ShardedAsyncVectorEnv
+from a2c.envs.vector.sharded import ShardedAsyncVectorEnv
 
 BOX = Box(-np.inf, np.inf, (3,), np.float32)
 SPACES: dict[str, Space[Any]] = {

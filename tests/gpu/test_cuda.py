@@ -23,19 +23,21 @@ from gymnasium.spaces import Box, Discrete
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 from a2c.api import load_config
-from a2c.config import Config
-from a2c.envs import LockstepEnvs
+from a2c.build import make_envs
+from a2c.collecting.collector import Collector
 from a2c.envs.groups import EnvGroups
-from a2c.envs.wrappers import KeepFinalObservation
-from a2c.evaluation import evaluate
-from a2c.graphs import captured
-from a2c.learner import Learner
-from a2c.model import ActorCritic
-from a2c.noise import philox, uniform_noise
-from a2c.policy import load_policy
-from a2c.rollout import Collector, Rollout
-from a2c.spec import Spec, spec_of
-from a2c.trainer import make_envs, train
+from a2c.envs.lockstep import LockstepEnvs
+from a2c.envs.single.wrappers import KeepFinalObservation
+from a2c.envs.spaces import Spaces, spaces_of
+from a2c.learning.learner import Learner
+from a2c.machine.graphs import captured
+from a2c.maths.noise import philox, uniform_noise
+from a2c.network.actor_critic import ActorCritic
+from a2c.playing.evaluation import evaluate
+from a2c.playing.policy import load_policy
+from a2c.rollout import Rollout
+from a2c.settings.config import Config
+from a2c.trainer import train
 from builders import IMAGE, TORQUE, VECTOR, config, make_model, random_rollout, relative_error
 
 DEVICE = torch.device(os.environ.get("A2C_GPU_TEST_DEVICE", "cuda"))
@@ -96,8 +98,8 @@ def trainer(
     envs = LockstepEnvs(
         SyncVectorEnv([partial(kept, WORLDS[world])] * cfg.num_envs, autoreset_mode=AutoresetMode(mode))
     )
-    spec = spec_of(envs.observation_space, envs.action_space)
-    model = ActorCritic(spec, cfg.network, normalize_obs=cfg.normalize_obs, seed=cfg.seed).to(device)
+    spaces = spaces_of(envs.observation_space, envs.action_space)
+    model = ActorCritic(spaces, cfg.network, normalize_obs=cfg.normalize_obs, seed=cfg.seed).to(device)
     return Learner(model, cfg), Collector(envs, model, cfg), envs
 
 
@@ -128,9 +130,9 @@ def test_noise_is_the_same_on_every_device() -> None:
     here = uniform_noise(2**40 + 7, range(5, 9), 5, range(16), 6)
     there = uniform_noise(2**40 + 7, range(5, 9), 5, range(16), 6, DEVICE)
     assert torch.equal(here, there.cpu())  # integers and powers of two: exact
-    for spec in (Spec((4,), "float32", 6, discrete=True), Spec((4,), "float32", 3, discrete=False)):
-        noise = spec.distribution.noise(there)
-        torch.testing.assert_close(noise.cpu(), spec.distribution.noise(here), rtol=1e-4, atol=1e-5)  # log and cos
+    for spaces in (Spaces((4,), "float32", 6, discrete=True), Spaces((4,), "float32", 3, discrete=False)):
+        noise = spaces.distribution.noise(there)
+        torch.testing.assert_close(noise.cpu(), spaces.distribution.noise(here), rtol=1e-4, atol=1e-5)  # log and cos
 
 
 @pytest.mark.parametrize("optimizer", ["rmsprop_tf", "rmsprop", "adam"])
@@ -261,9 +263,7 @@ def test_observations_leave_from_page_locked_memory() -> None:
     envs.close()
 
 
-@pytest.mark.parametrize(
-    ("vectorization", "env_groups"), [("sync", 1), ("sync", 2), ("hybrid", 1), ("sharded", 1), ("sharded", 2)]
-)
+@pytest.mark.parametrize(("vectorization", "env_groups"), [("sync", 1), ("sync", 2), ("workers", 1), ("workers", 2)])
 @pytest.mark.parametrize("env", ["cartpole", "pendulum"])
 def test_graphs_train_like_kernels_one_by_one(env: str, vectorization: str, env_groups: int) -> None:
     """20 updates with every action; the same kernels on the same numbers: equal but for the order of their sums."""
@@ -285,8 +285,8 @@ def test_graphs_train_like_kernels_one_by_one(env: str, vectorization: str, env_
         )
         with make_envs(cfg) as envs:
             assert isinstance(envs, EnvGroups)
-            spec = spec_of(envs.observation_space, envs.action_space)
-            model = ActorCritic(spec, cfg.network, normalize_obs=cfg.normalize_obs, seed=cfg.seed).to(DEVICE)
+            spaces = spaces_of(envs.observation_space, envs.action_space)
+            model = ActorCritic(spaces, cfg.network, normalize_obs=cfg.normalize_obs, seed=cfg.seed).to(DEVICE)
             learner = Learner(model, cfg, told.append)
             collector = Collector(envs.groups, model, cfg, notify=told.append)
             actions = []

@@ -15,15 +15,16 @@ import torch
 from torch.testing import assert_close
 
 from a2c.api import load_config
-from a2c.clock import SAMPLE
-from a2c.device_envs.adapter import DeviceEnvs
-from a2c.device_envs.cartpole import CartPole
-from a2c.device_rollout import DeviceCollector
+from a2c.build import build, make_envs
+from a2c.collecting.device_collector import DeviceCollector
+from a2c.envs.device.cartpole import CartPole
+from a2c.envs.device.lockstep import DeviceEnvs
+from a2c.envs.spaces import spaces_of
 from a2c.errors import ConfigError
-from a2c.learner import Learner
+from a2c.learning.learner import Learner
+from a2c.machine.clock import SAMPLE
 from a2c.rollout import Rollout
-from a2c.spec import spec_of
-from a2c.trainer import build, make_envs, train
+from a2c.trainer import train
 from builders import config, kept, make_model
 from device_toys import WildDevice
 from gpu.test_cuda import no_waiting
@@ -41,7 +42,7 @@ N, T = 64, 8
 def collecting(vector: Any, device: torch.device, **changes: Any) -> tuple[Learner, DeviceCollector]:
     cfg = config(num_envs=N, n_step=T, normalize_advantage=True, **changes)
     envs = DeviceEnvs(vector, device)
-    model = make_model(spec_of(envs.observation_space, envs.action_space), cfg, spread=0.01).to(device)
+    model = make_model(spaces_of(envs.observation_space, envs.action_space), cfg, spread=0.01).to(device)
     return Learner(model, cfg), DeviceCollector(envs, model, cfg)
 
 

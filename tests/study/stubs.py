@@ -8,9 +8,9 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from a2c.compose import compose_plain
-from a2c.records import build
-from a2c.report.style import new_figure
+from a2c.run.showing.style import new_figure
+from a2c.settings.compose import compose_plain
+from a2c.settings.typed_settings import build
 from a2c.study.claim import Claim, Data, Judgement, Number, Verdict
 from a2c.study.settings import StudySettings
 
@@ -44,7 +44,7 @@ def stub(key: str, **changes: Any) -> Claim:
         says=f"What {key} says.",
         formula="G_t = Σ_k γ^k r_{t+k}",
         method="First paragraph.\n\nSecond paragraph.",
-        code=("a2c/returns.py: lambda_returns",),
+        code=("a2c/maths/returns.py: lambda_returns",),
         measure=measure,
         judge=judge,
         draw=draw,

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from a2c.compose import load_config
+from a2c.settings.compose import load_config
 from a2c.study.claim import Verdict
 from a2c.study.claims import algorithms
 from a2c.study.race import run

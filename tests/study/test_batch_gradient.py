@@ -11,14 +11,15 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from a2c.compose import load_config
-from a2c.model import ActorCritic
-from a2c.spec import Spec
-from a2c.study.batches import by_autograd, by_learner, cast, columns, joined, one_step
+from a2c.envs.spaces import Spaces
+from a2c.network.actor_critic import ActorCritic
+from a2c.rollout import columns
+from a2c.settings.compose import load_config
+from a2c.study.batches import by_autograd, by_learner, cast, joined, one_step
 from a2c.study.claim import Data, Verdict
 from a2c.study.claims.batch_gradient import CLAIM, COUNTS, config
+from a2c.study.job_pool import Pool
 from a2c.study.measures.gradients import relative_error
-from a2c.study.pool import Pool
 from a2c.study.settings import StudySettings
 from builders import VECTOR, make_model, random_rollout
 from builders import config as plain_config
@@ -133,7 +134,7 @@ def test_rollouts_are_cut_and_joined_environment_by_environment():
 
 def test_environments_of_one_seed_start_alike_and_draws_differ():
     cfg = load_config("env=cartpole", "vectorization=sync", "device=cpu", "num_envs=4", "n_step=6", "beta=0")
-    model = make_model(Spec((4,), "float32", 2, discrete=True), cfg)
+    model = make_model(Spaces((4,), "float32", 2, discrete=True), cfg)
     with Pool(cfg) as pool:
         paired = next(pool.play(model, like=[0, 0, 2, 2])).obs.clone()
         again = next(pool.play(model, like=[0, 0, 2, 2])).obs.clone()

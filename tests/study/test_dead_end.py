@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
 
-from a2c.envs.make import make_env
+from a2c.envs.single.make_env import make_env
 from a2c.study import dead_end
 from a2c.study.dead_end import (
     AFTER,

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from a2c.compose import load_config
+from a2c.settings.compose import load_config
 from a2c.study.batches import trained
 from a2c.study.claim import Data, Verdict
 from a2c.study.claims.decorrelation import CLAIM, KINDS, sizes

@@ -10,8 +10,8 @@ import pytest
 import torch
 from matplotlib.figure import Figure
 
-from a2c.compose import load_config
-from a2c.config import Config
+from a2c.settings.compose import load_config
+from a2c.settings.config import Config
 from a2c.study.batches import trained
 from a2c.study.claim import Verdict
 from a2c.study.claims import lag

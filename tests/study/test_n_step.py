@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import torch
 
-from a2c.compose import load_config
-from a2c.model import ActorCritic
-from a2c.spec import Spec
+from a2c.envs.spaces import Spaces
+from a2c.network.actor_critic import ActorCritic
+from a2c.settings.compose import load_config
 from a2c.study.batches import trained
 from a2c.study.claim import Data, Verdict
 from a2c.study.claims.n_step import CLAIM, LENGTHS
@@ -26,7 +26,7 @@ from .stubs import settings
 
 def pushing_right() -> ActorCritic:
     """A policy whose every action is 1, with a critic that has learned nothing."""
-    model = make_model(Spec((4,), "float32", 2, discrete=True), config())
+    model = make_model(Spaces((4,), "float32", 2, discrete=True), config())
     with torch.no_grad():
         model.policy_head.linear.bias.copy_(torch.tensor([-100.0, 100.0]))
         model.policy_head.linear.weight.zero_()

@@ -106,7 +106,7 @@ def test_every_claim_is_in_it_with_its_verdict_numbers_and_figure():
     assert [base64.b64decode(image["src"].partition("base64,")[2]) for image in images] == [PNG] * 3
     assert images[0]["alt"] == "The title of one: supported. slope −0.5 [−1.25, 0.25]; count 12,345"
     assert "<p>First paragraph.</p>\n<p>Second paragraph.</p>" in text
-    assert "<code>a2c/returns.py</code>: <code>lambda_returns</code>" in text
+    assert "<code>a2c/maths/returns.py</code>: <code>lambda_returns</code>" in text
     assert "Measured on 2026-01-02 with 5 seeds from 0, scale 1, in 1m01s." in text
 
 

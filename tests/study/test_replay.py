@@ -9,16 +9,17 @@ import numpy as np
 import pytest
 import torch
 
-from a2c.learner import Learner
+from a2c.build import build, make_envs
+from a2c.learning.learner import Learner
 from a2c.study.batches import one_step, trained
 from a2c.study.claim import Data, Verdict
 from a2c.study.claims.replay import CLAIM
 from a2c.study.contenders import METHODS, RATES, TUNED, TUNING_SEEDS, Run, config, final, marks, rate, train
 from a2c.study.effective_batch import effective_batches
+from a2c.study.measures.gradients import Estimate
 from a2c.study.measures.scores import iqm_difference
-from a2c.study.memory import Memory
+from a2c.study.replay_memory import Memory
 from a2c.study.settings import StudySettings
-from a2c.trainer import build, make_envs
 from builders import VECTOR, make_model, random_rollout
 from builders import config as plain_config
 
@@ -154,3 +155,17 @@ def test_the_difference_of_interquartile_means_is_of_two_groups_of_any_size():
     rng = np.random.default_rng(0)
     found = [iqm_difference(rng.normal(3, 1, 30), rng.normal(1, 2, 20), resamples=300) for _ in range(200)]
     assert np.mean([each.low <= 2.0 <= each.high for each in found]) == pytest.approx(0.93, abs=0.05)
+
+
+def test_the_interval_of_the_difference_of_few_runs_is_known():
+    # The mean of two runs redrawn from (0, 1) is 0, 1/2 or 1 with chance 1/4, 1/2, 1/4.
+    assert iqm_difference([0.0, 1.0], [5.0], confidence=0.9) == Estimate(-4.5, -5.0, -4.0)
+    assert iqm_difference([5.0], [0.0, 1.0], confidence=0.4) == Estimate(4.5, 4.5, 4.5)
+    # Two such groups, redrawn by themselves, are -1 or 1 apart with chance 1/16 each, which is more than 4 %.
+    assert iqm_difference([0.0, 1.0], [0.0, 1.0], confidence=0.92) == Estimate(0.0, -1.0, 1.0)
+    assert iqm_difference([3.3], [1.1]) == Estimate(3.3 - 1.1, 3.3 - 1.1, 3.3 - 1.1)
+
+
+def test_the_difference_to_no_runs_is_an_error():
+    with pytest.raises(ValueError, match="at least one score"):
+        iqm_difference([1.0, 2.0], [])

@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 
 from a2c import cli
-from a2c.compose import compose_plain
 from a2c.errors import RunIOError
+from a2c.settings.compose import compose_plain
 from a2c.study import run
 from a2c.study.claim import Claim, Verdict
 from a2c.study.claims import CLAIMS, load

@@ -8,16 +8,10 @@ import sys
 from collections.abc import Sequence
 
 from a2c import __version__
-from a2c.cli.failures import exit_code_of, full_errors
+from a2c.cli.commands import COMMANDS
+from a2c.cli.exit_codes import exit_code_of, full_errors
 from a2c.errors import ConfigError
-from a2c.suggest import nearest
-
-COMMANDS = {  # name -> (module with run(arguments) -> exit code, what it does)
-    "train": ("a2c.cli.train", "train an agent"),
-    "eval": ("a2c.cli.evaluate", "score a trained agent"),
-    "watch": ("a2c.cli.watch", "see it play: a GIF, or a window with render=human"),
-    "study": ("a2c.cli.study", "measure what the article on A2C claims, and write a report"),
-}
+from a2c.settings.suggest import nearest
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -9,11 +9,11 @@ from omegaconf import OmegaConf
 
 from a2c.cli.flags import parse_flags
 from a2c.cli.help import setting_lines
-from a2c.compose import compose_plain
-from a2c.config import check_ranges
 from a2c.errors import ConfigError
-from a2c.overrides import prepare
-from a2c.records import build
+from a2c.settings.compose import compose_plain
+from a2c.settings.config import check_ranges
+from a2c.settings.overrides import prepare
+from a2c.settings.typed_settings import build
 
 Command = TypeVar("Command")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
-from a2c import cli
+from a2c.cli.commands import COMMANDS
 
 
 def complete(arguments: Sequence[str]) -> int:
@@ -17,9 +17,9 @@ def complete(arguments: Sequence[str]) -> int:
     if arguments and arguments[0].startswith("query="):
         typing_command = len(words) < 2 or (len(words) == 2 and not line.endswith(" "))
         if typing_command:
-            print(" ".join(cli.COMMANDS))
+            print(" ".join(COMMANDS))
             return 0
-        if words[1] in cli.COMMANDS:
+        if words[1] in COMMANDS:
             os.environ["COMP_LINE"] = line.replace(f" {words[1]}", "", 1)
             config = {"train": "config"}.get(words[1], words[1])
             return run_hydra(["--shell-completion", *arguments], config)

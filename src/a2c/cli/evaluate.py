@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from a2c.cli.command import read_arguments
-from a2c.config import DEVICE, setting
+from a2c.settings.config import DEVICE, setting
 
 USAGE = """\
 Usage: a2c eval [KEY=VALUE ...]
@@ -34,9 +34,9 @@ def run(arguments: Sequence[str]) -> int:
     command = read_arguments(arguments, EvalCommand, "eval", USAGE)
     if command is None:
         return 0
-    from a2c.envs.make import reward_threshold  # these import torch
-    from a2c.evaluation import evaluate
-    from a2c.policy import load_policy
+    from a2c.envs.single.make_env import reward_threshold  # these import torch
+    from a2c.playing.evaluation import evaluate
+    from a2c.playing.policy import load_policy
 
     policy = load_policy(command.run, runs_dir=command.runs_dir, device=command.device)
     result = evaluate(policy, command.episodes, seed=command.seed, deterministic=command.deterministic)

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from a2c.cli.command import read_arguments
-from a2c.cli.failures import exit_code_of, exit_code_of_stop, full_errors
-from a2c.config import setting
+from a2c.cli.exit_codes import exit_code_of, exit_code_of_stop, full_errors
 from a2c.errors import ConfigError
+from a2c.settings.config import setting
+from a2c.settings.suggest import nearest
 from a2c.study.claims import CLAIMS
 from a2c.study.settings import StudySettings
-from a2c.suggest import nearest
 
 USAGE = f"""\
 Usage: a2c study [KEY=VALUE ...]

@@ -16,15 +16,15 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from a2c.cli.failures import exit_code_of, exit_code_of_stop, full_errors, log_failure
+from a2c.cli.exit_codes import exit_code_of, exit_code_of_stop, full_errors, log_failure
 from a2c.cli.flags import parse_flags
 from a2c.cli.help import train_help
-from a2c.compose import compose_plain, conf_dir, one_line, plain, prepare_training, to_config
-from a2c.config import Config
 from a2c.errors import A2CError, ConfigError, RunIOError
-from a2c.folders import run_of
-from a2c.overrides import parse, quote
-from a2c.sweeps import refuse_foreign_code
+from a2c.settings.compose import compose_plain, conf_dir, one_line, plain, prepare_training, to_config
+from a2c.settings.config import Config
+from a2c.settings.overrides import parse, quote
+from a2c.settings.sweep_guard import refuse_foreign_code
+from a2c.storage.folders import run_of
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -112,10 +112,10 @@ def _train(tree: DictConfig, folder: Path, full: bool) -> int:
     log = logging.getLogger("a2c")
     try:
         cfg = _allowed(to_config(plain(tree)))
-        from a2c.algorithms import train  # not before the config is known to be right: it imports torch
+        from a2c.api import train_in
 
         log.info("training %s in %s", cfg.env.id, folder)
-        summary = train(cfg, folder)
+        summary = train_in(folder, cfg)  # not before the config is known to be right: it imports torch
         log.info("ended after %d steps with %s", summary.env_steps, summary.eval_mean)
         return exit_code_of_stop(summary.stopped)
     except (A2CError, KeyboardInterrupt) as error:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from a2c.cli.command import read_arguments
-from a2c.config import DEVICE, setting
 from a2c.errors import A2CError, EnvironmentFailure
+from a2c.settings.config import DEVICE, setting
 
 USAGE = """\
 Usage: a2c watch [KEY=VALUE ...]
@@ -37,9 +37,9 @@ def run(arguments: Sequence[str]) -> int:
     command = read_arguments(arguments, WatchCommand, "watch", USAGE)
     if command is None:
         return 0
-    from a2c.policy import load_policy  # these import torch
-    from a2c.report.ending import play_episode
-    from a2c.report.video import record_gif
+    from a2c.playing.episode import play_episode
+    from a2c.playing.policy import load_policy  # these import torch
+    from a2c.run.showing.gif import record_gif
 
     policy = load_policy(command.run, runs_dir=command.runs_dir, device=command.device)
     frames, fps = [], 30.0

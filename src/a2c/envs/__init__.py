@@ -1,6 +1,6 @@
-"""Environments: how they are made, seeded, stepped side by side and brought to one step semantics.
+"""Environments: made, seeded, stepped side by side, and brought to one step semantics.
 
-The names load on first use: a worker process imports ``a2c.envs.worker`` and nothing else of this package.
+The names load on first use: a worker process imports its own module and nothing else of this package.
 """
 
 from __future__ import annotations
@@ -9,22 +9,20 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from a2c.envs.adapter import LockstepEnvs, Step
     from a2c.envs.episodes import Episode
-    from a2c.envs.make import make_env, make_vector_env, plan
-    from a2c.envs.sharded import ShardedAsyncVectorEnv
+    from a2c.envs.lockstep import LockstepEnvs, Step
+    from a2c.envs.single.make_env import make_env
+    from a2c.envs.vector.sharded import ShardedAsyncVectorEnv
 
 _HOME = {
     "Episode": "a2c.envs.episodes",
-    "LockstepEnvs": "a2c.envs.adapter",
-    "ShardedAsyncVectorEnv": "a2c.envs.sharded",
-    "Step": "a2c.envs.adapter",
-    "make_env": "a2c.envs.make",
-    "make_vector_env": "a2c.envs.make",
-    "plan": "a2c.envs.make",
+    "LockstepEnvs": "a2c.envs.lockstep",
+    "ShardedAsyncVectorEnv": "a2c.envs.vector.sharded",
+    "Step": "a2c.envs.lockstep",
+    "make_env": "a2c.envs.single.make_env",
 }
 
-__all__ = ["Episode", "LockstepEnvs", "ShardedAsyncVectorEnv", "Step", "make_env", "make_vector_env", "plan"]
+__all__ = ["Episode", "LockstepEnvs", "ShardedAsyncVectorEnv", "Step", "make_env"]
 
 
 def __getattr__(name: str) -> Any:

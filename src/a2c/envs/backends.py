@@ -7,14 +7,15 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv, VectorEnv
+from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv
 from numpy.typing import NDArray
 
-from a2c.envs.block import Block, StepsInPlace
-from a2c.errors import EnvironmentFailure
+from a2c.envs.vector.in_place import Block, StepsInPlace
+from a2c.errors import ConfigError, EnvironmentFailure
+from a2c.maths.trees import tree_map
 
-# obs [N, *obs], rewards [N] float64, terminated [N] and truncated [N] bool, infos; all valid until the next step
-Stepped = tuple[NDArray[Any], NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]
+# obs [N, *obs] a tree, rewards [N] float64, terminated [N] and truncated [N] bool, infos; all valid until the next step
+Stepped = tuple[Any, NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]
 AnyVectorEnv = VectorEnv[Any, Any, Any]
 
 
@@ -39,11 +40,11 @@ class Backend:
         base = envs.unwrapped
         self._seeds_each = isinstance(base, (SyncVectorEnv, AsyncVectorEnv)) or getattr(base, "seeds_each_env", False)
 
-    def reset(self, seeds: Sequence[int]) -> tuple[NDArray[Any], dict[str, Any]]:
+    def reset(self, seeds: Sequence[int]) -> tuple[Any, dict[str, Any]]:
         """Reset every environment; all of them by ``seeds[0]`` where only one seed can be given."""
         return self._reset([int(seed) for seed in seeds] if self._seeds_each else int(seeds[0]), None)
 
-    def reset_some(self, mask: NDArray[np.bool_]) -> tuple[NDArray[Any], dict[str, Any]]:
+    def reset_some(self, mask: NDArray[np.bool_]) -> tuple[Any, dict[str, Any]]:
         """Reset the environments in ``mask``."""
         return self._reset(None, {"reset_mask": mask})
 
@@ -67,15 +68,15 @@ class Backend:
         if not rewards.shape == terminated.shape == truncated.shape == (num_envs,):
             shapes = f"{rewards.shape}, {terminated.shape} and {truncated.shape}"
             raise EnvironmentFailure(f"rewards and flags have shapes {shapes}; each must be ({num_envs},)")
-        return np.asarray(obs), rewards, terminated, truncated, infos
+        return tree_map(np.asarray, obs), rewards, terminated, truncated, infos
 
-    def _reset(self, seed: Any, options: dict[str, Any] | None) -> tuple[NDArray[Any], dict[str, Any]]:
+    def _reset(self, seed: Any, options: dict[str, Any] | None) -> tuple[Any, dict[str, Any]]:
         if self._in_time:
             self.envs.reset_async(seed=seed, options=options)  # type: ignore[attr-defined]
             obs, infos = self.envs.reset_wait(timeout=self.timeout)  # type: ignore[attr-defined]
         else:
             obs, infos = self.envs.reset(seed=seed, options=options)
-        return np.asarray(obs), infos
+        return tree_map(np.asarray, obs), infos
 
 
 class InPlaceBackend(Backend):
@@ -97,7 +98,7 @@ class InPlaceBackend(Backend):
         self._finish: Any = envs.finish_in_place  # type: ignore[attr-defined]
         self.observations = block.observations
 
-    def reset(self, seeds: Sequence[int]) -> tuple[NDArray[Any], dict[str, Any]]:
+    def reset(self, seeds: Sequence[int]) -> tuple[Any, dict[str, Any]]:
         self.envs.keep_infos(self._keys)  # type: ignore[attr-defined]
         return super().reset(seeds)
 
@@ -120,3 +121,15 @@ def backend_of(envs: AnyVectorEnv, timeout: float | None, info_keys: Sequence[st
         if block is not None:
             return InPlaceBackend(envs, block, timeout, info_keys)
     return Backend(envs, timeout)
+
+
+def autoreset_mode(envs: VectorEnv[Any, Any, Any]) -> AutoresetMode:
+    """How a vector environment resets, by its metadata."""
+    mode = (envs.metadata or {}).get("autoreset_mode")
+    try:
+        return mode if isinstance(mode, AutoresetMode) else AutoresetMode(mode)
+    except ValueError:
+        raise ConfigError(
+            f"{envs} has metadata['autoreset_mode']={mode}; "
+            "it must be gymnasium.vector.AutoresetMode.SAME_STEP, NEXT_STEP or DISABLED"
+        ) from None

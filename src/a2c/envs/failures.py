@@ -10,8 +10,7 @@ from typing import Any
 from gymnasium.vector import AsyncVectorEnv, VectorEnv
 
 from a2c.errors import EnvironmentFailure
-
-FOLLOWS = "; its traceback follows"
+from a2c.machine.processes.failure_report import FOLLOWS
 
 
 def as_failure(error: Exception, envs: VectorEnv[Any, Any, Any] | None, when: str) -> EnvironmentFailure:

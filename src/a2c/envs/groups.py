@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
-from gymnasium.spaces import Space
-
-from a2c.envs.adapter import LockstepEnvs
-from a2c.envs.choose import Choice
+from a2c.envs.lockstep import LockstepEnvs
+from a2c.envs.spaces import spaces_of
 
 
 class EnvGroups:
@@ -16,14 +13,12 @@ class EnvGroups:
 
     Args:
         groups: one or more, of the same spaces.
-        choice: why these environments, for whoever shows it.
     """
 
-    def __init__(self, groups: list[LockstepEnvs], choice: Choice | None = None) -> None:
-        self.groups, self.choice = groups, choice
+    def __init__(self, groups: list[LockstepEnvs]) -> None:
+        self.groups = groups
         self.num_envs = sum(group.num_envs for group in groups)
-        self.observation_space: Space[Any] = groups[0].observation_space
-        self.action_space: Space[Any] = groups[0].action_space
+        self.spaces = spaces_of(groups[0].observation_space, groups[0].action_space)
 
     def close(self, terminate: bool = False) -> None:
         """Leave no process behind, whichever group fails in it."""
@@ -37,9 +32,7 @@ class EnvGroups:
             raise failed
 
 
-def in_groups(
-    num_envs: int, count: int, make: Callable[[int, int], LockstepEnvs], choice: Choice | None = None
-) -> EnvGroups:
+def in_groups(num_envs: int, count: int, make: Callable[[int, int], LockstepEnvs]) -> EnvGroups:
     """``num_envs`` environments in ``count`` groups, as even as can be; those made are closed if one fails.
 
     Args:
@@ -54,4 +47,4 @@ def in_groups(
         for group in groups:
             group.close(terminate=True)
         raise
-    return EnvGroups(groups, choice)
+    return EnvGroups(groups)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import dataclasses
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -11,16 +10,17 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from a2c.config import Config
-from a2c.learner import Learner
-from a2c.losses import actor_critic_loss, standardize
-from a2c.model import ActorCritic
-from a2c.optim import gradient_of
-from a2c.returns import lambda_returns, successor_values
-from a2c.rollout import Rollout
-from a2c.study.training import training
+from a2c.learning.learner import Learner
+from a2c.maths.losses import actor_critic_loss, standardize
+from a2c.maths.returns import lambda_returns, successor_values
+from a2c.maths.trees import single
+from a2c.network.actor_critic import ActorCritic
+from a2c.network.flat_weights import gradient_of
+from a2c.network.protocol import Network
+from a2c.rollout import Rollout, rebuilt
+from a2c.settings.config import Config
+from a2c.trainer import training
 
 Floats = NDArray[np.floating[Any]]
 Gradient = Callable[[Rollout], Floats]  # a batch -> the flat gradient [W] of the loss, in the order of the parameters
@@ -29,10 +29,11 @@ Gradient = Callable[[Rollout], Floats]  # a batch -> the flat gradient [W] of th
 def trained(cfg: Config) -> ActorCritic:
     """The network after ``cfg.total_steps`` of ordinary training, without a run folder."""
     *_, (_, learner, _) = training(cfg)
+    assert isinstance(learner.model, ActorCritic)
     return learner.model
 
 
-def by_learner(model: ActorCritic, cfg: Config) -> Gradient:
+def by_learner(model: Network, cfg: Config) -> Gradient:
     """The gradient that an update computes and steps along, clipped as ``cfg`` says: the passes that train.
 
     The weights do not move: the learning rate is 0.
@@ -50,14 +51,14 @@ def by_learner(model: ActorCritic, cfg: Config) -> Gradient:
     return gradient
 
 
-def by_autograd(model: ActorCritic, cfg: Config) -> Gradient:
-    """The gradient of :func:`a2c.losses.actor_critic_loss`, as autograd takes it: the definition, unclipped."""
+def by_autograd(model: Network, cfg: Config) -> Gradient:
+    """The gradient of :func:`a2c.maths.losses.actor_critic_loss`, as autograd takes it: the definition, unclipped."""
     model = copy.deepcopy(model)
     weights = list(model.parameters())
 
     def gradient(batch: Rollout) -> Floats:
         steps, count = batch.rewards.shape
-        params, values = model.forward(batch.obs.flatten(0, 1))
+        params, values = model.forward(single(batch.obs).flatten(0, 1))
         params, values = params.view(steps + 1, count, -1)[:-1], values.view(steps + 1, count)
         log_probs, entropies = model.distribution.log_prob_entropy(params, batch.actions)
         following = successor_values(values[1:], batch.final_values, batch.terminated, batch.truncated)
@@ -82,36 +83,21 @@ def by_autograd(model: ActorCritic, cfg: Config) -> Gradient:
     return gradient
 
 
-def columns(rollout: Rollout, envs: slice | Tensor) -> Rollout:
-    """What some of the environments did, ``[T, n]``; an index may come more than once."""
-    return _rebuilt(lambda part: part[:, envs], rollout)
-
-
 def one_step(rollout: Rollout) -> Rollout:
     """The T N transitions of a rollout side by side, ``[1, T N]``, each bootstrapped from its own successor.
 
     Row t N + i is step t of environment i. Where an episode was truncated, its final value is kept: V at that time.
     """
-    flat = _rebuilt(lambda part: part.flatten(0, 1).unsqueeze(0), rollout)
-    flat.obs = torch.stack([rollout.obs[:-1].flatten(0, 1), rollout.obs[1:].flatten(0, 1)])
+    flat = rebuilt(lambda part: part.flatten(0, 1).unsqueeze(0), rollout)
+    flat.obs = torch.stack([single(rollout.obs)[:-1].flatten(0, 1), single(rollout.obs)[1:].flatten(0, 1)])
     return flat
 
 
 def joined(*rollouts: Rollout) -> Rollout:
     """Rollouts of the same T side by side, ``[T, N1 + N2 + ...]``, in memory of its own; none may have gaps."""
-    return _rebuilt(lambda *parts: torch.cat(parts, dim=1), *rollouts)
+    return rebuilt(lambda *parts: torch.cat(parts, dim=1), *rollouts)
 
 
 def cast(rollout: Rollout, dtype: torch.dtype) -> Rollout:
     """The same in another floating-point precision."""
-    return _rebuilt(lambda part: part.to(dtype) if part.is_floating_point() else part, rollout)
-
-
-def _rebuilt(make: Callable[..., Tensor], *rollouts: Rollout) -> Rollout:
-    """A rollout whose every tensor is made of the same tensor of others."""
-    fields = [field.name for field in dataclasses.fields(Rollout) if field.name not in ("weight", "transitions")]
-    made = {name: make(*(getattr(rollout, name) for rollout in rollouts)) for name in fields}
-    weights = [rollout.weight for rollout in rollouts]
-    weight = None if all(one is None for one in weights) else make(*weights)
-    count = made["rewards"].numel() if weight is None else int(torch.count_nonzero(weight))
-    return Rollout(**made, weight=weight, transitions=count)
+    return rebuilt(lambda part: part.to(dtype) if part.is_floating_point() else part, rollout)

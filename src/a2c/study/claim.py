@@ -54,7 +54,7 @@ class Claim:
     says: str  # the claim, in a sentence
     formula: str  # plain text with Unicode mathematics, one equation a line
     method: str  # how it is measured, for a reader who knows the field
-    code: tuple[str, ...]  # where it is implemented, like "a2c/returns.py: lambda_returns"
+    code: tuple[str, ...]  # where it is implemented, like "a2c/maths/returns.py: lambda_returns"
     measure: Callable[[StudySettings], Data]
     judge: Callable[[Data], Judgement]
     draw: Callable[[Data], Figure]

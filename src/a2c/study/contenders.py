@@ -7,14 +7,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from a2c.compose import load_config
-from a2c.config import Config
-from a2c.evaluation import Evaluator, eval_seeds
-from a2c.policy import Policy
-from a2c.report.statistics import iqm
-from a2c.study.memory import Memory, replaying
+from a2c.playing.evaluation import Evaluator, eval_seeds
+from a2c.playing.policy import Policy
+from a2c.run.statistics import iqm
+from a2c.settings.compose import load_config
+from a2c.settings.config import Config
 from a2c.study.parallel import each
-from a2c.study.training import training
+from a2c.study.replay_memory import Memory, replaying
+from a2c.trainer import training
 
 STEPS = 8_000  # env steps of every run, whatever the method; learning rates were chosen for that many
 ENVS, T = 8, 8  # N and T of A2C; T of AC with n steps too

@@ -7,16 +7,16 @@ from collections.abc import Collection, Sequence
 import torch
 from torch import Tensor
 
-from a2c.device_envs.cartpole import ANGLE_LIMIT, START, X_LIMIT, next_state
-from a2c.model import ActorCritic
+from a2c.envs.device.cartpole import ANGLE_LIMIT, START, X_LIMIT, next_state
+from a2c.network.protocol import Network
 
 MET_WITHIN = 200  # steps of an episode from which states are drawn
 
 
 @torch.no_grad()
 def play(
-    policy: ActorCritic,
-    critics: Sequence[ActorCritic],
+    policy: Network,
+    critics: Sequence[Network],
     state: Tensor,
     lengths: Collection[int],
     random: torch.Generator,
@@ -41,7 +41,7 @@ def play(
 
 
 @torch.no_grad()
-def states_met(policy: ActorCritic, count: int, random: torch.Generator) -> Tensor:
+def states_met(policy: Network, count: int, random: torch.Generator) -> Tensor:
     """States ``[count, 4]`` that the policy comes through, each of an episode of its own, at a random step of it.
 
     Where too few of the episodes last long enough, some states come more than once.
@@ -59,7 +59,7 @@ def states_met(policy: ActorCritic, count: int, random: torch.Generator) -> Tens
     return met[torch.arange(count) % len(met)]
 
 
-def step(policy: ActorCritic, state: Tensor, random: torch.Generator) -> Tensor:
+def step(policy: Network, state: Tensor, random: torch.Generator) -> Tensor:
     """States ``[B, 4]`` after one action of the policy in each."""
     distribution = policy.distribution
     uniform = torch.rand(len(state), distribution.noise_size, generator=random).clamp(2.0**-24, 1 - 2.0**-24)

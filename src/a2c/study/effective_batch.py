@@ -8,18 +8,18 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from a2c.config import Config
-from a2c.model import ActorCritic
-from a2c.rollout import Rollout
-from a2c.study.batches import by_learner, columns, one_step
+from a2c.network.protocol import Network
+from a2c.rollout import Rollout, columns
+from a2c.settings.config import Config
+from a2c.study.batches import by_learner, one_step
+from a2c.study.job_pool import Pool
 from a2c.study.measures.gradients import effective_rows
-from a2c.study.pool import Pool
 
 AGE = 40  # steps between a reset and a batch
 AT_ONCE = 8  # batches that are collected side by side
 
 
-def effective_batches(model: ActorCritic, cfg: Config, capacity: int, draws: int) -> dict[str, float]:
+def effective_batches(model: Network, cfg: Config, capacity: int, draws: int) -> dict[str, float]:
     """For each way to fill a batch of N T transitions: how many independent ones would be as good.
 
     The policy stays as it is, and the loss has one-step targets for all, so that only the choice of transitions

@@ -9,11 +9,12 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
-from a2c.compose import load_config
+from a2c.maths.trees import single
+from a2c.settings.compose import load_config
 from a2c.study.batches import trained
 from a2c.study.dead_end import CELLS, ID, fate
 from a2c.study.frozen import rollouts
-from a2c.study.measures.coverage import Cells, cells, covered, effective_states
+from a2c.study.measures.state_coverage import Cells, cells, covered, effective_states
 
 PLAIN = ("vectorization=sync", "device=cpu", "threads=1")
 TRAPPED = 0.9  # chance of ending behind the door from which a policy counts as stuck; a random one has 0.62
@@ -72,7 +73,7 @@ def sample(task: Sampling) -> dict[str, Spread]:
     found = {}
     for num_envs in task.num_envs:
         shaped = replace(cfg, num_envs=num_envs, n_step=task.size // num_envs)
-        visited = [world.cells(rollout.obs[:-1].numpy()) for rollout in rollouts(shaped, model, task.batches)]
+        visited = [world.cells(single(rollout.obs)[:-1].numpy()) for rollout in rollouts(shaped, model, task.batches)]
         found[str(num_envs)] = Spread(
             float(np.mean([effective_states(batch) for batch in visited])),
             float(np.mean([covered(batch) for batch in visited])),

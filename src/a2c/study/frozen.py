@@ -9,16 +9,18 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from a2c.config import Config
-from a2c.model import ActorCritic
-from a2c.returns import lambda_returns, successor_values
+from a2c.build import build, make_envs
+from a2c.maths.returns import lambda_returns, successor_values
+from a2c.maths.trees import single
+from a2c.network.actor_critic import ActorCritic
+from a2c.network.protocol import Network
 from a2c.rollout import Rollout
-from a2c.trainer import build, make_envs
+from a2c.settings.config import Config
 
 FIT_STEPS, FIT_PASSES, FIT_RATE = 32, 4, 3e-3  # of fitting a critic: T, gradient steps a rollout, Adam's rate
 
 
-def rollouts(cfg: Config, model: ActorCritic | None, count: int) -> Iterator[Rollout]:
+def rollouts(cfg: Config, model: Network | None, count: int) -> Iterator[Rollout]:
     """``count`` rollouts of a policy that stays as it is, by the collector that training uses.
 
     Each lies in the memory of the one before it. All environments are reset together before the first.
@@ -36,9 +38,9 @@ def rollouts(cfg: Config, model: ActorCritic | None, count: int) -> Iterator[Rol
 
 
 @torch.no_grad()
-def values_and_advantages(model: ActorCritic, cfg: Config, rollout: Rollout) -> tuple[Tensor, Tensor]:
+def values_and_advantages(model: Network, cfg: Config, rollout: Rollout) -> tuple[Tensor, Tensor]:
     """V(obs[t]) and G[t] - V(obs[t]) of a rollout, both ``[T, N]``, as an update computes them."""
-    values = model.value(rollout.obs.flatten(0, 1)).view(rollout.obs.shape[:2])
+    values = model.value(single(rollout.obs).flatten(0, 1)).view(single(rollout.obs).shape[:2])
     following = successor_values(values[1:], rollout.final_values, rollout.terminated, rollout.truncated)
     done = rollout.terminated | rollout.truncated
     returns = lambda_returns(rollout.rewards, following, done, cfg.gamma, cfg.gae_lambda)
@@ -57,7 +59,7 @@ def fitted(model: ActorCritic, cfg: Config, steps: int) -> ActorCritic:
     optimizer = torch.optim.Adam(critic, FIT_RATE)
     for rollout in rollouts(cfg, model, -(-steps // (FIT_STEPS * cfg.num_envs))):
         values, advantages = values_and_advantages(model, cfg, rollout)
-        obs, returns = rollout.obs[:-1].flatten(0, 1), (values + advantages).flatten()
+        obs, returns = single(rollout.obs)[:-1].flatten(0, 1), (values + advantages).flatten()
         for _ in range(FIT_PASSES):
             optimizer.zero_grad()
             (model.value(obs) - returns).square().mean().backward()  # type: ignore[no-untyped-call]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from a2c import __version__
-from a2c.cores import usable_cores
+from a2c.machine.cores import usable_cores
 
 PACKAGES = ("torch", "gymnasium", "numpy", "scipy", "matplotlib", "ale-py", "box2d")
 

@@ -12,8 +12,8 @@ from concurrent.futures import FIRST_EXCEPTION, ProcessPoolExecutor, wait
 from multiprocessing import connection
 from typing import TypeVar
 
-from a2c.cores import usable_cores
-from a2c.envs.launch import multiprocessing_context, single_threaded, without_main_module
+from a2c.machine.cores import usable_cores
+from a2c.machine.processes.launch import single_threaded, without_main_module
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -37,7 +37,7 @@ def each(function: Callable[[Item], Result], items: Iterable[Item], jobs: int | 
     with (
         without_main_module(),
         single_threaded(),
-        ProcessPoolExecutor(jobs, multiprocessing_context("spawn"), _leave_with_parent) as pool,
+        ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), _leave_with_parent) as pool,
     ):
         try:
             with _born_deaf():

@@ -8,15 +8,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from a2c.config import Config
-from a2c.evaluation import evaluate
-from a2c.hogwild.loop import build as build_async
-from a2c.hogwild.loop import of_worker
-from a2c.hogwild.team import make_team
-from a2c.learner import Learner
-from a2c.policy import Policy
-from a2c.state import TrainState
-from a2c.study.training import training
+from a2c.a3c.loop import build as build_async
+from a2c.a3c.loop import of_worker
+from a2c.a3c.team import make_team
+from a2c.learning.learner import Learner
+from a2c.playing.evaluation import evaluate
+from a2c.playing.policy import Policy
+from a2c.run.state import TrainState
+from a2c.settings.config import Config
+from a2c.trainer import training
 
 EPISODES = 20  # to score the policy that training ends with
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from a2c.errors import RunIOError
+from a2c.storage.atomic import write_text
 from a2c.study.claim import Data, Judgement, Number, Verdict
 
 
@@ -44,7 +44,7 @@ def store(record: Record, folder: Path) -> Path:
     tree = {**asdict(record), "judgement": said}
     order = ("key", "judgement", "settings", "seconds", "finished", "machine", "data")  # the long one last
     text = json.dumps({name: tree[name] for name in order}, indent=1, ensure_ascii=False, allow_nan=False)
-    return write(folder / f"{record.key}.json", text + "\n")
+    return write_text(folder / f"{record.key}.json", text + "\n")
 
 
 def stored(folder: Path, keys: Iterable[str]) -> dict[str, Record]:
@@ -67,14 +67,3 @@ def _read(path: Path) -> Record:
         raise RunIOError(
             f"cannot read {path} ({type(error).__name__}: {error}); remove it to measure it anew"
         ) from error
-
-
-def write(path: Path, text: str) -> Path:
-    """Write a file so that a reader never sees half of it."""
-    unfinished = path.with_name(f".{path.name}.tmp")
-    try:
-        unfinished.write_text(text, encoding="utf-8")
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)
-    return path

@@ -12,14 +12,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
 
-from a2c.console_text import duration
 from a2c.errors import RunIOError
-from a2c.report.style import save
+from a2c.run.showing.console_text import duration
+from a2c.run.showing.style import save
+from a2c.storage.atomic import write_text
 from a2c.study.claim import Claim
 from a2c.study.claims import CLAIMS, load
 from a2c.study.machine import describe_machine
 from a2c.study.page import Entry, page
-from a2c.study.record import Record, as_stored, store, stored, write
+from a2c.study.record import Record, as_stored, store, stored
 from a2c.study.settings import StudySettings
 
 Tell = Callable[[str], None]
@@ -73,7 +74,7 @@ def study(settings: StudySettings, *, measure: bool = True, tell: Tell = lambda 
             outcome.stopped = str(stop)
             tell(f"stopped by {stop}")
         entries = [Entry(claim, records.get(key), _drawn(folder, key)) for key, claim in claims.items()]
-        write(outcome.report, page(entries))
+        write_text(outcome.report, page(entries))
     tell(f"report: {outcome.report}")
     return outcome
 

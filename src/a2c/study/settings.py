@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from a2c.config import setting
+from a2c.settings.config import setting
 
 
 @dataclass(slots=True)

@@ -8,18 +8,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from torch import Tensor
 
-from a2c.config import Config
-from a2c.envs.groups import EnvGroups
-from a2c.hogwild.learner import AsyncLearner
-from a2c.hogwild.loop import build
-from a2c.hogwild.shared import Shared
-from a2c.learner import Learner
-from a2c.optim import gradient_of
-from a2c.rollout import Collector
+from a2c.a3c.learner import AsyncLearner
+from a2c.a3c.loop import build
+from a2c.a3c.shared import Shared
+from a2c.build import make_envs, make_network
+from a2c.collecting.collector import Collector
+from a2c.learning.learner import Learner
+from a2c.network.flat_weights import gradient_of
+from a2c.settings.config import Config
 from a2c.study.measures.gradients import cosine
-from a2c.trainer import make_envs, make_model
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +44,9 @@ def chance_workers(cfg: Config, workers: int, pushes: int) -> Iterator[Push]:
     main = build(cfg)
     shared = Shared(main, workers, shared_statistics=cfg.shared_statistics)
     shared.publish(main)
-    probe = Learner(make_model(cfg, main.model.spec), cfg, optimizer=lambda cfg, weights: _Still())
+    probe = Learner(make_network(cfg, main.model.spaces), cfg, optimizer=lambda cfg, weights: _Still())
     with contextlib.ExitStack() as stack:
-        learners = [AsyncLearner(make_model(cfg, main.model.spec), cfg, shared, index) for index in range(workers)]
+        learners = [AsyncLearner(make_network(cfg, main.model.spaces), cfg, shared, index) for index in range(workers)]
         actors = [_actor(cfg, learner, index * cfg.num_envs, stack) for index, learner in enumerate(learners)]
         rollouts = [actor.collect(0) for actor in actors]
         collected = [1] * workers
@@ -72,7 +72,7 @@ def delayed(cfg: Config, delay: int) -> Learner:
     shared = Shared(main, 1)
     shared.publish(main)
     with contextlib.ExitStack() as stack:
-        learner = AsyncLearner(make_model(cfg, main.model.spec), cfg, shared, 0)
+        learner = AsyncLearner(make_network(cfg, main.model.spaces), cfg, shared, 0)
         actor = _actor(cfg, learner, 0, stack)
         before = deque([shared.weights.clone()], maxlen=delay + 1)  # the oldest is the one to learn with
         while shared.env_steps < cfg.total_steps:
@@ -86,8 +86,8 @@ def delayed(cfg: Config, delay: int) -> Learner:
 def _actor(cfg: Config, learner: AsyncLearner, first: int, stack: contextlib.ExitStack) -> Collector:
     """What a worker acts with, on environments of its own that ``stack`` closes."""
     envs = stack.enter_context(make_envs(cfg, first=first))
-    assert isinstance(envs, EnvGroups)
-    return Collector(envs.groups, learner.learner.model, cfg, first=first)
+    collector: Collector = envs.make_collector(learner.learner.model, cfg)
+    return collector
 
 
 class _Still:
@@ -96,5 +96,5 @@ class _Still:
     def __init__(self) -> None:
         self.state: dict[str, Tensor] = {}
 
-    def step(self, lr: Tensor | float) -> None:
-        pass
+    def step(self, lr: Tensor | float) -> Tensor:
+        return torch.zeros(())

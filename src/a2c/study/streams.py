@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from a2c.config import Config
-from a2c.model import ActorCritic
+from a2c.maths.trees import single
+from a2c.network.protocol import Network
+from a2c.settings.config import Config
 from a2c.study.frozen import rollouts, values_and_advantages
 
 Floats = NDArray[np.float64]
@@ -27,7 +28,7 @@ class Batch:
     length: int  # of a window: consecutive steps of an environment
 
 
-def record(model: ActorCritic, cfg: Config, streams: int, steps: int) -> dict[str, Floats]:
+def record(model: Network, cfg: Config, streams: int, steps: int) -> dict[str, Floats]:
     """Each scalar of CartPole along the policy, ``[steps, streams]``; all streams begin with a reset.
 
     Advantages are those of rollouts of ``cfg.n_step`` steps, which divides ``steps``.
@@ -36,7 +37,7 @@ def record(model: ActorCritic, cfg: Config, streams: int, steps: int) -> dict[st
     rows = []
     for rollout in rollouts(cfg, model, steps // cfg.n_step):
         values, advantages = values_and_advantages(model, cfg, rollout)
-        rows.append(np.stack([rollout.obs[:-1, :, 0].abs().numpy(), values.numpy(), advantages.numpy()]))
+        rows.append(np.stack([single(rollout.obs)[:-1, :, 0].abs().numpy(), values.numpy(), advantages.numpy()]))
     return dict(zip(SCALARS, np.concatenate(rows, 1).astype(np.float64), strict=True))
 
 

@@ -10,9 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from a2c.compose import load_config
-from a2c.report.statistics import bootstrap_interval, iqm, iqm_band
-from a2c.report.style import BLUE, GREY, ORANGE, new_figure, tidy
+from a2c.run.showing.style import BLUE, GREY, ORANGE, new_figure, tidy
+from a2c.run.statistics import bootstrap_interval, iqm, iqm_band
+from a2c.settings.compose import load_config
 from a2c.study.claim import Claim, Data, Judgement, Number, Verdict
 from a2c.study.dead_end import ID as DEAD_END
 from a2c.study.measures.gradients import Estimate, mean_interval
@@ -157,8 +157,8 @@ CLAIM = Claim(
     "bootstrap intervals. On another number of cores the comparison in time comes out differently.",
     code=(
         "a2c/trainer.py: train",
-        "a2c/hogwild/loop.py: train",
-        "a2c/hogwild/worker.py: sittings",
+        "a2c/a3c/loop.py: train",
+        "a2c/a3c/worker.py: report_periods",
         "a2c/study/race.py: run",
     ),
     measure=measure,

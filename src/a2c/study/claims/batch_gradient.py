@@ -12,13 +12,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
-from a2c.compose import load_config
-from a2c.config import Config
-from a2c.model import ActorCritic
-from a2c.report.style import BLUE, GREEN, GREY, ORANGE, RED, new_figure, tidy
-from a2c.rollout import Rollout
-from a2c.study.batches import Gradient, by_autograd, by_learner, cast, columns, trained
+from a2c.network.actor_critic import ActorCritic
+from a2c.network.protocol import Network
+from a2c.rollout import Rollout, columns
+from a2c.run.showing.style import BLUE, GREEN, GREY, ORANGE, RED, new_figure, tidy
+from a2c.settings.compose import load_config
+from a2c.settings.config import Config
+from a2c.study.batches import Gradient, by_autograd, by_learner, cast, trained
 from a2c.study.claim import Claim, Data, Judgement, Number, Verdict
+from a2c.study.job_pool import Pool
 from a2c.study.measures.gradients import (
     Estimate,
     log_log_slopes,
@@ -27,7 +29,6 @@ from a2c.study.measures.gradients import (
     total_variance_interval,
 )
 from a2c.study.parallel import each
-from a2c.study.pool import Pool
 from a2c.study.settings import StudySettings
 
 COUNTS = [1, 2, 4, 8, 16, 32, 64]  # N
@@ -134,7 +135,7 @@ def _cut(rollouts: list[Rollout], count: int) -> Iterator[Rollout]:
             yield columns(rollout, slice(start, start + count))
 
 
-def _together(pool: Pool, model: ActorCritic, draw: int, count: int) -> Rollout:
+def _together(pool: Pool, model: Network, draw: int, count: int) -> Rollout:
     """The first steps of environments of which every ``count`` start from one seed."""
     return next(pool.play(model, draw, like=[index // count * count for index in range(pool.num_envs)]))
 
@@ -239,9 +240,9 @@ CLAIM = Claim(
     "Counterexamples: workers that start from the same seed with actions of their own, in their first T steps, and "
     "copies of one worker.",
     code=(
-        "a2c/losses.py: actor_critic_loss, loss_gradients",
-        "a2c/passes.py: pass_over",
-        "a2c/learner.py: Learner",
+        "a2c/maths/losses.py: actor_critic_loss, loss_gradients",
+        "a2c/network/passes.py: pass_over",
+        "a2c/learning/learner.py: Learner",
         "a2c/study/measures/gradients.py: total_variance, log_log_slopes",
     ),
     measure=measure,

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from a2c.report.style import BLUE, GREEN, GREY, ORANGE, RED, new_figure, tidy
+from a2c.run.showing.style import BLUE, GREEN, GREY, ORANGE, RED, new_figure, tidy
 from a2c.study.claim import Claim, Data, Judgement, Number, Verdict
 from a2c.study.exploring import TRAPPED, WORLDS, Sampling, Training, prospects, sample
 from a2c.study.measures.gradients import Estimate
@@ -205,7 +205,7 @@ with λ = {SHORT} all but the same returns.
 Intervals: Student's t over seeds, of logarithms; Wilson's and Newcombe's for shares. Shown are 95 %; the verdict on
 states visited needs wider ones, which hold for all worlds together.""",
     code=(
-        "a2c/study/measures/coverage.py: entropy, effective_states, covered",
+        "a2c/study/measures/state_coverage.py: entropy, effective_states, covered",
         "a2c/study/exploring.py: sample, prospects",
         "a2c/study/dead_end.py: DeadEnd, fate",
     ),

@@ -8,8 +8,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from a2c.compose import load_config
-from a2c.report.style import BLUE, GREEN, GREY, ORANGE, RED, new_figure, tidy
+from a2c.run.showing.style import BLUE, GREEN, GREY, ORANGE, RED, new_figure, tidy
+from a2c.settings.compose import load_config
 from a2c.study.batches import trained
 from a2c.study.claim import Claim, Data, Judgement, Number, Verdict
 from a2c.study.measures.gradients import Estimate, mean_interval
@@ -233,7 +233,7 @@ what the critic gets wrong cancels in their sum, but not at the ends of short pi
     code=(
         "a2c/study/measures/series.py: autocorrelation, effective_size, size_within_stream",
         "a2c/study/streams.py: record, Draws",
-        "a2c/rollout.py: Collector",
+        "a2c/collecting/collector.py: Collector",
     ),
     measure=measure,
     judge=judge,

@@ -9,10 +9,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from a2c.compose import load_config
-from a2c.evaluation import evaluate
-from a2c.policy import Policy
-from a2c.report.style import BLUE, GREEN, GREY, ORANGE, RED, new_figure, tidy
+from a2c.playing.evaluation import evaluate
+from a2c.playing.policy import Policy
+from a2c.run.showing.style import BLUE, GREEN, GREY, ORANGE, RED, new_figure, tidy
+from a2c.settings.compose import load_config
 from a2c.study.claim import Claim, Data, Judgement, Number, Verdict
 from a2c.study.dead_end import ID as DEAD_END
 from a2c.study.drawing import scores_at
@@ -20,7 +20,7 @@ from a2c.study.measures.gradients import Estimate, mean_interval
 from a2c.study.measures.ranks import rank_correlations
 from a2c.study.parallel import each
 from a2c.study.settings import StudySettings
-from a2c.study.training import training
+from a2c.trainer import training
 
 BETAS = [0.0, 0.01, 0.03, 0.1, 0.3]
 PLAIN = ("device=cpu", "vectorization=sync", "compile=false")
@@ -103,7 +103,7 @@ def _train(task: Task) -> Data:
         "entropy": entropy,
         "score": evaluate(policy, EPISODES, deterministic=False).mean,
         "greedy": evaluate(policy, EPISODES).mean,
-        "most": float(np.log(learner.model.spec.actions)),
+        "most": float(np.log(learner.model.spaces.actions)),
     }
 
 
@@ -218,8 +218,8 @@ CLAIM = Claim(
     "same seed. Intervals are Student's t; those of the gains are widened for the number of comparisons on an "
     "environment (Bonferroni).",
     code=(
-        "a2c/losses.py: loss_gradients",
-        "a2c/distributions.py: Categorical",
+        "a2c/maths/losses.py: loss_gradients",
+        "a2c/maths/distributions.py: Categorical",
         "a2c/study/dead_end.py: DeadEnd",
         "a2c/study/measures/ranks.py: rank_correlations",
     ),

@@ -11,14 +11,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
-from a2c.compose import load_config
-from a2c.config import Config
-from a2c.evaluation import evaluate
-from a2c.hogwild.loop import build, of_worker
-from a2c.hogwild.team import make_team
-from a2c.policy import Policy
-from a2c.report.style import BLUE, GREEN, GREY, ORANGE, RED, new_figure, tidy
-from a2c.state import TrainState
+from a2c.a3c.loop import build, of_worker
+from a2c.a3c.team import make_team
+from a2c.playing.evaluation import evaluate
+from a2c.playing.policy import Policy
+from a2c.run.showing.style import BLUE, GREEN, GREY, ORANGE, RED, new_figure, tidy
+from a2c.run.state import TrainState
+from a2c.settings.compose import load_config
+from a2c.settings.config import Config
 from a2c.study.claim import Claim, Data, Judgement, Number, Verdict
 from a2c.study.drawing import scores_at
 from a2c.study.measures.gradients import Estimate, mean_interval
@@ -239,8 +239,8 @@ CLAIM = Claim(
     "updates ago, with the same seeds for every delay. The score is the mean return of 20 fresh episodes of the last "
     "policy, its actions sampled; intervals are Student's t, widened for the number of delays (Bonferroni).",
     code=(
-        "a2c/hogwild/learner.py: AsyncLearner, SharedOptimizer",
-        "a2c/hogwild/worker.py: sittings",
+        "a2c/a3c/learner.py: AsyncLearner, SharedOptimizer",
+        "a2c/a3c/worker.py: report_periods",
         "a2c/study/stale.py: chance_workers, delayed",
         "a2c/study/measures/gradients.py: cosine",
     ),

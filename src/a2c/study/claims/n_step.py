@@ -10,8 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from a2c.compose import load_config
-from a2c.report.style import BLUE, GREY, ORANGE, new_figure, tidy
+from a2c.run.showing.style import BLUE, GREY, ORANGE, new_figure, tidy
+from a2c.settings.compose import load_config
 from a2c.study.batches import trained
 from a2c.study.claim import Claim, Data, Judgement, Number, Verdict
 from a2c.study.continuations import play, states_met
@@ -178,7 +178,7 @@ the time limit, which the observation does not show. Each gives the target for e
 is a sample of V^π(s) itself. The bias in a state is the mean difference between the two over its continuations; its
 square is corrected for the noise of that mean, so that it is 0 on average where there is no bias. Bias and variance are
 means over {STATES} states. Intervals: bootstrap over seeds, and over states within a seed.""",
-    code=("a2c/returns.py: n_step_returns", "a2c/study/measures/targets.py: targets, squared_bias"),
+    code=("a2c/maths/returns.py: n_step_returns", "a2c/study/measures/targets.py: targets, squared_bias"),
     measure=measure,
     judge=judge,
     draw=draw,

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from a2c.report.statistics import bootstrap_interval, iqm, iqm_band
-from a2c.report.style import BLUE, GREEN, GREY, ORANGE, RED, new_figure, tidy
+from a2c.run.showing.style import BLUE, GREEN, GREY, ORANGE, RED, new_figure, tidy
+from a2c.run.statistics import bootstrap_interval, iqm, iqm_band
 from a2c.study.batches import trained
 from a2c.study.claim import Claim, Data, Judgement, Number, Verdict
 from a2c.study.contenders import (
@@ -169,7 +169,11 @@ training.
 Beside that, at a fixed policy, the effective batch: how many independent transitions would give a one-step gradient of
 the same total variance as {ROWS} consecutive ones of one environment, {ROWS} drawn from its memory, {T} of each of
 {ENVS} environments (A2C), or one of each of {ROWS} (all apart).""",
-    code=("a2c/learner.py: Learner", "a2c/study/memory.py: Memory", "a2c/study/contenders.py: METHODS, tune"),
+    code=(
+        "a2c/learning/learner.py: Learner",
+        "a2c/study/replay_memory.py: Memory",
+        "a2c/study/contenders.py: METHODS, tune",
+    ),
     measure=measure,
     judge=judge,
     draw=draw,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from a2c.report.statistics import iqm
+from a2c.run.statistics import iqm, percentile_interval
 from a2c.study.measures.gradients import Estimate
 
 
@@ -21,14 +21,12 @@ def iqm_difference(
         seed: the same seed gives the same interval.
 
     Raises:
-        ValueError: a group has no scores.
+        ValueError: a group has no scores, or confidence is not in (0, 1).
     """
-    rng = np.random.default_rng(seed)
-
-    def drawn(scores: NDArray[np.float64]) -> NDArray[np.float64]:
-        return iqm(scores[rng.integers(len(scores), size=(resamples, len(scores)))], axis=1)
-
     one, other = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
-    value = iqm(one) - iqm(other)
-    low, high = np.quantile(drawn(one) - drawn(other), [(1 - confidence) / 2, (1 + confidence) / 2])
-    return Estimate(value, float(low), float(high))
+
+    def difference(one: NDArray[np.float64], other: NDArray[np.float64], axis: int = 0) -> NDArray[np.float64]:
+        return iqm(one, axis) - iqm(other, axis)
+
+    low, high = percentile_interval([one, other], difference, confidence=confidence, resamples=resamples, seed=seed)
+    return Estimate(float(difference(one, other)), float(low), float(high))

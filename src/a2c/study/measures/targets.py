@@ -9,7 +9,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from a2c.returns import n_step_returns
+from a2c.maths.returns import n_step_returns
 
 Floats = NDArray[np.float64]
 

@@ -1,0 +1,62 @@
+"""The main loop of A3C: the workers learn, and rest while the run reports."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from a2c.a3c.team import make_team
+from a2c.build import make_envs, make_network
+from a2c.errors import EnvironmentFailure
+from a2c.learning.learner import Learner
+from a2c.machine.cores import usable_cores
+from a2c.machine.device import set_threads
+from a2c.network.torsos import torso_kind
+from a2c.run.run import open_run
+from a2c.run.summary import Summary
+from a2c.settings.config import Config
+
+
+def train(cfg: Config, folder: Path) -> Summary:
+    """Train an agent with asynchronous workers in a run folder.
+
+    Args, Returns, Raises: as :func:`a2c.trainer.train`.
+
+    Source: Mnih et al. 2016 (A3C).
+    """
+    cfg = replace(cfg, num_workers=cfg.num_workers or usable_cores(), device="cpu")
+    assert cfg.num_workers is not None
+    learner = build(cfg)
+    with open_run(cfg, folder) as run, make_team(of_worker(cfg), learner, cfg.num_workers) as team:
+        state = run.begin(learner, team, {"environments": explain(cfg)})
+        team.start(state)
+        try:
+            while state.env_steps < cfg.total_steps and not run.stop:
+                state = team.learn(state, run.next_report(state), run.tick)  # every worker: pull, collect, push
+                if run.due(state):  # they rest meanwhile
+                    run.report(state)
+        except EnvironmentFailure:
+            run.save("last", team.where(state))  # the weights are sound: lose the rollouts, not the run
+            raise
+        return run.finish(state)
+
+
+def build(cfg: Config) -> Learner:
+    """The main process's own learner: it holds what the workers share whenever they rest."""
+    # What is wrong with the environment shows before any process starts.
+    with make_envs(replace(of_worker(cfg), num_envs=1)) as envs:
+        spaces = envs.spaces
+    set_threads(cfg.threads, convolutions=torso_kind(spaces, cfg.network) == "nature_cnn")
+    return Learner(make_network(cfg, spaces), cfg)
+
+
+def of_worker(cfg: Config) -> Config:
+    """The settings of one worker, which steps its own environments."""
+    vectorization = "sync" if cfg.vectorization == "auto" else cfg.vectorization
+    return replace(cfg, vectorization=vectorization, num_workers=None, compile=False)
+
+
+def explain(cfg: Config) -> str:
+    """For the start panel: who steps the environments."""
+    each = "its own environment" if cfg.num_envs == 1 else f"{cfg.num_envs} environments of its own"
+    return f"{cfg.num_workers} workers, each with {each}, learn without a lock"

@@ -1,0 +1,211 @@
+"""The workers of A3C as the main process sees them."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from a2c.a3c.shared import RESTS, Shared
+from a2c.a3c.worker import MOST_LAG, Report, WorkerSpec, run_async_worker
+from a2c.collecting.collector import episode_means
+from a2c.envs.episodes import Episode
+from a2c.errors import EnvironmentFailure
+from a2c.learning.learner import Learner
+from a2c.machine.clock import LOOP, UPDATE, LoopClock
+from a2c.machine.processes.failure_report import WorkersError
+from a2c.machine.processes.launch import environ_for_workers, multiprocessing_context, registered_elsewhere
+from a2c.machine.processes.pickles import Pickled
+from a2c.machine.processes.pool import WorkerPool
+from a2c.run.state import TrainState
+from a2c.settings.config import Config
+
+GRACE = 5.0  # seconds beyond env.step_timeout that the rest of a rollout may take
+
+
+class Team:
+    """W workers that learn side by side, and all rest while the run reports, evaluates or saves.
+
+    So every checkpoint is a state that was there, and one worker learns what A2C does with one environment, bit for
+    bit, evaluations included.
+
+    Args:
+        cfg: the settings of each worker.
+        learner: the main process's own; what the workers begin with, and what it holds whenever they rest.
+        workers: how many.
+
+    Attributes:
+        episode_count: episodes that ended so far.
+        clock: where the workers' time goes.
+    """
+
+    def __init__(self, cfg: Config, learner: Learner, workers: int) -> None:
+        self._cfg, self._learner = cfg, learner
+        self._shared = Shared(learner, workers, shared_statistics=cfg.shared_statistics)
+        context = multiprocessing_context(None, preload="a2c.a3c.worker")
+        self._pool = WorkerPool(context, True, "A3C", self._shared.current)
+        self._collectors: list[Any] = [None] * workers
+        self._episodes: deque[Episode] = deque(maxlen=100)
+        self._lags = np.zeros(MOST_LAG + 1, np.int64)  # since the last metrics
+        self._lag_sum = self._lag_max = 0
+        self._seen: list[tuple[int, float]] = []  # updates of each worker, and when they were last fewer
+        self._closed = False
+        self.episode_count = 0
+        self.clock = TeamClock(LoopClock(learner.weights.device))
+
+    def start(self, state: TrainState) -> None:
+        """Start the workers from what the learner holds; returns when all have their environments.
+
+        Raises:
+            EnvironmentFailure: an environment could not be made.
+        """
+        self._shared.publish(self._learner, state.env_steps, state.update)
+        registered, environ, envs = Pickled(registered_elsewhere()), environ_for_workers(), self._cfg.num_envs
+        for worker, collector in enumerate(self._collectors):
+            first = worker * envs
+            spec = WorkerSpec(
+                worker, first, self._cfg, self._shared, state.update, collector, registered, environ, os.getpid()
+            )
+            self._pool.start(run_async_worker, spec, range(first, first + envs))
+        self._shared.arrays.close_file()
+        self._collect(None)
+        self.clock.skip()
+
+    def learn(self, state: TrainState, until: int, tick: Callable[[int], bool]) -> TrainState:
+        """Let all workers learn until ``until`` env steps, and read what they have learned.
+
+        Args:
+            state: where the run is.
+            until: env steps.
+            tick: called with the env steps so far about four times a second; True lets the workers rest at once.
+
+        Raises:
+            EnvironmentFailure: a worker died, hangs, or its environment failed. The learner has the last weights.
+            NumericError: a reward or an observation is not finite.
+        """
+        shared = self._shared
+        shared.due = until
+        self._seen = [(-1, time.monotonic())] * shared.workers
+        self.clock.enter(UPDATE)
+
+        def look() -> None:
+            if tick(shared.env_steps):
+                shared.due = 0
+            self._find_hung()
+
+        try:
+            self._pool.command("learn", [None] * shared.workers)
+            reports: list[Report] = self._collect(look)
+        except BaseException:
+            self.close(terminate=True)  # nobody writes any more
+            raise
+        finally:
+            shared.read_into(self._learner)
+        for worker, report in enumerate(reports):
+            self._collectors[worker] = report.collector
+            self._learner.metrics.merge(report.metrics)
+            self.episode_count += report.ended
+            self._lags += report.lags
+            self._lag_sum, self._lag_max = self._lag_sum + report.lag_sum, max(self._lag_max, report.lag_max)
+        # In turns: the latest hundred are those of all workers.
+        for episodes in itertools.zip_longest(*(report.episodes for report in reports)):
+            self._episodes.extend(episode for episode in episodes if episode is not None)
+        self.clock.add([report.seconds for report in reports])
+        return self.where(state)
+
+    def where(self, state: TrainState) -> TrainState:
+        """``state`` with the steps and updates that are in the weights, also after a failure."""
+        return replace(state, env_steps=self._shared.env_steps, update=self._shared.updates)
+
+    def metrics(self) -> dict[str, Any]:
+        """As a collector's, and the lag of the gradients since the last call: mean, maximum, pushes by lag 0, 1, ..."""
+        found: dict[str, Any] = episode_means(self._episodes, self.episode_count)
+        pushes = int(self._lags.sum())
+        if pushes:
+            found["train/lag_mean"], found["train/lag_max"] = self._lag_sum / pushes, self._lag_max
+            found["train/lag_histogram"] = self._lags[: min(self._lag_max, MOST_LAG) + 1].tolist()
+        self._lags[:] = self._lag_sum = self._lag_max = 0
+        return found
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"workers": list(self._collectors)}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        if len(state["workers"]) != len(self._collectors):
+            had = len(state["workers"])
+            raise ValueError(f"it had {had} workers, not {len(self._collectors)}; add num_workers={had}")
+        self._collectors = list(state["workers"])
+
+    def close(self, terminate: bool = False) -> None:
+        """End all workers; nothing is left of them."""
+        if not self._closed:
+            self._closed = True
+            self._pool.stop(ask=not terminate)
+            self._shared.arrays.close_file()
+
+    def _collect(self, look: Callable[[], None] | None) -> list[Any]:
+        try:
+            return self._pool.collect(None, look)
+        except WorkersError as error:
+            reports = error.reports
+        raise reports[0].exception() from None
+
+    def _find_hung(self) -> None:
+        """Raise if a worker has not finished a rollout for as long as all its steps may take."""
+        if self._cfg.env.step_timeout is None:
+            return
+        limit, now = self._cfg.env.step_timeout * self._cfg.n_step * self._cfg.num_envs + GRACE, time.monotonic()
+        for worker, (updates, since) in enumerate(self._seen):
+            made = self._shared.updates_of(worker)
+            if made != updates or self._shared.current[worker] == RESTS:
+                self._seen[worker] = (made, now)
+            elif now - since > limit:
+                who = self._pool.workers[worker]
+                raise EnvironmentFailure(f"{who} has not finished a rollout in {limit:g} s (env.step_timeout)")
+
+
+class TeamClock:
+    """The clock of the main process; what it calls learning is divided as the workers spent it."""
+
+    def __init__(self, own: LoopClock) -> None:
+        self.trace: Callable[[str], None] | None = None
+        self._own = own
+        self._workers = self._last = dict.fromkeys(LOOP, 0.0)
+        self.enter, self.skip, self.settle = own.enter, own.skip, own.settle
+
+    def add(self, seconds: list[dict[str, float]]) -> None:
+        """Seconds of every part since each worker began."""
+        self._workers = {part: sum(worker[part] for worker in seconds) for part in LOOP}
+
+    def shares(self) -> dict[str, float]:
+        """As :meth:`LoopClock.shares`."""
+        since = {part: self._workers[part] - self._last[part] for part in LOOP}
+        self._last = self._workers
+        return _divided(self._own.shares(), since)
+
+    def seconds(self) -> dict[str, float]:
+        """As :meth:`LoopClock.seconds`."""
+        return _divided(self._own.seconds(), self._workers)
+
+
+def _divided(spent: dict[str, float], workers: dict[str, float]) -> dict[str, float]:
+    learning, total = sum(spent[part] for part in LOOP), sum(workers.values())
+    return spent | {part: learning * workers[part] / total for part in LOOP} if total else spent
+
+
+@contextlib.contextmanager
+def make_team(cfg: Config, learner: Learner, workers: int) -> Iterator[Team]:
+    """A team; gone afterwards, and without waiting for it if something failed."""
+    team, failed = Team(cfg, learner, workers), True
+    try:
+        yield team
+        failed = False
+    finally:
+        team.close(terminate=failed)

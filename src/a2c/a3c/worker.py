@@ -1,0 +1,110 @@
+"""The process of one worker of A3C: it acts and learns until a report is due, then rests until told to go on."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
+from typing import Any
+
+import numpy as np
+import torch
+from gymnasium.envs.registration import registry
+from numpy.typing import NDArray
+from torch import Tensor
+
+from a2c.a3c.learner import AsyncLearner
+from a2c.a3c.shared import RESTS, Shared
+from a2c.build import make_envs, make_network
+from a2c.collecting.collector import Collector
+from a2c.envs.episodes import Episode
+from a2c.machine.clock import OTHER, LoopClock
+from a2c.machine.processes.failure_report import report_failure
+from a2c.machine.processes.life import COMMAND, answer, become_worker, tell_failure
+from a2c.machine.processes.pickles import Pickled, loads
+from a2c.settings.config import Config
+
+MOST_LAG = 63  # of the histogram; its last cell holds this lag and more
+
+
+@dataclass(slots=True)
+class WorkerSpec:
+    """All that a worker must know."""
+
+    worker: int
+    first: int  # global index of its first environment
+    cfg: Config
+    shared: Shared
+    updates: int  # made before this sitting: noise and episodes go on from there
+    collector: Any  # state of its collector, or None
+    registry: Pickled  # environments that the main process registered
+    environ: dict[str, str]
+    parent_pid: int
+
+
+@dataclass(slots=True)
+class Report:
+    """What a worker did since its last report."""
+
+    metrics: list[Tensor]  # sums of the losses
+    seconds: dict[str, float]  # of each part of the loop
+    collector: Any  # state of its collector
+    episodes: list[Episode] = field(default_factory=list)  # the latest 100
+    ended: int = 0  # episodes, all of them
+    lags: NDArray[np.int64] = field(default_factory=lambda: np.zeros(MOST_LAG + 1, np.int64))  # pushes by lag
+    lag_sum: int = 0
+    lag_max: int = 0
+
+
+def run_async_worker(spec: WorkerSpec, pipe: Connection, life_line: Connection) -> None:
+    """Learn when told to; every exception goes to the main process."""
+    become_worker(life_line, spec.parent_pid, spec.environ)
+    cfg = spec.cfg
+    try:
+        registry.update(spec.registry.open())
+        with make_envs(cfg, first=spec.first) as envs:
+            torch.set_num_threads(cfg.threads or 1)  # the other cores have workers of their own
+            network = make_network(cfg, envs.spaces)
+            clock = LoopClock(torch.device("cpu"))
+            learner = AsyncLearner(network, cfg, spec.shared, spec.worker, clock)
+            collector = envs.make_collector(network, cfg, spec.updates, clock=clock)
+            if spec.collector is not None:
+                collector.load_state_dict(spec.collector)
+            answer(pipe, None)
+            serve(pipe, report_periods(spec, learner, collector))
+    except (BrokenPipeError, ConnectionResetError, EOFError):
+        pass  # the main process is gone
+    except BaseException as error:
+        tell_failure(pipe, report_failure(error, None, spec.worker, os.getpid(), "learning"))
+
+
+def serve(pipe: Connection, reports: Iterator[Report]) -> None:
+    """Answer every "learn" with a report; end with "close" or with the main process."""
+    while os.read(pipe.fileno(), 1) == COMMAND:
+        name, _ = loads(pipe.recv_bytes())
+        if name == "close":
+            return
+        answer(pipe, next(reports))
+
+
+def report_periods(spec: WorkerSpec, learner: AsyncLearner, collector: Collector) -> Iterator[Report]:
+    """Each ``next`` acts and learns until a report is due, and gives it."""
+    shared, clock, update = spec.shared, collector.clock, spec.updates
+    while True:
+        report = Report(metrics=[], seconds={}, collector=None, ended=-collector.episode_count)
+        clock.skip()
+        shared.current[spec.worker] = spec.first
+        while shared.env_steps < shared.due:
+            learner.pull()
+            lag = learner.push(collector.collect(update))
+            update += 1
+            report.lags[min(lag, MOST_LAG)] += 1
+            report.lag_sum, report.lag_max = report.lag_sum + lag, max(report.lag_max, lag)
+            clock.enter(OTHER)
+        shared.current[spec.worker] = RESTS
+        report.ended += collector.episode_count
+        report.episodes = list(collector.episodes)[-report.ended :] if report.ended else []
+        report.metrics, report.seconds = learner.learner.metrics.take(), clock.seconds()
+        report.collector = collector.state_dict()
+        yield report

@@ -1,0 +1,1 @@
+"""Collecting rollouts: act, step the environments, write down what happens."""

@@ -1,0 +1,100 @@
+"""Acting: from the observations of one step to actions, on the rollout's own memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from a2c.machine.graphs import captured
+from a2c.maths.trees import Tree, tree_map
+from a2c.network.passes import policy_of
+from a2c.network.protocol import Network
+
+
+class Actor:
+    """Acts for some of the environments, at each step of a rollout.
+
+    Policy only: no critic, no log-probability, no objects per call, and every buffer is known in advance. On a GPU
+    a step is one graph launch (observations in, policy, sample, actions out) and one wait.
+
+    Args:
+        model: the policy, on its device.
+        obs: ``[T+1, n, *obs]`` on the device, a tree; the row of a step is filled here on a GPU, by the collector
+            elsewhere.
+        noise: ``[T, n, *noise]`` on the device; what :meth:`a2c.maths.distributions.Distribution.sample` takes.
+        actions: ``[T, n, *action]`` on the device, written here.
+        host_obs: ``[n, *obs]``, a tree, page-locked on CUDA: where observations arrive; None where the device is the
+            host.
+        graphs: capture each step in a CUDA graph.
+        notify: called with one line when a graph cannot be used.
+    """
+
+    def __init__(
+        self,
+        model: Network,
+        obs: Tree,
+        noise: Tensor,
+        actions: Tensor,
+        host_obs: Tree | None,
+        graphs: bool,
+        notify: Callable[[str], None],
+    ) -> None:
+        self._model, self._sample = model, model.distribution.sample
+        self._policy: Callable[[Tree], Tensor] = model.policy
+        self._noise, self._actions = noise.unbind(), actions.unbind()
+        self._obs: list[Tree] = [tree_map(lambda part, t=t: part[t], obs) for t in range(len(self._noise) + 1)]
+        self._host_obs = host_obs
+        on_cuda = actions.is_cuda
+        self._on_host = host_obs is None
+        self._host_actions = actions if self._on_host else torch.empty_like(actions, device="cpu", pin_memory=on_cuda)
+        self._host_action_rows: list[NDArray[Any]] = list(self._host_actions.numpy())
+        self._stream = torch.cuda.current_stream(actions.device) if on_cuda else None
+        self._graphs: list[Callable[[], None]] | None = [] if graphs else None
+        self._notify = notify
+
+    def begin(self) -> None:
+        """A rollout begins: the weights may have moved."""
+        if self._graphs is None:
+            self._policy = policy_of(self._model, len(self._actions[0]))
+
+    def act(self, t: int) -> NDArray[Any]:
+        """Actions ``[n, *action]`` for the observations of step ``t``; a view, valid until the next rollout.
+
+        To be called in inference mode, which costs too much to enter at every step.
+        """
+        if self._on_host:
+            self._sample(self._policy(self._obs[t]), self._noise[t], out=self._actions[t])
+        else:
+            self._launch(t)
+            if self._stream is not None:
+                self._stream.synchronize()  # the one wait of a step; on Metal the copy itself waits
+        return self._host_action_rows[t]
+
+    def fetch(self, t: int) -> None:
+        """Take the observations that the environments have just given as those of step ``t``; nothing waits."""
+        if self._host_obs is not None:
+            tree_map(_copy, self._obs[t], self._host_obs)
+
+    def _launch(self, t: int) -> None:
+        if self._graphs is None:
+            self._device_step(t)
+            return
+        if len(self._graphs) == t:  # during the first rollout
+            results = [self._actions[t], self._host_actions[t]]
+            self._graphs.append(captured(lambda: self._device_step(t), results, f"acting at step {t}", self._notify))
+        else:
+            self._graphs[t]()
+
+    def _device_step(self, t: int) -> None:
+        if t:  # the first row was fetched at the end of the last rollout, and moved
+            self.fetch(t)
+        self._sample(self._policy(self._obs[t]), self._noise[t], out=self._actions[t])
+        self._host_actions[t].copy_(self._actions[t], non_blocking=self._stream is not None)
+
+
+def _copy(into: Tensor, source: Tensor) -> None:
+    into.copy_(source, non_blocking=True)

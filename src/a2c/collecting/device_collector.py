@@ -1,0 +1,215 @@
+"""The collector of environments that live on the learner's device."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from gymnasium.vector import AutoresetMode
+from torch import Tensor
+
+from a2c.collecting.action_noise import ActionNoise
+from a2c.collecting.collector import Collector
+from a2c.collecting.device_episodes import DeviceStatistics
+from a2c.collecting.reward_normalizer import DeviceRewardNormalizer
+from a2c.collecting.rollout_memory import empty_actions, empty_observations, start_from_end
+from a2c.envs.device.lockstep import DeviceEnvs
+from a2c.envs.seeding import TRAIN, env_seed
+from a2c.machine.clock import ACT, ENV, OTHER, LoopClock
+from a2c.maths.trees import Tree, tree_map
+from a2c.network.passes import policy_of
+from a2c.network.protocol import Network, device_of
+from a2c.rollout import Rollout
+from a2c.settings.config import Config
+
+log = logging.getLogger("a2c")
+
+
+class DeviceCollector:
+    """As :class:`a2c.collecting.collector.Collector`, with everything on the device.
+
+    Where environments reset in the same step, nothing in a rollout waits for the device. In NEXT_STEP the host asks
+    once a rollout how many rows were transitions: the count of env steps, which schedules and the end of training go
+    by, stays exact.
+
+    Args:
+        envs: the environments; reset here.
+        model: acts and values, on their device.
+        cfg: the settings.
+        update: index of the first update to come; a resumed run starts episodes of its own.
+        clock: where the time goes; None: one of its own.
+        notify: called with one line when it falls back to a slower way.
+    """
+
+    def __init__(
+        self,
+        envs: DeviceEnvs,
+        model: Network,
+        cfg: Config,
+        update: int = 0,
+        *,
+        clock: LoopClock | None = None,
+        notify: Callable[[str], None] = log.warning,
+    ) -> None:
+        self.envs, self.model, self.cfg = envs, model, cfg
+        self.device = device = device_of(model)
+        self.clock = LoopClock(device) if clock is None else clock
+        self._count = 0
+        self._means: dict[str, float] = {}
+        steps, count = cfg.n_step, cfg.num_envs
+        self.reward_normalizer = DeviceRewardNormalizer(count, cfg.gamma, device) if cfg.normalize_reward else None
+        self._statistics = DeviceStatistics(count, device)
+        self._noise = ActionNoise(model.distribution, cfg.seed, steps, count, device)
+
+        self._obs = empty_observations(model.spaces, steps + 1, count, device)
+        self._actions = empty_actions(model.distribution, steps, count, device)
+        self._rewards = torch.empty(steps, count, device=device)
+        self._terminated, self._truncated = torch.empty(2, steps, count, dtype=torch.bool, device=device)
+        self._weight = torch.empty(steps, count, device=device)
+        self._final_values = torch.zeros(steps, count, device=device)
+        self._same_step = envs.mode is AutoresetMode.SAME_STEP
+        reached: Tree = tree_map(lambda part: part[1:], self._obs)
+        self._final_obs: Tree = tree_map(torch.empty_like, reached) if self._same_step else reached
+        self._resetting = torch.zeros(count, dtype=torch.bool, device=device)  # NEXT_STEP: the coming row resets
+        first = envs.reset(env_seed(cfg.seed, TRAIN, 0, generation=update))
+        tree_map(lambda memory, part: memory[-1].copy_(part), self._obs, first)
+
+    def collect(self, update: int) -> Rollout:
+        """Act for ``n_step`` steps from where the last rollout ended.
+
+        Returns:
+            The rollout, in memory that the next one overwrites.
+
+        Raises:
+            EnvironmentFailure: the environments raised.
+            ConfigError: they broke the contract.
+        """
+        self.clock.begin_rollout()
+        self._act(update)
+        with torch.no_grad():
+            rollout = self._rollout()
+        self.clock.enter(OTHER)
+        return rollout
+
+    @torch.inference_mode()
+    def _act(self, update: int) -> None:
+        """Fill the memory with what the environments give."""
+        noise, enter = self._noise.of(update), self.clock.enter
+        policy, sample = policy_of(self.model, self.envs.num_envs), self.model.distribution.sample
+        act_on = self.envs.step
+        tree_map(start_from_end, self._obs)
+        rows = [tree_map(lambda part, t=t: part[t], self._obs) for t in range(self.cfg.n_step + 1)]
+        for t in range(self.cfg.n_step):
+            enter(ACT)
+            sample(policy(rows[t]), noise[t], out=self._actions[t])
+            enter(ENV)
+            step = act_on(self._actions[t])
+            tree_map(Tensor.copy_, rows[t + 1], step.obs)
+            self._rewards[t].copy_(step.rewards)
+            self._terminated[t].copy_(step.terminated)
+            self._truncated[t].copy_(step.truncated)
+            if step.final_obs is not None:
+                tree_map(lambda memory, part, t=t: memory[t].copy_(part), self._final_obs, step.final_obs)
+        enter(ACT)  # values of final observations
+
+    def _rollout(self) -> Rollout:
+        rewards, terminated, truncated = self._rewards, self._terminated, self._truncated
+        valid = None if self._same_step else self._transitions()
+        if valid is not None:
+            rewards.masked_fill_(~valid, 0.0)
+        truncated &= ~terminated  # terminated wins
+        done = terminated | truncated
+        self._statistics.check("reward", rewards)
+        tree_map(lambda part: self._statistics.check("observation", part[1:]), self._obs)
+        self._statistics.add(rewards, done, valid)
+        if self.cfg.env.clip_reward:
+            rewards.sign_()
+        if self.reward_normalizer is not None:
+            rewards.copy_(self.reward_normalizer(rewards, done, valid))
+        transitions = rewards.numel() if valid is None else int(valid.sum())  # the one wait, in NEXT_STEP
+        return Rollout(
+            obs=self._obs,
+            actions=self._actions,
+            rewards=rewards,
+            terminated=terminated,
+            truncated=truncated,
+            final_values=self._value_finals(),
+            weight=None if valid is None or transitions == rewards.numel() else self._weight.copy_(valid),
+            transitions=transitions,
+        )
+
+    def _transitions(self) -> Tensor:
+        """``[T, N]``: False where the row before ended an episode, so that this one only reset."""
+        ended = self._terminated | self._truncated
+        valid = ~torch.cat((self._resetting.unsqueeze(0), ended[:-1]))
+        self._resetting = ended[-1]
+        return valid
+
+    def _value_finals(self) -> Tensor:
+        """V(final observation) where truncated, else 0.
+
+        On the CPU of the truncated rows alone. Elsewhere of every row, since the host would have to wait to learn how
+        many there are: one forward of the critic, where an update takes two networks forward and back.
+        """
+        truncated, values = self._truncated, self._final_values
+        finals: Tree = self._final_obs
+        if self._same_step:
+            # Where nothing was truncated anything may lie, even what is no number.
+            finals = tree_map(lambda part: part.masked_fill(~_over(truncated, part), 0), finals)
+            tree_map(lambda part: self._statistics.check("observation", part), finals)
+        if self.device.type != "cpu":
+            values.copy_(self.model.value(tree_map(lambda part: part.flatten(0, 1), finals)).view_as(values))
+            return values.masked_fill_(~truncated, 0.0)
+        values.zero_()
+        picked = truncated.nonzero(as_tuple=True)
+        if len(picked[0]):
+            values[picked] = self.model.value(tree_map(lambda part: part[picked], finals))
+        return values
+
+    @property
+    def episode_count(self) -> int:
+        """Episodes that ended so far; waits for the device."""
+        self._fetch()
+        return self._count
+
+    @episode_count.setter
+    def episode_count(self, count: int) -> None:
+        self._count = count
+
+    def metrics(self) -> dict[str, float]:
+        """Returns and lengths, raw, over all episodes that ended since the last call, or the ones before if none did.
+
+        Raises:
+            NumericError: an environment gave a reward or an observation that is not finite.
+        """
+        self._fetch()
+        return {"rollout/episodes": self._count, **self._means}
+
+    def _fetch(self) -> None:
+        ended = self._statistics.drain()
+        self._count += ended.episodes
+        if ended.episodes:
+            self._means = {
+                "rollout/ep_rew_mean": ended.reward / ended.episodes,
+                "rollout/ep_len_mean": ended.length / ended.episodes,
+            }
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a resumed run needs; raises as :meth:`metrics`, so that nothing saved has seen what is no number."""
+        self._fetch()
+        normalizer = self.reward_normalizer
+        return {"reward_normalizer": None if normalizer is None else normalizer.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        if self.reward_normalizer is not None:
+            self.reward_normalizer.load_state_dict(state["reward_normalizer"])
+
+
+def _over(flags: Tensor, part: Tensor) -> Tensor:
+    """Flags ``[T, N]`` in a shape that broadcasts over ``[T, N, *]``."""
+    return flags.view(*flags.shape, *[1] * (part.ndim - 2))
+
+
+AnyCollector = Collector | DeviceCollector

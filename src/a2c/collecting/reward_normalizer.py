@@ -1,0 +1,105 @@
+"""Rewards on a common scale, by the running statistics of the discounted return.
+
+They change once per update, from the valid rows of the rollout that has just been collected.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+class RewardNormalizer:
+    """Divides rewards by the standard deviation of the running discounted return of each environment.
+
+        ret = gamma * ret + r;   update the moments with ret;   ret[done] = 0;   r / std
+
+    The mean is never subtracted: that would change which policy is best. On the host, where
+    rewards arrive; all rows of a rollout are divided by the same number.
+    """
+
+    def __init__(self, num_envs: int, gamma: float, clip: float = 10.0, eps: float = 1e-8) -> None:
+        self.gamma, self.clip, self.eps = gamma, clip, eps
+        self.running = np.zeros(num_envs)
+        self.mean, self.var, self.count = 0.0, 1.0, 0.0
+
+    def __call__(self, rewards: np.ndarray, done: np.ndarray, valid: np.ndarray) -> np.ndarray:
+        """Update from, then normalise, a rollout ``[T, N]``; rows that are not valid change nothing."""
+        seen = []
+        for reward, ended, counts in zip(rewards, done, valid, strict=True):
+            self.running = np.where(counts, self.gamma * self.running + reward, self.running)
+            seen.append(self.running[counts])
+            self.running = np.where(ended & counts, 0.0, self.running)
+        self._merge(np.concatenate(seen))
+        scaled = rewards / np.sqrt(self.var + self.eps)
+        clipped: np.ndarray = np.clip(scaled, -self.clip, self.clip).astype(np.float32)
+        return clipped
+
+    def _merge(self, returns: np.ndarray) -> None:
+        if returns.size == 0:
+            return
+        total = self.count + returns.size
+        delta = float(returns.mean()) - self.mean
+        moment = self.var * self.count + float(returns.var()) * returns.size
+        self.var = (moment + delta**2 * self.count * returns.size / total) / total
+        self.mean += delta * returns.size / total
+        self.count = total
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"mean": self.mean, "var": self.var, "count": self.count}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.mean, self.var, self.count = state["mean"], state["var"], state["count"]
+
+
+class DeviceRewardNormalizer:
+    """:class:`RewardNormalizer` on tensors: nothing waits for the device but :meth:`state_dict`."""
+
+    def __init__(
+        self, num_envs: int, gamma: float, device: torch.device, clip: float = 10.0, eps: float = 1e-8
+    ) -> None:
+        self.gamma, self.clip, self.eps = gamma, clip, eps
+        dtype = torch.float32 if device.type == "mps" else torch.float64  # Metal has no float64
+        self.running = torch.zeros(num_envs, dtype=dtype, device=device)
+        self.moments = torch.tensor([0.0, 1.0, 0.0], dtype=dtype, device=device)  # mean, variance, count
+
+    def __call__(self, rewards: Tensor, done: Tensor, valid: Tensor | None) -> Tensor:
+        """Update from, then normalise, a rollout ``[T, N]``; all rows are valid if ``valid`` is None.
+
+        Rows that are not valid change nothing: their reward must be 0, and an episode ended in the row before.
+        """
+        seen = rewards.to(self.running.dtype, copy=True)
+        going = (~done).to(seen.dtype)
+        running = self.running
+        for t in range(len(seen)):
+            running = seen[t].add_(running, alpha=self.gamma) * going[t]
+        self.running = running
+        self._merge(seen, valid)
+        scaled = rewards / torch.sqrt(self.moments[1] + self.eps)
+        return scaled.clamp(-self.clip, self.clip)
+
+    def _merge(self, returns: Tensor, valid: Tensor | None) -> None:
+        mean, var, count = self.moments
+        if valid is None:
+            seen = torch.full_like(count, returns.numel())
+            new_mean, new_var = returns.mean(), returns.var(correction=0)
+        else:
+            seen = valid.sum().to(count.dtype)
+            new_mean = (returns * valid).sum() / seen.clamp(min=1)
+            new_var = ((returns - new_mean).square() * valid).sum() / seen.clamp(min=1)
+        total = (count + seen).clamp(min=1)
+        delta = new_mean - mean
+        moment = var * count + new_var * seen + delta.square() * count * seen / total
+        self.moments = torch.stack(
+            (mean + delta * seen / total, torch.where(seen > 0, moment / total, var), count + seen)
+        )
+
+    def state_dict(self) -> dict[str, Any]:
+        return dict(zip(("mean", "var", "count"), self.moments.tolist(), strict=True))
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        moments = [state[name] for name in ("mean", "var", "count")]
+        self.moments.copy_(torch.tensor(moments, dtype=self.moments.dtype))

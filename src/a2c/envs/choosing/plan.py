@@ -1,0 +1,82 @@
+"""What will step the environments: as the settings say, or what is quickest."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from a2c.envs.choosing.choose import Plan, choose, team, with_workers
+from a2c.envs.choosing.timing import time_processes, time_steps
+from a2c.envs.single.make_env import Env, make_env
+from a2c.envs.single.registry import find_spec
+from a2c.machine.cores import usable_cores
+from a2c.settings.config import Config
+
+
+def plan(cfg: Config) -> Plan:
+    """What will step the environments: as ``cfg.vectorization`` says, or for ``auto`` the quicker of sync and workers.
+
+    One environment is made and closed here, so that what is wrong with it shows before any process starts.
+
+    Raises:
+        ConfigError, EnvironmentFailure: as :func:`a2c.envs.make_env`.
+    """
+    spec = find_spec(cfg.env.id)
+    if cfg.vectorization in ("native", "device"):
+        where = " on the learner's device" if cfg.vectorization == "device" else ""
+        return Plan(cfg.vectorization, cfg.num_workers, f"the vector environment that {spec.id} registers{where}")
+    env = make_env(cfg.env)
+    try:
+        if cfg.vectorization == "auto":
+            native = spec.vector_entry_point is not None
+            hint = f"vectorization=native: {spec.id} registers one, with random numbers of its own" if native else ""
+            return replace(_quickest(cfg, env), hint=hint)
+    finally:
+        env.close()
+    if cfg.vectorization == "workers":
+        return _workers(cfg)
+    why = {"sync": "in this process", "async": "one process each"}[cfg.vectorization]
+    return Plan(cfg.vectorization, cfg.num_workers, why)
+
+
+def _workers(cfg: Config, because: str = "") -> Plan:
+    """Worker processes, as many as asked for or one process for each core; and this process, where nothing forbids it.
+
+    An environment in this process cannot be given up on; this process cannot step some environments and act for others
+    at once; and it needs a core that no worker has.
+    """
+    cores, workers = _cores(cfg), cfg.num_workers
+    forbids = "env.step_timeout" if cfg.env.step_timeout is not None else "env_groups" if cfg.env_groups > 1 else ""
+    here = cfg.main_shard if cfg.main_shard is not None else (workers or 1) < cores
+    if here and forbids:
+        here = False
+        because += f", and none here: {forbids}" if cfg.main_shard else ""
+    count = min(workers or max(1, cores - here), cfg.num_envs - here)
+    if count < 1:  # a single environment
+        count, here = 1, False
+    return Plan("workers", workers, (with_workers(count) if here else team(count)) + because, main_shard=here)
+
+
+def _quickest(cfg: Config, env: Env) -> Plan:
+    """By rule where there is one, else by timing ``env``."""
+    if cfg.num_workers is not None:
+        return _workers(cfg, ", as num_workers says")
+    if cfg.env.step_timeout is not None:
+        return _workers(cfg, ": env.step_timeout can only give up on a process")
+    cores, in_group = _cores(cfg), -(-cfg.num_envs // cfg.env_groups)
+    most = min(in_group, cores)
+    if most < 2:
+        one = "one environment" if in_group == 1 else "there is one usable core"
+        return Plan("sync", None, f"in this process: {one}")
+    try:
+        step = time_steps(env)
+    except (Exception, SystemExit) as error:
+        # The run will tell it with its index, step and traceback, if random actions were not what broke it.
+        return _workers(cfg, f": the environment raised {type(error).__name__} while it was timed")
+    if cfg.env_groups == 1 and cfg.main_shard is not False:
+        return choose(time_processes(step, most), in_group, cores)
+    # This process serves one group while the others step, and workers sleep between their turns.
+    return choose(time_processes(step, most, spin=0.0), in_group, cores, main_shard=False)
+
+
+def _cores(cfg: Config) -> int:
+    return max(1, usable_cores() // cfg.env_groups)  # groups share the cores

@@ -1,0 +1,47 @@
+"""What an environment may return, checked wherever one is stepped."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from a2c.machine.processes.failure_report import ContractError
+
+
+def real_reward(reward: Any) -> float:
+    """The reward as a float; an array of one element is one number.
+
+    Raises:
+        ContractError: it is no real number.
+    """
+    if isinstance(reward, np.ndarray) and reward.size == 1:
+        reward = reward.item()
+    if hasattr(reward, "__float__") and not isinstance(reward, (np.ndarray, np.complexfloating)):
+        return float(reward)
+    raise ContractError(f"returned the reward {reward!r:.80}, which is no real number,")
+
+
+def fitting_observation(obs: Any, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
+    """The observation as an array that may be written where its space's ``shape`` and ``dtype`` are expected.
+
+    The shape must be the space's. Floats of another width are cast by the writer, as many environments compute in
+    float64; so are integers where no value changes, and lists of numbers. A float, integer or bool array in place of
+    another is an error: the cast would be silent and is a slip more often than not.
+
+    Raises:
+        ContractError: it does not fit.
+    """
+    given, dtype = np.asarray(obs), np.dtype(dtype)
+    if given.shape != shape:
+        raise ContractError(f"returned an observation of shape {given.shape}, but its space has {shape},")
+    if given.dtype == dtype:
+        return given
+    listed = not isinstance(obs, (np.ndarray, np.generic))
+    kinds = given.dtype.kind + dtype.kind
+    if kinds == "ff" or (listed and kinds in ("if", "uf")):
+        return given
+    if kinds in ("ii", "iu", "ui", "uu", "bi", "bu") and bool(np.all(given.astype(dtype) == given)):
+        return given
+    raise ContractError(f"returned an observation of dtype {given.dtype}, but its space has {dtype},")

@@ -1,0 +1,169 @@
+"""One step semantics for vector environments on the device, and the checks of their contract.
+
+docs/device_environments.md has the contract. :class:`a2c.envs.lockstep.LockstepEnvs` is the same for those on the host.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from gymnasium.experimental.functional import FuncEnv
+from gymnasium.spaces import Space
+from gymnasium.vector import AutoresetMode, VectorEnv
+from torch import Tensor
+from torch.utils.dlpack import from_dlpack
+
+from a2c.envs.backends import autoreset_mode
+from a2c.envs.failures import as_failure
+from a2c.envs.make_vector_env import make_registered
+from a2c.envs.single.make_env import make_env
+from a2c.envs.spaces import action_door, spaces_of
+from a2c.errors import A2CError, ConfigError
+from a2c.settings.config import EnvConfig
+
+AnyVectorEnv = VectorEnv[Any, Any, Any]
+
+
+@dataclass(slots=True)
+class DeviceStep:
+    """One lockstep step of N environments, as they gave it; valid until the next one."""
+
+    obs: Tensor  # [N, *obs]  where the next step starts
+    rewards: Tensor  # [N]
+    terminated: Tensor  # [N]
+    truncated: Tensor  # [N]
+    final_obs: Tensor | None  # [N, *obs]  of the rows that ended, anything elsewhere; None: NEXT_STEP, obs is final
+
+
+class DeviceEnvs:
+    """N environments in lockstep whose arrays never leave the device.
+
+    Args:
+        envs: a vector environment that keeps the contract.
+        device: where its arrays must be.
+
+    Raises:
+        ConfigError: it resets neither in the same nor in the next step.
+    """
+
+    def __init__(self, envs: AnyVectorEnv, device: torch.device) -> None:
+        self.envs = envs
+        self.num_envs: int = envs.num_envs
+        self.spaces = spaces_of(envs.single_observation_space, envs.single_action_space)
+        self.observation_space: Space[Any] = envs.single_observation_space
+        self.action_space: Space[Any] = envs.single_action_space
+        self.mode = autoreset_mode(envs)
+        if self.mode is AutoresetMode.DISABLED:
+            raise ConfigError(f"vectorization=device: {envs} has autoreset mode DISABLED; SAME_STEP and NEXT_STEP work")
+        self.device = torch.empty(0, device=device).device  # with its index
+        self._rows = (self.num_envs,)
+        self._shape = (self.num_envs, *(self.observation_space.shape or ()))
+        self._to_env = action_door(self.action_space).on(self.device)
+        self._steps = 0
+
+    def reset(self, seed: int) -> Tensor:
+        """Start a new episode everywhere.
+
+        Returns:
+            ``[N, *obs]`` first observations.
+
+        Raises:
+            EnvironmentFailure: the environments raised.
+            ConfigError: they broke the contract.
+        """
+        try:
+            obs, _ = self.envs.reset(seed=seed)
+        except A2CError:
+            raise
+        except Exception as error:
+            raise as_failure(error, self.envs, "reset") from error
+        return self._tensor("observations", obs, self._shape)
+
+    def step(self, actions: Tensor) -> DeviceStep:
+        """Act everywhere once; nothing waits for the device.
+
+        Args:
+            actions: ``[N]`` int64, counted from 0, or ``[N, D]`` float32, unclipped.
+
+        Raises: as :meth:`reset`.
+        """
+        self._steps += 1
+        try:
+            obs, rewards, terminated, truncated, infos = self.envs.step(self._to_env(actions))
+        except A2CError:
+            raise
+        except Exception as error:
+            raise as_failure(error, self.envs, f"step {self._steps}") from error
+        final_obs = None
+        if self.mode is AutoresetMode.SAME_STEP:
+            final_obs = self._tensor("infos['final_obs']", infos.get("final_obs"), self._shape)
+        return DeviceStep(
+            self._tensor("observations", obs, self._shape),
+            self._tensor("rewards", rewards, self._rows),
+            self._tensor("terminated", terminated, self._rows),
+            self._tensor("truncated", truncated, self._rows),
+            final_obs,
+        )
+
+    def close(self, terminate: bool = False) -> None:
+        """Let go of the environments; there is no process to wait for."""
+        self.envs.close()
+
+    def _tensor(self, name: str, array: Any, shape: tuple[int, ...]) -> Tensor:
+        """An array of the environments as a tensor on the same memory."""
+        if isinstance(array, Tensor):
+            tensor = array
+        elif hasattr(array, "__dlpack__") and not isinstance(array, np.ndarray):
+            tensor = from_dlpack(array)
+        else:
+            kind = "nothing" if array is None else f"a {type(array).__name__}"
+            raise self._broken(f"gave {kind} for {name}", "must be a torch tensor, or an array that speaks dlpack")
+        if tensor.device != self.device:
+            raise self._broken(f"gave {name} on {tensor.device}", f"must be on {self.device}, where the learner is")
+        if tensor.shape != shape:
+            raise self._broken(f"gave {name} of shape {tuple(tensor.shape)}", f"must have shape {shape}")
+        return tensor
+
+    def _broken(self, what: str, rule: str) -> ConfigError:
+        return ConfigError(f"vectorization=device: {self.envs} {what}; it {rule}")
+
+
+def make_device_envs(env: EnvConfig, num_envs: int, device: torch.device) -> DeviceEnvs:
+    """The environments that ``env.id`` registers as a vector environment, on a device.
+
+    Args:
+        env: which environment.
+        num_envs: N.
+        device: where the learner is.
+
+    Raises:
+        ConfigError: there is none, or none that keeps the contract, or evaluation would not see the same spaces.
+        EnvironmentFailure: it could not be made.
+    """
+    envs = make_registered(env, num_envs, device=str(device))
+    try:
+        _check_evaluation(env, envs)
+        base = envs.unwrapped
+        if isinstance(getattr(base, "func_env", None), FuncEnv):
+            from a2c.envs.device.functional import FunctionalEnvs
+
+            envs = FunctionalEnvs(base.func_env, num_envs, base.time_limit)  # type: ignore[attr-defined]
+        return DeviceEnvs(envs, device)
+    except BaseException:
+        envs.close()
+        raise
+
+
+def _check_evaluation(env: EnvConfig, envs: AnyVectorEnv) -> None:
+    """Evaluation, ``watch`` and videos play single environments, which must show and take the same."""
+    single = make_env(env)
+    try:
+        alone = spaces_of(single.observation_space, single.action_space)
+    finally:
+        single.close()
+    together = spaces_of(envs.single_observation_space, envs.single_action_space)
+    if alone != together:
+        raise ConfigError(f"{env.id} alone, as evaluated, is {alone}; its vector environment is {together}")

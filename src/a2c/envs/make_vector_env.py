@@ -1,0 +1,113 @@
+"""From the settings to N environments side by side."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from typing import Any
+
+import gymnasium as gym
+from gymnasium.envs.registration import EnvSpec, load_env_creator
+from gymnasium.vector import AutoresetMode, VectorEnv
+
+from a2c.envs.choosing.choose import Plan
+from a2c.envs.failures import as_failure
+from a2c.envs.single import atari
+from a2c.envs.single.make_env import make_env
+from a2c.envs.single.registry import find_spec, refusal
+from a2c.envs.spaces import check_spaces
+from a2c.envs.vector.inprocess import InProcessVectorEnv
+from a2c.envs.vector.one_process_each import one_process_each
+from a2c.errors import A2CError, ConfigError
+from a2c.settings.config import EnvConfig
+
+AnyVectorEnv = VectorEnv[Any, Any, Any]
+
+
+def make_vector_env(env: EnvConfig, num_envs: int, plan: Plan) -> AnyVectorEnv:
+    """``num_envs`` environments side by side.
+
+    workers, async and sync reset in the same step and follow the same trajectories for the same seeds and actions.
+    native is the vector environment that the id registers for itself, in whichever mode it resets. For device there is
+    :func:`a2c.envs.device.lockstep.make_device_envs`.
+
+    Args:
+        env: which environment.
+        num_envs: N.
+        plan: what steps them (:func:`a2c.envs.choosing.plan.plan`).
+
+    Raises:
+        ConfigError: as :func:`a2c.envs.make_env`; or native where there is none.
+        EnvironmentFailure: an environment could not be made.
+    """
+    if plan.vectorization == "native":
+        return make_registered(env, num_envs, num_threads=plan.num_workers)
+    env_fns = [functools.partial(make_env, env)] * num_envs
+    try:
+        if plan.vectorization == "workers":
+            from a2c.envs.vector.sharded import ShardedAsyncVectorEnv
+
+            return ShardedAsyncVectorEnv(
+                env_fns,
+                copy=False,
+                autoreset_mode=AutoresetMode.SAME_STEP,
+                num_workers=plan.num_workers,
+                main_shard=plan.main_shard,
+                log_failures=False,  # the exception says it all, once
+            )
+        if plan.vectorization == "async":
+            return one_process_each(env_fns)
+        return InProcessVectorEnv(env_fns, copy=False, autoreset_mode=AutoresetMode.SAME_STEP)
+    except A2CError:
+        raise
+    except Exception as error:
+        raise as_failure(error, None, f"making {num_envs} x {env.id}") from error
+
+
+def make_registered(
+    env: EnvConfig, num_envs: int, *, num_threads: int | None = None, device: str | None = None
+) -> AnyVectorEnv:
+    """The vector environment that the id registers for itself.
+
+    Args:
+        env: which environment.
+        num_envs: N.
+        num_threads: of Atari games; None: one for each core.
+        device: where its arrays shall live; told only to one whose constructor takes ``device``.
+
+    Raises:
+        ConfigError: it registers none, or one with unsupported spaces.
+        EnvironmentFailure: its constructor raised.
+    """
+    spec = find_spec(env.id)
+    if spec.vector_entry_point is None:
+        wanted = "native" if device is None else "device"
+        raise ConfigError(
+            f"vectorization={wanted}: {spec.id} registers no vector environment of its own; use vectorization=auto"
+        )
+    try:
+        if atari.is_atari(spec):
+            envs = atari.make_native(spec, env, num_envs, num_threads)
+        else:
+            limit = {} if env.max_episode_steps is None else {"max_episode_steps": env.max_episode_steps}
+            where = {"device": device} if device and _takes_device(spec) else {}
+            envs = gym.make_vec(
+                spec,
+                num_envs=num_envs,
+                vectorization_mode=gym.VectorizeMode.VECTOR_ENTRY_POINT,
+                **{**env.kwargs, **limit, **where},
+            )
+    except Exception as error:
+        raise refusal(error, spec, env.kwargs) from error
+    try:
+        check_spaces(envs.single_observation_space, envs.single_action_space)
+    except ConfigError:
+        envs.close()
+        raise
+    return envs
+
+
+def _takes_device(spec: EnvSpec) -> bool:
+    entry = spec.vector_entry_point
+    make = load_env_creator(entry) if isinstance(entry, str) else entry
+    return make is not None and "device" in inspect.signature(make).parameters

@@ -1,0 +1,1 @@
+"""One environment as the learner sees it: looked up, made, wrapped."""

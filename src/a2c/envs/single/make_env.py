@@ -1,0 +1,71 @@
+"""From the settings to one environment."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from gymnasium.spaces import Box
+
+from a2c.envs.single import atari
+from a2c.envs.single.registry import find_spec, refusal
+from a2c.envs.single.wrappers import ChannelFirst, Vector
+from a2c.envs.spaces import check_spaces
+from a2c.errors import ConfigError
+from a2c.settings.config import EnvConfig
+
+Env = gym.Env[Any, Any]
+
+
+def make_env(env: EnvConfig, *, render_mode: str | None = None) -> Env:
+    """One environment as the learner sees it, rewards raw.
+
+    Observations come out as float32 vectors ``[D]`` (any Box of up to two dimensions) or as uint8 images
+    ``[C, H, W]`` (``[H, W, C]`` is turned around). Ids under ``ALE/`` get the standard preprocessing.
+
+    Raises:
+        ConfigError: unknown id, missing package, wrong keyword arguments, unsupported spaces.
+        EnvironmentFailure: the environment's constructor raised.
+    """
+    spec = find_spec(env.id)
+    if spec.entry_point is None:
+        raise ConfigError(f"{spec.id} registers a vector environment only; evaluation plays single ones (entry_point)")
+    try:
+        if atari.is_atari(spec):
+            made = atari.make(spec, env, render_mode=render_mode)
+        else:
+            render = {} if render_mode is None else {"render_mode": render_mode}
+            # The checker costs time at every step and its findings are ours to report (check_spaces, contract).
+            made = gym.make(
+                spec,
+                max_episode_steps=env.max_episode_steps,
+                disable_env_checker=True,
+                **{**env.kwargs, **render},
+            )
+    except Exception as error:
+        raise refusal(error, spec, env.kwargs) from error
+    made = _as_vector_or_image(made)
+    try:
+        check_spaces(made.observation_space, made.action_space)
+    except ConfigError:
+        made.close()
+        raise
+    return made
+
+
+def reward_threshold(env_id: str) -> float | None:
+    """The mean return at which the environment counts as solved, where its registration names one."""
+    return find_spec(env_id).reward_threshold
+
+
+def _as_vector_or_image(env: Env) -> Env:
+    space = env.observation_space
+    if not isinstance(space, Box):
+        return env
+    if space.dtype == np.uint8 and len(space.shape) == 3 and space.shape[-1] in (1, 3, 4):
+        return ChannelFirst(env)
+    grey_image = space.dtype == np.uint8 and len(space.shape) == 2  # not a vector; check_spaces says what to do
+    if len(space.shape) <= 2 and not grey_image and (len(space.shape) != 1 or space.dtype != np.float32):
+        return Vector(env)
+    return env

@@ -1,0 +1,52 @@
+"""How our vector environments hand over a step without copies: arrays that every step overwrites.
+
+Gymnasium's ``step`` returns copies and builds infos; a trainer that reads five arrays and drops them before the next
+step needs neither.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from a2c.envs.vector.shard import ShardMemory
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """What a step writes: row i belongs to environment i."""
+
+    observations: NDArray[Any]  # [N, *obs]
+    final_observations: NDArray[Any]  # [N, *obs]  SAME_STEP: of the episode that ended most recently
+    rewards: NDArray[np.float64]  # [N]
+    flags: NDArray[np.bool_]  # [2, N]  terminated, truncated
+
+    @classmethod
+    def of(cls, memory: ShardMemory) -> Block | None:
+        """The arrays in ``memory``; None where the observations are no array."""
+        if not memory.observations:
+            return None
+        arrays = memory.arrays
+        return cls(arrays["observations"], arrays["final_observations"], arrays["rewards"], arrays["flags"])
+
+
+class StepsInPlace:
+    """A vector environment that can step without copies; those of array observations have a block."""
+
+    block: Block | None
+
+    def begin_in_place(self, actions: Any) -> None:
+        """Begin a step of every environment into ``block``."""
+        raise NotImplementedError
+
+    def finish_in_place(self, timeout: float | None = None) -> dict[str, Any]:
+        """Wait until the step is done; returns what was said in the infos, those of ended episodes left out."""
+        raise NotImplementedError
+
+    def keep_infos(self, keys: Sequence[str] | None) -> None:
+        """From now on report only these keys of the environments' infos; None: all."""
+        raise NotImplementedError

@@ -1,0 +1,158 @@
+"""Gymnasium's SyncVectorEnv on the loop of our workers: N environments one after another, in this process."""
+
+from __future__ import annotations
+
+import functools
+import traceback
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
+
+import numpy as np
+from gymnasium import Env, Space
+from gymnasium.vector import AutoresetMode, SyncVectorEnv
+from gymnasium.vector.utils import iterate
+from numpy.typing import NDArray
+
+from a2c.envs.vector.gathering import Infos, gather_infos, gather_observations, step_infos
+from a2c.envs.vector.in_place import Block, StepsInPlace
+from a2c.envs.vector.reset_arguments import seeds_for, take_mask
+from a2c.envs.vector.shard import Shard, StepNews
+from a2c.envs.vector.sharding import Description, allocate, is_array
+from a2c.errors import EnvironmentFailure
+from a2c.machine.processes.failure_report import FOLLOWS, ContractError
+
+EnvFn = Callable[[], Env[Any, Any]]
+
+
+class InProcessVectorEnv(SyncVectorEnv[Any, Any], StepsInPlace):
+    """N environments in this process: SyncVectorEnv's contract, stepped as a worker of ShardedAsyncVectorEnv would.
+
+    Rewards, flags and observations go straight into arrays, final observations into an array of their own before the
+    environment is reset, and what an environment returns is checked. An exception gets two notes: which environment
+    raised it and when, and its traceback.
+
+    Args:
+        env_fns: N functions that each make one environment.
+        copy: return a copy of the observations; with False, the array that the next step overwrites.
+        observation_mode: "same", "different" or (batched space, single space), as in Gymnasium.
+        autoreset_mode: NEXT_STEP (Gymnasium's default), SAME_STEP or DISABLED.
+
+    Attributes:
+        block: the arrays that a step overwrites, for array spaces, else None.
+        final_observations: ``[N, *obs]`` as in ShardedAsyncVectorEnv, else None.
+
+    Raises:
+        ValueError, TypeError, RuntimeError: as in Gymnasium, for arguments and spaces that do not fit.
+        EnvironmentFailure: an environment broke its contract.
+        Exception: what an environment raised.
+    """
+
+    def __init__(
+        self,
+        env_fns: Sequence[EnvFn],
+        copy: bool = True,
+        observation_mode: str | tuple[Space[Any], Space[Any]] = "same",
+        autoreset_mode: str | AutoresetMode = AutoresetMode.NEXT_STEP,
+    ) -> None:
+        named = [functools.partial(_make, env_fn, index) for index, env_fn in enumerate(env_fns)]
+        super().__init__(named, copy, observation_mode, autoreset_mode)
+        self.env_fns = env_fns
+        spaces = Description(
+            self.metadata,
+            self.render_mode,
+            self.single_action_space,
+            self.action_space,
+            self.single_observation_space,
+            self.observation_space,
+        )
+        memory, self.observations = allocate(
+            spaces, self.num_envs, 1, shared_memory=is_array(self.single_observation_space), context=None
+        )
+        memory.arrays.close_file()
+        self._memory = memory
+        self._pending: Any = None  # actions of a step begun in place
+        self._actions = memory.arrays["actions"] if memory.actions else None
+        self._flags = memory.arrays["flags"]
+        self.block = Block.of(memory)
+        self.final_observations: NDArray[Any] | None = None if self.block is None else self.block.final_observations
+        self._shard = Shard(0, 0, self.num_envs, self.autoreset_mode.value, memory)
+        self._shard.envs = self.envs
+
+    def reset(self, *, seed: Any = None, options: dict[str, Any] | None = None) -> tuple[Any, Infos]:
+        """As in Gymnasium; ``options["reset_mask"]`` (bool ``[N]``) picks the environments to reset."""
+        seeds = seeds_for(seed, self.num_envs)
+        mask, options = take_mask(options, self.num_envs)
+        try:
+            news = self._shard.reset(seeds, options, mask)
+        except Exception as error:
+            _fail(error, self._shard.at_fault(), self._shard.doing)
+        return self._observed(news), gather_infos([news], self._add_info)
+
+    def step(self, actions: Any) -> tuple[Any, NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], Infos]:
+        """As in Gymnasium."""
+        news = self._advance(actions)
+        terminated, truncated = self._flags.copy()
+        ended: Sequence[int] = ()
+        if self.autoreset_mode is AutoresetMode.SAME_STEP:
+            ended = np.flatnonzero(terminated | truncated).tolist()
+        told = [] if news is None else [news]
+        infos = step_infos(told, ended, self.num_envs, self.final_observations, self._add_info)
+        return self._observed(news), self._memory.arrays["rewards"].copy(), terminated, truncated, infos
+
+    def begin_in_place(self, actions: Any) -> None:
+        """Keep the actions: nothing runs beside the caller here."""
+        self._pending = actions
+
+    def finish_in_place(self, timeout: float | None = None) -> Infos:
+        """Step into ``block``, without copies; returns the infos, those of ended episodes left out.
+
+        ``timeout`` has no effect: an environment in this process cannot be interrupted.
+        """
+        news = self._advance(self._pending)
+        return {} if news is None else gather_infos([news], self._add_info)
+
+    def keep_infos(self, keys: Sequence[str] | None) -> None:
+        """From now on report only these keys of infos; None: all."""
+        self._shard.keep_infos(keys)
+
+    def close_extras(self, **kwargs: Any) -> None:
+        """Close the environments; one that fails in it does not keep the others open."""
+        if hasattr(self, "_shard"):
+            self._shard.close()
+
+    def _advance(self, actions: Any) -> StepNews | None:
+        block, batch = self._actions, actions
+        if block is not None:
+            batch = np.asarray(actions)
+        if block is not None and batch.shape == block.shape and batch.dtype == block.dtype:
+            each = batch.copy()  # an environment may keep its action, and the caller may overwrite the batch
+        else:  # an environment gets its action as the caller wrote it, fit or not, as in Gymnasium
+            each = list(iterate(self.action_space, actions))
+            if len(each) != self.num_envs:
+                raise ValueError(f"{len(each)} actions for {self.num_envs} environments")
+        try:
+            return self._shard.step(each)
+        except Exception as error:
+            _fail(error, self._shard.at_fault(), self._shard.doing)
+
+    def _observed(self, news: StepNews | None) -> Any:
+        told = [] if news is None else [news]
+        self.observations, shown = gather_observations(self._memory, told, self.observations, self.copy)
+        return shown
+
+
+def _make(env_fn: EnvFn, index: int) -> Env[Any, Any]:
+    try:
+        return env_fn()
+    except Exception as error:
+        _fail(error, index, "its constructor")
+
+
+def _fail(error: Exception, env: int | None, where: str) -> NoReturn:
+    """Raise ``error`` as the environment did, with notes that name it and hold its traceback."""
+    if isinstance(error, ContractError):
+        raise EnvironmentFailure(f"environment {env} {error} in {where}") from None
+    if env is not None:
+        line = f"environment {env} raised {type(error).__name__} in {where}{FOLLOWS}"
+        error.__notes__ = [line, "".join(traceback.format_exception(error))]  # its own notes are in the traceback
+    raise error

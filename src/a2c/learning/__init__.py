@@ -1,0 +1,1 @@
+"""Learning from rollouts: the update, its optimizers, its metrics."""

@@ -1,0 +1,150 @@
+"""The learner: one forward, one backward and one optimizer step per rollout."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from a2c.learning.graphed_update import GraphedUpdate, Improve
+from a2c.learning.loss_metrics import LossMetrics
+from a2c.learning.optimizers import Optimizer, make_optimizer
+from a2c.machine.clock import UPDATE, LoopClock
+from a2c.machine.compiling import compiled_or_plain
+from a2c.machine.device import flush_denormals
+from a2c.maths.distributions import pullback_of
+from a2c.maths.losses import loss_gradients, standardize
+from a2c.maths.returns import lambda_returns, successor_values
+from a2c.maths.schedules import scheduled
+from a2c.maths.trees import single
+from a2c.network.flat_weights import flatten_parameters, gradient_of
+from a2c.network.obs_normalizer import ObsNormalizer
+from a2c.network.passes import pass_over, written_out
+from a2c.network.protocol import Network
+from a2c.rollout import Rollout
+from a2c.settings.config import Config
+
+log = logging.getLogger("a2c")
+
+
+class Learner:
+    """Improves the model from rollouts; nothing in an update waits for the device.
+
+    Args:
+        model: the network, already on its device.
+        cfg: the settings.
+        clock: where the time goes; None: one of its own.
+        notify: called with one line when updates fall back to a slower way.
+        optimizer: gives what applies the gradient of the model's flat weights: to them, unless told otherwise.
+        statistics: what observations update; None is the model's own normaliser.
+    """
+
+    def __init__(
+        self,
+        model: Network,
+        cfg: Config,
+        *,
+        clock: LoopClock | None = None,
+        notify: Callable[[str], None] = log.warning,
+        optimizer: Callable[[Config, nn.Parameter], Optimizer] = make_optimizer,
+        statistics: ObsNormalizer | None = None,
+    ) -> None:
+        self.model, self.cfg = model, cfg
+        self.weights = flatten_parameters(model)
+        device = self.weights.device
+        self.clock = LoopClock(device) if clock is None else clock
+        graphs = cfg.cuda_graphs and device.type == "cuda"
+        # The learning rate and beta, as tensors where the code that reads them is compiled or captured for good.
+        self._coefficients = torch.zeros(2, device=device).unbind() if cfg.compile or graphs else None
+        self.optimizer = optimizer(cfg, self.weights)
+        self.metrics = LossMetrics(device)
+        self._statistics = model.normalizer if statistics is None else statistics
+        self._log_prob_entropy_pullback = pullback_of(model.distribution)
+        self._shape = (cfg.n_step, cfg.num_envs)
+        self._pass = pass_over(model, self.weights, *self._shape, compiled=cfg.compile)
+        improve: Improve = self._improve
+        if cfg.compile and written_out(model):
+            improve = compiled_or_plain(improve, notify)
+        self._run = improve
+        if graphs:
+            self._run = GraphedUpdate(improve, self._state, notify)
+
+    def update(self, rollout: Rollout, env_steps: int) -> None:
+        """Take one gradient step on a rollout.
+
+        Args:
+            rollout: T steps of N environments.
+            env_steps: transitions before this rollout; every schedule is computed from it.
+        """
+        self.clock.enter(UPDATE)
+        steps, count = rollout.rewards.shape
+        if (steps, count) != self._shape:  # of someone else's loop
+            self._shape = (steps, count)
+            self._pass = pass_over(self.model, self.weights, steps, count, compiled=self.cfg.compile)
+        cfg = self.cfg
+        lr: Tensor | float = scheduled(cfg.lr_schedule, cfg.lr, env_steps, cfg.total_steps)
+        beta: Tensor | float = scheduled(cfg.beta_schedule, cfg.beta, env_steps, cfg.total_steps)
+        if self._coefficients is not None:
+            # Kernels with their number as an argument: nothing is copied, nothing waits.
+            lr, beta = self._coefficients[0].fill_(lr), self._coefficients[1].fill_(beta)
+        with flush_denormals():
+            self._run(rollout, lr, beta)
+
+    def _state(self) -> list[Tensor]:
+        """Every tensor that an update changes."""
+        normalizer = [] if self._statistics is None else list(self._statistics.buffers())
+        gradient = gradient_of(self.weights)
+        return [self.weights.data, gradient, *self.optimizer.state.values(), *normalizer, *self.metrics.tensors]
+
+    @torch.no_grad()
+    def _improve(self, rollout: Rollout, lr: Tensor | float, beta: Tensor | float) -> None:
+        """The update itself: tensors in, weights changed in place, as a CUDA graph can repeat it.
+
+        The gradient of the loss with respect to the network's outputs is in closed form (:func:`loss_gradients`, the
+        distribution's pullback; tested against autograd through :func:`a2c.maths.losses.actor_critic_loss`): the many
+        small steps of autograd cost more than the network does.
+        """
+        cfg, weight = self.cfg, rollout.weight
+        params, all_values = self._pass.forward(rollout)
+        values, following = all_values[:-1], all_values[1:]
+        log_probs, entropies, pullback = self._log_prob_entropy_pullback(params, rollout.actions)
+
+        next_values = successor_values(following, rollout.final_values, rollout.terminated, rollout.truncated)
+        done = rollout.terminated | rollout.truncated
+        returns = lambda_returns(rollout.rewards, next_values, done, cfg.gamma, cfg.gae_lambda)
+        advantages = residuals = returns - values
+        if cfg.normalize_advantage:
+            advantages = standardize(advantages, weight)
+
+        d_log_probs, d_entropies, d_values = loss_gradients(
+            values, returns, advantages, value_coef=cfg.value_coef, beta=beta, weight=weight
+        )
+        self._pass.backward(pullback(d_log_probs, d_entropies), d_values)
+        grad_norm = self.optimizer.step(lr)
+        if self._statistics is not None:
+            self._statistics.update(single(rollout.obs)[:-1], weight)
+        self.metrics.add(
+            log_probs * advantages, residuals, entropies, returns, beta=beta, weight=weight, grad_norm=grad_norm
+        )
+
+    def drain_metrics(self, env_steps: int) -> dict[str, float]:
+        """Means over the transitions since the last call: the only wait for the device."""
+        cfg = self.cfg
+        means = self.metrics.drain(cfg.value_coef)
+        means["learning_rate"] = scheduled(cfg.lr_schedule, cfg.lr, env_steps, cfg.total_steps)
+        means["beta"] = scheduled(cfg.beta_schedule, cfg.beta, env_steps, cfg.total_steps)
+        return {f"train/{name}": value for name, value in means.items()}
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"model": self.model.state_dict(), "optimizer": self.optimizer.state}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.model.load_state_dict(state["model"])
+        saved = state["optimizer"]
+        if saved.keys() != self.optimizer.state.keys():
+            raise ValueError(f"the optimizer was another: its state is {', '.join(saved)}")
+        for name, tensor in self.optimizer.state.items():
+            tensor.copy_(saved[name])

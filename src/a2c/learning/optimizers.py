@@ -1,0 +1,139 @@
+"""Optimizers of one flat vector of weights.
+
+Each holds its state in tensors that stay where they are and takes the learning rate at every step, as a number or as
+a scalar on the device: so that a step can be compiled, or captured in a CUDA graph, and costs a handful of kernels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from a2c.network.flat_weights import clip_gradient, gradient_of
+from a2c.settings.config import Config
+
+
+class Optimizer(Protocol):
+    """Changes a vector of weights by its gradient."""
+
+    state: dict[str, Tensor]  # all that one step leaves to the next
+
+    def step(self, lr: Tensor | float) -> Tensor:
+        """Take one step, without waiting for the device; returns the gradient's norm before clipping, a scalar."""
+
+
+class UpdateRule(Protocol):
+    """How an optimizer moves weights along a gradient."""
+
+    state: dict[str, Tensor]
+
+    def step(self, lr: Tensor | float) -> None:
+        """Move the weights."""
+
+
+class Clipped:
+    """Clips the gradient, then applies it: what several ranks found has been added up by then.
+
+    Args:
+        rule: applies it.
+        weights: ``[W]``, with their gradient.
+        max_norm: of the gradient; None never clips.
+    """
+
+    def __init__(self, rule: UpdateRule, weights: nn.Parameter, max_norm: float | None) -> None:
+        self._rule, self._weights, self._max_norm = rule, weights, max_norm
+        self.state = rule.state
+
+    def step(self, lr: Tensor | float) -> Tensor:
+        """As :meth:`Optimizer.step`."""
+        norm = clip_gradient(self._weights, self._max_norm)
+        self._rule.step(lr)
+        return norm
+
+
+class RMSpropTF:
+    """RMSprop as TensorFlow defines it: epsilon inside the square root, accumulator starting at 1.
+
+        s = alpha * s + (1 - alpha) * g^2;   w = w - lr * g / sqrt(s + eps)
+
+    Peers match published A2C scores only with this form: the start at 1 makes the first steps
+    small, and epsilon inside the root bounds them.
+
+    Source: Tieleman & Hinton 2012; Mnih et al. 2016, section 4, eq. S2-S3.
+    """
+
+    def __init__(self, weights: nn.Parameter, alpha: float = 0.99, eps: float = 1e-5) -> None:
+        self._weights, self._alpha, self._eps = weights, alpha, eps
+        self.state = {"square_avg": torch.ones_like(weights, requires_grad=False)}
+
+    @torch.no_grad()
+    def step(self, lr: Tensor | float) -> None:
+        gradient, square_avg = gradient_of(self._weights), self.state["square_avg"]
+        square_avg.mul_(self._alpha).addcmul_(gradient, gradient, value=1 - self._alpha)
+        self._weights.sub_((gradient / (square_avg + self._eps).sqrt_()).mul_(lr))
+
+
+class RMSprop:
+    """RMSprop as PyTorch defines it: epsilon outside the square root, accumulator starting at 0.
+
+    s = alpha * s + (1 - alpha) * g^2;   w = w - lr * g / (sqrt(s) + eps)
+    """
+
+    def __init__(self, weights: nn.Parameter, alpha: float = 0.99, eps: float = 1e-8) -> None:
+        self._weights, self._alpha, self._eps = weights, alpha, eps
+        self.state = {"square_avg": torch.zeros_like(weights, requires_grad=False)}
+
+    @torch.no_grad()
+    def step(self, lr: Tensor | float) -> None:
+        gradient, square_avg = gradient_of(self._weights), self.state["square_avg"]
+        square_avg.mul_(self._alpha).addcmul_(gradient, gradient, value=1 - self._alpha)
+        self._weights.sub_((gradient / square_avg.sqrt().add_(self._eps)).mul_(lr))
+
+
+class Adam:
+    """Adam with its published decays, 0.9 and 0.999.
+
+        m = b1 * m + (1 - b1) * g;   v = b2 * v + (1 - b2) * g^2
+        w = w - lr * (m / (1 - b1^t)) / (sqrt(v / (1 - b2^t)) + eps)
+
+    Source: Kingma & Ba 2015, algorithm 1.
+    """
+
+    DECAYS = (0.9, 0.999)
+
+    def __init__(self, weights: nn.Parameter, eps: float = 1e-8) -> None:
+        self._weights, self._eps = weights, eps
+        wide = torch.float32 if weights.device.type == "mps" else torch.float64  # Metal has no float64
+        self._decays = torch.tensor(self.DECAYS, dtype=wide, device=weights.device)
+        self.state = {
+            "exp_avg": torch.zeros_like(weights, requires_grad=False),
+            "exp_avg_sq": torch.zeros_like(weights, requires_grad=False),
+            "decayed": torch.ones_like(self._decays),  # b1^t, b2^t
+        }
+
+    @torch.no_grad()
+    def step(self, lr: Tensor | float) -> None:
+        gradient, state = gradient_of(self._weights), self.state
+        state["exp_avg"].lerp_(gradient, 1 - self.DECAYS[0])
+        state["exp_avg_sq"].mul_(self.DECAYS[1]).addcmul_(gradient, gradient, value=1 - self.DECAYS[1])
+        mean, mean_square = (1 - state["decayed"].mul_(self._decays)).to(gradient.dtype).unbind()
+        root = (state["exp_avg_sq"] / mean_square).sqrt_().add_(self._eps)
+        self._weights.sub_((state["exp_avg"] / root).mul_(lr / mean))
+
+
+def make_optimizer(cfg: Config, weights: nn.Parameter) -> Optimizer:
+    """The optimizer that the config names, with its clipping.
+
+    Args:
+        cfg: its settings.
+        weights: ``[W]``, with their gradient allocated (:func:`a2c.network.flat_weights.flatten_parameters`).
+    """
+    rules: dict[str, Callable[[], UpdateRule]] = {
+        "rmsprop_tf": lambda: RMSpropTF(weights, cfg.rmsprop_alpha, cfg.optimizer_eps),
+        "rmsprop": lambda: RMSprop(weights, cfg.rmsprop_alpha, cfg.optimizer_eps),
+        "adam": lambda: Adam(weights, cfg.optimizer_eps),
+    }
+    return Clipped(rules[cfg.optimizer](), weights, cfg.max_grad_norm)

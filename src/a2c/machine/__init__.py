@@ -1,0 +1,1 @@
+"""The machine: cores, devices, compiled code, graphs, memory on both sides of the bus."""

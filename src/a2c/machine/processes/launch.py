@@ -1,0 +1,85 @@
+"""How a worker process starts: by which method, and without the user's script or a second numerical thread."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import sys
+import types
+from collections.abc import Iterator
+from typing import Any
+
+from gymnasium.envs.registration import EnvSpec, registry
+from gymnasium.vector.utils import clear_mpi_env_vars
+
+from a2c.machine.processes.pickles import dumps_by_value
+
+ONE_THREAD = dict.fromkeys(
+    ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"), "1"
+)
+
+
+@contextlib.contextmanager
+def without_main_module() -> Iterator[None]:
+    """Keep a worker from running the user's script again.
+
+    multiprocessing imports it into every spawned process, because plain pickle needs it. Our arguments travel by
+    cloudpickle, which does not, and the script may import torch or have no ``if __name__ == "__main__"``.
+    """
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = types.ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
+
+
+@contextlib.contextmanager
+def single_threaded() -> Iterator[None]:
+    """A process started meanwhile gets one thread for each numerical library, from the moment it loads it."""
+    before = {name: os.environ.get(name) for name in ONE_THREAD}
+    os.environ.update(ONE_THREAD)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def environ_for_workers() -> dict[str, str]:
+    """The environment variables of this process as a worker should see them, however long the forkserver has run."""
+    with clear_mpi_env_vars():
+        return {**os.environ, **ONE_THREAD}
+
+
+def multiprocessing_context(name: str | None, preload: str) -> Any:
+    """The start method: forkserver by default, because a fork after torch has run threads deadlocks.
+
+    Args:
+        name: fork, forkserver or spawn; None: forkserver, or spawn where there is none.
+        preload: the module that a new forkserver imports once for all that it starts.
+    """
+    if name is None:
+        name = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
+    context = multiprocessing.get_context(name)
+    if name == "forkserver":
+        context.set_forkserver_preload([preload])
+    return context
+
+
+def registered_elsewhere() -> dict[str, EnvSpec]:
+    """Environments that a worker would not find by importing Gymnasium, as it does not run the user's script."""
+    found = {}
+    for name, spec in registry.items():
+        if isinstance(spec.entry_point, str) and spec.entry_point.startswith("gymnasium."):
+            continue
+        try:
+            dumps_by_value(spec)
+        except Exception:
+            continue  # then only an env_fn that asks for it fails, and says so
+        found[name] = spec
+    return found

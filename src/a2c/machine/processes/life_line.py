@@ -1,0 +1,82 @@
+"""A worker process dies when the main process does, however that dies and whatever the worker is doing."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import signal
+import sys
+import threading
+import weakref
+from collections.abc import Callable
+from multiprocessing import connection
+from multiprocessing.connection import Connection
+from typing import Any
+
+# Ends of pipes that only the main process may hold: a forked child that kept them would hide its death from workers.
+_own_ends: weakref.WeakSet[Connection] = weakref.WeakSet()
+
+
+def hold_alone(*ends: Connection) -> None:
+    """Close these ends of pipes in every process that is forked from this one."""
+    _own_ends.update(ends)
+
+
+def _close_own_ends() -> None:
+    for end in list(_own_ends):
+        end.close()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_close_own_ends)
+
+
+def close_at_exit(owner: Any) -> Callable[[], None]:
+    """Close what owns worker processes when this process exits, if it is not closed by then.
+
+    multiprocessing joins its children at exit and would wait for ours for ever; hooks run last in, first out.
+
+    Args:
+        owner: has ``closed`` and ``close(terminate=True)``; it is not kept alive.
+
+    Returns:
+        What to ``atexit.unregister`` once it is closed.
+    """
+    reference = weakref.ref(owner)
+
+    def close_if_alive() -> None:
+        alive = reference()
+        if alive is not None and not alive.closed:
+            alive.close(terminate=True)
+
+    return atexit.register(close_if_alive)
+
+
+def leave_with_parent(life_line: Connection, parent_pid: int) -> None:
+    """End this process when the main process ``parent_pid`` ends.
+
+    Only the main process holds the other end of the life line; its end of file is the sign. A thread waits for it; on
+    Linux the kernel also sends SIGIO, which ends a process whose environment hangs in C with Python's lock held.
+    (PR_SET_PDEATHSIG will not do: the parent of a worker is the forkserver, and with fork it is a thread.)
+    """
+    if sys.platform == "linux":
+        import fcntl
+
+        signal.signal(signal.SIGIO, signal.SIG_DFL)
+        fcntl.fcntl(life_line.fileno(), fcntl.F_SETOWN, os.getpid())
+        flags = fcntl.fcntl(life_line.fileno(), fcntl.F_GETFL)
+        fcntl.fcntl(life_line.fileno(), fcntl.F_SETFL, flags | os.O_ASYNC)
+    watched: list[Any] = [life_line]
+    if hasattr(os, "pidfd_open"):
+        try:
+            watched.append(os.pidfd_open(parent_pid))  # even if a stranger inherited the other end
+        except ProcessLookupError:
+            os._exit(1)
+        except OSError:
+            pass  # a kernel or sandbox without pidfd: the life line is enough
+
+    def watch() -> None:
+        connection.wait(watched)
+        os._exit(1)
+
+    threading.Thread(target=watch, name="a2c-life-line", daemon=True).start()

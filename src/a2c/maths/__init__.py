@@ -1,0 +1,1 @@
+"""Mathematics: pure functions of tensors, which know nothing of ours."""

@@ -1,0 +1,162 @@
+"""The actor-critic loss: pure functions of one forward pass."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Losses:
+    """The terms of the loss, each a scalar on the learner's device."""
+
+    loss: Tensor  # policy_loss + value_coef * value_loss - beta * entropy
+    policy_loss: Tensor
+    value_loss: Tensor
+    entropy: Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class LossSums:
+    """The terms of the loss as sums over transitions, and how many there are; each a scalar.
+
+    What several ranks found is added, sums and counts alike, and divided once: a mean of means is wrong as soon as
+    their counts differ.
+    """
+
+    policy: Tensor
+    value: Tensor
+    entropy: Tensor
+    count: Tensor
+
+    def __add__(self, other: LossSums) -> LossSums:
+        return LossSums(
+            self.policy + other.policy,
+            self.value + other.value,
+            self.entropy + other.entropy,
+            self.count + other.count,
+        )
+
+    def means(self, *, value_coef: float = 0.5, beta: float = 0.01) -> Losses:
+        """The loss, and its terms as means; 0 where there are no transitions."""
+        count = self.count.clamp(min=1)
+        policy_loss, value_loss, entropy = self.policy / count, self.value / count, self.entropy / count
+        return Losses(policy_loss + value_coef * value_loss - beta * entropy, policy_loss, value_loss, entropy)
+
+
+def actor_critic_loss(
+    log_probs: Tensor,
+    entropies: Tensor,
+    values: Tensor,
+    returns: Tensor,
+    advantages: Tensor,
+    *,
+    value_coef: float = 0.5,
+    beta: float = 0.01,
+    weight: Tensor | None = None,
+) -> Losses:
+    """The A2C loss over the transitions of a rollout.
+
+        L = L_policy + value_coef * L_value - beta * H
+        L_policy = -mean(log pi(a|s) * A)      L_value = mean((G - V)^2)      H = mean entropy
+
+    ``value_coef = 0.5`` is the 1/2 of the article, and the only 1/2 anywhere.
+    No gradient flows through ``returns`` or ``advantages``.
+
+    Args:
+        log_probs: ``[T, N]``, log pi(a|s) of the actions taken, summed over action dimensions.
+        entropies: ``[T, N]``, entropy of pi(.|s), in nats.
+        values: ``[T, N]``, V(s).
+        returns: ``[T, N]``, the target G.
+        advantages: ``[T, N]``, G - V, standardised or not.
+        weight: ``[T, N]``, 1 for a transition, 0 for a row that is none; None: every row counts.
+
+    Raises:
+        ValueError: the shapes differ (broadcasting here would silently average the wrong thing).
+
+    Source: Mnih et al. 2016 (A3C), section 4.
+    """
+    sums = loss_sums(log_probs, entropies, values, returns, advantages, weight=weight)
+    return sums.means(value_coef=value_coef, beta=beta)
+
+
+def loss_sums(
+    log_probs: Tensor,
+    entropies: Tensor,
+    values: Tensor,
+    returns: Tensor,
+    advantages: Tensor,
+    *,
+    weight: Tensor | None = None,
+) -> LossSums:
+    """The terms of :func:`actor_critic_loss` as sums, and the count of transitions.
+
+    Args, Raises: as there.
+    """
+    others = {"entropies": entropies, "values": values, "returns": returns, "advantages": advantages, "weight": weight}
+    for name, tensor in others.items():
+        if tensor is not None and tensor.shape != log_probs.shape:
+            raise ValueError(f"{name} has shape {list(tensor.shape)}; log_probs has {list(log_probs.shape)}")
+    policy, value = -(log_probs * advantages.detach()), (returns.detach() - values).square()
+    if weight is None:
+        return LossSums(policy.sum(), value.sum(), entropies.sum(), torch.full_like(values[0, 0], values.numel()))
+    return LossSums((policy * weight).sum(), (value * weight).sum(), (entropies * weight).sum(), weight.sum())
+
+
+def loss_gradients(
+    values: Tensor,
+    returns: Tensor,
+    advantages: Tensor,
+    *,
+    value_coef: float = 0.5,
+    beta: Tensor | float = 0.01,
+    weight: Tensor | None = None,
+    count: Tensor | float | None = None,
+) -> tuple[Tensor, Tensor | float, Tensor]:
+    """Gradients of the loss of :func:`actor_critic_loss` with respect to what it is made of, in closed form.
+
+        dL / d log pi(a|s) = -A w      dL / dH = -beta w      dL / dV = 2 value_coef (V - G) w
+
+    with w = 1 / count, and 0 in rows that are no transition.
+
+    Args:
+        values, returns, advantages, weight: ``[T, N]``, as there.
+        count: transitions that the loss is a mean over; None: those of this rollout. 1 gives the gradients of the
+            sums, for ranks to add before they divide by the count of all.
+
+    Returns:
+        Gradients of log-probabilities ``[T, N]``, of entropies (``[T, N]``, or one number for all), and of values
+        ``[T, N]``.
+    """
+    if weight is None:
+        share = 1.0 / (values.numel() if count is None else count)
+        return advantages * -share, beta * -share, (values - returns).mul_(2 * value_coef * share)
+    shares = weight / (weight.sum().clamp(min=1) if count is None else count)
+    d_values = (values - returns).mul_(2 * value_coef) * shares
+    return -advantages * shares, shares * -beta, d_values
+
+
+def mean(x: Tensor, weight: Tensor | None = None) -> Tensor:
+    """Mean over the valid transitions: a scalar; 0 where none is valid.
+
+    Args:
+        x: any shape.
+        weight: same shape, 0 or 1; None: every element counts.
+    """
+    if weight is None:
+        return x.mean()
+    return (x * weight).sum() / weight.sum().clamp(min=1)
+
+
+def variance(x: Tensor, weight: Tensor | None = None) -> Tensor:
+    """Population variance over the valid transitions: a scalar."""
+    if weight is None:
+        return x.var(correction=0)
+    return mean((x - mean(x, weight)).square(), weight)
+
+
+def standardize(advantages: Tensor, weight: Tensor | None = None, eps: float = 1e-8) -> Tensor:
+    """Advantages with mean 0 and standard deviation 1 over the valid transitions, same shape."""
+    return (advantages - mean(advantages, weight)) / (variance(advantages, weight).sqrt() + eps)

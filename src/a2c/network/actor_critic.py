@@ -1,0 +1,98 @@
+"""The actor-critic network: torso, policy head, value head."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from a2c.envs.spaces import Spaces
+from a2c.network.heads import PolicyHead, distribution_of
+from a2c.network.obs_normalizer import ObsNormalizer, as_float
+from a2c.network.torsos import MLP, NatureCNN, build_torso, torso_kind
+from a2c.settings.config import NetworkConfig
+
+
+class ActorCritic(nn.Module):
+    """Policy parameters and values from observations.
+
+    Args:
+        spaces: what the environment shows and takes.
+        network: which torso, how wide.
+        normalize_obs: put an :class:`ObsNormalizer` in front.
+        seed: the initial weights are a function of it alone.
+        precision: ``bf16`` computes the torsos in bfloat16 (autocast); weights, heads and losses stay float32.
+
+    Raises:
+        ConfigError: the torso does not fit the observations.
+    """
+
+    def __init__(
+        self,
+        spaces: Spaces,
+        network: NetworkConfig,
+        *,
+        normalize_obs: bool = False,
+        seed: int = 0,
+        precision: str = "float32",
+    ) -> None:
+        super().__init__()
+        self.spaces = spaces
+        self.precision = precision
+        self.distribution = distribution_of(spaces)
+        self.kind = kind = torso_kind(spaces, network)
+        shared = (kind == "nature_cnn") if network.shared_torso is None else network.shared_torso
+        self.normalizer = ObsNormalizer(spaces.obs_shape) if normalize_obs else None
+        self.torso, features = build_torso(kind, spaces, network)
+        self.value_torso = None if shared else build_torso(kind, spaces, network)[0]
+        self.policy_head = PolicyHead(features, self.distribution, network.log_std_init)
+        self.value_head = nn.Linear(features, 1)
+        self._initialize(seed)
+
+    def forward(self, obs: Tensor) -> tuple[Tensor, Tensor]:
+        """``[B, *obs]`` -> policy parameters ``[B, P]`` and values ``[B]``, one pass."""
+        inputs = self.inputs(obs)
+        features = self._features(self.torso, inputs)
+        value_features = features if self.value_torso is None else self._features(self.value_torso, inputs)
+        return self.policy_head.forward(features), self._values(value_features)
+
+    def policy(self, obs: Tensor) -> Tensor:
+        """``[B, *obs]`` -> policy parameters ``[B, P]``; the critic is not run."""
+        return self.policy_head.forward(self._features(self.torso, self.inputs(obs)))
+
+    def value(self, obs: Tensor) -> Tensor:
+        """``[B, *obs]`` -> values ``[B]``."""
+        torso = self.torso if self.value_torso is None else self.value_torso
+        return self._values(self._features(torso, self.inputs(obs)))
+
+    def describe(self) -> str:
+        """For the start panel: ``mlp, policy and value apart, 9,155 weights``."""
+        torso = "one torso" if self.value_torso is None else "policy and value apart"
+        weights = sum(param.numel() for param in self.parameters())
+        return f"{self.kind}, {torso}, {weights:,} weights"
+
+    def inputs(self, obs: Tensor) -> Tensor:
+        """What the torsos take: observations as they are, or normalised."""
+        return obs if self.normalizer is None else self.normalizer(as_float(obs))
+
+    def _features(self, torso: MLP | NatureCNN, inputs: Tensor) -> Tensor:
+        if self.precision == "float32":  # entering autocast, even when it does nothing, costs as much as a layer
+            return torso.forward(inputs)
+        with torch.autocast(inputs.device.type, torch.bfloat16):
+            return torso.forward(inputs).float()
+
+    def _values(self, features: Tensor) -> Tensor:
+        return F.linear(features, self.value_head.weight, self.value_head.bias).squeeze(-1)
+
+    def _initialize(self, seed: int) -> None:
+        """Orthogonal weights, zero biases; a near-uniform first policy (Andrychowicz et al. 2021, section 3.2)."""
+        generator = torch.Generator().manual_seed(seed)
+        gains: dict[nn.Module, float] = {self.policy_head.linear: 0.01, self.value_head: 1.0}
+        for module in self.modules():
+            if isinstance(module, nn.Linear | nn.Conv2d):
+                nn.init.orthogonal_(module.weight, gains.get(module, math.sqrt(2)), generator=generator)
+                assert module.bias is not None
+                nn.init.zeros_(module.bias)
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # convolutions only

@@ -1,0 +1,54 @@
+"""The weights of a network as one flat vector, and their gradient."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from a2c.network.protocol import Network
+
+
+def gradient_of(weights: nn.Parameter) -> Tensor:
+    """The gradient, which :func:`flatten_parameters` has allocated."""
+    assert weights.grad is not None
+    return weights.grad
+
+
+def flatten_parameters(model: Network | nn.Module) -> nn.Parameter:
+    """Make every parameter of ``model``, and its gradient, a view of one flat vector.
+
+    One norm, one optimizer kernel and one copy serve the whole network. Call it once the model
+    is on its device; moving it afterwards would break the views.
+
+    Returns:
+        The vector ``[W]``, with its gradient allocated.
+    """
+    params = list(model.parameters())
+    flat = nn.Parameter(params[0].new_empty(sum(param.numel() for param in params)))
+    flat.grad = torch.zeros_like(flat)
+    offset = 0
+    for param in params:
+        # Strides too: convolutions lie channels last.
+        layout = (param.size(), param.stride(), offset)
+        param.data = flat.data.as_strided(*layout).copy_(param.data)
+        param.grad = flat.grad.as_strided(*layout)
+        offset += param.numel()
+    return flat
+
+
+def clip_gradient(flat: nn.Parameter, max_norm: float | None) -> Tensor:
+    """Scale the gradient of :func:`flatten_parameters` to a norm of at most ``max_norm``.
+
+    A gradient that is not finite becomes zero, so that it never reaches the weights; its norm
+    still says so, and the run stops where metrics are next read.
+
+    Returns:
+        The norm before clipping, a scalar on the device; nothing waits for it.
+    """
+    assert flat.grad is not None
+    norm: Tensor = torch.linalg.vector_norm(flat.grad)
+    scale = torch.ones_like(norm) if max_norm is None else (max_norm / (norm + 1e-6)).clamp_(max=1.0)
+    # Without a condition, which would cost a pass of its own: 0 x finite is 0, whatever the norm was.
+    scale.mul_(norm - norm + 1).nan_to_num_(nan=0.0)
+    flat.grad.nan_to_num_(nan=0.0, posinf=0.0, neginf=0.0).mul_(scale)
+    return norm

@@ -1,0 +1,39 @@
+"""From features to the parameters of the action distribution."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from a2c.envs.spaces import Spaces
+from a2c.maths.distributions import Categorical, DiagonalGaussian, Distribution
+
+
+def distribution_of(spaces: Spaces) -> Distribution:
+    """The distribution of actions that an environment takes."""
+    return Categorical(spaces.actions) if spaces.discrete else DiagonalGaussian(spaces.actions)
+
+
+class PolicyHead(nn.Module):
+    """Features -> parameters of the action distribution.
+
+    Args:
+        features: F.
+        distribution: of P parameters.
+        log_std_init: where those that are the same in every state begin: log standard deviations.
+    """
+
+    def __init__(self, features: int, distribution: Distribution, log_std_init: float) -> None:
+        super().__init__()
+        free = distribution.free_size
+        self.linear = nn.Linear(features, distribution.param_size - free)
+        self.log_std = nn.Parameter(torch.full((free,), log_std_init)) if free else None
+
+    def forward(self, features: Tensor) -> Tensor:
+        """``[B, F]`` -> ``[B, P]``: logits, or mean and log standard deviation."""
+        return self.with_spread(F.linear(features, self.linear.weight, self.linear.bias))
+
+    def with_spread(self, out: Tensor) -> Tensor:
+        """Add the spread to the output of the linear layer."""
+        return out if self.log_std is None else torch.cat([out, self.log_std.expand_as(out)], -1)

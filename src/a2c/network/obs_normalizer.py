@@ -1,0 +1,65 @@
+"""Running statistics that put observations on a common scale.
+
+The policy is frozen within a rollout, these statistics included: they change once per update, from the valid rows of
+the rollout that has just been learned from.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+def as_float(obs: Tensor) -> Tensor:
+    """Observations as the network takes them: bytes become [0, 1], floats stay as they are."""
+    return obs.to(torch.float32) / 255 if obs.dtype == torch.uint8 else obs
+
+
+class ObsNormalizer(nn.Module):
+    """First layer of the network: ``clip((obs - mean) / std)``, with statistics as buffers.
+
+    Raw observations are stored in the rollout and normalised here, in acting and in learning
+    alike, so that both see the same numbers.
+    """
+
+    mean: Tensor  # [*obs]
+    var: Tensor  # [*obs]
+    count: Tensor  # []
+
+    def __init__(self, shape: tuple[int, ...], clip: float = 10.0, eps: float = 1e-8) -> None:
+        super().__init__()
+        self.clip, self.eps = clip, eps
+        self.register_buffer("mean", torch.zeros(shape))
+        self.register_buffer("var", torch.ones(shape))
+        self.register_buffer("count", torch.zeros(()))
+
+    def forward(self, obs: Tensor) -> Tensor:
+        """``[*, *obs]`` -> same shape, about unit scale, within ``clip``."""
+        return ((obs - self.mean) * torch.rsqrt(self.var + self.eps)).clamp(-self.clip, self.clip)
+
+    @torch.no_grad()
+    def update(self, obs: Tensor, weight: Tensor | None = None) -> None:
+        """Merge the moments of ``[T, N, *obs]``, rows of weight 0 left out.
+
+        Source: Chan et al. 1979, "Updating formulae and a pairwise algorithm for computing sample variances".
+        """
+        rows = as_float(obs.flatten(0, 1))
+        if weight is None:
+            self.merge(rows.mean(0), rows.var(0, correction=0), torch.full_like(self.count, len(rows)))
+            return
+        # Filled, not picked out by a boolean index, whose size the host would have to wait for.
+        gap = weight.view(-1, *[1] * (rows.ndim - 1)) == 0
+        count = (~gap).sum().to(self.count.dtype)
+        mean = rows.masked_fill(gap, 0).sum(0) / count.clamp(min=1)
+        var = (rows - mean).masked_fill(gap, 0).square().sum(0) / count.clamp(min=1)
+        self.merge(mean, var, count)
+
+    @torch.no_grad()
+    def merge(self, mean: Tensor, var: Tensor, count: Tensor) -> None:
+        """Merge the mean and the population variance ``[*obs]`` of ``count`` further observations."""
+        total = (self.count + count).clamp(min=1)
+        delta = mean - self.mean
+        moment = self.var * self.count + var * count + delta.square() * (self.count * count / total)
+        self.mean.add_(delta * (count * total.reciprocal()))
+        self.var.copy_(torch.where(count > 0, moment / total, self.var))
+        self.count.add_(count)

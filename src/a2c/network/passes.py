@@ -1,0 +1,251 @@
+"""Passes through the network on memory of their own: the policy for acting, forward and backward for learning.
+
+For a multilayer perceptron at the sizes of a rollout, autograd, modules and the allocator cost several times what the
+arithmetic does. There the passes are written out, on weights and memory that are looked up once; every other network
+goes through its own ``forward`` and autograd. Both give the same numbers, which tests compare.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Protocol, TypeGuard
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from a2c.maths.trees import single, tree_map
+from a2c.network.actor_critic import ActorCritic
+from a2c.network.flat_weights import gradient_of
+from a2c.network.obs_normalizer import as_float
+from a2c.network.protocol import Network
+from a2c.network.torsos import MLP
+from a2c.rollout import Rollout
+
+# d_output, output, into -> d_input, for the activations whose gradient follows from their output
+PULLBACKS: dict[str, Callable[[Tensor, Tensor, Tensor], Any]] = {
+    "tanh": lambda d_out, out, into: torch.ops.aten.tanh_backward.grad_input(d_out, out, grad_input=into),
+    "relu": lambda d_out, out, into: torch.ops.aten.threshold_backward.grad_input(d_out, out, 0, grad_input=into),
+}
+IN_PLACE: dict[str, Callable[[Tensor], Tensor]] = {"tanh": torch.tanh_, "relu": torch.relu_}
+
+
+class Pass(Protocol):
+    """One pass over a rollout, and back."""
+
+    def forward(self, rollout: Rollout) -> tuple[Tensor, Tensor]:
+        """Policy parameters ``[T, N, P]`` and values ``[T+1, N]`` of its observations, both without a graph."""
+
+    def backward(self, d_params: Tensor, d_values: Tensor) -> None:
+        """Overwrite the weights' gradients, from those of parameters ``[T, N, P]`` and of values ``[T, N]``."""
+
+
+class AutogradPass:
+    """For every network.
+
+    Args:
+        model: its weights have gradients allocated (:func:`a2c.network.flat_weights.flatten_parameters`).
+        compiled: compile forward and backward at the first call.
+    """
+
+    def __init__(self, model: Network, *, compiled: bool = False) -> None:
+        self._model = model
+        self._forward = torch.compile(model.forward, dynamic=False) if compiled else model.forward
+        self._outputs: tuple[Tensor, Tensor] | None = None
+
+    def forward(self, rollout: Rollout) -> tuple[Tensor, Tensor]:
+        steps, count = rollout.rewards.shape
+        with torch.enable_grad():
+            outputs = self._forward(tree_map(lambda part: part[:-1].flatten(0, 1), rollout.obs))
+        self._outputs = params, values = outputs
+        # Where the next rollout starts needs no gradient: a backward over T rows, not T+1.
+        last = self._model.value(tree_map(lambda part: part[-1], rollout.obs))
+        values = torch.cat([values.detach(), last.detach()])
+        return params.detach().view(steps, count, -1), values.view(steps + 1, count)
+
+    def backward(self, d_params: Tensor, d_values: Tensor) -> None:
+        assert self._outputs is not None
+        for param in self._model.parameters():
+            assert param.grad is not None
+            param.grad.zero_()
+        torch.autograd.backward(self._outputs, (d_params.flatten(0, 1), d_values.flatten()))
+        self._outputs = None
+
+
+class Chain:
+    """Linear layers, an activation behind each of them (or each but the last), on memory for a number of rows.
+
+    Args:
+        layers: in order.
+        activation: its name.
+        rows: B of the forward pass.
+        learned: rows, from the first, that a backward pass is for; 0: forward only.
+        ends_linear: no activation behind the last layer.
+        numpy: whether activations on the host may go by NumPy, whose tanh takes a fifth of the time of the library
+            that torch calls on AMD processors; a compiler cannot see through it.
+    """
+
+    def __init__(
+        self, layers: list[nn.Linear], activation: str, rows: int, learned: int, *, ends_linear: bool, numpy: bool
+    ) -> None:
+        self.layers, self._learned, self._pullback = layers, learned, PULLBACKS[activation]
+        like = layers[0].weight.detach()
+        self.outputs = [like.new_empty(rows, layer.out_features) for layer in layers]
+        self._d_outputs = [like.new_empty(learned, layer.out_features) for layer in layers]
+        self._activated = [not ends_linear or layer is not layers[-1] for layer in layers]
+        self._activate: list[Callable[[], Any]] = []
+        for output, activated in zip(self.outputs, self._activated, strict=True):
+            if not activated:
+                self._activate.append(_nothing)
+            elif numpy and activation == "tanh" and like.device.type == "cpu":
+                self._activate.append(partial(np.tanh, output.numpy(), output.numpy()))
+            else:
+                self._activate.append(partial(IN_PLACE[activation], output))
+        self.weights: list[tuple[Tensor, Tensor, Tensor]] = []
+        self._gradients: list[tuple[Tensor, Tensor]] = []
+
+    def bind(self, view: Callable[[Tensor], Tensor], view_gradient: Callable[[Tensor], Tensor]) -> None:
+        """Look up the weights and where their gradients go, once for many passes."""
+        self.weights, self._gradients = [], []
+        for layer in self.layers:
+            weight = view(layer.weight)
+            self.weights.append((view(layer.bias), weight, weight.t()))
+            if self._learned:
+                self._gradients.append((view_gradient(layer.bias), view_gradient(layer.weight)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``[B, I]`` -> ``[B, O]``, overwritten by the next call."""
+        for (bias, _, transposed), output, activate in zip(self.weights, self.outputs, self._activate, strict=True):
+            torch.addmm(bias, x, transposed, out=output)
+            activate()
+            x = output
+        return x
+
+    def backward(self, x: Tensor, d_out: Tensor) -> None:
+        """Write the gradients of the layers' weights.
+
+        Args:
+            x: ``[learned, I]`` what went in.
+            d_out: ``[learned, O]`` gradient of what came out.
+        """
+        for k in reversed(range(len(self.layers))):
+            if self._activated[k]:
+                into = self._d_outputs[k]
+                self._pullback(d_out, self.outputs[k][: self._learned], into)
+                d_out = into
+            before = self.outputs[k - 1][: self._learned] if k else x
+            d_bias, d_weight = self._gradients[k]
+            torch.mm(d_out.t(), before, out=d_weight)
+            torch.sum(d_out, 0, out=d_bias)
+            if k:  # nothing learns from the gradient of what went in
+                d_out = torch.mm(d_out, self.weights[k][1], out=self._d_outputs[k - 1])
+
+
+def _nothing() -> None:
+    pass
+
+
+class MLPPass:
+    """For multilayer perceptrons, in closed form.
+
+    Args:
+        model: the network.
+        flat: its weights as one vector, with the gradient (:func:`a2c.network.flat_weights.flatten_parameters`).
+        steps, count: T and N.
+        compiled: everything below is going to be compiled, which must see how its tensors share memory.
+    """
+
+    def __init__(
+        self, model: ActorCritic, flat: nn.Parameter, steps: int, count: int, *, compiled: bool = False
+    ) -> None:
+        assert isinstance(model.torso, MLP)
+        self._model, self._flat, self._shape, self._compiled = model, flat, (steps, count), compiled
+        self._learned = learned = steps * count
+        kind, rows = model.torso.activation, (steps + 1) * count
+        policy_head, value_head = model.policy_head.linear, model.value_head
+        self._torso: Chain | None = None
+        if isinstance(model.value_torso, MLP):
+            policy, value = [*model.torso.linears, policy_head], [*model.value_torso.linears, value_head]
+        else:
+            self._torso = Chain(model.torso.linears, kind, rows, learned, ends_linear=False, numpy=not compiled)
+            policy, value = [policy_head], [value_head]
+        self._policy = Chain(policy, kind, learned, learned, ends_linear=True, numpy=not compiled)
+        self._value = Chain(value, kind, rows, learned, ends_linear=True, numpy=not compiled)
+        self._inputs = self._log_std = self._d_log_std = torch.empty(0)
+        # Where each weight lies in the vector; a compiler does not look that up.
+        self._spans = {id(param): (param.shape, param.storage_offset()) for param in model.parameters()}
+        if not compiled:
+            self._bind()
+
+    def _bind(self) -> None:
+        flat, gradient, spans = self._flat.detach(), gradient_of(self._flat), self._spans
+
+        def view_of(vector: Tensor, param: Tensor) -> Tensor:
+            shape, start = spans[id(param)]
+            return vector[start : start + shape.numel()].view(shape)
+
+        view, view_gradient = partial(view_of, flat), partial(view_of, gradient)
+        for chain in (self._policy, self._value, self._torso):
+            if chain is not None:
+                chain.bind(view, view_gradient)
+        if self._model.policy_head.log_std is not None:
+            self._log_std = view(self._model.policy_head.log_std)
+            self._d_log_std = view_gradient(self._model.policy_head.log_std)
+
+    def forward(self, rollout: Rollout) -> tuple[Tensor, Tensor]:
+        if self._compiled:
+            self._bind()
+        steps, count = self._shape
+        obs = single(rollout.obs)
+        features = as_float(self._model.inputs(obs.flatten(0, 1)).flatten(1))
+        self._inputs = features[: self._learned]
+        if self._torso is not None:
+            features = self._torso.forward(features)
+        params = self._policy.forward(features[: self._learned])
+        if self._log_std.numel():
+            params = torch.cat([params, self._log_std.expand_as(params)], -1)
+        return params.view(steps, count, -1), self._value.forward(features).view(steps + 1, count)
+
+    def backward(self, d_params: Tensor, d_values: Tensor) -> None:
+        d_params, d_values = d_params.flatten(0, 1), d_values.reshape(self._learned, 1)
+        if self._log_std.numel():
+            d_params, d_log_std = d_params.chunk(2, -1)
+            torch.sum(d_log_std, 0, out=self._d_log_std)
+        features = self._inputs if self._torso is None else self._torso.outputs[-1][: self._learned]
+        self._policy.backward(features, d_params)
+        self._value.backward(features, d_values)
+        if self._torso is not None:
+            d_features = torch.mm(d_params, self._policy.weights[0][1]).addmm_(d_values, self._value.weights[0][1])
+            self._torso.backward(self._inputs, d_features)
+
+
+def policy_of(model: Network, rows: int) -> Callable[[Any], Tensor]:
+    """The policy alone, for acting: ``[rows, *obs]`` -> parameters ``[rows, P]``, overwritten by the next call.
+
+    Valid until the weights move to other memory; the next rollout asks again.
+    """
+    if not written_out(model):
+        return model.policy
+    assert isinstance(model.torso, MLP)
+    layers, normalizer = [*model.torso.linears, model.policy_head.linear], model.normalizer
+    chain = Chain(layers, model.torso.activation, rows, 0, ends_linear=True, numpy=True)
+    chain.bind(torch.Tensor.detach, torch.Tensor.detach)
+    vectors = model.spaces.obs_dtype != "uint8" and len(model.spaces.obs_shape) == 1
+    if model.policy_head.log_std is None and normalizer is None and vectors:
+        return chain.forward
+    return lambda obs: model.policy_head.with_spread(chain.forward(as_float(model.inputs(obs).flatten(1))))
+
+
+def pass_over(model: Network, flat: nn.Parameter, steps: int, count: int, *, compiled: bool = False) -> Pass:
+    """The leanest pass for this network; with ``compiled``, one that a compiler sees through, or has compiled."""
+    if written_out(model):
+        return MLPPass(model, flat, steps, count, compiled=compiled)
+    return AutogradPass(model, compiled=compiled)
+
+
+def written_out(model: Network) -> TypeGuard[ActorCritic]:
+    """Whether the passes of a multilayer perceptron serve this network: our own, float32, tanh or relu."""
+    if not isinstance(model, ActorCritic) or not isinstance(model.torso, MLP):
+        return False
+    return bool(model.torso.linears) and model.torso.activation in PULLBACKS and model.precision == "float32"

@@ -1,0 +1,53 @@
+"""What acting, learning and evaluating ask of a network: ours, or one of a user's own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from a2c.envs.spaces import Spaces
+from a2c.maths.distributions import Distribution
+from a2c.network.obs_normalizer import ObsNormalizer
+
+
+class Network(Protocol):
+    """Policy parameters and values from observations ``[B, *obs]``; a :class:`torch.nn.Module`.
+
+    Attributes:
+        spaces: what the environment shows and takes.
+        distribution: of actions, whose P parameters the policy gives.
+        normalizer: statistics of observations that the learner updates once a rollout; None: there are none.
+    """
+
+    spaces: Spaces
+    distribution: Distribution
+    normalizer: ObsNormalizer | None
+
+    def forward(self, obs: Any) -> tuple[Tensor, Tensor]:
+        """``[B, *obs]`` -> policy parameters ``[B, P]`` and values ``[B]``, one pass."""
+
+    def policy(self, obs: Any) -> Tensor:
+        """``[B, *obs]`` -> policy parameters ``[B, P]``."""
+
+    def value(self, obs: Any) -> Tensor:
+        """``[B, *obs]`` -> values ``[B]``."""
+
+    def describe(self) -> str:
+        """One line for the start panel."""
+
+    def parameters(self, recurse: bool = True) -> Iterator[nn.Parameter]:
+        """As a module's."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """As a module's."""
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> Any:
+        """As a module's."""
+
+
+def device_of(network: Network) -> torch.device:
+    """Where the network lives."""
+    return next(network.parameters()).device

@@ -1,0 +1,112 @@
+"""Torsos: from observations to features.
+
+Both are :class:`torch.nn.Sequential`, so that their layers are where everyone looks for them; their
+``forward`` calls the functions beneath instead, because at the sizes of acting the modules' own
+bookkeeping costs as much as the arithmetic.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from itertools import pairwise
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from a2c.envs.spaces import Spaces
+from a2c.errors import ConfigError
+from a2c.network.obs_normalizer import as_float
+from a2c.settings.config import NetworkConfig
+
+# In place: the layer before needs its output no more.
+ACTIVATIONS: dict[str, tuple[type[nn.Module], Callable[[Tensor], Tensor]]] = {
+    "tanh": (nn.Tanh, torch.tanh_),
+    "relu": (nn.ReLU, torch.relu_),
+    "elu": (nn.ELU, lambda x: F.elu(x, inplace=True)),
+    "silu": (nn.SiLU, F.silu),  # its gradient needs its input
+}
+BYTE = 1 / 255
+
+
+class MLP(nn.Sequential):
+    """Fully connected layers, each with its activation; any shape of observation is flattened first."""
+
+    def __init__(self, sizes: list[int], activation: str) -> None:
+        self.activation = activation
+        module, self._activate = ACTIVATIONS[activation]
+        layers = [layer for a, b in pairwise(sizes) for layer in (nn.Linear(a, b), module())]
+        super().__init__(nn.Flatten(), *layers)
+        self.linears = [layer for layer in layers if isinstance(layer, nn.Linear)]
+
+    def forward(self, obs: Tensor) -> Tensor:
+        """``[B, *obs]`` -> ``[B, F]``."""
+        x = as_float(obs.flatten(1))
+        for linear in self.linears:
+            x = self._activate(F.linear(x, linear.weight, linear.bias))
+        return x
+
+
+class NatureCNN(nn.Sequential):
+    """Three convolutions and a layer of 512, for images ``[B, C, H, W]``.
+
+    Bytes are not divided by 255: the first layer's weights are, which are a thousand times fewer. Images lie channels
+    last (as do the weights, :class:`a2c.network.actor_critic.ActorCritic`), which the processors' kernels want.
+
+    Source: Mnih et al. 2015, "Human-level control through deep reinforcement learning".
+    """
+
+    def __init__(self, channels: int, height: int, width: int) -> None:
+        height, width = (((((side - 8) // 4 + 1) - 4) // 2 + 1) - 2 for side in (height, width))
+        first, second, third = (
+            nn.Conv2d(channels, 32, 8, stride=4),
+            nn.Conv2d(32, 64, 4, stride=2),
+            nn.Conv2d(64, 64, 3),
+        )
+        last = nn.Linear(64 * height * width, 512)
+        super().__init__(first, nn.ReLU(), second, nn.ReLU(), third, nn.ReLU(), nn.Flatten(), last, nn.ReLU())
+        self._layers = first, second, third, last
+
+    def forward(self, obs: Tensor) -> Tensor:
+        """``[B, C, H, W]`` bytes, or floats on a common scale -> ``[B, 512]``."""
+        first, second, third, last = self._layers
+        weight = first.weight * BYTE if obs.dtype == torch.uint8 else first.weight
+        x = obs.to(_compute_dtype(obs)).contiguous(memory_format=torch.channels_last)
+        x = F.relu(F.conv2d(x, weight, first.bias, stride=4))
+        x = F.relu(F.conv2d(x, second.weight, second.bias, stride=2))
+        x = F.relu(F.conv2d(x, third.weight, third.bias))
+        return F.relu(F.linear(x.flatten(1), last.weight, last.bias))
+
+
+def _compute_dtype(obs: Tensor) -> torch.dtype:
+    """What the layers will compute in: bytes go there in one step (they are exact in bfloat16 too)."""
+    if obs.dtype == torch.uint8:
+        device = obs.device.type
+        return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else torch.float32
+    return obs.dtype
+
+
+def torso_kind(spaces: Spaces, network: NetworkConfig) -> str:
+    """``mlp`` or ``nature_cnn``: as configured, or as the observations suggest."""
+    if network.torso != "auto":
+        return network.torso
+    return "nature_cnn" if spaces.image else "mlp"
+
+
+def build_torso(kind: str, spaces: Spaces, network: NetworkConfig) -> tuple[MLP | NatureCNN, int]:
+    """The torso and its number of features.
+
+    Raises:
+        ConfigError: the torso does not fit the observations.
+    """
+    if kind == "mlp":
+        sizes = [math.prod(spaces.obs_shape), *network.hidden_sizes]
+        return MLP(sizes, network.activation), sizes[-1]
+    if not spaces.image or min(spaces.obs_shape[1:]) < 36:
+        raise ConfigError(
+            f"network.torso=nature_cnn needs images [C, H, W] of at least 36 pixels a side, "
+            f"but observations have shape {list(spaces.obs_shape)}; network.torso=mlp takes any shape"
+        )
+    channels, height, width = spaces.obs_shape
+    return NatureCNN(channels, height, width), 512

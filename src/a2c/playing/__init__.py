@@ -1,0 +1,1 @@
+"""A trained policy: acting in any loop, and whole episodes scored."""

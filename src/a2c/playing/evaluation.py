@@ -1,0 +1,123 @@
+"""Evaluation: whole episodes on environments and seeds of its own, with everything frozen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from a2c.envs.seeding import EVAL, FINAL_EVAL, env_seed
+from a2c.envs.single.checked import Checked
+from a2c.envs.single.make_env import make_env
+from a2c.maths.trees import tree_map
+from a2c.playing.policy import Policy
+from a2c.settings.config import EnvConfig
+
+MAX_ENVS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class EvalResult:
+    """Raw scores of whole episodes."""
+
+    rewards: list[float]
+    lengths: list[int]
+
+    @property
+    def mean(self) -> float:
+        return float(np.mean(self.rewards))
+
+    @property
+    def std(self) -> float:
+        return float(np.std(self.rewards))
+
+
+class Evaluator:
+    """Plays whole episodes; keeps its environments between evaluations.
+
+    Every episode has its own seed and all of them are played to their end, so that short episodes
+    are not counted more often than long ones; of a greedy policy the number of environments changes nothing.
+    """
+
+    def __init__(self, env: EnvConfig, episodes: int) -> None:
+        count = min(episodes, MAX_ENVS)
+        self.envs = [Checked(make_env(env), f"environment {index} of the evaluation") for index in range(count)]
+
+    def run(
+        self,
+        policy: Policy,
+        seeds: list[int],
+        *,
+        deterministic: bool = True,
+        stop: Callable[[], bool] = lambda: False,
+    ) -> EvalResult | None:
+        """Play one episode for every seed, side by side.
+
+        Returns:
+            The scores in the order of the seeds; None if ``stop`` said so before the end.
+
+        Raises:
+            EnvironmentFailure, NumericError: an environment raised or broke its contract.
+        """
+        rewards, lengths = [0.0] * len(seeds), [0] * len(seeds)
+        waiting = iter(range(len(seeds)))
+        playing: dict[int, int] = {}  # environment -> episode
+        obs: dict[int, Any] = {}
+
+        def next_episode(env: int) -> None:
+            episode = next(waiting, None)
+            playing.pop(env, None)
+            if episode is not None:
+                playing[env] = episode
+                obs[env], _ = self.envs[env].reset(seed=seeds[episode])
+
+        for env in range(len(self.envs)):
+            next_episode(env)
+        while playing:
+            if stop():
+                return None
+            actions = policy.act(tree_map(_stacked, *(obs[env] for env in playing)), deterministic)
+            for env, action in zip(list(playing), actions, strict=True):
+                obs[env], reward, terminated, truncated, _ = self.envs[env].step(action)
+                rewards[playing[env]] += reward
+                lengths[playing[env]] += 1
+                if terminated or truncated:
+                    next_episode(env)
+        return EvalResult(rewards, lengths)
+
+    def close(self) -> None:
+        for env in self.envs:
+            env.close()
+
+
+def _stacked(*parts: Any) -> Any:
+    return np.stack(parts)
+
+
+def eval_seeds(seed: int, episodes: int, *, final: bool = False) -> list[int]:
+    """Seeds of an evaluation; the one at the end has others than those that chose the best checkpoint."""
+    return [env_seed(seed, FINAL_EVAL if final else EVAL, episode) for episode in range(episodes)]
+
+
+def evaluate(policy: Policy, episodes: int = 20, *, seed: int | None = None, deterministic: bool = True) -> EvalResult:
+    """Play whole episodes of the environment that the policy was trained on.
+
+    Args:
+        policy: from :func:`a2c.load_policy`.
+        episodes: how many.
+        seed: of the environments; None: the training seed, in the role of the final evaluation.
+        deterministic: greedy actions; False samples.
+
+    Returns:
+        Raw returns (no clipping, no normalisation) and lengths in steps, in the order of the seeds.
+    """
+    evaluator = Evaluator(policy.cfg.env, episodes)
+    try:
+        seeds = eval_seeds(policy.cfg.seed if seed is None else seed, episodes, final=True)
+        result = evaluator.run(policy, seeds, deterministic=deterministic)
+    finally:
+        evaluator.close()
+    assert result is not None  # nothing asked it to stop
+    return result

@@ -1,0 +1,128 @@
+"""A trained policy, to act in any loop."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from a2c.envs.spaces import ObsPart, Spaces
+from a2c.errors import CheckpointError, ConfigError
+from a2c.machine.device import resolve_device
+from a2c.maths.trees import Tree, leaves, tree_map
+from a2c.network.actor_critic import ActorCritic
+from a2c.network.protocol import Network, device_of
+from a2c.settings.config import Config
+from a2c.settings.old_values import translated
+from a2c.settings.typed_settings import build
+from a2c.storage.checkpoint import find_checkpoint, load_checkpoint
+
+
+class Policy:
+    """Acts on numpy observations.
+
+    Attributes:
+        cfg: the settings that it was trained with.
+        path: the checkpoint it came from, if any.
+        env_steps: transitions it was trained on.
+    """
+
+    def __init__(self, model: Network, cfg: Config, path: Path | None = None, env_steps: int = 0) -> None:
+        self.model, self.cfg, self.path, self.env_steps = model, cfg, path, env_steps
+        self._device, self._door = device_of(model), model.spaces.door
+        self._generator = torch.Generator().manual_seed(cfg.seed)
+
+    def act(self, obs: Any, deterministic: bool = True) -> np.ndarray:
+        """Action for one observation ``[*obs]``, or for a batch ``[B, *obs]``.
+
+        Args:
+            obs: as the environment gives it (after the wrappers of :func:`a2c.envs.single.make_env.make_env`).
+            deterministic: the mode of the distribution; False draws a sample.
+
+        Returns:
+            What ``env.step`` takes: an integer or ``[D]`` of the space's own dtype and within its bounds, with a
+            leading ``B`` for a batch.
+
+        Raises:
+            ValueError: the observation has another shape than in training.
+        """
+        batch, count, single = self._batch(obs)
+        with torch.inference_mode():
+            params = self.model.policy(batch)
+            if deterministic:
+                action = self.model.distribution.mode(params)
+            else:
+                distribution = self.model.distribution
+                uniform = torch.rand(count, distribution.noise_size, generator=self._generator)
+                uniform = uniform.clamp(2.0**-24, 1 - 2.0**-24).to(self._device)
+                action = distribution.sample(params, distribution.noise(uniform))
+        actions = self._door(action.cpu().numpy())
+        return actions[0] if single else actions
+
+    def value(self, obs: Any) -> np.ndarray:
+        """V of an observation ``[*obs]``, or of a batch ``[B, *obs]`` -> ``[B]``, in the units of training rewards.
+
+        Raises:
+            ValueError: as in :meth:`act`.
+        """
+        batch, _, single = self._batch(obs)
+        with torch.inference_mode():
+            values = self.model.value(batch).cpu().numpy()
+        return values[0] if single else values
+
+    def _batch(self, obs: Any) -> tuple[Tree, int, bool]:
+        """``[B, *obs]`` on the device, a tree; B; and whether it was a single observation."""
+        # Copies: torch takes neither read-only nor flipped arrays.
+        arrays = tree_map(lambda part, one: np.array(one, part.dtype), self.model.spaces.obs, obs)
+        batched = tree_map(lambda part, array: array.shape != part.shape, self.model.spaces.obs, arrays)
+        single = not any(leaves(batched))
+
+        def batch(part: ObsPart, array: np.ndarray) -> torch.Tensor:
+            if not single and array.shape[1:] != part.shape:
+                raise ValueError(f"observation has shape {array.shape}; the policy takes {part.shape} or a batch of it")
+            return torch.from_numpy(array[None] if single else array).to(self._device)
+
+        tensors = tree_map(batch, self.model.spaces.obs, arrays)
+        return tensors, len(leaves(tensors)[0]), single
+
+
+def load_policy(target: str | Path = "latest", *, runs_dir: str | Path = "runs", device: str = "cpu") -> Policy:
+    """The policy of a run: its best checkpoint, or the one named.
+
+    Args:
+        target: ``latest``, a run folder, or a checkpoint file.
+        runs_dir: where ``latest`` is looked up.
+        device: where to run it, like ``cpu``, ``cuda:1`` or ``auto``.
+
+    Raises:
+        CheckpointError: missing or damaged.
+        ConfigError: the device is not there.
+    """
+    on = resolve_device(device)
+    path = find_checkpoint(target, runs_dir)
+    payload = load_checkpoint(path)
+    cfg = config_of(payload, path)
+    spaces = Spaces.from_dict(payload["spec"])
+    model = ActorCritic(spaces, cfg.network, normalize_obs=cfg.normalize_obs, precision=cfg.precision)
+    model.load_state_dict(payload["learner"]["model"])
+    return Policy(model.to(on).eval(), cfg, path, payload["state"]["env_steps"])
+
+
+def config_of(payload: dict[str, Any], path: Path) -> Config:
+    """The settings that a checkpoint was trained with.
+
+    Raises:
+        CheckpointError: another version of a2c knew other settings.
+    """
+    try:
+        return build(Config, translated(payload["config"]))
+    except ConfigError as error:
+        raise CheckpointError(f"{path} was saved by another version of a2c: {error}") from error
+
+
+def checkpoint_payload(cfg: Config, spaces: Spaces, learner: dict[str, Any], **rest: Any) -> dict[str, Any]:
+    """What a checkpoint holds: the settings, the spaces, the learner's state, and what a loop adds."""
+    return {"config": asdict(cfg), "spec": spaces.to_dict(), "learner": learner, **rest}

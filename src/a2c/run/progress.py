@@ -1,0 +1,57 @@
+"""What is due, and how fast it went, since the last report."""
+
+from __future__ import annotations
+
+import time
+
+from a2c.run.state import TrainState
+from a2c.settings.config import Config
+
+ROWS = 20  # table rows that a whole run shows
+
+
+class Progress:
+    """The latest report, and what follows from it.
+
+    Everything is due by env steps, never by the clock, so that equal runs report alike.
+    """
+
+    def __init__(self, cfg: Config, state: TrainState) -> None:
+        self._cfg, self._state = cfg, state
+        self._time = time.perf_counter()
+        self._shown = False
+
+    def reported(self, state: TrainState) -> None:
+        """A report has just been made."""
+        self._shown = self._shown or self.show(state)
+        self._state, self._time = state, time.perf_counter()
+
+    def report(self, state: TrainState) -> bool:
+        return self._crosses(self._cfg.log_every, state) or self.evaluate(state) or self.save(state)
+
+    def next_report(self, state: TrainState) -> int:
+        """The fewest env steps at which :meth:`report` says yes."""
+        intervals = (self._cfg.log_every, self._cfg.eval.every, self._cfg.checkpoint.every)
+        steps = [(state.env_steps // every + 1) * every for every in intervals if every > 0]
+        return min(*steps, self._cfg.total_steps)
+
+    def evaluate(self, state: TrainState) -> bool:
+        return self._crosses(self._cfg.eval.every, state) or self._ends(state)
+
+    def save(self, state: TrainState) -> bool:
+        return self._crosses(self._cfg.checkpoint.every, state) or self._ends(state)
+
+    def show(self, state: TrainState) -> bool:
+        """Whether the report is a row of the table on the screen: the first, and about twenty in all."""
+        return not self._shown or self._crosses(max(1, self._cfg.total_steps // ROWS), state) or self._ends(state)
+
+    def speed(self, state: TrainState) -> float:
+        """Env steps a second since the last report; that report and its evaluation took no part in it."""
+        seconds = max(time.perf_counter() - self._time, 1e-9)
+        return (state.env_steps - self._state.env_steps) / seconds
+
+    def _crosses(self, every: int, state: TrainState) -> bool:
+        return every > 0 and state.env_steps // every > self._state.env_steps // every
+
+    def _ends(self, state: TrainState) -> bool:
+        return state.env_steps >= self._cfg.total_steps

@@ -1,0 +1,260 @@
+"""A run: its folder, its records, its checkpoints and what it shows. The loop tells it only where it is."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+from a2c.envs.choosing.choose import Plan
+from a2c.envs.spaces import Spaces
+from a2c.errors import CheckpointError, NumericError, RunIOError
+from a2c.learning.learner import Learner
+from a2c.machine.clock import Clock
+from a2c.playing.evaluation import Evaluator, eval_seeds
+from a2c.playing.policy import Policy, checkpoint_payload, load_policy
+from a2c.run.progress import Progress
+from a2c.run.results import draw_results
+from a2c.run.showing.console import Console
+from a2c.run.state import Tally, TrainState
+from a2c.run.stopping import StopRequest, stop_on_signals
+from a2c.run.summary import Summary, start_facts, summarize
+from a2c.run.timing.stopwatch import Stopwatch
+from a2c.run.tracking.tracker import open_trackers
+from a2c.settings.config import Config
+from a2c.storage.checkpoint import find_checkpoint, load_checkpoint, save_checkpoint
+
+
+class Actors(Protocol):
+    """What a run asks of those that act: a collector, or a team of workers."""
+
+    episode_count: int
+
+    @property
+    def clock(self) -> Clock: ...
+    def metrics(self) -> dict[str, Any]: ...
+    def state_dict(self) -> dict[str, Any]: ...
+    def load_state_dict(self, state: dict[str, Any]) -> None: ...
+
+
+class Run:
+    """One run and everything around its loop.
+
+    Args:
+        cfg: the settings; ``cfg.resume`` names a run to continue.
+        folder: the run folder, made if missing.
+        stop: set by a signal.
+
+    Raises:
+        CheckpointError: the run to continue is missing or damaged.
+        RunIOError: the folder cannot be written.
+    """
+
+    def __init__(self, cfg: Config, folder: Path, stop: StopRequest) -> None:
+        self.cfg, self.folder, self.stop = cfg, folder, stop
+        self.checkpoints = folder / "checkpoints"
+        self._resumed = load_checkpoint(find_checkpoint(cfg.resume, cfg.runs_dir, "last")) if cfg.resume else None
+        self._saved, self._tally = _restored({} if self._resumed is None else self._resumed["state"])
+        try:
+            self.checkpoints.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise RunIOError(f"cannot write the run folder {folder}: {error.strerror or error}") from error
+        point_latest_to(folder, Path(cfg.runs_dir))
+        self.console = Console(cfg)
+        continues_here = self._resumed is not None and (folder / "metrics.jsonl").exists()
+        self.trackers = open_trackers(
+            folder,
+            cfg,
+            wandb_id=None if self._resumed is None else self._resumed["wandb_id"],
+            notify=self.console.note,
+            resume_from=self._saved.env_steps if continues_here else None,
+        )
+        self._evaluator = Evaluator(cfg.env, max(cfg.eval.episodes, cfg.eval.final_episodes))
+        self._started = time.perf_counter() - self._tally.wall_time
+        self._progress = Progress(cfg, self._saved)
+        self._learner: Learner  # these three from begin() on
+        self._actors: Actors
+        self._stopwatch: Stopwatch
+        self._closing = contextlib.ExitStack()
+        self._metrics: dict[str, Any] = {}  # of the last report
+
+    @property
+    def update(self) -> int:
+        """Updates already made by the run that this one continues."""
+        return self._saved.update
+
+    def begin(
+        self, learner: Learner, actors: Actors, environments: Mapping[str, str], plan: Plan | None = None
+    ) -> TrainState:
+        """Continue from the checkpoint that ``resume`` names, or start; shows the start panel.
+
+        Args:
+            learner: what the run saves and evaluates from here on.
+            actors: what fills its rollouts.
+            environments: lines of the start panel about what steps the environments.
+            plan: the same for advice; None: nothing that a setting could change.
+
+        Raises:
+            CheckpointError: the checkpoint belongs to another environment or network.
+        """
+        self._learner, self._actors = learner, actors
+        self.console.start(start_facts(self.cfg, learner, self.folder, environments))
+        if self._resumed is not None:
+            learner.model.spaces.check_same(Spaces.from_dict(self._resumed["spec"]), str(self.cfg.resume))
+            try:
+                learner.load_state_dict(self._resumed["learner"])
+                actors.load_state_dict(self._resumed["collector"])
+            except (RuntimeError, ValueError, KeyError, TypeError) as error:
+                raise CheckpointError(f"{self.cfg.resume} belongs to another setup: {_one_line(error)}") from error
+            actors.episode_count = self._tally.episodes
+            after = f"resumed after {self._saved.env_steps:,} steps"
+            self.console.note(f"{after}; the episodes that were in flight then begin anew")
+        self._progress = Progress(self.cfg, self._saved)
+        trace, note = self.folder / "trace.json.gz", self.console.note
+        self._stopwatch = Stopwatch(self.cfg, learner, actors.clock, plan, trace, note)
+        self._closing.callback(self._stopwatch.close)
+        return self._saved
+
+    def due(self, state: TrainState) -> bool:
+        """Whether this update ends with a report; moves the progress bar, which costs next to nothing."""
+        self._stopwatch.update_ended()
+        self.console.progress(state.env_steps, self._metrics)
+        return self._progress.report(state)
+
+    def tick(self, env_steps: int) -> bool:
+        """Move the progress bar while others learn; True when they shall stop."""
+        self.console.progress(env_steps, self._metrics)
+        return bool(self.stop)
+
+    def next_report(self, state: TrainState) -> int:
+        """The env steps at which the next update ends with a report."""
+        return self._progress.next_report(state)
+
+    def report(self, state: TrainState) -> None:
+        """Log a row of metrics and, when their turn comes, evaluate and save.
+
+        Raises:
+            NumericError: a loss or gradient was not finite; the last checkpoint stays as it is.
+            RunIOError: the row or the checkpoint cannot be written.
+        """
+        progress = self._progress
+        self._stopwatch.report_begins()
+        metrics = self._learner.drain_metrics(state.env_steps) | self._actors.metrics()
+        self._check_finite(metrics, state)
+        metrics["time/fps"] = progress.speed(state)
+        if progress.evaluate(state):
+            metrics |= self._evaluate(state)
+        if progress.save(state):
+            self.save("last", state)
+        metrics |= self._stopwatch.metrics()
+        self.trackers.log(state.env_steps, metrics)
+        self._metrics = metrics
+        if progress.show(state):
+            self.console.row(state.env_steps, metrics)
+        progress.reported(state)
+
+    def save(self, name: str, state: TrainState) -> None:
+        """Write ``checkpoints/NAME.pt``, atomically."""
+        payload = checkpoint_payload(
+            self.cfg,
+            self._learner.model.spaces,
+            self._learner.state_dict(),
+            collector=self._actors.state_dict(),
+            state={**asdict(state), **asdict(self._counted())},
+            **self.trackers.state_dict(),
+        )
+        save_checkpoint(self.checkpoints / f"{name}.pt", payload)
+
+    def finish(self, state: TrainState) -> Summary:
+        """Score the best checkpoint, draw the results, write summary.json, show the end panel."""
+        if self.stop:
+            self.save("last", state)
+            self.console.note(f"{self.stop.signal}: stopped after {state.env_steps:,} steps, checkpoint saved")
+        tally = self._counted()
+        ending = self._stopwatch.end(state.env_steps - self._saved.env_steps)
+        scores, device = None, self._learner.weights.device
+        if not self.stop:
+            best = load_policy(self.folder, device=str(device))
+            seeds = eval_seeds(self.cfg.seed, self.cfg.eval.final_episodes, final=True)
+            scores = self._evaluator.run(best, seeds, stop=lambda: bool(self.stop))
+        wandb_id = self.trackers.state_dict()["wandb_id"]
+        summary = summarize(
+            self.cfg, state, tally, self.folder, ending, device=device, stopped=self.stop.signal, wandb_id=wandb_id
+        )
+        if scores is not None:
+            summary = summary.with_scores(scores)
+            summary.write()  # the curve shows it
+            curve, gif = draw_results(self.folder, best, self.cfg, self.console.note)
+            summary = replace(summary, curve=curve, gif=gif)
+        summary.write()
+        files = {"checkpoint": summary.best_checkpoint, "video": summary.gif}
+        self.trackers.finish(asdict(summary), {name: Path(path) for name, path in files.items() if path})
+        self.console.finish(asdict(summary))
+        return summary
+
+    def close(self, exit_code: int = 0) -> None:
+        """Let go of everything; after :meth:`finish` there is nothing left to do."""
+        self._closing.close()
+        self._evaluator.close()
+        self.console.close()
+        self.trackers.finish({}, {}, exit_code)
+
+    def _counted(self) -> Tally:
+        wall_time = time.perf_counter() - self._started
+        self._tally = replace(self._tally, episodes=self._actors.episode_count, wall_time=wall_time)
+        return self._tally
+
+    def _evaluate(self, state: TrainState) -> dict[str, float]:
+        policy, seeds = Policy(self._learner.model, self.cfg), eval_seeds(self.cfg.seed, self.cfg.eval.episodes)
+        with self._stopwatch.evaluation():
+            result = self._evaluator.run(policy, seeds, stop=lambda: bool(self.stop))
+        if result is None:
+            return {}
+        best = self._tally.best_eval
+        if best is None or result.mean >= best:  # of equals, the longer trained
+            self._tally = replace(self._tally, best_eval=result.mean)
+            self.save("best", state)
+        return {"eval/mean_reward": result.mean, "eval/std_reward": result.std}
+
+    def _check_finite(self, metrics: dict[str, float], state: TrainState) -> None:
+        for name in ("train/loss", "train/grad_norm"):
+            if not abs(metrics[name]) < float("inf"):
+                raise NumericError(
+                    f"{name} is {metrics[name]} after {state.env_steps:,} steps; no such gradient was applied, and "
+                    f"{self.checkpoints} holds the weights from before; a lower lr or max_grad_norm may help"
+                )
+
+
+@contextlib.contextmanager
+def open_run(cfg: Config, folder: Path) -> Iterator[Run]:
+    """A run that ends in order, whatever happens inside: signals noted, terminal restored, records closed."""
+    with stop_on_signals() as stop:
+        run = Run(cfg, folder, stop)
+        exit_code = 1
+        try:
+            yield run
+            exit_code = 0
+        finally:
+            run.close(exit_code)
+
+
+def _restored(saved: Mapping[str, Any]) -> tuple[TrainState, Tally]:
+    """What a checkpoint says of where the run was; nothing of a new one."""
+    state = TrainState(**{key: saved[key] for key in ("env_steps", "update") if key in saved})
+    return state, Tally(**{key: saved[key] for key in ("episodes", "best_eval", "wall_time") if key in saved})
+
+
+def point_latest_to(folder: Path, runs_dir: Path) -> None:
+    """Make ``runs/latest`` a link to the newest run; where links are not possible, go without."""
+    temporary = runs_dir / f".latest.{os.getpid()}"
+    with contextlib.suppress(OSError):
+        temporary.symlink_to(os.path.relpath(folder, runs_dir), target_is_directory=True)
+        temporary.replace(runs_dir / "latest")
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())

@@ -1,0 +1,210 @@
+"""What a run shows: a start panel, a live progress bar, a table row per interval, an end panel.
+
+Without a terminal the same facts come as plain lines. Output never ends a run: when the terminal goes away or a
+pipe closes, the console falls silent and training goes on.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import os
+import sys
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, TextIO
+
+from rich.console import Console as Terminal
+from rich.console import ConsoleDimensions, RenderableType
+from rich.live import Live
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from a2c.run.showing import console_text as words
+from a2c.settings.config import Config
+
+REDRAW = 0.25  # seconds between redraws of the bar
+PLAIN_WIDTH = 100  # columns of a log file
+
+
+class Console:
+    """The face of one run.
+
+    The bar is redrawn by :meth:`progress` itself, at most four times a second: a refresh thread would compete with
+    the trainer for the interpreter.
+
+    Args:
+        cfg: settings of the run.
+        stream: where to write; None is standard output.
+    """
+
+    def __init__(self, cfg: Config, *, stream: TextIO | None = None) -> None:
+        self._cfg = cfg
+        self._stream = sys.stdout if stream is None else stream
+        self._started = time.monotonic()
+        self._next_draw = 0.0
+        self._header_width = 0
+        self._progress: tuple[int, Mapping[str, Any]] = (0, {})
+        self._muted = False
+        self._terminal: Terminal | None = None
+        self._live: Live | None = None
+        if _is_terminal(self._stream):
+            self._terminal = _Terminal(file=self._stream, highlight=False, markup=False, emoji=False)
+        atexit.register(self.close)  # a hidden cursor must not outlive the process
+
+    def start(self, facts: Mapping[str, str]) -> None:
+        """Show what will be trained; the clock and the bar start here."""
+        self._started = time.monotonic()
+        title = f"a2c  {self._cfg.env.id}"
+        if self._terminal is None:
+            self._plain(title, *_aligned(list(facts.items())))
+            return
+        self._print(_panel(title, [(label, Text(text)) for label, text in facts.items()], "cyan"))
+        live = Live(console=self._terminal, auto_refresh=False, transient=True)
+        self._guard(live.start)
+        self._live = live
+
+    def progress(self, env_steps: int, metrics: Mapping[str, Any]) -> None:
+        """Move the bar, with the metrics of the last row; costs next to nothing unless it is time to redraw."""
+        if self._live is None:
+            return
+        now = time.monotonic()
+        if now < self._next_draw:
+            return
+        self._next_draw = now + REDRAW
+        self._progress = (env_steps, metrics)
+        self._draw()
+
+    def row(self, env_steps: int, metrics: Mapping[str, Any]) -> None:
+        """Add a row to the table; what the metrics lack shows as ``-``."""
+        width = PLAIN_WIDTH if self._terminal is None else self._terminal.width
+        columns, gap = words.fitting(words.columns_of(self._cfg), width, self._cfg.total_steps)
+        facts = {**metrics, "steps": env_steps, "elapsed": time.monotonic() - self._started}
+        if width != self._header_width:
+            self._header_width = width
+            self._line(words.table_line([column.title for column in columns], columns, gap), "bold cyan")
+        self._line(words.table_line([column.cell(facts) for column in columns], columns, gap))
+
+    def note(self, line: str) -> None:
+        """Say one line above the bar."""
+        self._line(line, "yellow")
+
+    def finish(self, summary: Mapping[str, Any]) -> None:
+        """Show what came of it, where it is and what to type next; takes the bar away."""
+        self._stop_live()
+        lines = words.outcome(summary)
+        commands = words.next_commands(summary, self._cfg)
+        stopped = f"stopped by {summary['stopped']}" if summary.get("stopped") else ""
+        title = f"{summary['env_id']}  {stopped or words.verdict(summary) or 'finished'}"
+        if self._terminal is None:
+            self._plain(title, *_aligned(lines + [("next" if i == 0 else "", c) for i, (c, _) in enumerate(commands)]))
+            return
+        colour = {"SOLVED": "green", "not solved": "yellow"}.get(words.verdict(summary), "cyan")
+        shown = [(label, Text(text, style=f"bold {colour}" if label == "score" else "")) for label, text in lines]
+        widest = max(len(command) for command, _ in commands)
+        explained = widest + 40 <= self._terminal.width  # otherwise the purposes would wrap
+        for index, (command, purpose) in enumerate(commands):
+            text = Text.assemble((command, "bold"), (f"{' ' * (widest - len(command))}  {purpose}", "dim"))
+            shown.append(("next" if index == 0 else "", text if explained else Text(command, style="bold")))
+        self._print(_panel(title, shown, colour))
+
+    def close(self) -> None:
+        """Give the terminal back as it was; any number of times, also after an exception."""
+        self._stop_live()
+        atexit.unregister(self.close)
+
+    def _draw(self) -> None:
+        live, terminal = self._live, self._terminal
+        if live is not None and terminal is not None:
+            bar = _bar(*self._progress, self._cfg.total_steps, terminal.width)
+            self._guard(lambda: live.update(bar, refresh=True))
+
+    def _stop_live(self) -> None:
+        live, self._live = self._live, None
+        if live is not None:
+            self._guard(live.stop)
+
+    def _line(self, text: str, style: str = "") -> None:
+        if self._terminal is None:
+            self._plain(text)
+        else:
+            self._print(Text(text, style=style))
+
+    def _print(self, what: RenderableType) -> None:
+        terminal = self._terminal
+        if terminal is not None:
+            self._guard(lambda: terminal.print(what))
+
+    def _plain(self, *lines: str) -> None:
+        encoding = getattr(self._stream, "encoding", None) or "utf-8"
+        text = "".join(f"{line}\n" for line in lines).encode(encoding, "replace").decode(encoding)
+        self._guard(lambda: print(text, end="", file=self._stream, flush=True))
+
+    def _guard(self, write: Callable[[], Any]) -> None:
+        if self._muted:
+            return
+        try:
+            write()
+        except BlockingIOError:  # a terminal that is busy loses this line, not the rest
+            pass
+        except (OSError, ValueError):  # a closed pipe, terminal or file
+            self._muted = True
+            _silence(self._stream)
+
+
+class _Terminal(Terminal):
+    @property  # type: ignore[misc]  # nobody sets the size of this one
+    def size(self) -> ConsoleDimensions:
+        """Size of the terminal that is written to; rich would ask standard input first."""
+        with contextlib.suppress(OSError, ValueError):
+            columns, lines = os.get_terminal_size(self.file.fileno())
+            if columns and "COLUMNS" not in os.environ:
+                return ConsoleDimensions(columns, lines)
+        return super().size
+
+
+def _is_terminal(stream: TextIO) -> bool:
+    """A terminal that can redraw lines and show box characters."""
+    encoding = (getattr(stream, "encoding", None) or "").lower().replace("-", "")
+    return stream.isatty() and encoding == "utf8" and os.environ.get("TERM", "") not in ("dumb", "unknown")
+
+
+def _silence(stream: TextIO) -> None:
+    """Let later writes and the flush at exit go nowhere instead of failing."""
+    with contextlib.suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
+
+
+def _aligned(lines: list[tuple[str, str]]) -> list[str]:
+    width = max((len(label) for label, _ in lines), default=0)
+    return [f"  {label.ljust(width)}  {text}" for label, text in lines]
+
+
+def _panel(title: str, lines: list[tuple[str, Text]], colour: str) -> Panel:
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(style="dim", no_wrap=True)
+    grid.add_column(overflow="fold")
+    for label, text in lines:
+        grid.add_row(label, text)
+    heading = Text(title, style=f"bold {colour}")
+    return Panel(grid, title=heading, title_align="left", border_style=colour, expand=False, padding=(0, 2))
+
+
+def _bar(env_steps: int, metrics: Mapping[str, Any], total: int, width: int) -> Text:
+    fps, share = metrics.get("time/fps", 0.0), min(1.0, env_steps / total)
+    left = words.duration((total - env_steps) / fps) if fps > 0 and env_steps < total else "-"
+    where_time_goes, mostly = words.brief_splits(metrics)
+    facts = [f"{env_steps:,}/{total:,}", f"{words.number(fps, 0)} steps/s"]
+    facts += [f"return {words.number(metrics.get('rollout/ep_rew_mean'))}", f"eta {left}"]
+    choices = [[where_time_goes, *facts], [mostly, *facts], *(facts[dropped:] for dropped in range(len(facts)))]
+    tails = ["  ".join(filter(None, choice)) for choice in choices]
+    tail = next((tail for tail in tails if len(tail) + 18 <= width), tails[-1])
+    room = max(4, min(40, width - len(tail) - 9))
+    done = round(room * share)
+    head = f"{share:4.0%} "
+    return Text.assemble(
+        (head, "bold"), ("━" * done, "green"), ("─" * (room - done), "dim"), f"  {tail}", no_wrap=True, overflow="crop"
+    )

@@ -1,0 +1,171 @@
+"""The words and columns of the console: pure functions from numbers to text, without a terminal."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from a2c.machine.clock import EVAL, LOOP
+from a2c.settings.config import Config
+
+SHOWN = 0.005  # shares below it round to nothing
+PARTS = {EVAL: "evaluation"}  # where there is room
+
+
+def duration(seconds: float) -> str:
+    """``7s``, ``3m07s``, ``2h05m``: at most six characters below 100 hours."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole}s"
+    if whole < 3600:
+        return f"{whole // 60}m{whole % 60:02d}s"
+    return f"{whole // 3600}h{whole % 3600 // 60:02d}m"
+
+
+def number(value: Any, digits: int = 1) -> str:
+    """A figure for reading: thousands separated, no decimals from 1000 on, ``-`` where there is none."""
+    if value is None or not math.isfinite(value):
+        return "-"
+    return f"{value:,.{0 if abs(value) >= 1000 else digits}f}"
+
+
+def spread(mean: Any, std: Any) -> str:
+    """``475.2 ±12.1``."""
+    return number(mean) if number(std) == "-" else f"{number(mean)} ±{number(std)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of the progress table."""
+
+    title: str
+    width: int
+    cell: Callable[[Mapping[str, Any]], str]
+    rank: int  # the highest go first where the terminal is narrow
+
+
+def _metric(name: str, digits: int = 1) -> Callable[[Mapping[str, Any]], str]:
+    return lambda metrics: number(metrics.get(name), digits)
+
+
+def _evaluation(metrics: Mapping[str, Any]) -> str:
+    if metrics.get("eval/mean_reward") is None:
+        return ""
+    return spread(metrics["eval/mean_reward"], metrics.get("eval/std_reward"))
+
+
+def _share(part: str) -> Callable[[Mapping[str, Any]], str]:
+    return lambda metrics: "-" if (share := metrics.get(f"time/{part}_frac")) is None else f"{share:.0%}"
+
+
+COLUMNS = (
+    Column("steps", 7, lambda metrics: f"{metrics['steps']:,}", 0),
+    Column("time", 6, lambda metrics: duration(metrics["elapsed"]), 3),
+    Column("steps/s", 7, lambda metrics: number(metrics.get("time/fps"), 0), 4),
+    Column("return", 8, _metric("rollout/ep_rew_mean"), 0),
+    Column("length", 7, _metric("rollout/ep_len_mean"), 5),
+    Column("entropy", 7, _metric("train/entropy", 3), 6),
+    Column("v loss", 8, _metric("train/value_loss", 3), 8),
+    Column("expl var", 8, _metric("train/explained_variance", 2), 7),
+    Column("env", 4, _share("env"), 9),  # where the time went, all four or none
+    Column("copy", 4, _share("transfer"), 9),
+    Column("act", 4, _share("act"), 9),
+    Column("upd", 4, _share("update"), 9),
+    Column("eval", 12, _evaluation, 1),
+)
+
+
+LAG = Column("lag", 5, _metric("train/lag_mean", 2), 8)  # of A3C's gradients
+
+
+def columns_of(cfg: Config) -> tuple[Column, ...]:
+    """The columns that mean something for the algorithm."""
+    return (*COLUMNS[:-1], LAG, COLUMNS[-1]) if cfg.algo == "a3c" else COLUMNS
+
+
+def fitting(columns: Sequence[Column], width: int, total_steps: int) -> tuple[list[Column], int]:
+    """The columns that fit into ``width`` characters, in their order, and the gap between them (1 to 3)."""
+    steps, *rest = columns
+    kept = [replace(steps, width=max(steps.width, len(f"{total_steps:,}"))), *rest]
+    while len(kept) > 1 and sum(column.width + 1 for column in kept) - 1 > width:
+        last = max(column.rank for column in kept[1:])
+        kept = [kept[0], *(column for column in kept[1:] if column.rank < last)]
+    room = width - sum(column.width for column in kept)
+    return kept, max(1, min(3, room // max(1, len(kept) - 1)))
+
+
+def table_line(cells: Sequence[str], columns: Sequence[Column], gap: int) -> str:
+    """Right-aligned cells; one that is too wide pushes the rest rather than losing digits."""
+    return (" " * gap).join(cell.rjust(column.width) for cell, column in zip(cells, columns, strict=True)).rstrip()
+
+
+def brief_splits(metrics: Mapping[str, Any]) -> tuple[str, str]:
+    """``env 41% act 28% update 30%`` of a row, and ``env 41%``, the largest alone; empty before the first row."""
+    parts = {part: share for part in (*LOOP, EVAL) if (share := metrics.get(f"time/{part}_frac")) is not None}
+    shown = [f"{part} {share:.0%}" for part, share in parts.items() if share >= SHOWN]
+    return " ".join(shown), max(shown, key=lambda text: parts[text.split()[0]], default="")
+
+
+def split(parts: Mapping[str, float]) -> str:
+    """``env 41%, act 28%, update 30%``: where the time went, without what rounds to nothing."""
+    return ", ".join(f"{PARTS.get(part, part)} {share:.0%}" for part, share in parts.items() if share >= SHOWN)
+
+
+def verdict(summary: Mapping[str, Any]) -> str:
+    """``SOLVED``, ``not solved``, or nothing where the environment has no threshold or nothing was evaluated."""
+    if summary.get("solved") is None:
+        return ""
+    return "SOLVED" if summary["solved"] else "not solved"
+
+
+def outcome(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The end panel as (label, text) lines."""
+    lines = [("score", _score(summary))]
+    trained = f"{summary['env_steps']:,} steps, {summary.get('episodes') or 0:,} episodes in "
+    lines.append(("trained", f"{trained}{duration(summary['wall_time'])} ({number(summary.get('fps'), 0)} steps/s)"))
+    lines.append(("time", split(summary["time"])))
+    lines += [("" if index else "advice", line) for index, line in enumerate(summary["advice"])]
+    folder = Path(summary["folder"])
+    lines.append(("run", relative(folder)))
+    kept = [summary.get(name) for name in ("curve", "gif", "best_checkpoint")]
+    lines.append(("files", "  ".join(os.path.relpath(path, folder) for path in kept if path)))
+    if summary["trace"]:
+        lines.append(("trace", f"{os.path.relpath(summary['trace'], folder)}: open it at https://ui.perfetto.dev"))
+    return lines
+
+
+def _score(summary: Mapping[str, Any]) -> str:
+    if summary.get("eval_mean") is None:
+        return "not evaluated"
+    score = f"{number(summary['eval_mean'])} ± {number(summary['eval_std'])}"
+    text = f"{score} over {summary['eval_episodes']} episodes"
+    if summary.get("reward_threshold") is None:
+        return f"{text} (no threshold is registered)"
+    return f"{text}, threshold {summary['reward_threshold']:g}: {verdict(summary)}"
+
+
+def next_commands(summary: Mapping[str, Any], cfg: Config) -> list[tuple[str, str]]:
+    """Commands worth typing now, with what each does."""
+    folder = Path(summary["folder"])
+    runs_dir = Path(cfg.runs_dir)
+    newest = (runs_dir / "latest").resolve() == folder.resolve()
+    run = "latest" if newest else relative(folder)
+    commands = []
+    if summary.get("stopped"):
+        commands.append((f"a2c train resume={run}", "continue where it stopped"))
+    commands.append((f"a2c watch run={run}", "see it play"))
+    commands.append((f"a2c eval run={run} episodes=100", "measure it again"))
+    if summary.get("wandb_id"):
+        board = "make board" if Path("Makefile").is_file() else f"wandb leet {relative(runs_dir / 'wandb')}"
+        commands.append((board, "compare all runs"))
+    return commands
+
+
+def relative(path: Path) -> str:
+    """The path as one would type it here: relative to the working folder where it lies below it."""
+    absolute, here = Path(path).absolute(), Path.cwd()
+    return str(absolute.relative_to(here)) if absolute.is_relative_to(here) else str(absolute)

@@ -1,0 +1,46 @@
+"""One look for every plot. Figures are made directly: pyplot would keep them in global state."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
+
+from a2c.storage.atomic import replacing
+
+BLUE, ORANGE, GREEN, GREY, RED = "#1f6fb4", "#e07b00", "#2a8c4a", "#777777", "#c0392b"
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """An Agg figure of width x height inches, on white, without pyplot."""
+    figure = Figure(figsize=(width, height), dpi=130, layout="constrained", facecolor="white")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def tidy(axes: Axes) -> None:
+    """Two spines, a faint grid, steps as 50k and 1.5M."""
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(color="#dddddd", linewidth=0.6)
+    axes.set_axisbelow(True)
+    axes.tick_params(labelsize=9, color=GREY)
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: steps_label(value)))
+
+
+def steps_label(value: float) -> str:
+    """``0``, ``50k``, ``1.5M``."""
+    for size, suffix in ((1e6, "M"), (1e3, "k")):
+        if abs(value) >= size:
+            return f"{value / size:g}{suffix}"
+    return f"{value:g}"
+
+
+def save(figure: Figure, path: Path) -> Path:
+    """Write a PNG so that a reader never sees half of it."""
+    with replacing(path) as temporary:
+        # No Software or date entry: the same run draws the same bytes.
+        figure.savefig(temporary, format="png", metadata={"Software": None})
+    return path

@@ -1,0 +1,122 @@
+"""What a run says of itself, at its start and at its end."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import torch
+
+from a2c.envs.single.make_env import reward_threshold
+from a2c.errors import RunIOError
+from a2c.learning.learner import Learner
+from a2c.machine.device import describe_device
+from a2c.playing.evaluation import EvalResult
+from a2c.run.state import Tally, TrainState
+from a2c.run.timing.stopwatch import Ending
+from a2c.settings.config import Config
+from a2c.storage.atomic import write_text
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What came of a run; ``summary.json`` holds the same."""
+
+    env_id: str
+    algo: str
+    seed: int
+    device: str
+    num_envs: int
+    n_step: int
+    env_steps: int
+    updates: int
+    episodes: int
+    wall_time: float  # seconds, over all sessions of training
+    fps: float  # env steps per second of wall time, evaluations included
+    eval_mean: float | None  # of the best checkpoint, over eval_episodes fresh episodes; None if stopped early
+    eval_std: float | None
+    eval_episodes: int
+    best_eval: float | None  # that chose the best checkpoint
+    reward_threshold: float | None
+    solved: bool | None
+    folder: str
+    best_checkpoint: str | None
+    last_checkpoint: str
+    curve: str | None
+    gif: str | None
+    stopped: str | None  # the signal that ended it early
+    wandb_id: str | None
+    time: dict[str, float]  # shares of this sitting's training: env, transfer, act, update, eval, other
+    advice: list[str]  # what would make it faster
+    trace: str | None  # of profile=true
+
+    def with_scores(self, scores: EvalResult) -> Summary:
+        """The same with the score of the final evaluation."""
+        solved = None if self.reward_threshold is None else scores.mean >= self.reward_threshold
+        return replace(self, eval_mean=scores.mean, eval_std=scores.std, solved=solved)
+
+    def write(self) -> None:
+        """Write ``summary.json`` into the run folder; raises :class:`RunIOError`."""
+        path = Path(self.folder) / "summary.json"
+        try:
+            write_text(path, json.dumps(asdict(self), indent=2) + "\n")
+        except OSError as error:
+            raise RunIOError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def summarize(
+    cfg: Config,
+    state: TrainState,
+    tally: Tally,
+    folder: Path,
+    ending: Ending,
+    *,
+    device: torch.device,
+    stopped: str | None,
+    wandb_id: str | None,
+) -> Summary:
+    """The summary of a run that has not been scored yet."""
+    best, last = (folder / "checkpoints" / f"{name}.pt" for name in ("best", "last"))
+    return Summary(
+        env_id=cfg.env.id,
+        algo=cfg.algo,
+        seed=cfg.seed,
+        device=str(device),
+        num_envs=cfg.num_envs,
+        n_step=cfg.n_step,
+        env_steps=state.env_steps,
+        updates=state.update,
+        fps=state.env_steps / max(tally.wall_time, 1e-9),
+        eval_mean=None,
+        eval_std=None,
+        eval_episodes=cfg.eval.final_episodes,
+        reward_threshold=reward_threshold(cfg.env.id),
+        solved=None,
+        folder=str(folder),
+        best_checkpoint=str(best) if best.exists() else None,
+        last_checkpoint=str(last),
+        curve=None,
+        gif=None,
+        stopped=stopped,
+        wandb_id=wandb_id,
+        **asdict(tally),
+        **asdict(ending),
+    )
+
+
+def start_facts(cfg: Config, learner: Learner, folder: Path, environments: Mapping[str, str]) -> dict[str, str]:
+    """The lines of the start panel; ``environments`` are those about what steps them."""
+    return {
+        **learner.model.spaces.facts(),
+        "network": learner.model.describe(),
+        "algorithm": cfg.algo.upper(),
+        "rollout": f"{cfg.num_envs} environment{'s' * (cfg.num_envs > 1)} x {cfg.n_step} step{'s' * (cfg.n_step > 1)}",
+        **environments,
+        "device": describe_device(learner.weights.device),
+        "steps": f"{cfg.total_steps:,}",
+        "seed": str(cfg.seed),
+        "folder": os.path.relpath(folder),
+    }

@@ -1,0 +1,112 @@
+"""Hydra composition: ``conf/`` plus overrides becomes one plain, checked dataclass."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import MarkedYAMLError
+
+from a2c.errors import A2CError, ConfigError
+from a2c.settings.config import Config
+from a2c.settings.old_values import translated
+from a2c.settings.overrides import prepare
+from a2c.settings.resumed_settings import with_settings_of_resumed_run
+from a2c.settings.rules import validate
+from a2c.settings.typed_settings import build
+from a2c.storage.folders import new_run
+
+GROUPS = ("env", "algo")  # folders of conf/ with presets, one of each in a config
+
+# Cached, so that one composed config means one folder, however often its path is looked at.
+OmegaConf.register_new_resolver("new_run", new_run, use_cache=True, replace=True)
+
+
+def conf_dir() -> Path:
+    """``conf/``: inside the package in a wheel, at the top of the repository in a checkout."""
+    package = Path(__file__).resolve().parents[1]
+    for folder in (package / "conf", package.parents[1] / "conf"):
+        if (folder / "config.yaml").is_file():
+            return folder
+    raise ConfigError(f"conf/config.yaml is missing beside {package}; install a2c again")
+
+
+def presets(*more: Path, group: str = "env") -> dict[str, Path]:
+    """The files of a group's presets by name: those of ``conf/<group>``, and of ``<group>/`` in ``more`` folders."""
+    return {path.stem: path for folder in (*more, conf_dir()) for path in sorted((folder / group).glob("*.yaml"))}
+
+
+def load_config(*overrides: str) -> Config:
+    """Compose ``conf/config.yaml``, a preset and overrides, as the command line does.
+
+    Args:
+        overrides: like ``"env=cartpole"``, ``"n_step=8"``, ``"env.id=Acrobot-v1"``.
+
+    Raises:
+        ConfigError: an unknown key, a wrong type or a value out of range, in one line.
+    """
+    return to_config(compose_plain("config", prepare_training(overrides)))
+
+
+def prepare_training(overrides: Sequence[str], *more: Path) -> list[str]:
+    """Training overrides as Hydra shall see them (:func:`prepare`), with those of a resumed run."""
+    groups = {group: presets(*more, group=group) for group in GROUPS}
+    return with_settings_of_resumed_run(
+        prepare(overrides, Config, {group: list(files) for group, files in groups.items()}), groups
+    )
+
+
+def compose_plain(name: str, overrides: Sequence[str], *more: Path) -> dict[str, Any]:
+    """Compose ``conf/<name>.yaml`` with prepared overrides; plain values, interpolations resolved.
+
+    Args:
+        more: folders with further presets.
+    """
+    search = [f"hydra.searchpath=[{','.join(f'file://{folder}' for folder in more)}]"] if more else []
+    try:
+        with initialize_config_dir(config_dir=str(conf_dir()), version_base="1.3"):
+            return plain(compose(name, [*search, *overrides]))
+    except (HydraException, OmegaConfBaseException, MarkedYAMLError) as error:
+        raise ConfigError(one_line(error)) from error
+
+
+def plain(cfg: DictConfig) -> dict[str, Any]:
+    """An OmegaConf tree as plain dictionaries and lists, interpolations resolved.
+
+    Raises:
+        ConfigError: an interpolation that leads nowhere.
+    """
+    try:
+        tree = OmegaConf.to_container(cfg, resolve=True)
+    except OmegaConfBaseException as error:
+        raise ConfigError(one_line(error)) from error
+    assert isinstance(tree, dict)
+    return {str(key): value for key, value in tree.items()}
+
+
+def to_config(tree: Mapping[str, Any]) -> Config:
+    """The checked :class:`Config` of a plain tree."""
+    return validate(build(Config, translated(tree)))
+
+
+def one_line(error: BaseException) -> str:
+    """What a Hydra, OmegaConf or YAML error says, in one line: with file and line where it knows them."""
+    link: BaseException | None = error
+    while link is not None:
+        if isinstance(link, A2CError):
+            return str(link).partition(": ")[2]
+        if isinstance(link, MarkedYAMLError) and link.problem_mark is not None:
+            return f"{link.problem_mark.name} line {link.problem_mark.line + 1}: {link.problem}"
+        link = link.__cause__ or link.__context__
+    if ambiguous := re.match(r"Ambiguous value for argument '(.*)'", str(error)):
+        return f"{ambiguous[1]} holds several values; -m trains once with each, [a,b] is a list"
+    if unknown := re.match(r"Could not override '([^']*)'", str(error)):
+        return f"unknown key '{unknown[1]}'"
+    lines = [line.strip() for line in str(error).splitlines()]
+    return next((line for line in lines if line), type(error).__name__)

@@ -1,0 +1,229 @@
+"""The settings of a run: types, documentation and ranges. Their values live in ``conf/``.
+
+Plain dataclasses, no torch and no omegaconf, so that worker processes import this in milliseconds.
+Keys that people sweep are flat; the rest is grouped.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import typing
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from a2c.errors import ConfigError
+
+Record = TypeVar("Record")
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What a setting means and which values it may take; a list's rule holds for each of its items."""
+
+    doc: str
+    low: float | None = None
+    high: float | None = None
+    open_low: bool = False  # low itself is excluded
+    open_high: bool = False
+    choices: tuple[str, ...] = ()
+    pattern: str = ""  # a regular expression for the whole text
+    says: str = ""  # the pattern in words
+
+    def __str__(self) -> str:
+        if self.choices:
+            return f"must be one of {', '.join(self.choices)}"
+        if self.pattern:
+            return f"must be {self.says}"
+        if self.low is not None and self.high is not None:
+            return f"must be in {'(' if self.open_low else '['}{self.low}, {self.high}{')' if self.open_high else ']'}"
+        if self.low is not None:
+            return f"must be {'>' if self.open_low else '>='} {self.low}"
+        return ""
+
+    def allows(self, value: Any) -> bool:
+        if value is None:
+            return True  # the type says whether null is allowed
+        if isinstance(value, list):
+            return all(self.allows(item) for item in value)
+        if self.choices:
+            return value in self.choices
+        if self.pattern:
+            return re.fullmatch(self.pattern, value) is not None
+        if self.low is not None and not (value > self.low if self.open_low else value >= self.low):
+            return False
+        return self.high is None or (value < self.high if self.open_high else value <= self.high)
+
+
+def setting(doc: str, **rule: Any) -> Any:
+    """A dataclass field without a value: the value's one home is ``conf/``."""
+    return field(metadata={"rule": Rule(doc, **rule)})
+
+
+DEVICE: dict[str, Any] = {
+    "doc": "auto (a GPU where there is one), cpu, cuda, cuda:1 or mps",
+    "pattern": r"auto|cpu|mps|cuda(:\d+)?",
+    "says": "auto, cpu, cuda, cuda:1 or mps",
+}
+
+
+@dataclass(slots=True)
+class AtariConfig:
+    """Standard preprocessing of Atari games (Machado et al. 2018); used for ids under ``ALE/``."""
+
+    frame_skip: int = setting("emulator frames per agent step", low=1)
+    frame_stack: int = setting("frames stacked into one observation", low=1)
+    screen_size: int = setting("pixels per side after resizing; nature_cnn needs 36", low=36)
+    noop_max: int = setting("most random no-op actions after a reset", low=0)
+    repeat_action_probability: float = setting("sticky actions", low=0, high=1)
+    fire_reset: bool = setting("press FIRE after a reset where the game waits for it")
+    life_loss: bool = setting("in training, a lost life ends the return (the game goes on)")
+
+
+@dataclass(slots=True)
+class EnvConfig:
+    """The environment."""
+
+    id: str = setting(
+        "Gymnasium id, or module:Id to import a package of your own first",
+        pattern=r"([\w.]+:)?([\w-]+/)?[\w.-]+",
+        says="a Gymnasium id, like CartPole-v1, ALE/Pong-v5 or my_module:MyEnv-v0",
+    )
+    kwargs: dict[str, Any] = setting("keyword arguments for gymnasium.make")
+    max_episode_steps: int | None = setting("time limit; null keeps the environment's own", low=1)
+    clip_reward: bool = setting("learn from the sign of the reward; scores stay raw")
+    step_timeout: float | None = setting(
+        "seconds an environment may take for one step; null waits for ever", low=0, open_low=True
+    )
+    atari: AtariConfig = setting("preprocessing of Atari games")
+
+
+@dataclass(slots=True)
+class NetworkConfig:
+    """The network; the defaults follow from the observation space."""
+
+    torso: str = setting("auto: nature_cnn for images, mlp for vectors", choices=("auto", "mlp", "nature_cnn"))
+    hidden_sizes: list[int] = setting("width of each hidden layer of the mlp", low=1)
+    activation: str = setting("nonlinearity of the mlp", choices=("tanh", "relu", "elu", "silu"))
+    shared_torso: bool | None = setting("one torso for policy and value; null: images share, vectors do not")
+    log_std_init: float = setting("initial log standard deviation of continuous actions", low=-20, high=2)
+
+
+@dataclass(slots=True)
+class EvalConfig:
+    """Evaluation on separate environments, with separate seeds and frozen normalisers."""
+
+    every: int = setting("env steps between evaluations; 0 evaluates only at the end", low=0)
+    episodes: int = setting("episodes of an evaluation during training", low=1)
+    final_episodes: int = setting("episodes of the evaluation at the end", low=1)
+
+
+@dataclass(slots=True)
+class CheckpointConfig:
+    """What is kept of a run."""
+
+    every: int = setting("env steps between checkpoints; 0 saves only at the end", low=0)
+
+
+@dataclass(slots=True)
+class WandbConfig:
+    """Weights & Biases."""
+
+    mode: str | None = setting(
+        "null: WANDB_MODE if set, online inside a sweep agent, else offline",
+        choices=("online", "offline", "shared", "disabled"),
+    )
+    project: str = setting("project", pattern=r"[^/\\#?,%:\s]+", says="a name without / \\ # ? , % : or spaces")
+    entity: str | None = setting("team or user")
+    group: str | None = setting("group of runs")
+    tags: list[str] = setting("tags")
+    artifacts: bool = setting("upload the best checkpoint and the video")
+
+
+@dataclass(slots=True)
+class Config:
+    """Everything that a run depends on."""
+
+    env: EnvConfig = setting("environment: env=NAME picks a preset of conf/env, env.id=ANY any other")
+    algo: str = setting(
+        "a2c: environments in lockstep; ac: one of them, one step; a3c: workers without a lock, on the CPU",
+        choices=("a2c", "ac", "a3c"),
+    )
+    total_steps: int = setting("env steps to train for, over all environments", low=1)
+    num_envs: int = setting("N, environments in lockstep; with a3c, of each worker", low=1)
+    n_step: int = setting("T, steps per rollout", low=1)
+    gamma: float = setting("discount", low=0, high=1)
+    gae_lambda: float = setting("1 is the n-step return, less is GAE", low=0, high=1)
+    beta: float = setting("weight of the entropy bonus", low=0)
+    beta_schedule: str = setting("how beta falls to 0 over the run", choices=("constant", "linear", "cosine"))
+    value_coef: float = setting("weight of the value loss; the article's 1/2", low=0)
+    lr: float = setting("learning rate", low=0, open_low=True)
+    lr_schedule: str = setting("how lr falls to 0 over the run", choices=("constant", "linear", "cosine"))
+    optimizer: str = setting("optimizer", choices=("rmsprop_tf", "rmsprop", "adam"))
+    optimizer_eps: float = setting("epsilon of the optimizer", low=0, open_low=True)
+    rmsprop_alpha: float = setting("decay of RMSprop's mean square", low=0, high=1, open_high=True)
+    max_grad_norm: float | None = setting(
+        "global gradient norm is clipped to this; null never clips", low=0, open_low=True
+    )
+    normalize_advantage: bool = setting("standardise advantages over the batch")
+    normalize_obs: bool = setting("standardise observations by running statistics")
+    normalize_reward: bool = setting("divide rewards by the standard deviation of the running return")
+    seed: int = setting("seed of everything; 0 is a seed", low=0, high=2**31 - 1)
+    device: str = setting(**DEVICE)
+    precision: str = setting(
+        "what the torso computes in; weights, heads and losses stay float32", choices=("float32", "bf16")
+    )
+    compile: bool = setting("compile updates by torch.compile: slower on the CPU, not measured on CUDA")
+    cuda_graphs: bool = setting("on CUDA, launch acting and updates as graphs; false: kernel by kernel")
+    threads: int | None = setting("torch threads on the CPU; null: 1 for the mlp, all cores for the cnn", low=1)
+    vectorization: str = setting(
+        "how environments run side by side; auto times one and picks sync or workers",
+        choices=("auto", "workers", "async", "sync", "native", "device"),
+    )
+    main_shard: bool | None = setting(
+        "workers: this process steps environments too; null: where a core is left for it; "
+        "never with env.step_timeout or env_groups > 1"
+    )
+    env_groups: int = setting(
+        "groups of environments: one steps while the policy serves another; changes no result", low=1
+    )
+    num_workers: int | None = setting(
+        "worker processes, which step environments, or learn (a3c); null: as auto finds best, or one process per core",
+        low=1,
+    )
+    shared_statistics: bool = setting("a3c: the optimizer's statistics belong to all workers; false: each has its own")
+    network: NetworkConfig = setting("network")
+    eval: EvalConfig = setting("evaluation")
+    checkpoint: CheckpointConfig = setting("checkpoints")
+    wandb: WandbConfig = setting("Weights & Biases")
+    log_every: int = setting("env steps between metric rows", low=1)
+    name: str | None = setting(
+        "name of the run; null: from the algorithm and the seed",
+        pattern=r"(?!.*\.\.)[A-Za-z0-9._-]{1,100}",
+        says="made of A-Z a-z 0-9 . _ - only, without '..'",
+    )
+    runs_dir: str = setting("folder of all runs", pattern=r"[^\0\n]+", says="a path")
+    resume: str | None = setting("latest, a run folder or a checkpoint to continue from")
+    gif: bool = setting("record agent.gif at the end")
+    profile: bool = setting("trace a few updates with torch's profiler, into trace.json.gz of the run folder")
+
+
+def settings(record: Any, prefix: str = "") -> Iterator[tuple[str, Any, Rule]]:
+    """Every leaf setting of a config, or of its class: ``(dotted key, value or type, rule)``."""
+    types = typing.get_type_hints(record if isinstance(record, type) else type(record))
+    for item in dataclasses.fields(record):
+        value = types[item.name] if isinstance(record, type) else getattr(record, item.name)
+        if dataclasses.is_dataclass(value):
+            yield from settings(value, f"{prefix}{item.name}.")
+        else:
+            yield f"{prefix}{item.name}", value, item.metadata["rule"]
+
+
+def check_ranges(record: Record) -> Record:
+    """Check every setting against its rule; :class:`ConfigError` names the first that is off."""
+    for key, value, rule in settings(record):
+        if not rule.allows(value):
+            shown = f"{value!r}" if isinstance(value, str) else value
+            raise ConfigError(f"{key}={shown} {rule}")
+    return record

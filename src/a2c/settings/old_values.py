@@ -1,0 +1,41 @@
+"""Settings as earlier versions wrote them: old values keep working, with one line that says what they are now."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any
+
+# (key, old value) -> what it means now
+_MEANS: dict[tuple[str, Any], dict[str, Any]] = {
+    ("vectorization", "sharded"): {"vectorization": "workers", "main_shard": False},
+    ("vectorization", "hybrid"): {"vectorization": "workers", "main_shard": True},
+    ("compile", "auto"): {"compile": False},
+}
+_ADDED = {"main_shard": None}  # keys that a run of an earlier version does not have
+
+_told: set[str] = set()
+
+
+def translated(tree: Mapping[str, Any], tell: Callable[[str], Any] | None = None) -> dict[str, Any]:
+    """A plain tree of settings with old values in today's words.
+
+    Args:
+        tree: nested mappings, from YAML, a command line or a checkpoint.
+        tell: called with one line about each old value; None writes it to stderr, once in a process.
+    """
+    new = {**_ADDED, **tree}
+    if new.get("compile") in ("true", "false"):  # it was text
+        new["compile"] = new["compile"] == "true"
+    for (key, old), means in _MEANS.items():
+        if new.get(key) == old:
+            new |= {name: value for name, value in means.items() if name == key or new.get(name) is None}
+            today = " ".join(f"{name}={str(value).lower()}" for name, value in means.items())
+            (tell or _tell_once)(f"{key}={old} is now {today}")
+    return new
+
+
+def _tell_once(line: str) -> None:
+    if line not in _told:
+        _told.add(line)
+        sys.stderr.write(f"{line}\n")

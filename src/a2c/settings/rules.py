@@ -1,0 +1,41 @@
+"""The rules between settings."""
+
+from __future__ import annotations
+
+from a2c.errors import ConfigError
+from a2c.settings.config import Config, check_ranges
+
+
+def validate(cfg: Config) -> Config:
+    """Check every range, and the rules between settings; raises :class:`ConfigError`."""
+    check_ranges(cfg)
+    if cfg.env_groups > cfg.num_envs:
+        raise ConfigError(f"env_groups={cfg.env_groups} must be at most num_envs={cfg.num_envs}")
+    if cfg.env_groups > 1 and cfg.vectorization == "device":
+        raise ConfigError("env_groups > 1 has no effect where environments live on the device; leave it 1")
+    if cfg.algo == "ac" and cfg.num_envs != 1:
+        raise ConfigError(f"num_envs={cfg.num_envs} does not go with algo=ac: with several environments it is algo=a2c")
+    if cfg.algo == "a3c":
+        _check_a3c(cfg)
+    if cfg.normalize_advantage and cfg.num_envs * cfg.n_step == 1:
+        raise ConfigError("normalize_advantage=true needs num_envs x n_step > 1: one number has no spread")
+    return cfg
+
+
+def _check_a3c(cfg: Config) -> None:
+    """What workers that learn on their own cannot do."""
+    cannot = {
+        "device": (cfg.device not in ("auto", "cpu"), "its workers learn on the CPU; algo=a2c uses a GPU"),
+        "vectorization": (
+            cfg.vectorization not in ("auto", "sync", "native"),
+            "a worker steps its environments itself: auto, sync or native",
+        ),
+        "env_groups": (cfg.env_groups > 1, "a worker steps its environments itself"),
+        "compile": (cfg.compile, "the shared weights change under a compiled update"),
+        "profile": (cfg.profile, "it traces one process; profile algo=a2c"),
+    }
+    for key, (wrong, why) in cannot.items():
+        if wrong:
+            value = getattr(cfg, key)
+            shown = str(value).lower() if isinstance(value, bool) else value
+            raise ConfigError(f"{key}={shown} does not go with algo=a3c: {why}")

@@ -1,0 +1,92 @@
+"""metrics.jsonl: one JSON object a line, appended whole or not at all.
+
+Floats keep full precision. A value that is not finite is written as ``null``, so that every line is valid JSON.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from a2c.errors import RunIOError
+
+METRICS = "metrics.jsonl"
+
+
+class MetricsFile:
+    """Append-only file of rows, each with its ``global_step``.
+
+    Args:
+        path: the file.
+        resume_from: None starts a new file. A number of env steps continues the file that is there: rows beyond it
+            were lost with the process that wrote them and will be made again, so they are dropped.
+
+    Raises:
+        RunIOError: the file cannot be opened, read or cut.
+    """
+
+    def __init__(self, path: Path, resume_from: int | None = None) -> None:
+        self.path = path
+        try:
+            # Unbuffered: a row that append() has acknowledged survives any death of this process.
+            self._file = open(path, "wb" if resume_from is None else "ab", buffering=0)  # noqa: SIM115
+            self._size = 0
+            if resume_from is not None:
+                self._size = _size_up_to(path, resume_from)
+                self._file.truncate(self._size)
+        except OSError as error:
+            raise self._failure(error) from error
+
+    def append(self, row: Mapping[str, Any]) -> None:
+        """Write one row; when this returns, it is in the file.
+
+        Raises:
+            RunIOError: the row does not fit; the file then ends with the row before it.
+        """
+        line = json.dumps({name: plain(value) for name, value in row.items()}, allow_nan=False).encode() + b"\n"
+        try:
+            written = 0
+            while written < len(line):  # a raw write stops short when a disk fills up
+                written += self._file.write(line[written:])
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                self._file.truncate(self._size)
+            raise self._failure(error) from error
+        self._size += len(line)
+
+    def close(self) -> None:
+        self._file.close()
+
+    def _failure(self, error: OSError) -> RunIOError:
+        reason = error.strerror or type(error).__name__
+        return RunIOError(f"cannot write {self.path}: {reason}; make room there and continue the run with resume=")
+
+
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """Every complete row; a last line that a dying process left unfinished is no row."""
+    lines = path.read_bytes().split(b"\n")[:-1] if path.exists() else []
+    return [json.loads(line) for line in lines]
+
+
+def plain(value: Any) -> Any:
+    """A JSON value for a number of any library: int, bool, text, finite float or None; or for a list of them."""
+    if isinstance(value, list):
+        return [plain(item) for item in value]
+    if value is None or isinstance(value, (bool, int, str)):
+        return value
+    number = float(value)
+    return number if math.isfinite(number) else None
+
+
+def _size_up_to(path: Path, env_steps: int) -> int:
+    """Bytes of the leading complete rows whose global_step is at most ``env_steps``."""
+    size = 0
+    for line in path.read_bytes().splitlines(keepends=True):
+        if not line.endswith(b"\n") or json.loads(line)["global_step"] > env_steps:
+            break
+        size += len(line)
+    return size

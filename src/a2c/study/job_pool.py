@@ -1,0 +1,66 @@
+"""Many environments under a policy that stays as it is: their batches are draws of one random gradient."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from types import TracebackType
+from typing import Any
+
+from a2c.collecting.collector import Collector
+from a2c.envs.choosing.plan import plan
+from a2c.envs.lockstep import LockstepEnvs
+from a2c.envs.make_vector_env import make_vector_env
+from a2c.network.protocol import Network
+from a2c.rollout import Rollout
+from a2c.settings.config import Config
+
+FAR = 1_000_000  # updates between the draws, and after training: none shares seeds or noise with another
+
+
+class Pool:
+    """Environments that are made once and played in many draws.
+
+    Args:
+        cfg: ``num_envs`` environments, ``n_step`` steps a rollout.
+    """
+
+    def __init__(self, cfg: Config) -> None:
+        self._cfg, self._envs, self.num_envs = cfg, _Envs(cfg), cfg.num_envs
+
+    def __enter__(self) -> Pool:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._envs.close()
+
+    def play(self, model: Network, draw: int = 0, like: Sequence[int] | None = None) -> Iterator[Rollout]:
+        """Rollouts without end, from a reset on; each is overwritten by the next.
+
+        Args:
+            model: the policy; nothing changes it here.
+            draw: other draws have other seeds and other noise.
+            like: for each environment, the index of the one whose seed it takes; None: all seeds differ.
+                Actions are always drawn for each alone.
+        """
+        self._envs.like = like
+        update = FAR * (draw + 1)
+        collector = Collector(self._envs, model, self._cfg, update)
+        while True:
+            yield collector.collect(update)
+            update += 1
+
+    def late(self, model: Network, age: int, draw: int = 0) -> Rollout:
+        """The first rollout that starts at least ``age`` steps after the reset."""
+        return next(itertools.islice(self.play(model, draw), -(-age // self._cfg.n_step), None))
+
+
+class _Envs(LockstepEnvs):
+    """Environments of which some may start from the same seed."""
+
+    def __init__(self, cfg: Config) -> None:
+        super().__init__(make_vector_env(cfg.env, cfg.num_envs, plan(cfg)))
+        self.like: Sequence[int] | None = None
+
+    def reset(self, seeds: Sequence[int]) -> Any:
+        return super().reset(seeds if self.like is None else [seeds[index] for index in self.like])
