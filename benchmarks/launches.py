@@ -9,16 +9,19 @@ are counted too, show that the command works.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
+import sys
 from typing import Any
 
 import torch
-from our_speed import Loop
 from torch.profiler import ProfilerActivity, profile, record_function
 
 import a2c
 from a2c.build import build, make_envs
+from a2c.run.state import TrainState
 from a2c.settings.config import Config
+from a2c.trainer import updates
 
 COLLECT, UPDATE = "bench.collect", "bench.update"
 WARM_UPDATES = 20  # graphs are recorded and kernels compiled
@@ -31,16 +34,14 @@ KINDS = {  # by the beginning of the name
 }
 
 
-def profiled(cfg: Config, updates: int) -> list[Any]:
+def profiled(cfg: Config, count: int) -> list[Any]:
     """The profiler's events of so many rollouts with their updates, after a warm-up."""
     activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if torch.cuda.is_available() else [])]
     with make_envs(cfg) as envs:
         learner, collector = build(cfg, envs)
-        loop = Loop(cfg, learner, collector)
-        loop.run(0, WARM_UPDATES)
-        state = loop.state
+        *_, state = itertools.islice(updates(learner, collector, TrainState(), sys.maxsize), WARM_UPDATES)
         with profile(activities=activities) as profiler:
-            for _ in range(updates):
+            for _ in range(count):
                 with record_function(COLLECT):
                     rollout = collector.collect(state.update)
                 with record_function(UPDATE):

@@ -21,7 +21,7 @@ from a2c.collecting.rollout_memory import empty_actions, empty_observations, sta
 from a2c.envs.episodes import Episode
 from a2c.envs.lockstep import LockstepEnvs
 from a2c.envs.seeding import TRAIN, env_seeds
-from a2c.machine.clock import ACT, ENV, OTHER, TRANSFER, LoopClock
+from a2c.machine.clock import ACT, ENV, TRANSFER, LoopClock
 from a2c.machine.transfer import HostBlock, page_locked, sent
 from a2c.maths.trees import tree_map
 from a2c.network.protocol import Network, device_of
@@ -119,7 +119,6 @@ class Collector:
         finals = self._act(update)
         self._count_episodes()
         rollout = self._rollout(finals)
-        self.clock.enter(OTHER)
         return rollout
 
     def _group(self, envs: LockstepEnvs, rows: slice, seeds: Sequence[int], notify: Callable[[str], None]) -> _Group:

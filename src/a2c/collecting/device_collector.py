@@ -17,7 +17,7 @@ from a2c.collecting.reward_normalizer import DeviceRewardNormalizer
 from a2c.collecting.rollout_memory import empty_actions, empty_observations, start_from_end
 from a2c.envs.device.lockstep import DeviceEnvs
 from a2c.envs.seeding import TRAIN, env_seed
-from a2c.machine.clock import ACT, ENV, OTHER, LoopClock
+from a2c.machine.clock import ACT, ENV, LoopClock
 from a2c.maths.trees import Tree, tree_map
 from a2c.network.passes import policy_of
 from a2c.network.protocol import Network, device_of
@@ -90,7 +90,6 @@ class DeviceCollector:
         self._act(update)
         with torch.no_grad():
             rollout = self._rollout()
-        self.clock.enter(OTHER)
         return rollout
 
     @torch.inference_mode()
