@@ -118,8 +118,7 @@ class Collector:
         self.clock.begin_rollout()
         finals = self._act(update)
         self._count_episodes()
-        rollout = self._rollout(finals)
-        return rollout
+        return self._rollout(finals)
 
     def _group(self, envs: LockstepEnvs, rows: slice, seeds: Sequence[int], notify: Callable[[str], None]) -> _Group:
         """Reset these environments, and make their first observations those where the first rollout starts."""

@@ -89,8 +89,7 @@ class DeviceCollector:
         self.clock.begin_rollout()
         self._act(update)
         with torch.no_grad():
-            rollout = self._rollout()
-        return rollout
+            return self._rollout()
 
     @torch.inference_mode()
     def _act(self, update: int) -> None:
