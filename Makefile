@@ -12,10 +12,12 @@ ARGS =
 RUN := $(VENV)/bin
 READY := $(VENV)/.ready
 PEERS := $(VENV)/.peers
+# A process for each core that is ours, none more where that is one; tests/conftest.py has the number.
+PYTEST := $(RUN)/python -m pytest -n auto --dist worksteal
 
 # What was typed on make's command line, less make's own settings, each quoted for the shell. The
 # environment is not looked at ($SHELL or $NAME there mean something else), nothing in a value is expanded.
-OWN := ARGS PYTHON VENV MAKEFLAGS MAKEOVERRIDES SHELL OWN TYPED OVERRIDES RUN READY PEERS
+OWN := ARGS PYTHON VENV MAKEFLAGS MAKEOVERRIDES SHELL OWN TYPED OVERRIDES RUN READY PEERS PYTEST
 TYPED := $(foreach v,$(filter-out $(OWN),$(.VARIABLES)),$(if $(filter command,$(firstword $(origin $(v)))),$(v)))
 OVERRIDES = $(foreach v,$(TYPED),'$(v)=$(subst ','\'',$(value $(v)))')
 unexport ARGS $(TYPED)
@@ -47,10 +49,10 @@ sync: $(READY)  ## upload the offline runs to W&B
 	@WANDB_DIR=runs $(RUN)/wandb sync --yes $(ARGS)
 
 test: $(READY)  ## the whole test suite: make test ARGS="-k returns"
-	@$(RUN)/python -m pytest $(ARGS)
+	@$(PYTEST) $(ARGS)
 
 test-fast: $(READY)  ## the tests that take no more than a few seconds each
-	@$(RUN)/python -m pytest -m "not slow" $(ARGS)
+	@$(PYTEST) -m "not slow" $(ARGS)
 
 lint: $(READY)  ## style: ruff
 	@$(RUN)/ruff check . && $(RUN)/ruff format --check .

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -83,3 +84,17 @@ def command_line(arguments: Sequence[str], script: str) -> str:
 def _last_line(text: str) -> str:
     lines = [line for line in text.splitlines() if line.strip()]
     return lines[-1].strip() if lines else ""
+
+
+def measured_or_stored(
+    parser: argparse.ArgumentParser,
+    args: argparse.Namespace,
+    path: Path,
+    run: Callable[[argparse.Namespace, Path], object],
+) -> dict[str, Any]:
+    """The results in a file: measured and stored there now, or, with ``--draw``, those of before."""
+    if not args.draw:
+        run(args, path)
+    if not (results := stored(path)):
+        parser.error(f"there is no {path}")
+    return results

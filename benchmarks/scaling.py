@@ -24,7 +24,7 @@ from math import log
 from pathlib import Path
 from typing import Any
 
-from processes import HERE, command_line, measure, store, stored
+from processes import HERE, command_line, measure, measured_or_stored, store
 from quiet import Quiet
 from rounds import loglog_slope, take_turns
 
@@ -159,10 +159,7 @@ def main() -> None:
     parser.add_argument("--draw", action="store_true", help="measure nothing, show the stored results again")
     args = parser.parse_args()
     path = args.out / ("scaling.json" if args.device == "cpu" else f"scaling_{args.device}.json")
-    if not args.draw:
-        run(args, path)
-    if not (results := stored(path)):
-        parser.error(f"there is no {path}")
+    results = measured_or_stored(parser, args, path, run)
 
     from scaling_chart import draw
 

@@ -21,7 +21,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from processes import HERE, MeasurementError, command_line, measure, store, stored
+from processes import HERE, MeasurementError, command_line, measure, measured_or_stored, store, stored
 from quiet import Quiet
 from rounds import fastest, paired_ratios, spread, take_turns
 from works import WAYS, WORKS, Work, missing_setting, settings
@@ -146,10 +146,7 @@ def main() -> None:
     if args.rounds % 2 == 0:
         parser.error(f"--rounds {args.rounds} is even")
     path = args.out / f"speed_{args.device}.json"
-    if not args.draw:
-        run(args, path)
-    if not (results := stored(path)):
-        parser.error(f"there is no {path}")
+    results = measured_or_stored(parser, args, path, run)
 
     from speed_report import draw, show
 

@@ -1,4 +1,4 @@
-"""What holds for every test: no process and no shared memory outlives it."""
+"""What holds for every test: no process and no shared memory outlives it, and one that measures time runs alone."""
 
 from __future__ import annotations
 
@@ -6,19 +6,44 @@ import contextlib
 import functools
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from multiprocessing import forkserver, resource_tracker
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
+from a2c.machine.cores import usable_cores
+
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: the tensors are small, and the machine may be busy
 settings.register_profile("a2c", max_examples=50, deadline=None, derandomize=True, database=None)  # the same everywhere
 settings.load_profile("a2c")
 
 SHARED_MEMORY = Path("/dev/shm")
-GRACE = 5.0  # seconds that a process which was told to leave may take
+GRACE = 120.0  # seconds that a process which was told to leave may take: a busy machine lets it wait
+MOST_PROCESSES = 8
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """``pytest -n auto``: a process for each core that is ours; where there is one, tests stay in this process."""
+    count = min(usable_cores(), MOST_PROCESSES)
+    return count if count > 1 else 0
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)  # around pytest-timeout too: waiting for the others is no part of a test
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """The processes of a session share a lock for a test, and a test marked ``alone`` has the lock for itself."""
+    if not hasattr(item.config, "workerinput"):  # this is the only process
+        return (yield)
+    import fcntl  # POSIX
+
+    with (Path(item.config.option.basetemp).parent / "alone.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX if item.get_closest_marker("alone") else fcntl.LOCK_SH)
+        try:
+            return (yield)
+        finally:
+            fcntl.flock(lock, fcntl.LOCK_UN)  # closing is not enough: a process that the test forked has the file too
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

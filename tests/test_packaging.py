@@ -33,7 +33,7 @@ def shell(*command: str | Path, cwd: Path, env: dict[str, str] | None = None) ->
         env=clean | (env or {}),
         capture_output=True,
         text=True,
-        timeout=250,
+        timeout=600,
         check=False,
     )
 
@@ -53,7 +53,6 @@ def wheel(tmp_path_factory) -> Path:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
 def test_the_wheel_holds_the_package_and_every_config(wheel):
     names = set(zipfile.ZipFile(wheel).namelist())
     for path in [*(ROOT / "conf").rglob("*.yaml")]:
@@ -63,7 +62,6 @@ def test_the_wheel_holds_the_package_and_every_config(wheel):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
 def test_the_wheel_works_elsewhere(wheel, tmp_path):
     venv.create(tmp_path / "venv", with_pip=False)
     (site,) = (tmp_path / "venv").glob("lib/python*/site-packages")

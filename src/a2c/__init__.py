@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from a2c.api import load_config, train
     from a2c.envs.vector.sharded import ShardedAsyncVectorEnv
+    from a2c.errors import A2CError, CheckpointError, ConfigError, EnvironmentFailure, NumericError, RunIOError
     from a2c.maths.losses import actor_critic_loss
     from a2c.maths.returns import lambda_returns, n_step_returns
     from a2c.playing.evaluation import EvalResult, evaluate
     from a2c.playing.policy import Policy, load_policy
+    from a2c.run.summary import Summary
     from a2c.settings.config import Config
-    from a2c.trainer import Summary
 
 __version__ = "0.1.0"
 
@@ -27,11 +28,17 @@ __version__ = "0.1.0"
 os.environ.setdefault("GOMP_SPINCOUNT", "20000")
 
 _HOME = {
+    "A2CError": "a2c.errors",
+    "CheckpointError": "a2c.errors",
     "Config": "a2c.settings.config",
+    "ConfigError": "a2c.errors",
+    "EnvironmentFailure": "a2c.errors",
     "EvalResult": "a2c.playing.evaluation",
+    "NumericError": "a2c.errors",
     "Policy": "a2c.playing.policy",
-    "ShardedAsyncVectorEnv": "a2c.envs",
-    "Summary": "a2c.trainer",
+    "RunIOError": "a2c.errors",
+    "ShardedAsyncVectorEnv": "a2c.envs.vector.sharded",
+    "Summary": "a2c.run.summary",
     "actor_critic_loss": "a2c.maths.losses",
     "evaluate": "a2c.playing.evaluation",
     "lambda_returns": "a2c.maths.returns",
@@ -42,9 +49,15 @@ _HOME = {
 }
 
 __all__ = [
+    "A2CError",
+    "CheckpointError",
     "Config",
+    "ConfigError",
+    "EnvironmentFailure",
     "EvalResult",
+    "NumericError",
     "Policy",
+    "RunIOError",
     "ShardedAsyncVectorEnv",
     "Summary",
     "actor_critic_loss",

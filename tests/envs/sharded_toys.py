@@ -19,6 +19,7 @@ from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete, Sp
 
 from a2c.envs.vector.sharded import ShardedAsyncVectorEnv
 
+PATIENCE = 300.0  # seconds: more than a busy machine takes
 BOX = Box(-np.inf, np.inf, (3,), np.float32)
 SPACES: dict[str, Space[Any]] = {
     "box": BOX,
@@ -45,6 +46,18 @@ def making(**defaults: Any) -> Iterator[Callable[..., ShardedAsyncVectorEnv]]:
     yield build
     for envs in made:
         envs.close()
+
+
+def wait_until_all_but(envs: ShardedAsyncVectorEnv, hanging: int) -> None:
+    """Until this environment runs and every other worker has answered: from then on a time limit is for it alone."""
+    for worker in envs._exchange.pool.workers:
+        if hanging not in worker.envs:
+            assert worker.pipe.poll(PATIENCE), f"{worker} never answered"
+            continue
+        deadline = time.monotonic() + PATIENCE
+        while envs._memory.arrays["current"][worker.index] != hanging:
+            assert time.monotonic() < deadline, f"{worker} never came to environment {hanging}"
+            time.sleep(0.01)
 
 
 class DiceEnv(gym.Env[Any, Any]):

@@ -152,7 +152,7 @@ def test_every_mode_gives_the_same_transitions_through_processes(backend, mode, 
     makers = scripted(FIXED, [1.0, -2.5, 0.1], "event")
     workers = {"num_workers": 2} if backend is ShardedAsyncVectorEnv else {}
     vector = backend(makers, context="forkserver", copy=copy, autoreset_mode=mode, **workers)
-    envs = LockstepEnvs(vector, life_loss=True, step_timeout=30)
+    envs = LockstepEnvs(vector, life_loss=True, step_timeout=600)
     try:
         same_as_reference(envs, makers, 30, life_loss=True)
     finally:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.testing import assert_close
 
-from a2c.maths.distributions import Categorical, DiagonalGaussian
+from a2c.maths.distributions import Categorical, DiagonalGaussian, pullback_of
 from a2c.maths.noise import uniform_noise
 
 
@@ -176,3 +176,38 @@ class TestBoth:
         actions = distribution.sample(rows, noise).detach()
         (scores,) = torch.autograd.grad(distribution.log_prob_entropy(rows, actions)[0].sum(), rows)
         assert (scores.mean(0).abs() < 4 * scores.std(0) / math.sqrt(20_000)).all()
+
+
+class OfAnother:
+    """A categorical of somebody else's, without a closed form of its gradient."""
+
+    def __init__(self, n: int) -> None:
+        self.log_prob_entropy = Categorical(n).log_prob_entropy
+
+
+@pytest.mark.parametrize("d_entropy", [0.25, torch.tensor(0.25, dtype=torch.float64), "each"], ids=str)
+def test_a_distribution_without_a_pullback_gets_one_by_autograd(d_entropy):
+    draw = torch.Generator().manual_seed(0)
+    params = torch.randn(3, 2, 4, generator=draw, dtype=torch.float64)
+    actions = torch.randint(4, (3, 2), generator=draw)
+    d_log_prob = torch.randn(3, 2, generator=draw, dtype=torch.float64)
+    d_entropy = torch.randn(3, 2, generator=draw, dtype=torch.float64) if isinstance(d_entropy, str) else d_entropy
+    with torch.no_grad():  # as in an update
+        own = pullback_of(Categorical(4))(params, actions)
+        other = pullback_of(OfAnother(4))(params, actions)
+        assert not any(part.requires_grad for part in other[:2])
+        assert_close(other[0], own[0])
+        assert_close(other[1], own[1])
+        assert_close(other[2](d_log_prob, d_entropy), own[2](d_log_prob, d_entropy))
+
+
+def test_a_distribution_owns_the_shape_and_dtype_of_its_actions():
+    for distribution, shape, dtype, free in (
+        (Categorical(3), (), torch.int64, 0),
+        (DiagonalGaussian(2), (2,), torch.float32, 2),
+    ):
+        noise = distribution.noise(torch.full((5, distribution.noise_size), 0.5))
+        action = distribution.sample(torch.zeros(5, distribution.param_size), noise)
+        assert (action.shape, action.dtype) == ((5, *distribution.action_shape), distribution.action_dtype)
+        assert (distribution.action_shape, distribution.action_dtype) == (shape, dtype)
+        assert distribution.free_size == free

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.testing import assert_close
 
-from a2c.maths.losses import Losses, actor_critic_loss, mean, standardize, variance
+from a2c.maths.losses import Losses, actor_critic_loss, loss_gradients, loss_sums, mean, standardize, variance
 
 WEIGHT = torch.tensor([[1.0, 0.0, 1.0], [0.0, 1.0, 1.0]])
 
@@ -167,3 +167,28 @@ def test_equal_advantages_standardize_to_zero():
 def test_a_shape_that_would_broadcast_is_refused(name, shape):
     with pytest.raises(ValueError, match=f"^{name} has shape"):
         actor_critic_loss(**{**tensors(), name: torch.zeros(shape)})
+
+
+def test_ranks_with_unequal_counts_add_up_to_the_whole():
+    """Sums and counts are added before they are divided; a mean of the ranks' means would be another number."""
+    draw = torch.Generator().manual_seed(0)
+    whole = [torch.randn(4, 6, generator=draw, dtype=torch.float64) for _ in range(5)]
+    weight = torch.ones(4, 6, dtype=torch.float64)
+    weight[:3, :2] = 0
+    expected = actor_critic_loss(*whole, value_coef=0.7, beta=0.1, weight=weight)
+    parts = [slice(0, 2), slice(2, 6)]  # 2 and 16 transitions
+    sums = [loss_sums(*(one[:, part] for one in whole), weight=weight[:, part]) for part in parts]
+    assert [float(one.count) for one in sums] == [2.0, 16.0]
+    assert_close((sums[0] + sums[1]).means(value_coef=0.7, beta=0.1).loss, expected.loss)
+    of_means = sum(one.means(value_coef=0.7, beta=0.1).loss for one in sums) / 2
+    assert abs(float(of_means - expected.loss)) > 1e-2
+
+    _, _, values, returns, advantages = whole
+    options = {"value_coef": 0.7, "beta": 0.1}
+    together = loss_gradients(values, returns, advantages, **options, weight=weight)
+    summed = [
+        loss_gradients(values[:, p], returns[:, p], advantages[:, p], **options, weight=weight[:, p], count=1)
+        for p in parts
+    ]
+    for whole_gradient, *apart in zip(together, *summed, strict=True):
+        assert_close(torch.cat(apart, dim=1) / weight.sum(), whole_gradient)

@@ -163,7 +163,7 @@ def test_an_agents_run_trains_and_belongs_to_the_sweep(agents: Agents, tmp_path:
     }
     with (tmp_path / "output").open("w") as output:
         code = subprocess.run(
-            command, env=environ, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, timeout=100
+            command, env=environ, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, timeout=600
         ).returncode
     text = (tmp_path / "output").read_text()
     assert code == 0, text

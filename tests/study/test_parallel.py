@@ -43,10 +43,8 @@ def test_several_are_processes_of_one_thread_each(monkeypatch):
 
 
 def test_when_one_fails_the_others_are_ended_at_once():
-    started = time.monotonic()
     with pytest.raises(ValueError, match="this one fails"):
-        each(fail_or_sleep, [100.0, 0.0, 100.0], jobs=2)
-    assert time.monotonic() - started < 60
+        each(fail_or_sleep, [3600.0, 0.0, 3600.0], jobs=2)  # were they waited for, pytest-timeout would end this test
 
 
 def test_nothing_to_do_is_done():

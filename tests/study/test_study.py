@@ -198,7 +198,7 @@ def sleep(seconds):
     time.sleep(seconds)
 
 def measure(settings):
-    each(sleep, [100, 101, 102], settings.jobs)
+    each(sleep, [3600, 3601, 3602], settings.jobs)
 """
 
 STUDY = """
@@ -231,7 +231,7 @@ def test_a_signal_ends_a_real_study_and_all_its_processes_in_order(tmp_path, num
         try:
             wait_for(lambda: len(list(tmp_path.glob("awake-*"))) == 2)
             (os.killpg if to_group else os.kill)(process.pid, number)
-            assert process.wait(timeout=30) == code
+            assert process.wait(timeout=300) == code
         finally:
             process.kill()
             process.wait()
@@ -255,7 +255,7 @@ def members_of_session(leader: int) -> list[int]:
     return found
 
 
-def wait_for(condition: Callable[[], bool], seconds: float = 60.0) -> None:
+def wait_for(condition: Callable[[], bool], seconds: float = 300.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "waited too long"

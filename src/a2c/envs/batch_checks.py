@@ -6,9 +6,10 @@ import re
 from typing import Any
 
 import numpy as np
-from gymnasium.spaces import Dict, Space, Tuple
+from gymnasium.spaces import Space
 from numpy.typing import NDArray
 
+from a2c.envs.contract import space_tree
 from a2c.errors import A2CError, EnvironmentFailure, NumericError
 from a2c.maths.trees import tree_map
 
@@ -102,12 +103,3 @@ class _Part:
         floats = space.dtype is not None and np.issubdtype(space.dtype, np.floating)
         self.finite = np.empty(self.shape, np.bool_) if floats else None  # None: integers are always finite
         self.all_finite = b"\1" * int(np.prod(self.shape))
-
-
-def space_tree(space: Space[Any]) -> Any:
-    """The leaves of a Dict or Tuple space as a tree; any other space is one leaf."""
-    if isinstance(space, Dict):
-        return {key: space_tree(part) for key, part in space.spaces.items()}
-    if isinstance(space, Tuple):
-        return tuple(space_tree(part) for part in space.spaces)
-    return space

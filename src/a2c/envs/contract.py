@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from gymnasium.spaces import Dict, Space, Tuple
 from numpy.typing import DTypeLike, NDArray
 
 from a2c.machine.processes.failure_report import ContractError
@@ -45,3 +46,12 @@ def fitting_observation(obs: Any, shape: tuple[int, ...], dtype: DTypeLike) -> N
     if kinds in ("ii", "iu", "ui", "uu", "bi", "bu") and bool(np.all(given.astype(dtype) == given)):
         return given
     raise ContractError(f"returned an observation of dtype {given.dtype}, but its space has {dtype},")
+
+
+def space_tree(space: Space[Any]) -> Any:
+    """The leaves of a Dict or Tuple space as a tree; any other space is one leaf."""
+    if isinstance(space, Dict):
+        return {key: space_tree(part) for key, part in space.spaces.items()}
+    if isinstance(space, Tuple):
+        return tuple(space_tree(part) for part in space.spaces)
+    return space

@@ -25,8 +25,10 @@ def as_failure(error: Exception, envs: VectorEnv[Any, Any, Any] | None, when: st
     """
     text = next(iter(str(error).strip().splitlines()), "") or "no message"
     notes = list(getattr(error, "__notes__", ()))
+    late = getattr(None if envs is None else envs.unwrapped, "late", None)
     if isinstance(error, multiprocessing.TimeoutError):
-        failure = EnvironmentFailure(f"{text.rstrip('.')} ({when})")
+        who = f"environment {', '.join(map(str, late()))} did not answer: " if late is not None else ""
+        failure = EnvironmentFailure(f"{who}{text.rstrip('.')} ({when})")
     elif notes and notes[0].endswith(FOLLOWS):  # our own vector environment knows more than we do
         failure = EnvironmentFailure(f"{notes.pop(0).removesuffix(FOLLOWS)}: {text}{FOLLOWS}")
     else:

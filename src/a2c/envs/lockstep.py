@@ -22,7 +22,8 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from numpy.typing import NDArray
 
 from a2c.envs.backends import autoreset_mode, backend_of
-from a2c.envs.batch_checks import BatchChecks, space_tree
+from a2c.envs.batch_checks import BatchChecks
+from a2c.envs.contract import space_tree
 from a2c.envs.episodes import Episode, EpisodeStatistics, LifeCounter
 from a2c.envs.failures import as_failure, force_close
 from a2c.envs.spaces import action_door

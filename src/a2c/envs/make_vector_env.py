@@ -17,7 +17,7 @@ from a2c.envs.single.make_env import make_env
 from a2c.envs.single.registry import find_spec, refusal
 from a2c.envs.spaces import check_spaces
 from a2c.envs.vector.inprocess import InProcessVectorEnv
-from a2c.envs.vector.one_process_each import one_process_each
+from a2c.envs.vector.one_process_each import OneProcessEach
 from a2c.errors import A2CError, ConfigError
 from a2c.settings.config import EnvConfig
 
@@ -56,7 +56,7 @@ def make_vector_env(env: EnvConfig, num_envs: int, plan: Plan) -> AnyVectorEnv:
                 log_failures=False,  # the exception says it all, once
             )
         if plan.vectorization == "async":
-            return one_process_each(env_fns)
+            return OneProcessEach(env_fns)
         return InProcessVectorEnv(env_fns, copy=False, autoreset_mode=AutoresetMode.SAME_STEP)
     except A2CError:
         raise

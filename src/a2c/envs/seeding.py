@@ -11,12 +11,11 @@ import numpy as np
 
 TRAIN = 0
 EVAL = 1
-ACTION_SPACE = 2
-FINAL_EVAL = 3
+FINAL_EVAL = 3  # 2 was a role once: the numbers of the others stay, and so do their seeds
 
 
 def env_seed(seed: int, role: int, index: int, generation: int = 0) -> int:
-    """Seed of environment ``index`` of the global N, in a role (``TRAIN``, ``EVAL``, ``ACTION_SPACE``, ``FINAL_EVAL``).
+    """Seed of environment ``index`` of the global N, in a role (``TRAIN``, ``EVAL``, ``FINAL_EVAL``).
 
     ``generation`` tells restarts apart: a resumed run must not replay the episodes that it began with.
 

@@ -36,4 +36,4 @@ class PolicyHead(nn.Module):
 
     def with_spread(self, out: Tensor) -> Tensor:
         """Add the spread to the output of the linear layer."""
-        return out if self.log_std is None else torch.cat([out, self.log_std.expand_as(out)], -1)
+        return out if self.log_std is None else torch.cat([out, self.log_std.expand(*out.shape[:-1], -1)], -1)

@@ -204,13 +204,14 @@ class MLPPass:
             features = self._torso.forward(features)
         params = self._policy.forward(features[: self._learned])
         if self._log_std.numel():
-            params = torch.cat([params, self._log_std.expand_as(params)], -1)
+            params = torch.cat([params, self._log_std.expand(*params.shape[:-1], -1)], -1)
         return params.view(steps, count, -1), self._value.forward(features).view(steps + 1, count)
 
     def backward(self, d_params: Tensor, d_values: Tensor) -> None:
         d_params, d_values = d_params.flatten(0, 1), d_values.reshape(self._learned, 1)
         if self._log_std.numel():
-            d_params, d_log_std = d_params.chunk(2, -1)
+            free = self._log_std.numel()
+            d_params, d_log_std = d_params[:, :-free], d_params[:, -free:]
             torch.sum(d_log_std, 0, out=self._d_log_std)
         features = self._inputs if self._torso is None else self._torso.outputs[-1][: self._learned]
         self._policy.backward(features, d_params)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 
 from a2c.run.state import TrainState
-from a2c.settings.config import Config
 
 ROWS = 20  # table rows that a whole run shows
 
@@ -14,10 +13,18 @@ class Progress:
     """The latest report, and what follows from it.
 
     Everything is due by env steps, never by the clock, so that equal runs report alike.
+
+    Args:
+        state: where the run begins.
+        total_steps: env steps at which it ends.
+        log_every, eval_every, save_every: env steps between rows, evaluations and checkpoints; 0 is only at the end.
     """
 
-    def __init__(self, cfg: Config, state: TrainState) -> None:
-        self._cfg, self._state = cfg, state
+    def __init__(
+        self, state: TrainState, total_steps: int, *, log_every: int, eval_every: int, save_every: int
+    ) -> None:
+        self._state, self._total = state, total_steps
+        self._log_every, self._eval_every, self._save_every = log_every, eval_every, save_every
         self._time = time.perf_counter()
         self._shown = False
 
@@ -27,23 +34,26 @@ class Progress:
         self._state, self._time = state, time.perf_counter()
 
     def report(self, state: TrainState) -> bool:
-        return self._crosses(self._cfg.log_every, state) or self.evaluate(state) or self.save(state)
+        """Whether a row of metrics is due."""
+        return self._crosses(self._log_every, state) or self.evaluate(state) or self.save(state)
 
     def next_report(self, state: TrainState) -> int:
         """The fewest env steps at which :meth:`report` says yes."""
-        intervals = (self._cfg.log_every, self._cfg.eval.every, self._cfg.checkpoint.every)
+        intervals = (self._log_every, self._eval_every, self._save_every)
         steps = [(state.env_steps // every + 1) * every for every in intervals if every > 0]
-        return min(*steps, self._cfg.total_steps)
+        return min(*steps, self._total)
 
     def evaluate(self, state: TrainState) -> bool:
-        return self._crosses(self._cfg.eval.every, state) or self._ends(state)
+        """Whether an evaluation is due."""
+        return self._crosses(self._eval_every, state) or self._ends(state)
 
     def save(self, state: TrainState) -> bool:
-        return self._crosses(self._cfg.checkpoint.every, state) or self._ends(state)
+        """Whether a checkpoint is due."""
+        return self._crosses(self._save_every, state) or self._ends(state)
 
     def show(self, state: TrainState) -> bool:
         """Whether the report is a row of the table on the screen: the first, and about twenty in all."""
-        return not self._shown or self._crosses(max(1, self._cfg.total_steps // ROWS), state) or self._ends(state)
+        return not self._shown or self._crosses(max(1, self._total // ROWS), state) or self._ends(state)
 
     def speed(self, state: TrainState) -> float:
         """Env steps a second since the last report; that report and its evaluation took no part in it."""
@@ -54,4 +64,4 @@ class Progress:
         return every > 0 and state.env_steps // every > self._state.env_steps // every
 
     def _ends(self, state: TrainState) -> bool:
-        return state.env_steps >= self._cfg.total_steps
+        return state.env_steps >= self._total

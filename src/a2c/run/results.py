@@ -11,23 +11,28 @@ from a2c.playing.episode import play_episode
 from a2c.playing.policy import Policy
 from a2c.run.showing.curve import draw_curve
 from a2c.run.showing.gif import record_gif
-from a2c.settings.config import Config
 
 
-def draw_results(folder: Path, policy: Policy, cfg: Config, notify: Callable[[str], None]) -> tuple[str, str | None]:
+def draw_results(folder: Path, policy: Policy, gif: bool, notify: Callable[[str], None]) -> tuple[str, str | None]:
     """Draw the curve and, if asked, record an episode.
+
+    Args:
+        folder: the run folder.
+        policy: of its best checkpoint.
+        gif: whether to record an episode.
+        notify: called with one line that says why there is no recording.
 
     Returns:
         Paths of curve.png and agent.gif; None for a GIF that was not asked for or, as ``notify`` says, not possible.
     """
     curve = str(draw_curve(folder))
-    if not cfg.gif:
+    if not gif:
         return curve, None
     try:
-        frames, fps, _ = play_episode(policy, env_seed(cfg.seed, FINAL_EVAL, 0))
+        frames, fps, _ = play_episode(policy, env_seed(policy.cfg.seed, FINAL_EVAL, 0))
         return curve, str(record_gif(frames, folder / "agent.gif", fps))
     except A2CError as error:
         notify(f"no agent.gif: {error}")
     except Exception as error:  # rendering needs screens and packages that training does not
-        notify(f"no agent.gif: {cfg.env.id} cannot be rendered here ({type(error).__name__}: {error})")
+        notify(f"no agent.gif: {policy.cfg.env.id} cannot be rendered here ({type(error).__name__}: {error})")
     return curve, None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, replace
@@ -27,6 +26,7 @@ from a2c.run.timing.stopwatch import Stopwatch
 from a2c.run.tracking.tracker import open_trackers
 from a2c.settings.config import Config
 from a2c.storage.checkpoint import find_checkpoint, load_checkpoint, save_checkpoint
+from a2c.storage.folders import point_latest_to
 
 
 class Actors(Protocol):
@@ -69,16 +69,16 @@ class Run:
         self.trackers = open_trackers(
             folder,
             cfg,
-            wandb_id=None if self._resumed is None else self._resumed["wandb_id"],
             notify=self.console.note,
+            saved=self._resumed,
             resume_from=self._saved.env_steps if continues_here else None,
         )
         self._evaluator = Evaluator(cfg.env, max(cfg.eval.episodes, cfg.eval.final_episodes))
         self._started = time.perf_counter() - self._tally.wall_time
-        self._progress = Progress(cfg, self._saved)
-        self._learner: Learner  # these three from begin() on
+        self._learner: Learner  # these four from begin() on
         self._actors: Actors
         self._stopwatch: Stopwatch
+        self._progress: Progress
         self._closing = contextlib.ExitStack()
         self._metrics: dict[str, Any] = {}  # of the last report
 
@@ -113,9 +113,16 @@ class Run:
             actors.episode_count = self._tally.episodes
             after = f"resumed after {self._saved.env_steps:,} steps"
             self.console.note(f"{after}; the episodes that were in flight then begin anew")
-        self._progress = Progress(self.cfg, self._saved)
+        cfg = self.cfg
+        self._progress = Progress(
+            self._saved,
+            cfg.total_steps,
+            log_every=cfg.log_every,
+            eval_every=cfg.eval.every,
+            save_every=cfg.checkpoint.every,
+        )
         trace, note = self.folder / "trace.json.gz", self.console.note
-        self._stopwatch = Stopwatch(self.cfg, learner, actors.clock, plan, trace, note)
+        self._stopwatch = Stopwatch(cfg, learner, actors.clock, plan, trace, note)
         self._closing.callback(self._stopwatch.close)
         return self._saved
 
@@ -188,7 +195,7 @@ class Run:
         if scores is not None:
             summary = summary.with_scores(scores)
             summary.write()  # the curve shows it
-            curve, gif = draw_results(self.folder, best, self.cfg, self.console.note)
+            curve, gif = draw_results(self.folder, best, self.cfg.gif, self.console.note)
             summary = replace(summary, curve=curve, gif=gif)
         summary.write()
         files = {"checkpoint": summary.best_checkpoint, "video": summary.gif}
@@ -246,14 +253,6 @@ def _restored(saved: Mapping[str, Any]) -> tuple[TrainState, Tally]:
     """What a checkpoint says of where the run was; nothing of a new one."""
     state = TrainState(**{key: saved[key] for key in ("env_steps", "update") if key in saved})
     return state, Tally(**{key: saved[key] for key in ("episodes", "best_eval", "wall_time") if key in saved})
-
-
-def point_latest_to(folder: Path, runs_dir: Path) -> None:
-    """Make ``runs/latest`` a link to the newest run; where links are not possible, go without."""
-    temporary = runs_dir / f".latest.{os.getpid()}"
-    with contextlib.suppress(OSError):
-        temporary.symlink_to(os.path.relpath(folder, runs_dir), target_is_directory=True)
-        temporary.replace(runs_dir / "latest")
 
 
 def _one_line(error: Exception) -> str:

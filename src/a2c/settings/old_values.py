@@ -13,6 +13,7 @@ _MEANS: dict[tuple[str, Any], dict[str, Any]] = {
     ("compile", "auto"): {"compile": False},
 }
 _ADDED = {"main_shard": None}  # keys that a run of an earlier version does not have
+_ENV_IDS = {"a2c.device_envs:CartPoleDevice-v1": "a2c.envs.device:CartPoleDevice-v1"}
 
 _told: set[str] = set()
 
@@ -27,6 +28,8 @@ def translated(tree: Mapping[str, Any], tell: Callable[[str], Any] | None = None
     new = {**_ADDED, **tree}
     if new.get("compile") in ("true", "false"):  # it was text
         new["compile"] = new["compile"] == "true"
+    if isinstance(env := new.get("env"), Mapping) and env.get("id") in _ENV_IDS:
+        new["env"] = {**env, "id": _ENV_IDS[env["id"]]}  # the same environment: nothing to say
     for (key, old), means in _MEANS.items():
         if new.get(key) == old:
             new |= {name: value for name, value in means.items() if name == key or new.get(name) is None}

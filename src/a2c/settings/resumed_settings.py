@@ -9,11 +9,12 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from a2c.errors import CheckpointError, ConfigError
+from a2c.settings.old_values import translated
 from a2c.settings.overrides import FREE, parse, written
 from a2c.storage.folders import run_of
 
 SETTINGS = Path(".hydra") / "config.yaml"  # of a run folder
-_OF_THE_SITTING = {"resume", "runs_dir", "device", "threads", "num_workers"}  # not of the run
+_OF_THE_SESSION = {"resume", "runs_dir", "device", "threads", "num_workers"}  # not of the run
 
 
 def with_settings_of_resumed_run(overrides: Sequence[str], presets: Mapping[str, Mapping[str, Path]]) -> list[str]:
@@ -37,7 +38,9 @@ def with_settings_of_resumed_run(overrides: Sequence[str], presets: Mapping[str,
         raise CheckpointError(f"{where}; nothing to resume")
     if not (folder / SETTINGS).is_file():
         return list(overrides)
-    saved = dict(flatten(OmegaConf.to_container(OmegaConf.load(folder / SETTINGS))))
+    tree = OmegaConf.to_container(OmegaConf.load(folder / SETTINGS))
+    assert isinstance(tree, dict)
+    saved = dict(flatten(translated({str(key): value for key, value in tree.items()})))
     algo = saved.pop("algo", "a2c")
     for group, key, known in (("env", "env.id", saved["env.id"]), ("algo", "algo", algo)):
         preset = given.get(group)
@@ -46,8 +49,8 @@ def with_settings_of_resumed_run(overrides: Sequence[str], presets: Mapping[str,
             if chosen != known:
                 name = f"{group}={preset}" if preset == chosen else f"{group}={preset} is {chosen}"
                 raise ConfigError(f"{name}, but the run to resume trains {known}; leave out {group}=")
-    of_the_sitting = _OF_THE_SITTING - {"num_workers"} if algo == "a3c" else _OF_THE_SITTING  # there they learn
-    kept = [f"++{key}={written(value)}" for key, value in saved.items() if key not in of_the_sitting]
+    of_the_session = _OF_THE_SESSION - {"num_workers"} if algo == "a3c" else _OF_THE_SESSION  # there they learn
+    kept = [f"++{key}={written(value)}" for key, value in saved.items() if key not in of_the_session]
     chosen_here = tuple(f"{group}=" for group in presets)
     # Every value of the presets is overridden by what the run had.
     return ["env=custom", f"algo={algo}", *kept, *(text for text in overrides if not text.startswith(chosen_here))]

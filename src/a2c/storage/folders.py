@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
 import time
 from pathlib import Path
@@ -48,3 +50,11 @@ def run_of(target: str, runs_dir: str | Path) -> Path | None:
     path = Path(runs_dir) / LATEST if target == LATEST else Path(target)
     folder = path.parent.parent if path.is_file() else path
     return folder.resolve() if folder.is_dir() else None
+
+
+def point_latest_to(folder: Path, runs_dir: Path) -> None:
+    """Make ``runs/latest`` a link to the newest run; where links are not possible, go without."""
+    temporary = runs_dir / f".latest.{os.getpid()}"
+    with contextlib.suppress(OSError):
+        temporary.symlink_to(os.path.relpath(folder, runs_dir), target_is_directory=True)
+        temporary.replace(runs_dir / LATEST)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-import time
+from types import SimpleNamespace
 from typing import Any
 
 import gymnasium as gym
@@ -85,53 +85,66 @@ def test_the_choice_says_why(measured: Costs, num_envs: int, why: str) -> None:
 # ---- what is timed ----
 
 
+@pytest.fixture
+def now(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The time, which passes only in environments."""
+    seconds = [0.0]
+    monkeypatch.setattr(timing, "time", SimpleNamespace(perf_counter=lambda: seconds[0]))
+    return seconds
+
+
 class Slow(gym.Env[Any, Any]):
     """2 ms a step, 8 ms a reset every 4 steps: 4 ms in the mean. Draws from the global generators."""
 
     observation_space = gym.spaces.Box(-1, 1, (1,), np.float32)
     action_space = gym.spaces.Discrete(2)
 
+    def __init__(self, now: list[float]) -> None:
+        self.now = now
+
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
-        time.sleep(8 * MS)
+        self.now[0] += 8 * MS
         self.count = 0
         return np.zeros(1, np.float32), {}
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
-        time.sleep(2 * MS)
+        self.now[0] += 2 * MS
         random.random()
         np.random.random()
         self.count += 1
         return np.zeros(1, np.float32), 0.0, False, self.count == 4, {}
 
 
-def test_a_step_is_timed_with_its_share_of_resets() -> None:
-    assert 3.5 * MS < time_steps(Slow()) < 20 * MS  # a busy machine sleeps longer
+def test_a_step_is_timed_with_its_share_of_resets(now: list[float]) -> None:
+    assert time_steps(Slow(now)) == pytest.approx(4 * MS, rel=0.05)  # the last episode that is timed may be cut short
 
 
-def test_timing_leaves_the_global_generators_as_they_were() -> None:
+def test_timing_leaves_the_global_generators_as_they_were(now: list[float]) -> None:
     random.seed(5)
     np.random.seed(5)
     expected = random.random(), np.random.random()
     random.seed(5)
     np.random.seed(5)
-    time_steps(Slow(), 0.02)
+    time_steps(Slow(now), 0.02)
     assert (random.random(), np.random.random()) == expected
 
 
-def test_a_slow_environment_is_timed_by_one_step() -> None:
-    env = Slow()
-    env.step = lambda action: (time.sleep(0.2), 0.0, False, False, {})  # type: ignore[method-assign, assignment]
-    started = time.perf_counter()
-    assert 0.2 <= time_steps(env, 0.1) < 0.4
-    assert time.perf_counter() - started < 0.6
+def test_a_slow_environment_is_timed_by_one_step(now: list[float]) -> None:
+    class Slower(Slow):
+        def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+            self.now[0] += 0.2
+            return np.zeros(1, np.float32), 0.0, False, False, {}
+
+    assert time_steps(Slower(now), 0.1) == pytest.approx(0.2)
+    assert now[0] == pytest.approx(8 * MS + 0.2)  # a reset and a step
 
 
 @pytest.mark.parametrize("spin", [0.0, 1e-3])
 def test_signals_are_timed_on_processes_that_are_gone_afterwards(spin: float) -> None:
     measured = time_processes(1.0, 3, spin)  # conftest looks for processes that were left
     assert measured.step == 1.0
-    assert 0 < measured.signal < 0.1
-    assert 0 <= measured.each < 0.1
+    assert measured.signal > 0
+    assert measured.each >= 0
     assert 1 <= measured.slowdown <= 3
 
 
@@ -238,15 +251,15 @@ def test_what_cannot_be_shared_out_is_not_timed(
 def test_a_step_timeout_takes_workers_because_only_they_can_be_given_up_on(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plan_module, "time_steps", lambda env: pytest.fail("it might hang"))
     env = env_config(toy("Faulty-v0"), fault="hang")
-    env.step_timeout = 1.0
+    env.step_timeout = 5.0  # far more than a busy machine needs for a signal
     cfg = vector_config(env, "auto")
     choice = plan(cfg)
-    assert choice == Plan("workers", None, "2 workers: env.step_timeout can only give up on a process")
-    envs = LockstepEnvs(make_vector_env(cfg.env, cfg.num_envs, choice), step_timeout=1.0)
+    assert choice == Plan("workers", 2, "2 workers: env.step_timeout can only give up on a process")
+    envs = LockstepEnvs(make_vector_env(cfg.env, cfg.num_envs, choice), step_timeout=5.0)
     envs.reset([1, 2, 3])
     envs.step(np.zeros(3, np.int64))
     envs.step(np.zeros(3, np.int64))
-    with pytest.raises(EnvironmentFailure, match=r"environment 0 did not answer in 1 s \(worker 0"):
+    with pytest.raises(EnvironmentFailure, match=r"environment 0 did not answer in 5 s \(worker 0"):
         envs.step(np.zeros(3, np.int64))
     envs.close()
 

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,8 @@ from gymnasium.error import ClosedEnvironmentError
 from a2c.envs.vector import main_shard, sharded, sharding
 from a2c.envs.vector.sharded import ShardedAsyncVectorEnv
 from a2c.errors import EnvironmentFailure
-from envs.sharded_toys import FaultyEnv, StepCounter, faulty, making
+from a2c.machine.processes import pool
+from envs.sharded_toys import PATIENCE, FaultyEnv, StepCounter, faulty, making, wait_until_all_but
 
 ACTIONS = np.zeros(4, np.int64)
 Make = Any
@@ -150,21 +152,34 @@ def test_a_hanging_worker_is_given_up_on(make: Make) -> None:
     envs = make(faulty(4, 1, fault="hang"))
     envs.reset()
     envs.step_async(ACTIONS)
+    wait_until_all_but(envs, 1)
     with pytest.raises(TimeoutError, match=r"environment 1 did not answer in 0\.3 s \(worker 0"):
         envs.step_wait(timeout=0.3)
 
 
-def test_a_worker_has_its_time_once_this_process_is_done(make: Make) -> None:
-    class Slow(FaultyEnv):
+def test_a_worker_has_its_time_once_this_process_is_done(
+    make: Make, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    done, late = tmp_path / "done", [0.0]
+
+    class Main(FaultyEnv):
         def step(self, action: Any) -> Any:
-            time.sleep(0.6)
+            late[0] = 2 * PATIENCE  # by the clock of the pool, this process takes twice what a worker may
+            done.touch()
             return super().step(action)
 
-    # The worker takes 1.2 s and this process 0.6, after which 1 s is enough: counted from the start it would not be.
-    envs = make([Slow, Slow, Slow, FaultyEnv])
+    class Slower(FaultyEnv):
+        def step(self, action: Any) -> Any:
+            while not done.exists():
+                time.sleep(0.1)
+            return super().step(action)
+
+    clock = SimpleNamespace(monotonic=lambda: time.monotonic() + late[0])
+    monkeypatch.setattr(pool, "time", clock)
+    envs = make([Slower, FaultyEnv, FaultyEnv, Main])
     envs.reset()
     envs.step_async(ACTIONS)
-    envs.step_wait(timeout=1.0)
+    envs.step_wait(timeout=PATIENCE)  # counted from the start, it would be over before the worker can answer
 
 
 def test_what_is_sent_may_be_changed_by_the_caller_before_it_is_done(make: Make) -> None:

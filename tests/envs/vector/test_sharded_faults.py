@@ -19,7 +19,7 @@ from gymnasium.spaces import Box, Discrete, MultiBinary
 
 from a2c.envs.vector.sharded import ShardedAsyncVectorEnv
 from a2c.errors import EnvironmentFailure
-from envs.sharded_toys import DiceEnv, FaultyEnv, StepCounter, faulty, making
+from envs.sharded_toys import DiceEnv, FaultyEnv, StepCounter, faulty, making, wait_until_all_but
 
 ACTIONS = np.zeros(4, np.int64)
 Make = Any
@@ -157,6 +157,7 @@ def test_a_timeout_names_the_environment_and_ends_the_stepping(make: Make, kind:
     envs.reset()
     envs.step(ACTIONS)
     envs.step_async(ACTIONS)
+    wait_until_all_but(envs, 1)
     expected = f"environment 1 did not answer in 0.3 s (worker 0, pid {pid_of(envs, 0)})"
     with pytest.raises(kind, match=f"^{re.escape(expected)}$"):
         envs.step_wait(timeout=0.3)
@@ -168,6 +169,7 @@ def test_a_timeout_names_the_environment_and_ends_the_stepping(make: Make, kind:
 def test_a_hanging_reset_is_named(make: Make) -> None:
     envs = make(faulty(4, 2, fault="hang", where="reset"))
     envs.reset_async()
+    wait_until_all_but(envs, 2)
     with pytest.raises(TimeoutError, match=r"environment 2 did not answer in 0\.3 s"):
         envs.reset_wait(timeout=0.3)
 

@@ -18,7 +18,7 @@ import pytest
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 from a2c.envs.vector.sharded import ShardedAsyncVectorEnv
-from envs.sharded_toys import DiceEnv, FaultyEnv, StepCounter, faulty
+from envs.sharded_toys import PATIENCE, DiceEnv, FaultyEnv, StepCounter, faulty
 from envs.vector.test_sharded_trajectories import play, same
 
 LINUX = pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="needs pidfd to watch processes that are not ours")
@@ -26,7 +26,7 @@ PATHS = os.pathsep.join([str(Path(__file__).parents[2]), *sys.path])
 PREAMBLE = """
 import numpy as np
 from a2c.envs.vector.sharded import ShardedAsyncVectorEnv
-from envs.sharded_toys import faulty
+from envs.sharded_toys import faulty, wait_until_all_but
 """
 
 
@@ -46,22 +46,22 @@ def run_script(tmp_path: Path, body: str) -> subprocess.Popen[bytes]:
 
 
 def output_of(process: subprocess.Popen[bytes], tmp_path: Path) -> str:
-    assert process.wait(60) is not None
+    assert process.wait(PATIENCE) is not None
     return (tmp_path / "output").read_text()
 
 
 def wait_for(path: Path) -> list[int]:
     """The numbers that a script writes to ``path`` when it is ready."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE
     while not path.exists():
         assert time.monotonic() < deadline, f"{path} was never written"
         time.sleep(0.02)
     return [int(word) for word in path.read_text().split()]
 
 
-def assert_ends(pidfds: list[int], seconds: float) -> None:
+def assert_ends(pidfds: list[int]) -> None:
     for pidfd in pidfds:
-        ended, _, _ = select.select([pidfd], [], [], seconds)
+        ended, _, _ = select.select([pidfd], [], [], PATIENCE)
         os.close(pidfd)
         assert ended, "a process outlived its parent"
 
@@ -82,19 +82,19 @@ if __name__ == "__main__":
     other = ShardedAsyncVectorEnv(faulty(1), num_workers=1, context={context!r})
     envs.reset()
     envs.step_async(np.zeros(4, np.int64))
-    time.sleep(0.3)
+    {'wait_until_all_but(envs, 1)' if fault else 'envs.step_wait()'}
     pids = [worker.pid for worker in envs.processes + other.processes]
     if {context!r} == "forkserver":
         pids.append(forkserver._forkserver._forkserver_pid)
     Path("{ready}.new").write_text(" ".join(map(str, pids)))
     os.rename("{ready}.new", "{ready}")
-    time.sleep(60)
+    time.sleep(3600)
 """
     process = run_script(tmp_path, body)
     pidfds = [os.pidfd_open(pid) for pid in wait_for(ready)]
     process.kill()
     process.wait()
-    assert_ends(pidfds, seconds=5)
+    assert_ends(pidfds)
 
 
 @LINUX

@@ -41,7 +41,7 @@ class Plan:
     """What steps the environments, and why."""
 
     vectorization: str  # sync, workers, async, native or device
-    num_workers: int | None  # None: as many as leave no core idle
+    num_workers: int | None  # of workers; threads of Atari games where native, None: one for each core
     why: str  # for the start panel
     main_shard: bool = False  # of workers: whether this process steps environments too
     hint: str = ""  # what the user might choose instead
@@ -50,13 +50,13 @@ class Plan:
         """The lines of the start panel about it."""
         return {"environments": self.why, **({"hint": self.hint} if self.hint else {})}
 
-    def processes(self, num_envs: int, cores: int) -> int:
+    def processes(self, num_envs: int) -> int:
         """How many processes step ``num_envs`` environments."""
         if self.vectorization == "async":
             return num_envs
         if self.vectorization != "workers":
             return 1
-        return min(self.num_workers + self.main_shard if self.num_workers else cores, num_envs)
+        return min((self.num_workers or 0) + self.main_shard, num_envs)
 
 
 def choose(costs: Costs, num_envs: int, cores: int, main_shard: bool = True) -> Plan:

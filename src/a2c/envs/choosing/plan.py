@@ -53,7 +53,7 @@ def _workers(cfg: Config, because: str = "") -> Plan:
     count = min(workers or max(1, cores - here), cfg.num_envs - here)
     if count < 1:  # a single environment
         count, here = 1, False
-    return Plan("workers", workers, (with_workers(count) if here else team(count)) + because, main_shard=here)
+    return Plan("workers", count, (with_workers(count) if here else team(count)) + because, main_shard=here)
 
 
 def _quickest(cfg: Config, env: Env) -> Plan:

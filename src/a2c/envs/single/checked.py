@@ -10,9 +10,10 @@ from typing import Any, TypeVar
 import gymnasium as gym
 import numpy as np
 
-from a2c.envs.contract import fitting_observation, real_reward
+from a2c.envs.contract import fitting_observation, real_reward, space_tree
 from a2c.errors import A2CError, EnvironmentFailure, NumericError
 from a2c.machine.processes.failure_report import FOLLOWS, ContractError
+from a2c.maths.trees import tree_map
 
 Result = TypeVar("Result")
 
@@ -25,15 +26,14 @@ class Checked(gym.Wrapper[Any, Any, Any, Any]):
     plain text, so that it crosses to another process whatever the exception was. Ctrl-C stays what it is.
 
     Args:
-        env: with Box observations.
+        env: the environment.
         name: for the messages, like ``environment 3`` or ``environment 0 of evaluation``.
     """
 
     def __init__(self, env: gym.Env[Any, Any], name: str) -> None:
         super().__init__(env)
         self._name, self._steps = name, 0
-        space = env.observation_space
-        self._space_shape, self._space_dtype = space.shape, space.dtype
+        self._spaces = space_tree(env.observation_space)
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """As in Gymnasium.
@@ -58,14 +58,18 @@ class Checked(gym.Wrapper[Any, Any, Any, Any]):
         return obs, number, bool(terminated), bool(truncated), info
 
     def _observed(self, obs: Any, info: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
-        if self._space_shape is not None and self._space_dtype is not None:
-            obs = fitting_observation(obs, self._space_shape, self._space_dtype)
-            if obs.dtype.kind == "f" and not np.isfinite(obs).all():
-                shown = np.array2string(obs, threshold=8)
-                raise NumericError(
-                    f"{self._name} gave the observation {shown} in step {self._steps}; every one must be finite"
-                )
-        return obs, info
+        return tree_map(self._fitting, self._spaces, obs), info
+
+    def _fitting(self, space: gym.Space[Any], part: Any) -> Any:
+        if space.shape is None or space.dtype is None:  # text, and the like: nothing to hold it against
+            return part
+        fitting = fitting_observation(part, space.shape, space.dtype)
+        if fitting.dtype.kind == "f" and not np.isfinite(fitting).all():
+            shown = np.array2string(fitting, threshold=8)
+            raise NumericError(
+                f"{self._name} gave the observation {shown} in step {self._steps}; every one must be finite"
+            )
+        return fitting
 
     def _guarded(self, when: str, work: Callable[[], Result]) -> Result:
         try:

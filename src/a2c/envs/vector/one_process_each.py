@@ -5,12 +5,13 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from gymnasium import Env
 from gymnasium.envs.registration import registry
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode
+from gymnasium.vector.async_vector_env import AsyncState
 
 from a2c.envs.single.checked import Checked, named_failure
 from a2c.envs.single.wrappers import KeepFinalObservation
@@ -21,8 +22,8 @@ from a2c.machine.processes.pickles import Pickled
 EnvFn = Callable[[], Env[Any, Any]]
 
 
-def one_process_each(env_fns: Sequence[EnvFn]) -> AsyncVectorEnv[Any, Any]:
-    """Start a process for each environment; they reset in the same step.
+class OneProcessEach(AsyncVectorEnv[Any, Any]):
+    """N environments in N processes; they reset in the same step.
 
     Its own class lets through what ours refuse (text as a reward, an observation of another shape), hangs on an
     exception that cannot be pickled, and runs an unguarded script again in every process.
@@ -31,26 +32,46 @@ def one_process_each(env_fns: Sequence[EnvFn]) -> AsyncVectorEnv[Any, Any]:
         env_fns: N functions that each make one environment.
 
     Raises:
-        EnvironmentFailure: an environment raised; the message names it.
+        EnvironmentFailure, NumericError: an environment raised or broke its contract; the message names it.
     """
-    registered = Pickled(registered_elsewhere())
-    made = [_CheckedEnvFn(env_fn, index, registered, os.getpid()) for index, env_fn in enumerate(env_fns)]
-    # fork after torch has started its threads deadlocks the workers
-    method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
-    with without_main_module(), single_threaded():
-        return AsyncVectorEnv(made, context=method, copy=False, autoreset_mode=AutoresetMode.SAME_STEP)
+
+    def __init__(self, env_fns: Sequence[EnvFn]) -> None:
+        registered = Pickled(registered_elsewhere())
+        made = [_CheckedEnvFn(env_fn, index, registered) for index, env_fn in enumerate(env_fns)]
+        # fork after torch has started its threads deadlocks the workers
+        method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
+        with without_main_module(), single_threaded():
+            super().__init__(made, context=method, copy=False, autoreset_mode=AutoresetMode.SAME_STEP)
+
+    def late(self) -> list[int]:
+        """The environments that have not answered yet."""
+        pipes = enumerate(self.parent_pipes)
+        return [index for index, pipe in pipes if pipe is not None and not pipe.closed and not pipe.poll(0)]
+
+    def close_extras(self, timeout: float | None = None, terminate: bool = False) -> None:
+        """As in Gymnasium; the queue's semaphores go too, whoever still refers to this object."""
+        super().close_extras(timeout, terminate)
+        self.error_queue: Any = None
+
+    def _raise_if_errors(self, successes: Iterable[bool]) -> None:
+        """Raise what the first environment at fault raised, as it was: Gymnasium makes a new one of its class."""
+        failed = sum(not success for success in successes)
+        if not failed:
+            return
+        found = sorted((self.error_queue.get() for _ in range(failed)), key=lambda report: report[0])
+        for index, *_ in found:
+            self.parent_pipes[index].close()
+            self.parent_pipes[index] = None  # type: ignore[call-overload]  # as Gymnasium marks it
+        self._state = AsyncState.DEFAULT
+        raise found[0][2]
 
 
 class _CheckedEnvFn:
     """Makes environment ``index``, in its own process or, for its spaces, in the main one."""
 
-    def __init__(self, env_fn: EnvFn, index: int, registered: Pickled, main_pid: int) -> None:
-        self._env_fn, self._name, self._registered, self._main_pid = (
-            env_fn,
-            f"environment {index}",
-            registered,
-            main_pid,
-        )
+    def __init__(self, env_fn: EnvFn, index: int, registered: Pickled) -> None:
+        self._env_fn, self._name, self._registered = env_fn, f"environment {index}", registered
+        self._main_pid = os.getpid()
 
     def __call__(self) -> Env[Any, Any]:
         if os.getpid() != self._main_pid:

@@ -23,7 +23,7 @@ class Profile:
         path: the trace; gzip if it ends in ``.gz``.
         clock: says where the loop is; its ranges cost nothing before and after.
         cuda: record what the GPU does, too.
-        notify: told in a line what was found, or why not.
+        notify: called with one line that says what was found, or why nothing was.
     """
 
     def __init__(self, path: Path, clock: Clock, cuda: bool, notify: Callable[[str], None]) -> None:

@@ -106,7 +106,7 @@ class Stopwatch:
             cores=cores,
             threads=torch.get_num_threads(),
             vectorization=cfg.vectorization if plan is None else plan.vectorization,
-            processes=1 if plan is None else plan.processes(cfg.num_envs, cores),
+            processes=1 if plan is None else plan.processes(cfg.num_envs),
             main_shard=plan is not None and plan.main_shard,
             native=plan is not None and bool(plan.hint),
             images=images,

@@ -93,7 +93,7 @@ def open_trackers(
     cfg: Config,
     *,
     notify: Callable[[str], None],
-    wandb_id: str | None = None,
+    saved: Mapping[str, Any] | None = None,
     resume_from: int | None = None,
 ) -> Trackers:
     """The trackers that the settings ask for.
@@ -102,10 +102,11 @@ def open_trackers(
         folder: the run folder; it exists.
         cfg: settings of the run; ``cfg.wandb`` says whether and how W&B takes part.
         notify: shows one line to the user.
-        wandb_id: id of the W&B run to continue; None starts a new one.
+        saved: what a checkpoint kept of the trackers to continue; None starts new records.
         resume_from: as in :class:`MetricsRecord`.
 
     Raises:
         RunIOError: metrics.jsonl cannot be written.
     """
+    wandb_id = None if saved is None else saved["wandb_id"]
     return Trackers([MetricsRecord(folder, resume_from), WandbMirror(folder, cfg, wandb_id, notify)])

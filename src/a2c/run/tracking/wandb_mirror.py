@@ -30,7 +30,7 @@ GRACE = 5.0  # more seconds before its service counts as hung and is killed
 
 
 class WandbMirror:
-    """A copy of the rows in W&B. No method raises, whatever W&B does; the first failure is told in one line.
+    """A copy of the rows in W&B. No method raises, whatever W&B does; the first failure gives one line.
 
     Args:
         folder: the run folder; it exists.

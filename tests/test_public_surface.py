@@ -1,0 +1,46 @@
+"""What people hold on to: names, commands, settings. A change here breaks somebody's script."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+import a2c
+from a2c.cli.commands import COMMANDS
+from a2c.settings.config import Config, settings
+from a2c.settings.resumed_settings import flatten
+
+OLD_RUN = Path(__file__).parent / "fixtures" / "run_of_0_1"
+
+
+def test_the_public_names_are_these_and_every_one_is_there() -> None:
+    assert set(a2c.__all__) == {
+        "A2CError", "CheckpointError", "ConfigError", "EnvironmentFailure", "NumericError", "RunIOError",
+        "Config", "EvalResult", "Policy", "ShardedAsyncVectorEnv", "Summary",
+        "actor_critic_loss", "evaluate", "lambda_returns", "load_config", "load_policy", "n_step_returns", "train",
+    }  # fmt: skip
+    for name in a2c.__all__:
+        assert getattr(a2c, name).__name__ == name
+        assert name in dir(a2c)
+
+
+def test_whatever_a2c_raises_can_be_caught_by_one_name() -> None:
+    for name, code in (("ConfigError", 2), ("EnvironmentFailure", 3), ("NumericError", 4), ("CheckpointError", 5)):
+        kind = getattr(a2c, name)
+        assert issubclass(kind, a2c.A2CError)
+        assert kind.exit_code == code
+    with pytest.raises(a2c.A2CError, match="did you mean 'gamma'"):
+        a2c.load_config("gama=0.9")
+
+
+def test_the_commands_are_these() -> None:
+    assert set(COMMANDS) == {"train", "eval", "watch", "study"}
+
+
+def test_every_setting_of_version_0_1_is_still_one() -> None:
+    old = {key for key, _ in flatten(yaml.safe_load((OLD_RUN / ".hydra" / "config.yaml").read_text()))}
+    now = {key for key, _, _ in settings(Config)}
+    assert old <= now
+    assert now - old == {"main_shard"}
