@@ -12,6 +12,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from a2c.storage.atomic import write_text
+
 HERE = Path(__file__).resolve().parent
 
 
@@ -19,19 +21,19 @@ class MeasurementError(Exception):
     """A measurement could not be made; says why in a line."""
 
 
-def child_environment() -> dict[str, str]:
-    """The environment of a process that imports a2c, installed or not, and environments of this folder."""
-    path = [str(HERE.parent / "src"), str(HERE), *filter(None, [os.environ.get("PYTHONPATH")])]
+def child_environment(root: Path = HERE.parent) -> dict[str, str]:
+    """The environment of a process that imports the a2c of a checkout, installed or not, and its benchmarks."""
+    path = [str(root / "src"), str(root / "benchmarks"), *filter(None, [os.environ.get("PYTHONPATH")])]
     return {**os.environ, "PYTHONPATH": os.pathsep.join(path)}
 
 
-def run_script(script: str, *arguments: str, timeout: float = 600) -> str:
-    """Run a script of this folder and return what it prints.
+def run_script(script: str, *arguments: str, timeout: float = 600, root: Path = HERE.parent) -> str:
+    """Run a benchmark of a checkout and return what it prints.
 
     Raises:
         MeasurementError: it failed, or took longer than ``timeout`` seconds.
     """
-    command = [sys.executable, str(HERE / script), *arguments]
+    command = [sys.executable, str(root / "benchmarks" / script), *arguments]
     try:
         with tempfile.TemporaryDirectory() as folder:  # MuJoCo leaves a log where it runs
             done = subprocess.run(
@@ -41,7 +43,7 @@ def run_script(script: str, *arguments: str, timeout: float = 600) -> str:
                 timeout=timeout,
                 check=False,
                 cwd=folder,
-                env=child_environment(),
+                env=child_environment(root),
             )
     except subprocess.TimeoutExpired as error:
         raise MeasurementError(f"{script} was not done after {timeout:g} s") from error
@@ -50,13 +52,13 @@ def run_script(script: str, *arguments: str, timeout: float = 600) -> str:
     return done.stdout
 
 
-def measure(script: str, *arguments: str, timeout: float = 600) -> dict[str, Any]:
-    """Run a script of this folder and return the JSON object in the last line that it prints.
+def measure(script: str, *arguments: str, timeout: float = 600, root: Path = HERE.parent) -> dict[str, Any]:
+    """Run a benchmark of a checkout and return the JSON object in the last line that it prints.
 
     Raises:
         MeasurementError: as :func:`run_script`; or the line is none.
     """
-    line = _last_line(run_script(script, *arguments, timeout=timeout))
+    line = _last_line(run_script(script, *arguments, timeout=timeout, root=root))
     try:
         return dict(json.loads(line))
     except json.JSONDecodeError as error:
@@ -66,9 +68,7 @@ def measure(script: str, *arguments: str, timeout: float = 600) -> dict[str, Any
 def store(path: Path, results: Any) -> None:
     """Write JSON so that a reader never sees half of it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.tmp")
-    unfinished.write_text(json.dumps(results, indent=1) + "\n")
-    os.replace(unfinished, path)
+    write_text(path, json.dumps(results, indent=1) + "\n")
 
 
 def stored(path: Path) -> dict[str, Any]:

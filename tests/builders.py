@@ -92,17 +92,6 @@ def random_rollout(
     return rollout, final_obs[:steps]
 
 
-def columns(rollout: Rollout, envs: slice) -> Rollout:
-    """The part of a rollout that some of its environments made."""
-    parts = {
-        field.name: part[:, envs] if isinstance(part := getattr(rollout, field.name), Tensor) else part
-        for field in dataclasses.fields(rollout)
-    }
-    weight = parts["weight"]
-    parts["transitions"] = int(parts["rewards"].numel() if weight is None else weight.sum())
-    return Rollout(**parts)
-
-
 def gradient(model: ActorCritic, rollout: Rollout, cfg: Config, env_steps: int = 0) -> Tensor:
     """The gradient that a learner computes from a rollout, weight by weight; ``model`` stays as it is."""
     learner = Learner(copy.deepcopy(model), cfg)

@@ -118,6 +118,16 @@ def test_no_import_leads_back_to_where_it_came_from():
     circles.prepare()  # raises CycleError, with the circle
 
 
+def test_wings_on_one_floor_form_no_circle():
+    graph: dict[str, set[str]] = {}
+    for path in files():
+        here = wing(path)
+        if here != "__init__":
+            there = {module.split(".")[1] for module in imports(path) if module.startswith("a2c.")}
+            graph.setdefault(here, set()).update(there - {here})
+    TopologicalSorter(graph).prepare()  # raises CycleError, with the circle
+
+
 @each_file
 def test_libraries_stay_in_their_rooms(path: Path):
     used = {module.split(".")[0] for module in imports(path)}

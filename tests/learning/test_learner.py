@@ -16,8 +16,8 @@ from a2c.envs.spaces import Spaces
 from a2c.learning.learner import Learner
 from a2c.maths.trees import single
 from a2c.network.passes import Pass
-from a2c.rollout import Rollout
-from builders import IMAGE, TORQUE, VECTOR, columns, config, gradient, make_model, random_rollout, relative_error
+from a2c.rollout import Rollout, columns
+from builders import IMAGE, TORQUE, VECTOR, config, gradient, make_model, random_rollout, relative_error
 from reference import naive_a2c, streams_of
 
 CASES = [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import platform
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,12 @@ from a2c.machine.cores import usable_cores
 PACKAGES = ("torch", "gymnasium", "numpy", "scipy", "matplotlib", "ale-py", "box2d")
 
 
-def describe_machine() -> dict[str, Any]:
-    """Processor, cores, GPU, system, and the versions of what was run; plain JSON values."""
+def describe_machine(packages: Sequence[str] = PACKAGES) -> dict[str, Any]:
+    """Processor, cores, GPU, system, and the versions of what was run; plain JSON values.
+
+    Args:
+        packages: whose versions count; those that are not installed are left out.
+    """
     import torch
 
     return {
@@ -25,7 +30,7 @@ def describe_machine() -> dict[str, Any]:
         "versions": {
             "a2c": __version__,
             "python": platform.python_version(),
-            **{name: version for name in PACKAGES if (version := version_of(name))},
+            **{name: version for name in packages if (version := version_of(name))},
         },
     }
 

@@ -291,3 +291,32 @@ def test_an_environment_that_cannot_be_made_fails_as_it_always_does(env: Any, er
     with pytest.raises(error) as caught:
         plan(vector_config(env, "auto"))
     assert str(caught.value) == str(expected.value)
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({}, (3, True, "this process and 3 workers")),
+        ({"num_workers": 3}, (3, True, "this process and 3 workers")),
+        ({"num_workers": 4}, (4, False, "4 workers")),  # no core is left for this process
+        ({"num_workers": 4, "main_shard": True}, (4, True, "this process and 4 workers")),
+        ({"main_shard": False}, (4, False, "4 workers")),
+        ({"step_timeout": 9.0}, (4, False, "4 workers")),
+        ({"step_timeout": 9.0, "main_shard": True}, (4, False, "4 workers, and none here: env.step_timeout")),
+        ({"env_groups": 2}, (2, False, "2 workers")),  # of each group
+        ({"env_groups": 2, "main_shard": True}, (2, False, "2 workers, and none here: env_groups")),
+    ],
+    ids=str,
+)
+def test_this_process_takes_a_shard_unless_something_forbids_it(
+    monkeypatch: pytest.MonkeyPatch, settings: dict[str, Any], expected: tuple[int, bool, str]
+) -> None:
+    monkeypatch.setattr(plan_module, "usable_cores", lambda: 4)
+    env = env_config("CartPole-v1")
+    env.step_timeout = settings.pop("step_timeout", None)
+    groups = settings.pop("env_groups", 1)
+    cfg = vector_config(env, "workers", num_envs=16, **settings)
+    cfg.env_groups = groups
+    found = plan(cfg)
+    assert (found.num_workers, found.main_shard, found.why) == expected
+    assert found.processes(16) == expected[0] + expected[1]

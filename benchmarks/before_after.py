@@ -1,0 +1,115 @@
+"""Is it as fast as it was? This checkout beside another one of this project, in turns.
+
+    git worktree add ../before COMMIT
+    python benchmarks/before_after.py --before ../before           # make bench-refactor ARGS="--before ../before"
+
+Each round measures the other checkout, this one, and the other one again: the last pair shows how far two measurements
+of the same code lie apart. Rounds go on until the 95 % interval of the ratio is narrow. Both train the same works with
+the same settings; the same steps/s as `a2c train` has between evaluations.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from processes import HERE, command_line, measure, store, stored
+from quiet import Quiet
+from rounds import take_turns
+from works import SAME_WORK
+
+from a2c.study.measures.gradients import Estimate
+from a2c.study.measures.paired import ratio
+from machine import describe_machine
+
+SIDES = ("before", "after", "before again")
+LEAST, STEP = 6, 2  # rounds, and so many more at a time
+WORKS = {
+    "cartpole-16": ("env.id=CartPole-v1", "num_envs=16", "vectorization=sync"),
+    "cartpole-128": ("env.id=CartPole-v1", "num_envs=128", "vectorization=hybrid", "num_workers=1"),
+    "pong-16": ("env.id=ALE/Pong-v5", "num_envs=16", "vectorization=hybrid", "num_workers=1", "env.clip_reward=true"),
+}
+STARTS = {  # seconds of a whole process
+    "import a2c": ("-c", "import a2c"),
+    "a2c --help": ("-m", "a2c", "--help"),
+}
+START_TURNS = 20  # of a process in one measurement
+
+
+def training(root: Path, overrides: tuple[str, ...], seconds: float) -> float:
+    """Steps per second of a checkout."""
+    arguments = (*overrides, *SAME_WORK, "device=cpu", f"--seconds={seconds}")
+    return float(measure("our_speed.py", *arguments, root=root)["steps_per_second"])
+
+
+def starts(root: Path, command: tuple[str, ...]) -> float:
+    """Processes per second of a checkout."""
+    program = f"""
+import subprocess, sys, time
+begin = time.perf_counter()
+for _ in range({START_TURNS}):
+    subprocess.run([sys.executable, *{command!r}], check=True, stdout=subprocess.DEVNULL)
+print({START_TURNS} / (time.perf_counter() - begin))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, env={"PYTHONPATH": f"{root}/src"}
+    )
+    return float(done.stdout)
+
+
+def compared(measures: dict[str, Any], width: float, most: int, quiet: Quiet) -> dict[str, Any]:
+    """Rounds of the three sides until the interval of after / before is narrower than ``width``."""
+    found: dict[str, list[float]] = {side: [] for side in SIDES}
+    while len(found["after"]) < most:
+        more, failures = take_turns(measures, LEAST if not found["after"] else STEP, quiet.look)
+        if failures:
+            return {"failed": failures}
+        for side, values in more.items():
+            found[side] += values
+        new, same = (shown(ratio(found[side], found["before"])) for side in SIDES[1:])
+        if new["high"] - new["low"] < width:
+            break
+    return {"after / before": new, "before / before": same, "rounds": len(found["after"]), "per second": found}
+
+
+def shown(estimate: Estimate) -> dict[str, float]:
+    return {"mean": estimate.value, "low": estimate.low, "high": estimate.high}
+
+
+def commit(root: Path) -> str:
+    done = subprocess.run(["git", "-C", str(root), "rev-parse", "--short", "HEAD"], capture_output=True, text=True)
+    return done.stdout.strip() or "unknown"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--before", type=Path, required=True, help="the other checkout")
+    parser.add_argument("--works", nargs="+", default=[*WORKS, *STARTS], choices=[*WORKS, *STARTS])
+    parser.add_argument("--seconds", type=float, default=3.0, help="of each training; a tenth more warms up")
+    parser.add_argument("--width", type=float, default=0.04, help="of the 95 %% interval of the ratio")
+    parser.add_argument("--most", type=int, default=40, help="rounds, however wide the interval still is")
+    parser.add_argument("--out", type=Path, default=HERE / "results" / "before_after.json")
+    args = parser.parse_args()
+    quiet, roots = Quiet(), dict(zip(SIDES, (args.before.resolve(), HERE.parent, args.before.resolve()), strict=True))
+    origin = {
+        "command": command_line(sys.argv[1:], "before_after.py"),
+        "machine": describe_machine(),
+        "commits": {"before": commit(roots["before"]), "after": commit(HERE.parent)},
+    }
+    for name in args.works:
+        if name in WORKS:
+            measures = {side: partial(training, root, WORKS[name], args.seconds) for side, root in roots.items()}
+        else:
+            measures = {side: partial(starts, root, STARTS[name]) for side, root in roots.items()}
+        found = compared(measures, args.width, args.most, quiet)
+        results = stored(args.out).get("works", {}) | {name: found}
+        store(args.out, {**origin, "busy looks": quiet.busy, "works": results})
+        print(name, *(f"{key}: {found[key]}" for key in list(found)[:3]), sep="  ", flush=True)
+
+
+if __name__ == "__main__":
+    main()
