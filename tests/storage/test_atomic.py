@@ -24,9 +24,14 @@ def test_a_new_file_replaces_the_old_one_and_nothing_else_stays(tmp_path: Path) 
 @pytest.mark.parametrize("error", [ValueError("no figure"), KeyboardInterrupt(), SystemExit(1)], ids=repr)
 def test_what_fails_on_the_way_leaves_the_old_file(tmp_path: Path, error: BaseException) -> None:
     path = write_text(tmp_path / "curve.png", "old")
-    with pytest.raises(type(error)), replacing(path) as temporary:
-        temporary.write_text("half")
-        raise error
+
+    def write() -> None:
+        with replacing(path) as temporary:
+            temporary.write_text("half")
+            raise error
+
+    with pytest.raises(type(error)):
+        write()
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
 
