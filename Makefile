@@ -23,7 +23,7 @@ OVERRIDES = $(foreach v,$(TYPED),'$(v)=$(subst ','\'',$(value $(v)))')
 unexport ARGS $(TYPED)
 
 .PHONY: help setup train eval watch study board sync test test-fast lint format types bench-learning bench
-.PHONY: bench-envs bench-scaling bench-precision bench-gpu clean
+.PHONY: bench-envs bench-scaling bench-precision bench-refactor bench-gpu clean
 
 help:  ## explain the targets
 	@echo "make TARGET [key=value ...] [ARGS=\"...\"]"; echo
@@ -77,6 +77,9 @@ bench-scaling: $(READY)  ## what a step costs with more environments, longer rol
 
 bench-precision: $(READY)  ## does bf16 learn as well as float32: make bench-precision ARGS="--works catch"
 	@$(RUN)/python benchmarks/precision.py $(ARGS)
+
+bench-refactor: $(READY)  ## as fast as another checkout? make bench-refactor ARGS="--before ../before"
+	@$(RUN)/python benchmarks/before_after.py $(ARGS)
 
 bench-gpu: $(PEERS)  ## all that needs a GPU; make bench-gpu ARGS=--dry-run tries it on the CPU
 	@$(RUN)/python benchmarks/gpu.py $(ARGS)

@@ -1,16 +1,17 @@
-"""Is it as fast as it was? This checkout beside another one of this project, in turns.
+"""Is it as fast as before? This checkout and another one of this project take turns.
 
     git worktree add ../before COMMIT
     python benchmarks/before_after.py --before ../before           # make bench-refactor ARGS="--before ../before"
 
-Each round measures the other checkout, this one, and the other one again: the last pair shows how far two measurements
-of the same code lie apart. Rounds go on until the 95 % interval of the ratio is narrow. Both train the same works with
-the same settings; the same steps/s as `a2c train` has between evaluations.
+Each round measures the other checkout, this one, and the other one again, which shows how far two measurements of the
+same code lie apart. Rounds go on until the 95 % interval of the ratio is narrow. Both checkouts train the same works
+with the same settings, at the steps per second that `a2c train` has between evaluations.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import subprocess
 import sys
 from functools import partial
@@ -27,27 +28,27 @@ from a2c.study.measures.paired import ratio
 from machine import describe_machine
 
 SIDES = ("before", "after", "before again")
-LEAST, STEP = 6, 2  # rounds, and so many more at a time
-WORKS = {
+LEAST, STEP = 6, 2  # rounds at first, and more rounds at a time
+WORKS = {  # hybrid is workers with main_shard=true, under the name that earlier checkouts know too
     "cartpole-16": ("env.id=CartPole-v1", "num_envs=16", "vectorization=sync"),
     "cartpole-128": ("env.id=CartPole-v1", "num_envs=128", "vectorization=hybrid", "num_workers=1"),
     "pong-16": ("env.id=ALE/Pong-v5", "num_envs=16", "vectorization=hybrid", "num_workers=1", "env.clip_reward=true"),
 }
-STARTS = {  # seconds of a whole process
+STARTS = {  # arguments of Python, for a whole process
     "import a2c": ("-c", "import a2c"),
     "a2c --help": ("-m", "a2c", "--help"),
 }
-START_TURNS = 20  # of a process in one measurement
+START_TURNS = 20  # processes in one measurement
 
 
 def training(root: Path, overrides: tuple[str, ...], seconds: float) -> float:
-    """Steps per second of a checkout."""
+    """Steps per second of the checkout in ``root``."""
     arguments = (*overrides, *SAME_WORK, "device=cpu", f"--seconds={seconds}")
     return float(measure("our_speed.py", *arguments, root=root)["steps_per_second"])
 
 
 def starts(root: Path, command: tuple[str, ...]) -> float:
-    """Processes per second of a checkout."""
+    """Processes per second of the checkout in ``root``, one after the other."""
     program = f"""
 import subprocess, sys, time
 begin = time.perf_counter()
@@ -56,13 +57,27 @@ for _ in range({START_TURNS}):
 print({START_TURNS} / (time.perf_counter() - begin))
 """
     done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True, env={"PYTHONPATH": f"{root}/src"}
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "PYTHONPATH": f"{root}/src"},
     )
     return float(done.stdout)
 
 
 def compared(measures: dict[str, Any], width: float, most: int, quiet: Quiet) -> dict[str, Any]:
-    """Rounds of the three sides until the interval of after / before is narrower than ``width``."""
+    """Measure rounds until the interval of after / before is narrower than ``width``.
+
+    Args:
+        measures: one for each of ``SIDES``.
+        width: of the 95 % interval.
+        most: rounds, however wide the interval still is.
+        quiet: looks at the machine before each round.
+
+    Returns:
+        Ratios with their intervals, the number of rounds and all speeds; or why it failed.
+    """
     found: dict[str, list[float]] = {side: [] for side in SIDES}
     while len(found["after"]) < most:
         more, failures = take_turns(measures, LEAST if not found["after"] else STEP, quiet.look)
@@ -77,10 +92,12 @@ def compared(measures: dict[str, Any], width: float, most: int, quiet: Quiet) ->
 
 
 def shown(estimate: Estimate) -> dict[str, float]:
+    """As JSON values."""
     return {"mean": estimate.value, "low": estimate.low, "high": estimate.high}
 
 
 def commit(root: Path) -> str:
+    """The short hash of a checkout's commit."""
     done = subprocess.run(["git", "-C", str(root), "rev-parse", "--short", "HEAD"], capture_output=True, text=True)
     return done.stdout.strip() or "unknown"
 

@@ -1,6 +1,6 @@
-"""Catch-v0: the smallest game that must be learned from pixels, for measurements that no emulator's minutes fit.
+"""Catch-v0: the smallest game that must be learned from pixels, where minutes of an emulator would be too long.
 
-A ball falls from a random column of a 10 x 5 board, a row a step; the paddle in the bottom row stays or moves a column.
+A ball falls from a random column of a 10 x 5 board, one row a step; the paddle in the bottom row stays or moves by one.
 Reward 1 for a caught ball, -1 for a missed one, at the end of the 9 steps. The screen is grey, 84 x 84. A player that
 moves at random gets about -0.6. After bsuite's catch (Osband et al. 2020), on a screen for the NatureCNN.
 
@@ -23,7 +23,7 @@ Screen = NDArray[np.uint8]
 
 
 class Catch(gym.Env[Screen, np.int64]):
-    """The game above; actions: 0 left, 1 stay, 2 right."""
+    """The game above. Actions: 0 left, 1 stay, 2 right."""
 
     observation_space = Box(0, 255, (1, SIDE, SIDE), np.uint8)
     action_space = Discrete(3)

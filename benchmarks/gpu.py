@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
-"""All that needs a GPU, in one command.
+"""Every measurement that needs a GPU, in one command.
 
     make bench-gpu                                        # about half an hour
-    make bench-gpu ARGS="--parts pong-5 launches"         # some of it; the rest of the stored results stays
+    make bench-gpu ARGS="--parts pong-5 launches"         # some parts; the other stored results stay
     make bench-gpu ARGS="--set precision=bf16 env_groups=2"
     make bench-gpu ARGS=--dry-run                         # tiny, on the CPU: does the command work?
 
-A part that fails is recorded with its reason, and the others go on. Writes benchmarks/results/gpu.json after each part,
-and speed_cuda.json and .png; a dry run writes into a folder for temporary files.
+If a part fails, it records the reason, and the others go on. Writes benchmarks/results/gpu.json after each part,
+and speed_cuda.json and .png; a dry run writes into a temporary folder.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ PONG = ("env.id=ALE/Pong-v5", "env.clip_reward=true", *QUIET)
 
 @dataclass(frozen=True)
 class Scale:
-    """How large everything is: for real, or to see that it works."""
+    """How large everything is: for real, or only to see that it works."""
 
     device: str
     pong_envs: int
@@ -47,7 +47,7 @@ class Scale:
     limit: float  # seconds that the run to a score may take
     goal: Goal
     preset: tuple[str, ...]  # of the run to a score
-    works: tuple[str, ...]  # of the table beside Stable-Baselines3; none: all
+    works: tuple[str, ...]  # of the table beside Stable-Baselines3; () is all
     updates: int  # under the profiler
 
 
@@ -78,7 +78,7 @@ TINY = Scale(
 
 
 def pong(n_step: int, scale: Scale, args: argparse.Namespace) -> Result:
-    """Learning beside the same environments with random actions, in turns; native, and as auto chooses."""
+    """Learning, in turns with the same environments under random actions; native, and as auto chooses."""
     size = (f"num_envs={scale.pong_envs}", f"n_step={n_step}", f"device={scale.device}")
     found: Result = {"floors": {"steps_per_second": 30_000, "of_random": 0.85}}
     for kind in KINDS:
@@ -88,14 +88,14 @@ def pong(n_step: int, scale: Scale, args: argparse.Namespace) -> Result:
 
 
 def device_cartpole(scale: Scale, args: argparse.Namespace) -> Result:
-    """Environments whose arrays live on the device: nothing goes through the host."""
+    """Environments whose arrays live on the device, so that nothing goes through the host."""
     size = (f"num_envs={scale.device_envs}", f"device={scale.device}", "vectorization=device")
     overrides = [f"env.id={args.device_env}", *size, *QUIET, *args.set]
     return {"floors": {"steps_per_second": 5_000_000}, **beside_random(overrides, scale)}
 
 
 def beside_random(overrides: list[str], scale: Scale) -> Result:
-    """Steps per second with learning and with random actions, and the share that learning reaches.
+    """Steps per second with learning and with random actions, and the ratio of the two.
 
     Raises:
         MeasurementError: neither could be measured.
@@ -121,13 +121,13 @@ def beside_random(overrides: list[str], scale: Scale) -> Result:
 
 
 def pong_score(scale: Scale, args: argparse.Namespace) -> Result:
-    """Wall time from nothing to the score, the start of the program included."""
+    """Wall time from nothing to the score, including the start of the program."""
     overrides = [*scale.preset, f"device={scale.device}", *QUIET, *args.set, *args.preset]
     return {"floors": {"seconds": 180}, **train_until(scale.goal, overrides, args.limit or scale.limit)}
 
 
 def launches(scale: Scale, args: argparse.Namespace) -> Result:
-    """What the host asks of the GPU in a step and in an update."""
+    """Launches, copies and waits of the host in a step and in an update."""
     size = (f"num_envs={scale.pong_envs}", f"device={scale.device}", "vectorization=native")
     found = measure("launches.py", *PONG, *size, *args.set, f"--updates={scale.updates}")
     floors = {"per_step": {"graph_launches": 1, "waits": 1}, "per_update": {"waits": 0}}
@@ -155,7 +155,7 @@ PARTS: dict[str, Callable[[Scale, argparse.Namespace], Result]] = {
 
 
 def attempt(name: str, scale: Scale, args: argparse.Namespace) -> Result:
-    """One part; a failure of whatever kind is a result too."""
+    """Measure one part; any failure is a result too."""
     begin = time.perf_counter()
     try:
         found = PARTS[name](scale, args)
@@ -200,7 +200,7 @@ def main() -> None:
 
 
 def summary(found: Result) -> str:
-    """The figures of a part in a few lines; everything is in the file."""
+    """The main figures of a part in a few lines; the file has all of them."""
     if "table" in found:
         return "\n".join(["", *found["table"]])
     parts: dict[str, Result] = {kind: found[kind] for kind in KINDS if kind in found} or {"": found}

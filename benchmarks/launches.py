@@ -2,8 +2,8 @@
 
     python benchmarks/launches.py env.id=ALE/Pong-v5 num_envs=128 device=cuda
 
-Counted by torch.profiler among the calls of the CUDA runtime. Without a GPU there are none; the operators, which
-are counted too, show that the command works.
+torch.profiler counts them among the calls of the CUDA runtime. Without a GPU there are none; it also counts operators,
+which show that the command works.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from a2c.settings.config import Config
 from a2c.trainer import updates
 
 COLLECT, UPDATE = "bench.collect", "bench.update"
-WARM_UPDATES = 20  # graphs are recorded and kernels compiled
+WARM_UPDATES = 20  # in which graphs are recorded and kernels compiled
 KINDS = {  # by the beginning of the name
     "kernel_launches": ("cudaLaunchKernel", "cuLaunchKernel"),
     "graph_launches": ("cudaGraphLaunch",),
@@ -35,7 +35,7 @@ KINDS = {  # by the beginning of the name
 
 
 def profiled(cfg: Config, count: int) -> list[Any]:
-    """The profiler's events of so many rollouts with their updates, after a warm-up."""
+    """The profiler's events of ``count`` rollouts with their updates, after a warm-up."""
     activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if torch.cuda.is_available() else [])]
     with make_envs(cfg) as envs:
         learner, collector = build(cfg, envs)
@@ -51,7 +51,7 @@ def profiled(cfg: Config, count: int) -> list[Any]:
 
 
 def count(events: list[Any], section: str) -> dict[str, int]:
-    """How many calls of each kind the host made within the sections of this name; of operators, the outermost."""
+    """How many calls of each kind the host made within sections of this name; of nested ones only the outermost."""
     on_host = [event for event in events if event.device_type.name == "CPU"]
     spans = [(event.time_range.start, event.time_range.end) for event in on_host if event.name == section]
     counts = dict.fromkeys(KINDS, 0)

@@ -38,7 +38,7 @@ STORED = RESULTS / "learning.json"
 
 @dataclass(frozen=True)
 class Task:
-    """What a preset must reach; `needed` of the seeds reach the floor."""
+    """What a preset must reach: `needed` of the seeds reach the floor."""
 
     seeds: range
     needed: int
@@ -62,14 +62,14 @@ TASKS = {
 
 
 def train(name: str, seed: int, runs_dir: Path) -> dict[str, Any]:
-    """One run of a task."""
+    """Train one run of a task; returns what :func:`read_run` does."""
     task, label = TASKS[name], f"bench-{name.replace(' ', '-')}-seed{seed}"
     return run_training([f"env={task.preset or name}", *task.more, f"seed={seed}"], label, runs_dir)
 
 
 def run_training(overrides: list[str], label: str, runs_dir: Path) -> dict[str, Any]:
-    """One run in a process of its own, which may import what lies beside this file; what it came to, and how."""
-    # Results do not depend on the vectorization; in one process each, several runs share the cores best.
+    """Train one run in a new process, which can import files of this folder; returns what :func:`read_run` does."""
+    # Results do not depend on the vectorization; several runs share the cores best with one process each.
     quiet = [f"runs_dir={runs_dir}", "gif=false", "wandb.mode=disabled", "vectorization=sync", "threads=1"]
     runs_dir.mkdir(parents=True, exist_ok=True)
     before = set(runs_dir.glob(f"*/*_{label}*"))
@@ -145,7 +145,7 @@ ZOO_STEPS = {"cartpole": "0.5M", "acrobot": "0.5M", "mountaincar": "1M", "pendul
 
 
 def draw(results: dict[str, Any]) -> None:
-    """Table and curves from stored results."""
+    """Write table and curves of stored results."""
     (RESULTS / "learning.md").write_text(table(results))
     print(table(results))
     curves = {

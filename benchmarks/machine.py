@@ -1,4 +1,4 @@
-"""On what a figure was measured: goes into every result."""
+"""The machine that a figure was measured on: goes into every result."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How much memory this process took at most."""
+"""The peak memory of this process."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ def peak_memory() -> dict[str, float | None]:
 
 
 def peak_rss() -> float:
-    """In bytes."""
-    # ru_maxrss of a child starts with what its parent had taken; VmHWM is of this program alone.
+    """Peak of the resident memory of this process, in bytes."""
+    # ru_maxrss of a child starts with what its parent had taken; VmHWM counts this program alone.
     if STATUS.exists():
         for line in STATUS.read_text().splitlines():
             if line.startswith("VmHWM:"):

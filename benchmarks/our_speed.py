@@ -3,8 +3,8 @@
     python benchmarks/our_speed.py env.id=CartPole-v1 num_envs=16 threads=1
     python benchmarks/our_speed.py env.id=CartPole-v1 vectorization=native --random    # random actions, no learning
 
-The loop is that of `a2c train`, with its metrics drained every `log_every` steps; evaluations, checkpoints and the
-start of the environments are not timed, nor is the warm-up (whose length is in the record: it compiles).
+The loop is that of `a2c train`, and it drains metrics every `log_every` steps. The time does not include evaluations,
+checkpoints, the start of the environments or the warm-up, whose length is in the record since it may compile.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from a2c.run.state import TrainState
 from a2c.settings.config import Config
 from a2c.trainer import updates
 
-WARM_UP = 0.1  # of the measured time, and so many updates or steps at least:
+WARM_UP = 0.1  # of the measured time, and at least so many updates or steps:
 WARM_UPDATES = 5
 WARM_STEPS = 5
 ACTIONS = 50  # batches of random actions, drawn beforehand
@@ -40,7 +40,7 @@ ACTIONS = 50  # batches of random actions, drawn beforehand
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """Where training is, after so many more updates and seconds."""
+    """Where training is, and how many updates and seconds it took to get there."""
 
     state: TrainState
     updates: int
@@ -48,11 +48,13 @@ class Trained:
 
 
 def train_for(loop: Iterator[TrainState], drain: Callable[[TrainState], None], seconds: float, least: int) -> Trained:
-    """Go on with the loop of ``a2c train`` for so many seconds, and so many updates at least.
+    """Continue the loop of ``a2c train``.
 
     Args:
         loop: from :func:`a2c.trainer.updates`.
         drain: reads the metrics where they are due, as a run does.
+        seconds: to train.
+        least: updates, even if they take longer.
     """
     begin = time.perf_counter()
     states = []
@@ -64,7 +66,7 @@ def train_for(loop: Iterator[TrainState], drain: Callable[[TrainState], None], s
 
 
 def measure_learning(cfg: Config, seconds: float) -> dict[str, Any]:
-    """Train for the time asked for; where the time went, by the clock of the loop."""
+    """Train for ``seconds`` after a warm-up; returns the speed, and where the time went by the clock of the loop."""
     with make_envs(cfg) as envs:
         learner, collector = build(cfg, envs)
         loop = updates(learner, collector, TrainState(), sys.maxsize)
@@ -78,7 +80,7 @@ def measure_learning(cfg: Config, seconds: float) -> dict[str, Any]:
                 collector.metrics()
 
         warm = train_for(loop, drain, WARM_UP * seconds, WARM_UPDATES)
-        collector.clock.shares()  # from here on
+        collector.clock.shares()  # shares count from here on
         found = train_for(loop, drain, seconds, 1)
         share = collector.clock.shares()
         weights = sum(param.numel() for param in learner.model.parameters())
@@ -90,7 +92,7 @@ def measure_learning(cfg: Config, seconds: float) -> dict[str, Any]:
         "updates": found.updates,
         "seconds": found.seconds,
         "steps_per_second": steps / found.seconds,
-        "share": {part: share[part] for part in LOOP},  # draining metrics is the update's
+        "share": {part: share[part] for part in LOOP},  # draining metrics counts as update
         "warm_up_seconds": warm.seconds,
         "weights": weights,
         "device": device,
@@ -102,7 +104,7 @@ def measure_learning(cfg: Config, seconds: float) -> dict[str, Any]:
 def measure_random(cfg: Config, seconds: float) -> dict[str, Any]:
     """The same environments, as the trainer steps them, with random actions: no training is faster.
 
-    Every row counts, also those that a native environment spends on a reset, so that the limit is not too low.
+    All rows count, even those that a native environment spends on a reset, so that the limit is not too low.
     """
     with make_envs(cfg) as envs:
         step, actions = begun(envs.envs, cfg)
@@ -113,7 +115,7 @@ def measure_random(cfg: Config, seconds: float) -> dict[str, Any]:
 
 
 def begun(envs: EnvGroups | DeviceEnvs, cfg: Config) -> tuple[Callable[[Any], Any], list[Any]]:
-    """Reset environments; returns what steps them all, as the trainer does, and batches of random actions for it."""
+    """Reset the environments; returns a function that steps them as the trainer does, and random actions for it."""
     actions = random_actions(envs.spaces, cfg)
     if isinstance(envs, DeviceEnvs):
         torch.set_num_threads(cfg.threads or 1)  # as in training
@@ -135,7 +137,7 @@ def begun(envs: EnvGroups | DeviceEnvs, cfg: Config) -> tuple[Callable[[Any], An
 
 
 def random_actions(spaces: Spaces, cfg: Config) -> list[Any]:
-    """Batches ``[N]`` counted from 0, or ``[N, D]``, as the learner would send them."""
+    """Batches of actions as the learner sends them: ``[N]`` counted from 0, or ``[N, D]``."""
     draw = np.random.default_rng(cfg.seed)
     if spaces.discrete:
         return list(draw.integers(spaces.actions, size=(ACTIONS, cfg.num_envs)))

@@ -3,8 +3,8 @@
     python benchmarks/peer_sb3.py CartPole-v1 --num-envs 16 --n-step 5 --threads 1
     python benchmarks/peer_sb3.py ALE/Pong-v5 --vec subproc --device cuda
 
-Its settings are Stable-Baselines3's own, which are also ours: RMSprop, 64-64 tanh apart for policy and value, or the
-NatureCNN shared. Agent steps count (Atari: times 4 for frames); environment creation and warm-up are not timed.
+Its settings are Stable-Baselines3's defaults, which are also ours: RMSprop, separate 64-64 tanh networks for policy and
+value, or a shared NatureCNN. Agent steps count (Atari: times 4 for frames), without making environments or the warm-up.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ WARM_UP = 0.1  # of the measured time
 
 
 class Clock(BaseCallback):
-    """Times whole rollouts with their updates, after the warm-up, until the time is over."""
+    """Times whole rollouts with their updates, from the end of the warm-up until the time is over."""
 
     def __init__(self, seconds: float) -> None:
         super().__init__()
@@ -51,7 +51,7 @@ class Clock(BaseCallback):
 
 
 def make_envs(env_id: str, num_envs: int, vec: str, seed: int) -> VecEnv:
-    """Stable-Baselines3's vector environment with its own wrappers; Atari as in Mnih et al. 2015, as ours."""
+    """Stable-Baselines3's vector environment with its own wrappers; Atari as in Mnih et al. 2015, like ours."""
     if not env_id.startswith("ALE/"):
         return make_vec_env(env_id, num_envs, seed=seed, vec_env_cls=VEC_CLASSES[vec])
     kwargs = {"frameskip": 1, "repeat_action_probability": 0.0}
@@ -66,7 +66,7 @@ def make_envs(env_id: str, num_envs: int, vec: str, seed: int) -> VecEnv:
 
 
 def measure(args: argparse.Namespace) -> dict[str, Any]:
-    """Train for the time asked for."""
+    """Train for ``args.seconds`` after a warm-up; returns the speed and what it was measured with."""
     if args.threads:
         torch.set_num_threads(args.threads)
     envs = make_envs(args.env, args.num_envs, args.vec, args.seed)

@@ -4,8 +4,8 @@
     make bench-precision                              # about twenty minutes of one core
     make bench-precision ARGS="--works catch --seeds 5"
 
-CartPole is a perceptron in bf16, Catch (benchmarks/catch.py) the NatureCNN from pixels. Two numbers of each run: its
-score as in learning.py, and the mean of its evaluations, which tells slower learning that ends at the same score. bf16
+CartPole trains a perceptron, Catch (benchmarks/catch.py) the NatureCNN from pixels. Each run gives two numbers: its
+score, as in learning.py, and the mean of its evaluations, which shows slower learning that ends at the same score. bf16
 is on a par where the 95 % interval of the difference of the IQMs lies within the margin. Writes
 benchmarks/results/precision.json.
 """
@@ -29,12 +29,12 @@ from machine import describe_machine
 
 Result = dict[str, Any]
 PRECISIONS = ("float32", "bf16")
-MARGIN = 0.05  # of the range of returns: more would be worth knowing
+MARGIN = 0.05  # of the range of returns: a larger difference matters
 
 
 @dataclass(frozen=True)
 class Work:
-    """What is learned, and the lowest and highest return there are."""
+    """What to learn, and the lowest and highest possible return."""
 
     overrides: tuple[str, ...]
     lowest: float
@@ -67,7 +67,7 @@ def run(name: str, precision: str, seed: int, runs_dir: Path) -> Result:
 
 
 def compare(work: Work, runs: dict[str, list[Result]]) -> Result:
-    """bf16 beside float32 in both numbers."""
+    """Compare bf16 with float32 in both numbers."""
     found: Result = {}
     for measure in ("score", "mean_over_training"):
         values = {precision: [run[measure] for run in runs[precision]] for precision in PRECISIONS}
@@ -83,7 +83,7 @@ def compare(work: Work, runs: dict[str, list[Result]]) -> Result:
 
 
 def show(results: Result) -> None:
-    """Two lines for each work."""
+    """Print two lines for each work."""
     for name, row in results["works"].items():
         for measure, found in row["compared"].items():
             each = ", ".join(f"{precision} {found[precision]['iqm']:.3f}" for precision in PRECISIONS)

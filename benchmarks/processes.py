@@ -1,4 +1,4 @@
-"""A measurement in a process of its own: nothing of an earlier one (threads, caches, memory) reaches it."""
+"""Runs each measurement in a new process, so that no earlier one (threads, caches, memory) reaches it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ HERE = Path(__file__).resolve().parent
 
 
 class MeasurementError(Exception):
-    """A measurement could not be made; says why in a line."""
+    """A measurement failed; says why in one line."""
 
 
 def child_environment(root: Path = HERE.parent) -> dict[str, str]:
@@ -56,7 +56,7 @@ def measure(script: str, *arguments: str, timeout: float = 600, root: Path = HER
     """Run a benchmark of a checkout and return the JSON object in the last line that it prints.
 
     Raises:
-        MeasurementError: as :func:`run_script`; or the line is none.
+        MeasurementError: as :func:`run_script`, or that line is not JSON.
     """
     line = _last_line(run_script(script, *arguments, timeout=timeout, root=root))
     try:
@@ -77,7 +77,7 @@ def stored(path: Path) -> dict[str, Any]:
 
 
 def command_line(arguments: Sequence[str], script: str) -> str:
-    """For the record: how the results were made."""
+    """The command that made the results, for the record."""
     return " ".join(["python", f"benchmarks/{script}", *arguments])
 
 
@@ -92,7 +92,7 @@ def measured_or_stored(
     path: Path,
     run: Callable[[argparse.Namespace, Path], object],
 ) -> dict[str, Any]:
-    """The results in a file: measured and stored there now, or, with ``--draw``, those of before."""
+    """The results in ``path``: measured and stored by ``run`` now or, with ``--draw``, as they were stored before."""
     if not args.draw:
         run(args, path)
     if not (results := stored(path)):

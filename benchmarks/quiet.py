@@ -1,4 +1,4 @@
-"""Is the machine quiet? What other programs take shows in every figure."""
+"""Is the machine quiet? Other programs distort every figure."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ CPU_TIMES = Path("/proc/stat")
 
 
 class Quiet:
-    """Looks before each round; keeps what it saw for the record, and says so where the machine was busy."""
+    """Looks at the machine before each round, keeps what it saw for the record, and warns if it is busy."""
 
     def __init__(self) -> None:
         self.looks: list[dict[str, Any]] = []
         self._shortest = math.inf
 
     def look(self) -> None:
-        """Take one look; prints a line if the machine is busy."""
+        """Look once; print a warning if the machine is busy."""
         load = os.getloadavg()[0]
         others = share_of_others()
         wall, cpu = spin()
@@ -50,7 +50,7 @@ class Quiet:
 
 
 def spin() -> tuple[float, float]:
-    """Seconds by the clock and seconds of a core for a fixed piece of work: the shortest of three."""
+    """Wall seconds and CPU seconds of a fixed piece of work: the shortest of three."""
     times = []
     for _ in range(3):
         wall, cpu = time.perf_counter(), time.thread_time()
@@ -62,7 +62,7 @@ def spin() -> tuple[float, float]:
 
 
 def share_of_others() -> float | None:
-    """Share of all cores that is in use while this process sleeps; None where the system does not tell."""
+    """Share of all cores in use while this process sleeps; None where the system does not say."""
     before = _cpu_times()
     time.sleep(WATCH)
     after = _cpu_times()

@@ -16,7 +16,7 @@ Spread = dict[str, float]  # median, low, high
 def take_turns(
     measures: Mapping[str, Callable[[], T]], rounds: int, before: Callable[[], None] = lambda: None
 ) -> tuple[dict[str, list[T]], dict[str, str]]:
-    """Measure A B C, C B A, A B C, ...: what drifts on the machine meets everyone alike.
+    """Measure A B C, C B A, A B C, ..., so that drift of the machine affects all of them alike.
 
     Args:
         measures: what to measure, by name, in the order of the first round.
@@ -24,8 +24,8 @@ def take_turns(
         before: called before each round.
 
     Returns:
-        The results by name, one for each round; and why those failed that raised MeasurementError: a failed one has
-        no results and is not tried again.
+        The results by name, one for each round; and the reasons by name of those that raised MeasurementError, which
+        have no results and are not tried again.
     """
     results: dict[str, list[T]] = {name: [] for name in measures}
     failures: dict[str, str] = {}
@@ -42,15 +42,15 @@ def take_turns(
     return results, failures
 
 
-NEAR = 0.6  # of the best speed at first sight: slower ones are not looked at again
+NEAR = 0.6  # of the best speed at the first look: no further looks at slower ones
 LOOKS = 3
 
 
 def fastest(measures: Mapping[str, Callable[[], Mapping[str, float]]]) -> tuple[str, dict[str, float], dict[str, str]]:
     """The name of the measurement with the most ``steps_per_second``, all speeds, and all failures.
 
-    One look at each, and two more, in turns, at those near the best: the median counts, since a machine that was busy
-    for a moment must not choose.
+    It looks once at each, and twice more, in turns, at those near the best. The median counts, so that a moment in
+    which the machine was busy does not decide.
 
     Raises:
         MeasurementError: none of them works.

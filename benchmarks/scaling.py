@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
-"""Does the cost grow linearly at most, with more environments, longer rollouts and larger networks?
+"""Does the cost grow at most linearly with more environments, longer rollouts and larger networks?
 
     make bench-scaling
     make bench-scaling ARGS="--rounds 1 --seconds 0.2 --quick"
     make bench-scaling ARGS="--device cuda"
     python benchmarks/scaling.py --draw            # chart again, from the stored results
 
-CartPole on Gymnasium's numpy environment, which costs next to nothing, so that what is left is ours. The overhead is
-all time that is not the environment's. Every size runs in a process of its own; sizes take turns over the rounds.
+It trains on Gymnasium's numpy CartPole, which costs next to nothing, so that the rest is ours. The overhead is all time
+that is not the environment's. Every size runs in a new process; sizes take turns over the rounds.
 Writes benchmarks/results/scaling.json and .png, with --device cuda scaling_cuda.json and .png.
 """
 
@@ -31,19 +31,19 @@ from rounds import loglog_slope, take_turns
 from machine import describe_machine
 
 Result = dict[str, Any]
-BASE = {"num_envs": 64, "n_step": 5, "hidden": 64}  # what stays when another one is varied
+BASE = {"num_envs": 64, "n_step": 5, "hidden": 64}  # each one's value while another varies
 SIZES = {
     "num_envs": (1, 4, 16, 64, 256, 1024, 4096),
     "n_step": (1, 5, 20, 80),
     "hidden": (32, 64, 128, 256, 512, 1024),
 }
 QUICK = {"num_envs": (1, 8), "n_step": (1, 4), "hidden": (32, 64)}
-LARGE = 3  # so many of the largest sizes
+LARGE = 3  # how many of the largest sizes count as large
 LINEAR = 1.05  # the steepest slope that we call linear: figures scatter by some percent
 
 
 def overrides(axis: str, size: int, device: str) -> list[str]:
-    """Settings of one point."""
+    """The settings of one point."""
     point = BASE | {axis: size}
     return [
         "env.id=CartPole-v1",
@@ -56,7 +56,7 @@ def overrides(axis: str, size: int, device: str) -> list[str]:
 
 
 def costs(found: list[Result]) -> Result:
-    """One point from its rounds: speed, overhead and memory, by medians."""
+    """One point from its rounds: medians of speed, overhead and memory."""
     one = found[0]
 
     def median(value: Callable[[Result], float]) -> float:
@@ -77,11 +77,10 @@ def costs(found: list[Result]) -> Result:
 
 
 def growth(axis: str, points: dict[str, Result]) -> Result:
-    """Exponents of the growth of an update's cost and of memory: of all sizes, of the large ones, and between two.
+    """Exponents of the growth of an update's cost and of memory: over all sizes, over the large ones, between two.
 
-    What a call costs whatever its size flattens the growth among small sizes, so the large ones must be linear too.
-
-    A network is as large as the number of its weights, which is what its arithmetic is proportional to.
+    The fixed cost of a call flattens the growth among small sizes, so the large ones must be linear too. The size of a
+    network is its number of weights, since its arithmetic is proportional to that.
     """
     sizes = [float(point["weights"]) if axis == "hidden" else float(size) for size, point in points.items()]
     memory = "peak_gpu_mb" if all(point["peak_gpu_mb"] for point in points.values()) else "peak_rss_mb"
@@ -100,7 +99,7 @@ def growth(axis: str, points: dict[str, Result]) -> Result:
 
 
 def run(args: argparse.Namespace, path: Path) -> None:
-    """Measure every size; stored after each axis."""
+    """Measure every size and store after each axis."""
     origin = {
         "command": command_line(sys.argv[1:], "scaling.py"),
         "date": time.strftime("%Y-%m-%d"),
@@ -129,7 +128,7 @@ def run(args: argparse.Namespace, path: Path) -> None:
 
 
 def show(results: Result) -> None:
-    """A line for each point and the slopes of each axis."""
+    """Print a line for each point and the slopes of each axis."""
     for axis, found in results["axes"].items():
         for size, point in found["points"].items():
             print(

@@ -1,4 +1,4 @@
-"""The scaling results as one picture: what is varied from left to right, what it costs from top to bottom."""
+"""The scaling results as one picture: a column for each thing that varies, a row for each cost."""
 
 from __future__ import annotations
 

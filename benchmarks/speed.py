@@ -1,14 +1,14 @@
 #!/usr/bin/env python3
-"""How fast do we train, beside Stable-Baselines3 on the same work?
+"""How fast do we train compared with Stable-Baselines3 on the same work?
 
     make bench                                                    # everything, about 20 minutes on a quiet machine
     make bench ARGS="--works cartpole-16 --rounds 3 --seconds 2"  # a glance
     make bench ARGS="--device cuda"
     python benchmarks/speed.py --draw                             # table and chart again, from the stored results
 
-First Stable-Baselines3's fastest configuration is found (vector environment, torch threads); we run as we come. Then
-both take turns, each measurement in a process of its own: A B C, C B A, ... What counts is the median of the ratios of
-pairs. Writes benchmarks/results/speed_DEVICE.json and .png.
+First it finds Stable-Baselines3's fastest configuration (vector environment, torch threads); ours is not tuned. Then
+both take turns, each measurement in a new process: A B C, C B A, ... The median of the ratios of pairs counts.
+Writes benchmarks/results/speed_DEVICE.json and .png.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ HELP = f"works, with all our ways to do them: {', '.join(WORKS)}; or single ways
 
 
 def peer_choices(work: Work, device: str, seconds: float) -> dict[str, Measure]:
-    """Every configuration of Stable-Baselines3 that may be its fastest, by name."""
+    """Every configuration of Stable-Baselines3 that could be its fastest, by name."""
     size = (work.env, f"--num-envs={work.num_envs}", f"--n-step={work.n_step}", f"--device={device}")
     return {
         f"{vec}, {threads} thread{'s' if threads > 1 else ''}": partial(
@@ -48,7 +48,7 @@ def peer_choices(work: Work, device: str, seconds: float) -> dict[str, Measure]:
 
 
 def choose_peer(work: Work, args: argparse.Namespace) -> tuple[Result, Measure | None]:
-    """Stable-Baselines3's fastest configuration, what was tried, and how to measure it."""
+    """Stable-Baselines3's fastest configuration with all that were tried, and how to measure it; None if all failed."""
     try:
         choice, speeds, failures = fastest(peer_choices(work, args.device, args.seconds / 2))
     except MeasurementError as error:
@@ -59,7 +59,7 @@ def choose_peer(work: Work, args: argparse.Namespace) -> tuple[Result, Measure |
 
 
 def run_work(name: str, ways: list[str], args: argparse.Namespace) -> dict[str, Result]:
-    """All rounds of one work: its rows of the table."""
+    """Measure all rounds of one work; returns its rows of the table."""
     rows: dict[str, Result] = {}
     measures: dict[str, Measure] = {}
     limits: dict[str, Measure] = {}
@@ -88,12 +88,12 @@ def run_work(name: str, ways: list[str], args: argparse.Namespace) -> dict[str, 
 
 
 def limit_of(way: str) -> str:
-    """The name of the measurement of the same environments alone."""
+    """The name of the measurement of a way's environments alone."""
     return f"{way} limit"
 
 
 def row(ours: list[Result] | None, theirs: list[Result] | None) -> Result:
-    """Our figures from the rounds, and the ratio to theirs; what is missing is left out."""
+    """Our figures from the rounds, and the ratio to theirs; leaves out what is missing."""
     found: Result = {}
     if ours:
         found["ours"] = speed_of(ours)
@@ -106,14 +106,14 @@ def row(ours: list[Result] | None, theirs: list[Result] | None) -> Result:
 
 
 def speed_of(rounds: list[Result] | None, failure: str | None = None) -> Result:
-    """Steps per second over the rounds, with every round as it was measured; or why there are none."""
+    """Steps per second over the rounds, with every round in full; or why there are none."""
     if rounds:
         return {"steps_per_second": spread([one["steps_per_second"] for one in rounds]), "rounds": rounds}
     return {"skipped": failure} if failure else {}
 
 
 def run(args: argparse.Namespace, path: Path) -> None:
-    """Measure the works asked for, stored after each."""
+    """Measure the works asked for and store after each."""
     chosen = [name for name in WAYS if name in args.works or WAYS[name].work in args.works]
     origin = {
         "command": command_line(sys.argv[1:], "speed.py"),

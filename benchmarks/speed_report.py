@@ -13,11 +13,11 @@ from works import WAYS
 from a2c.run.showing.style import BLUE, GREEN, GREY, ORANGE, new_figure, save, tidy
 
 COLUMNS = ("work", "ours", "SB3 (its fastest)", "ratio [spread]", "floor / aim", "envs alone", "env / act / update")
-WIDTH = 150  # where the terminal tells none
+WIDTH = 150  # if there is no terminal
 
 
 def show(results: dict[str, Any], console: Console | None = None) -> None:
-    """Print the table, and below it what was skipped and where the machine was busy."""
+    """Print the table and, below it, what was skipped and where the machine was busy."""
     table = Table(title="steps per second, learning included; medians", title_justify="left")
     for column in COLUMNS:
         table.add_column(column, justify="left" if column == "work" else "right")
@@ -98,7 +98,7 @@ def draw(results: dict[str, Any], path: Path) -> Path:
         axes.barh(place, ratio["median"], height=0.66, color=GREEN if "native" in name else BLUE)
         axes.hlines(place, ratio["low"], ratio["high"], color="black", linewidth=1.1)
         end = (ratio["high"], place)
-        behind = {"facecolor": "white", "edgecolor": "none", "pad": 1.0}  # of words that meet the line
+        behind = {"facecolor": "white", "edgecolor": "none", "pad": 1.0}  # behind words that meet the line
         near: dict[str, Any] = {"textcoords": "offset points", "va": "center", "bbox": behind}
         axes.annotate(f"{ratio['median']:.1f}×", end, (8, 0), fontsize=11, fontweight="bold", **near)
         speeds = f"{rate(row['ours'])} against {rate(row['sb3'])} steps/s"
@@ -117,7 +117,7 @@ def draw(results: dict[str, Any], path: Path) -> Path:
 
 
 def _origin(rows: dict[str, Any]) -> str:
-    """On what it was measured, and how often."""
+    """The machine, and the number of rounds."""
     row = next(iter(rows.values()))
     machine = row["machine"]
     chip = machine["gpu"] if row["device"] == "cuda" else machine["cpu"]

@@ -1,4 +1,4 @@
-"""How long training takes to reach a score, by the clock on the wall."""
+"""How long training takes to reach a score, in wall time."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def train_until(goal: Goal, overrides: list[str], limit: float) -> dict[str, Any
     """Train from nothing until the goal or the time limit is reached, then stop the run in order.
 
     Returns:
-        Whether the goal was ``reached``, after how many ``seconds`` (the start of the program included) and
+        Whether the goal was ``reached``, after how many ``seconds`` (including the start of the program) and
         ``env_steps``, and the curve.
 
     Raises:
@@ -66,7 +66,7 @@ def train_until(goal: Goal, overrides: list[str], limit: float) -> dict[str, Any
 
 
 def watch(program: subprocess.Popen[bytes], runs: Path, goal: Goal, begin: float, limit: float) -> list[dict[str, Any]]:
-    """The scores as they come, each with the seconds when it was seen, up to the goal, the limit or the end."""
+    """The scores as they come, each with the second at which it came, up to the goal, the limit or the end."""
     curve: list[dict[str, Any]] = []
     ended = False
     while not ended and time.perf_counter() - begin < limit:
@@ -83,7 +83,7 @@ def watch(program: subprocess.Popen[bytes], runs: Path, goal: Goal, begin: float
 
 
 def stop(program: subprocess.Popen[bytes]) -> None:
-    """End it as Ctrl-C does, which saves a checkpoint; if that takes too long, at once."""
+    """End the program as Ctrl-C does, which saves a checkpoint; kill it if that takes too long."""
     if program.poll() is None:
         program.send_signal(signal.SIGINT)
     try:

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Our vector environment beside Gymnasium's, with random actions, and how long it takes to start.
+"""Our vector environment compared with Gymnasium's, with random actions, and how long it takes to start.
 
     make bench-envs
     make bench-envs ARGS="--works cartpole-16 --rounds 3 --seconds 0.3"
 
-All step the same environments, those that the trainer makes, and take turns in one process; what counts is the median
-of the ratios of pairs. Writes benchmarks/results/vector_environment.json.
+All step the same environments, as the trainer makes them, and take turns in one process; the median of the ratios of
+pairs counts. Writes benchmarks/results/vector_environment.json.
 """
 
 from __future__ import annotations
@@ -46,11 +46,11 @@ ACTIONS = 50  # batches of random actions, drawn beforehand
 
 
 def makers(cfg: Config) -> dict[str, Callable[[], Envs]]:
-    """The vector environments to compare; the others are there to see what is possible."""
+    """The vector environments: ours and its peer, and others that show what is possible."""
     each = [partial(make_env, cfg.env)] * cfg.num_envs
     shared: dict[str, Any] = {"copy": False, "autoreset_mode": "SameStep"}
     return {
-        PEER: lambda: AsyncVectorEnv(each, **shared),  # first: it forks, which must not meet the threads of others
+        PEER: lambda: AsyncVectorEnv(each, **shared),  # first, since it forks: others may have threads
         OURS: lambda: ShardedAsyncVectorEnv(each, **shared, main_shard=True),
         "workers alone": lambda: ShardedAsyncVectorEnv(each, **shared),
         "SyncVectorEnv": lambda: SyncVectorEnv(each, **shared),
@@ -60,7 +60,7 @@ def makers(cfg: Config) -> dict[str, Callable[[], Envs]]:
 
 @contextlib.contextmanager
 def started(cfg: Config, make: Callable[[], Envs]) -> Iterator[tuple[Envs, float]]:
-    """A vector environment, reset, and the seconds until it was."""
+    """Yield a vector environment after its reset, and the seconds that this took."""
     begin = time.perf_counter()
     envs = make()
     try:
@@ -71,7 +71,7 @@ def started(cfg: Config, make: Callable[[], Envs]) -> Iterator[tuple[Envs, float
 
 
 def steps_per_second(envs: Envs, actions: list[Any], seconds: float) -> float:
-    """Rows per second over about this time."""
+    """Environment steps per second, over about ``seconds``."""
     begin, steps = time.perf_counter(), 0
     while (elapsed := time.perf_counter() - begin) < seconds or not steps:
         envs.step(actions[steps % len(actions)])
@@ -80,7 +80,7 @@ def steps_per_second(envs: Envs, actions: list[Any], seconds: float) -> float:
 
 
 def compare(name: str, rounds: int, seconds: float) -> Result:
-    """All rounds of one work, all vector environments open at once: those whose turn it is not are asleep."""
+    """Measure all rounds of one work. All vector environments are open at once; they sleep until it is their turn."""
     env_id, num_envs, floor = WORKS[name]
     cfg = load_config(f"env.id={env_id}", f"num_envs={num_envs}", "vectorization=native")
     quiet = Quiet()
@@ -105,7 +105,7 @@ def compare(name: str, rounds: int, seconds: float) -> Result:
 
 
 def start(num_envs: int) -> Result:
-    """How long so many CartPoles of ours take to start, and that they step."""
+    """How long ``num_envs`` CartPoles of ours take to start; also steps them once."""
     cfg = load_config("env.id=CartPole-v1", f"num_envs={num_envs}")
     with started(cfg, makers(cfg)[OURS]) as (envs, seconds):
         envs.step(envs.action_space.sample())
@@ -113,7 +113,7 @@ def start(num_envs: int) -> Result:
 
 
 def show(results: Result) -> None:
-    """A line for each work and each start."""
+    """Print a line for each work and each start."""
     for name, row in results["works"].items():
         speeds = ", ".join(f"{kind} {found['median']:,.0f}" for kind, found in row["steps_per_second"].items())
         ratio = row["ratio"]

@@ -1,4 +1,4 @@
-"""What is measured: the works that Stable-Baselines3 does too, and our ways to do them."""
+"""What to measure: works that Stable-Baselines3 can do too, and our ways to do them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from a2c.settings.config import Config
 
 @dataclass(frozen=True)
 class Work:
-    """One piece of work: the environment, how many of them, and the rollout's length."""
+    """One piece of work: the environment, how many of them, and the length of a rollout."""
 
     title: str
     env: str
@@ -21,17 +21,17 @@ class Work:
 
 @dataclass(frozen=True)
 class Way:
-    """One way of ours to do a work: a row of the table.
+    """One of our ways to do a work: a row of the table.
 
     The general settings (env=custom) are Stable-Baselines3's: 64-64 tanh or NatureCNN, float32. Python environments
-    run as they come (vectorization=auto): only Stable-Baselines3 is tuned to the machine beforehand.
+    run untuned (vectorization=auto): only Stable-Baselines3 is tuned to the machine beforehand.
     """
 
     work: str
     title: str
     overrides: tuple[str, ...] = ()
     floor: float | None = None  # ratio to SB3 on 2 CPU cores that must be reached
-    aim: float | None = None  # and that is hoped for
+    aim: float | None = None  # and the one that we hope for
 
 
 # torch's own RMSprop, which is Stable-Baselines3's default too.
@@ -66,7 +66,7 @@ def settings(way: Way, device: str) -> list[str]:
 
 
 def missing_setting(way: Way) -> str | None:
-    """Why this version of a2c cannot go this way: a setting that it does not know."""
+    """Why this version of a2c cannot do it this way: it lacks a setting; None if it can."""
     known = {field.name for field in dataclasses.fields(Config)}
     for override in way.overrides:
         name = override.partition("=")[0].partition(".")[0]

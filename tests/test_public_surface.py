@@ -24,6 +24,8 @@ def test_the_public_names_are_these_and_every_one_is_there() -> None:
     for name in a2c.__all__:
         assert getattr(a2c, name).__name__ == name
         assert name in dir(a2c)
+    with pytest.raises(AttributeError, match="no attribute 'trian'"):
+        _ = a2c.trian
 
 
 def test_whatever_a2c_raises_can_be_caught_by_one_name() -> None:

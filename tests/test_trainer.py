@@ -147,13 +147,3 @@ def test_evaluation_disturbs_nothing(tmp_path: Path) -> None:
 def test_ac_is_a2c_with_one_environment_and_one_step(tmp_path: Path) -> None:
     summary = a2c.train(config(tmp_path, *IDENTITY, "num_envs=1", "n_step=1", "total_steps=300"))
     assert summary.updates == 300
-
-
-def test_the_public_names_are_these() -> None:
-    assert sorted(a2c.__all__) == [
-        "Config", "EvalResult", "Policy", "ShardedAsyncVectorEnv", "Summary", "actor_critic_loss", "evaluate",
-        "lambda_returns", "load_config", "load_policy", "n_step_returns", "train",
-    ]  # fmt: skip
-    assert all(callable(getattr(a2c, name)) for name in a2c.__all__)
-    with pytest.raises(AttributeError, match="no attribute 'trian'"):
-        _ = a2c.trian

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-# Read by the OpenMP that comes with torch when that is loaded. Its threads otherwise spin for milliseconds after every
-# operation, on the cores where the environments' processes want to step: Pong trains 18 % faster without that.
+# The OpenMP that comes with torch reads this when torch is loaded. Otherwise its threads spin for milliseconds after
+# every operation, on the cores where workers want to step environments: Pong trains 18 % faster without that.
 os.environ.setdefault("GOMP_SPINCOUNT", "20000")
 
 _HOME = {

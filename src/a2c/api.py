@@ -1,4 +1,4 @@
-"""The Python door: compose a config, train."""
+"""The Python interface: load a config, train."""
 
 from __future__ import annotations
 
@@ -23,12 +23,15 @@ __all__ = ["load_config", "train"]
 
 
 def train(cfg: Config) -> Summary:
-    """Train an agent, in a new run folder or, with ``cfg.resume``, in that of the run to continue.
+    """Train an agent in a new run folder or, with ``cfg.resume``, in the folder of the run to continue.
 
-    Ctrl-C and SIGTERM end it in order, with a checkpoint; ``Summary.stopped`` then names the signal.
+    Ctrl-C and SIGTERM stop training and save a checkpoint; ``Summary.stopped`` then names the signal.
+
+    Args:
+        cfg: the settings; this function validates them.
 
     Raises:
-        A2CError: a kind of it for each kind of failure, with a line that says what happened.
+        A2CError: a subclass for each kind of failure, with a message of one line.
     """
     cfg = validate(cfg)
     folder = run_of(cfg.resume, cfg.runs_dir) if cfg.resume else None
@@ -43,7 +46,7 @@ def train(cfg: Config) -> Summary:
 
 
 def train_in(folder: Path, cfg: Config) -> Summary:
-    """Train an agent in a run folder, by ``cfg.algo``.
+    """Train an agent in a run folder, with the algorithm that ``cfg.algo`` names.
 
     AC, A2C and A3C differ in how many environments act together and in where the gradient goes.
 
@@ -54,7 +57,7 @@ def train_in(folder: Path, cfg: Config) -> Summary:
     Raises:
         A2CError: as :func:`train`.
     """
-    from a2c import trainer  # these import torch
+    from a2c import trainer  # imported here, because these load torch
     from a2c.a3c import loop
 
     algorithm = loop.train if cfg.algo == "a3c" else trainer.train

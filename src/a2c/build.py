@@ -1,4 +1,4 @@
-"""From the settings to environments, network, learner and collector."""
+"""Build environments, network, learner and collector from the settings."""
 
 from __future__ import annotations
 
@@ -30,30 +30,31 @@ log = logging.getLogger("a2c")
 
 @dataclass(frozen=True, slots=True)
 class TrainingEnvs:
-    """The environments of a run, what steps them, and who collects from them."""
+    """The training environments, the plan that says what steps them, and how to make their collector."""
 
     envs: EnvGroups | DeviceEnvs
     plan: Plan
-    make_collector: Callable[..., Any]  # (network, settings, index of the first update, clock=, notify=)
+    make_collector: Callable[..., Any]  # (network, settings, index of the next update, clock=, notify=)
 
     @property
     def spaces(self) -> Spaces:
-        """What each of them shows and takes."""
+        """Observation and action space of each environment."""
         return self.envs.spaces
 
 
 @contextlib.contextmanager
 def make_envs(cfg: Config, *, first: int = 0) -> Iterator[TrainingEnvs]:
-    """The training environments; gone afterwards, and without waiting for them if something failed.
+    """Make the training environments and close them on leaving; after a failure, terminate without waiting for them.
 
     Args:
         cfg: the settings.
-        first: global index of the first environment, where others are elsewhere.
+        first: global index of the first environment; above 0 where other processes have the ones before.
 
     Raises:
-        ConfigError, EnvironmentFailure: they cannot be made.
+        ConfigError: there is no such device, or the settings do not fit the environment.
+        EnvironmentFailure: an environment cannot be made.
     """
-    device = resolve_device(cfg.device)  # a missing one is told before anything starts
+    device = resolve_device(cfg.device)  # report a missing device before any process starts
     chosen = plan(cfg)
 
     def group(begin: int, count: int) -> LockstepEnvs:
@@ -83,21 +84,28 @@ def make_envs(cfg: Config, *, first: int = 0) -> Iterator[TrainingEnvs]:
 def build(
     cfg: Config, envs: TrainingEnvs, update: int = 0, notify: Callable[[str], None] = log.warning
 ) -> tuple[Learner, AnyCollector]:
-    """Network, learner and collector for these environments, from the settings alone.
+    """Build the network, its learner and the collector for these environments.
 
     Args:
         cfg: the settings.
         envs: from :func:`make_envs`.
-        update: index of the first update to come; not 0 in a resumed run.
+        update: index of the next update; not 0 in a resumed run.
         notify: called with one line when something falls back to a slower way.
+
+    Returns:
+        The learner, which has the network, and the collector.
+
+    Raises:
+        ConfigError: the network does not fit the observations.
+        EnvironmentFailure, NumericError: the first reset of the environments failed.
     """
     set_threads(cfg.threads, convolutions=torso_kind(envs.spaces, cfg.network) == "nature_cnn")
     network = make_network(cfg, envs.spaces).to(resolve_device(cfg.device))
-    clock = LoopClock(next(network.parameters()).device)  # each marks its own part of the loop
+    clock = LoopClock(next(network.parameters()).device)  # one clock for both: each marks its part of the loop
     learner = Learner(network, cfg, clock=clock, notify=notify)
     return learner, envs.make_collector(network, cfg, update, clock=clock, notify=notify)
 
 
 def make_network(cfg: Config, spaces: Spaces) -> ActorCritic:
-    """The network, as the seed initialises it, on the CPU."""
+    """Make the network on the CPU; the seed alone determines its weights."""
     return ActorCritic(spaces, cfg.network, normalize_obs=cfg.normalize_obs, seed=cfg.seed, precision=cfg.precision)

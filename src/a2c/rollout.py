@@ -23,27 +23,27 @@ class Rollout:
     truncated: Tensor  # [T, N] bool  the clock ended: bootstrap from final_values
     final_values: Tensor  # [T, N]  V(final observation) where truncated, else 0
     weight: Tensor | None  # [T, N]  0 for rows that are no transition, else 1; None: all are transitions
-    transitions: int  # valid rows, known to the host
+    transitions: int  # number of valid rows, on the host
 
 
 def columns(rollout: Rollout, envs: slice | Tensor) -> Rollout:
-    """What some of the environments did.
+    """The part of a rollout that some of its environments collected.
 
     Args:
         rollout: of N environments.
         envs: which ones; an index may come more than once.
 
     Returns:
-        ``[T, n]``, on the same memory where ``envs`` is a slice.
+        A rollout ``[T, n]``, on the same memory if ``envs`` is a slice.
     """
     return rebuilt(lambda part: part[:, envs], rollout)
 
 
 def rebuilt(make: Callable[..., Tensor], *rollouts: Rollout) -> Rollout:
-    """A rollout whose every tensor is made of the same tensor of others.
+    """Make a rollout, each of its tensors from the same tensor of other rollouts.
 
     Args:
-        make: takes that tensor of each rollout, time-major, and gives the new one.
+        make: takes one tensor of each rollout, time-major, and returns the new one.
         rollouts: all with a weight, or all without.
     """
     fields = [field.name for field in dataclasses.fields(Rollout) if field.name not in ("weight", "transitions")]

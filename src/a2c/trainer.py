@@ -26,17 +26,17 @@ def train(cfg: Config, folder: Path) -> Summary:
         folder: the run folder, made if missing; ``cfg.resume`` may name a run to continue.
 
     Returns:
-        What came of it, as in ``summary.json``.
+        The summary of the run, as in ``summary.json``.
 
     Raises:
-        A2CError: one of its kinds, with a line that says what happened and an exit code.
+        A2CError: a subclass for each kind of failure, with an exit code and a message of one line.
     """
     with make_envs(cfg) as envs, open_run(cfg, folder) as run:
         learner, collector = build(cfg, envs, run.update, run.console.note)
         state = start = run.begin(learner, collector, envs.plan.facts(), envs.plan)
         try:
             for state in updates(learner, collector, start, cfg.total_steps):
-                if run.due(state):  # the only wait for the device outside acting
+                if run.due(state):  # a report is the only wait for the device outside acting
                     run.report(state)
                 if run.stop:
                     break
@@ -53,16 +53,19 @@ def updates(
     total_steps: int,
     learned_from: Callable[[Rollout], Rollout] | None = None,
 ) -> Iterator[TrainState]:
-    """The loop itself, for whoever looks on.
+    """Collect and learn until ``total_steps``.
 
     Args:
         learner, collector: from :func:`a2c.build.build`.
-        state: where training is.
+        state: where training starts.
         total_steps: env steps at which it ends.
-        learned_from: what an update learns from, given the rollout that was just collected; None: that rollout.
+        learned_from: turns the rollout just collected into the one to learn from; None: learn from it as it is.
 
     Yields:
-        Where training is, after every update.
+        The training state after every update.
+
+    Raises:
+        EnvironmentFailure, NumericError: an environment failed or gave a number that is not finite.
     """
     while state.env_steps < total_steps:
         rollout = collector.collect(state.update)  # [T, N], already on the device
@@ -75,14 +78,14 @@ def updates(
 def training(
     cfg: Config, learned_from: Callable[[Rollout], Rollout] | None = None
 ) -> Iterator[tuple[TrainState, Learner, AnyCollector]]:
-    """The same training without a run folder.
+    """Train without a run folder.
 
     Args:
         cfg: validated settings.
         learned_from: as in :func:`updates`.
 
     Yields:
-        Where training is, before the first update and after every one.
+        Training state, learner and collector, before the first update and after every one.
     """
     with make_envs(cfg) as envs:
         learner, collector = build(cfg, envs)

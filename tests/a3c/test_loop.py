@@ -119,7 +119,7 @@ def test_another_number_of_workers_is_refused_on_resume(tmp_path: Path):
     cfg = settings("env=cartpole", "algo=a3c", "num_workers=1", "total_steps=100")
     record(cfg, tmp_path)
     again = dataclasses.replace(cfg, num_workers=2, resume=str(tmp_path / "run"), runs_dir=str(tmp_path))
-    with pytest.raises(CheckpointError, match="1 workers, not 2; add num_workers=1"):
+    with pytest.raises(CheckpointError, match="it had num_workers=1, not 2; add num_workers=1"):
         train_in(tmp_path / "run", again)
 
 

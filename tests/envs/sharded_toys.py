@@ -48,15 +48,17 @@ def making(**defaults: Any) -> Iterator[Callable[..., ShardedAsyncVectorEnv]]:
         envs.close()
 
 
-def wait_until_all_but(envs: ShardedAsyncVectorEnv, hanging: int) -> None:
-    """Until this environment runs and every other worker has answered: from then on a time limit is for it alone."""
+def wait_until_all_but(envs: ShardedAsyncVectorEnv, *hanging: int) -> None:
+    """Until these environments run and all other workers have answered: then a time limit is for these alone."""
+    current = envs._memory.arrays["current"]
     for worker in envs._exchange.pool.workers:
-        if hanging not in worker.envs:
+        stuck = set(worker.envs).intersection(hanging)
+        if not stuck:
             assert worker.pipe.poll(PATIENCE), f"{worker} never answered"
             continue
         deadline = time.monotonic() + PATIENCE
-        while envs._memory.arrays["current"][worker.index] != hanging:
-            assert time.monotonic() < deadline, f"{worker} never came to environment {hanging}"
+        while current[worker.index] not in stuck:
+            assert time.monotonic() < deadline, f"{worker} never came to {stuck}"
             time.sleep(0.01)
 
 

@@ -311,7 +311,7 @@ def test_a_graph_whose_results_differ_is_refused() -> None:
 
     again = captured(drifts, [number], "a test", told.append)
     assert told == [
-        "no CUDA graph for a test: its results differ from the plain ones by 2.5e-01; going on without, slower"
+        "no CUDA graph for a test: its results differ from the plain ones by 2.5e-01; going on without it, slower"
     ]
     assert again is drifts
 

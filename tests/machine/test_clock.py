@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time
 import timeit
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 import torch
@@ -162,9 +163,13 @@ def test_a_trace_is_told_of_every_part() -> None:
     assert told == [ACT, UPDATE]
 
 
+@pytest.mark.alone
 def test_the_clock_costs_next_to_nothing() -> None:
+    def best(call: Callable[[], object]) -> float:
+        """Seconds of the quickest thousand of many: one that nothing interrupted, however busy the machine is."""
+        return min(timeit.repeat(call, number=1000, repeat=50))
+
     clock = LoopClock(torch.device("cpu"))
-    best = min(timeit.repeat(lambda: clock.enter(ENV), number=1000, repeat=20)) / 1000
     # 16 a rollout of 5 steps, which takes 0.5 ms where everything is small: 5e-6 / 16 is one per cent of it.
-    # Measured: 0.2 us; the limit leaves room for a slow machine.
-    assert best < 2e-6
+    # Measured: 0.2 us, three times what it takes to ask for the time, on any machine.
+    assert best(lambda: clock.enter(ENV)) < 20 * best(lambda: time.perf_counter())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -14,8 +15,18 @@ from a2c.network.passes import AutogradPass
 from builders import IMAGE, VECTOR, config, make_model, random_rollout, relative_error
 
 
+@pytest.fixture
+def waited_for() -> Iterator[None]:
+    """The compiler runs in the foreground: a test that ends, however it ends, leaves none running."""
+    from torch._inductor import config as inductor  # takes a second
+
+    with inductor.patch(compile_threads=1):
+        yield
+
+
 @pytest.mark.skipif(shutil.which("g++") is None and shutil.which("clang++") is None, reason="no C++ compiler")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch's own modules
+@pytest.mark.usefixtures("waited_for")
 def test_compiled_updates_are_the_plain_ones_also_while_coefficients_change() -> None:
     changes = {"lr": 1e-2, "lr_schedule": "linear", "beta": 0.1, "beta_schedule": "linear", "total_steps": 100}
     weights, metrics, told = [], [], []

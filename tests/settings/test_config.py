@@ -44,7 +44,7 @@ REFUSED = {
     "n_epochs=4": "unknown key 'n_epochs'; A2C makes one update per rollout",
     # presets
     "env=cartpol": f"unknown preset env=cartpol; did you mean 'cartpole'? Presets: {', '.join(presets())}",
-    "env=CartPole-v1": "env=CartPole-v1 names no preset; an environment is chosen by env.id=CartPole-v1",
+    "env=CartPole-v1": "env=CartPole-v1 is not a preset; choose an environment with env.id=CartPole-v1",
     "env=custom": "env.id has no value; add env.id=...",
     "~env": f"unknown preset env=null; any environment: env.id=ANY Presets: {', '.join(presets())}",
     # how it is written

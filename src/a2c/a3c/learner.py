@@ -1,4 +1,4 @@
-"""A worker's learner: the gradient comes from weights of its own and goes to those that all share."""
+"""A worker's learner: it takes the gradient at its own weights and applies it to the shared ones."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ class AsyncLearner:
         return self._optimizer
 
     def pull(self) -> None:
-        """Take over the shared weights."""
-        # First the count, then the weights: what lands while they are copied counts as lag.
+        """Copy the shared weights, and the statistics of what all workers have observed."""
+        # First the count, then the weights: updates that land during the copy count as lag.
         self._optimizer.pulled = self._shared.updates
         self.learner.weights.data.copy_(self._shared.weights)
         if (normalizer := self.learner.model.normalizer) is not None:
@@ -62,8 +62,8 @@ class SharedOptimizer:
     Args:
         cfg: the settings.
         local: a worker's weights, whose gradient it applies.
-        shared: whose weights change.
-        worker: index of this one.
+        shared: holds the weights that it changes.
+        worker: index of that worker.
     """
 
     def __init__(self, cfg: Config, local: nn.Parameter, shared: Shared, worker: int) -> None:
@@ -74,7 +74,7 @@ class SharedOptimizer:
         self.lag = 0
 
     def step(self, lr: Tensor | float) -> Tensor:
-        """As any optimizer's, on the shared weights; notes the lag of the gradient."""
+        """As :meth:`a2c.learning.optimizers.Optimizer.step`, on the shared weights; notes the lag of the gradient."""
         self.lag = self._shared.updates - self.pulled
         norm = self._optimizer.step(lr)
         self._shared.count_update(self._worker)

@@ -33,7 +33,7 @@ def train(cfg: Config, folder: Path) -> Summary:
         try:
             while state.env_steps < cfg.total_steps and not run.stop:
                 state = team.learn(state, run.next_report(state), run.tick)  # every worker: pull, collect, push
-                if run.due(state):  # they rest meanwhile
+                if run.due(state):  # the workers rest meanwhile
                     run.report(state)
         except EnvironmentFailure:
             run.save("last", team.where(state))  # the weights are sound: lose the rollouts, not the run
@@ -42,7 +42,11 @@ def train(cfg: Config, folder: Path) -> Summary:
 
 
 def build(cfg: Config) -> Learner:
-    """The main process's own learner: it holds what the workers share whenever they rest."""
+    """Make the main process's own learner, which holds what the workers share whenever they rest.
+
+    Raises:
+        ConfigError, EnvironmentFailure: as :func:`a2c.envs.make_env`.
+    """
     # What is wrong with the environment shows before any process starts.
     with make_envs(replace(of_worker(cfg), num_envs=1)) as envs:
         spaces = envs.spaces
@@ -57,6 +61,6 @@ def of_worker(cfg: Config) -> Config:
 
 
 def explain(cfg: Config) -> str:
-    """For the start panel: who steps the environments."""
+    """Say in the start panel who steps the environments."""
     each = "its own environment" if cfg.num_envs == 1 else f"{cfg.num_envs} environments of its own"
     return f"{cfg.num_workers} workers, each with {each}, learn without a lock"

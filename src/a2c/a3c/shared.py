@@ -16,29 +16,29 @@ from a2c.network.flat_weights import gradient_of
 from a2c.network.obs_normalizer import ObsNormalizer
 from a2c.settings.config import Config
 
-RESTS = -1  # in a worker's cell of ``current``
+RESTS = -1  # in a worker's cell of ``current``: it rests
 
 
 class Shared:
-    """The memory of all workers; it travels to each as an argument of its process.
+    """The memory of all workers; pass it to each as an argument of its process.
 
     Workers add their steps to the same weights and now and then overwrite one another's, which is Hogwild. Each worker
     writes counts and statistics of observations to its own cell, so none is lost.
 
     Args:
-        learner: the main process's own; its shapes are those of the memory.
+        learner: the main process's own; the memory takes its shapes.
         workers: how many.
-        shared_statistics: one mean square of gradients for all workers; False: one for each.
+        shared_statistics: one set of optimizer statistics for all workers; False: one for each.
 
     Attributes:
-        current: ``[workers]`` index of the first environment of each worker that learns, RESTS of one that rests.
+        current: ``[workers]`` the index of a worker's first environment while it learns, RESTS while it rests.
 
     Source: Recht et al. 2011 (Hogwild); Mnih et al. 2016 (A3C), section 4, "Optimization".
     """
 
     def __init__(self, learner: Learner, workers: int, *, shared_statistics: bool = True) -> None:
         self.workers, self._shared_statistics = workers, shared_statistics
-        if not shared_statistics:  # of the learner's, too: a checkpoint holds all of them
+        if not shared_statistics:  # in the learner too, because a checkpoint holds those of all workers
             state = learner.optimizer.state
             learner.optimizer.state = {name: one.repeat(workers, *[1] * one.ndim) for name, one in state.items()}
         common = {"weights": learner.weights.data, **_statistics(learner)}
@@ -83,15 +83,21 @@ class Shared:
         return int(self.arrays["updates"][worker])
 
     def count_update(self, worker: int) -> None:
-        """An update of this worker has landed."""
+        """Count an update of this worker, which has landed."""
         self.arrays["updates"][worker] += 1
 
     def count_steps(self, worker: int, transitions: int) -> None:
-        """A worker has learned from so many transitions."""
+        """Count transitions that this worker has learned from."""
         self.arrays["env_steps"][worker] += transitions
 
     def publish(self, learner: Learner, env_steps: int = 0, updates: int = 0) -> None:
-        """Make what the main process's learner holds the common state; no worker may run."""
+        """Copy the state of the main process's learner into the shared memory; no worker may run.
+
+        Args:
+            learner: the main process's own.
+            env_steps: transitions learned from so far.
+            updates: made so far.
+        """
         self.weights.copy_(learner.weights.data)
         for name, one in _statistics(learner).items():
             self._tensor(name).copy_(one)
@@ -104,7 +110,7 @@ class Shared:
                 self.normalizer(normalizer, worker).load_state_dict(seen.state_dict())
 
     def read_into(self, learner: Learner) -> None:
-        """Copy the common state into the main process's learner."""
+        """Copy the shared state into the main process's learner."""
         learner.weights.data.copy_(self.weights)
         for name, one in _statistics(learner).items():
             one.copy_(self._tensor(name))
@@ -112,7 +118,7 @@ class Shared:
             self.read_normalizer(learner.model.normalizer)
 
     def optimizer(self, cfg: Config, local: nn.Parameter, worker: int) -> Optimizer:
-        """What applies the gradient of a worker's ``local`` weights to the shared ones."""
+        """Make the optimizer that applies the gradient of a worker's ``local`` weights to the shared ones."""
         shared = nn.Parameter(self.weights)
         shared.grad = gradient_of(local)
         optimizer = make_optimizer(cfg, shared)
@@ -122,14 +128,14 @@ class Shared:
         return optimizer
 
     def normalizer(self, like: ObsNormalizer, worker: int) -> ObsNormalizer:
-        """The statistics of the observations that this worker has seen."""
+        """The statistics of what this worker has observed, in shared memory; ``like`` gives their shape."""
         own = ObsNormalizer(like.mean.shape)
         for name in ("mean", "var", "count"):
             setattr(own, name, self._tensor(f"normalizer.{name}")[worker])
         return own
 
     def read_normalizer(self, into: ObsNormalizer) -> None:
-        """The statistics of what all workers have seen; of a single one exactly its own."""
+        """Merge the statistics of what all workers have observed; with a single worker they are exactly its own."""
         mean, var, count = (self._tensor(f"normalizer.{name}") for name in ("mean", "var", "count"))
         into.mean.copy_(mean[0])
         into.var.copy_(var[0])

@@ -33,12 +33,12 @@ GRACE = 5.0  # seconds beyond env.step_timeout that the rest of a rollout may ta
 class Team:
     """W workers that learn side by side, and all rest while the run reports, evaluates or saves.
 
-    So every checkpoint is a state that was there, and one worker learns what A2C does with one environment, bit for
-    bit, evaluations included.
+    So every checkpoint is a state that the run went through, and one worker learns bit for bit what A2C learns with one
+    environment, evaluations included.
 
     Args:
         cfg: the settings of each worker.
-        learner: the main process's own; what the workers begin with, and what it holds whenever they rest.
+        learner: the main process's own; the workers begin with its state, and it has theirs whenever they rest.
         workers: how many.
 
     Attributes:
@@ -55,13 +55,16 @@ class Team:
         self._episodes: deque[Episode] = deque(maxlen=100)
         self._lags = np.zeros(MOST_LAG + 1, np.int64)  # since the last metrics
         self._lag_sum = self._lag_max = 0
-        self._seen: list[tuple[int, float]] = []  # updates of each worker, and when they were last fewer
+        self._seen: list[tuple[int, float]] = []  # updates of each worker, and when that last changed
         self._closed = False
         self.episode_count = 0
         self.clock = TeamClock(LoopClock(learner.weights.device))
 
     def start(self, state: TrainState) -> None:
-        """Start the workers from what the learner holds; returns when all have their environments.
+        """Start the workers from the learner's state; returns when all have their environments.
+
+        Args:
+            state: where the run begins or resumes.
 
         Raises:
             EnvironmentFailure: an environment could not be made.
@@ -86,8 +89,11 @@ class Team:
             until: env steps.
             tick: called with the env steps so far about four times a second; True lets the workers rest at once.
 
+        Returns:
+            Where the run is now.
+
         Raises:
-            EnvironmentFailure: a worker died, hangs, or its environment failed. The learner has the last weights.
+            EnvironmentFailure: a worker died or hangs, or its environment failed; the learner has the last weights.
             NumericError: a reward or an observation is not finite.
         """
         shared = self._shared
@@ -104,7 +110,7 @@ class Team:
             self._pool.command("learn", [None] * shared.workers)
             reports: list[Report] = self._collect(look)
         except BaseException:
-            self.close(terminate=True)  # nobody writes any more
+            self.close(terminate=True)  # so that nobody writes any more
             raise
         finally:
             shared.read_into(self._learner)
@@ -114,18 +120,18 @@ class Team:
             self.episode_count += report.ended
             self._lags += report.lags
             self._lag_sum, self._lag_max = self._lag_sum + report.lag_sum, max(self._lag_max, report.lag_max)
-        # In turns: the latest hundred are those of all workers.
+        # In turns, so that the latest hundred come from all workers.
         for episodes in itertools.zip_longest(*(report.episodes for report in reports)):
             self._episodes.extend(episode for episode in episodes if episode is not None)
         self.clock.add([report.seconds for report in reports])
         return self.where(state)
 
     def where(self, state: TrainState) -> TrainState:
-        """``state`` with the steps and updates that are in the weights, also after a failure."""
+        """``state`` with the env steps and updates that are in the weights, even after a failure."""
         return replace(state, env_steps=self._shared.env_steps, update=self._shared.updates)
 
     def metrics(self) -> dict[str, Any]:
-        """As a collector's, and the lag of the gradients since the last call: mean, maximum, pushes by lag 0, 1, ..."""
+        """A collector's metrics, and the gradients' lag since the last call: mean, maximum, pushes by lag 0, 1, ..."""
         found: dict[str, Any] = episode_means(self._episodes, self.episode_count)
         pushes = int(self._lags.sum())
         if pushes:
@@ -135,16 +141,22 @@ class Team:
         return found
 
     def state_dict(self) -> dict[str, Any]:
+        """The state of each worker's collector, for a checkpoint."""
         return {"workers": list(self._collectors)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over what :meth:`state_dict` gave; call it before :meth:`start`.
+
+        Raises:
+            ValueError: it is of another number of workers.
+        """
         if len(state["workers"]) != len(self._collectors):
             had = len(state["workers"])
-            raise ValueError(f"it had {had} workers, not {len(self._collectors)}; add num_workers={had}")
+            raise ValueError(f"it had num_workers={had}, not {len(self._collectors)}; add num_workers={had}")
         self._collectors = list(state["workers"])
 
     def close(self, terminate: bool = False) -> None:
-        """End all workers; nothing is left of them."""
+        """End all workers; with ``terminate`` at once, without asking."""
         if not self._closed:
             self._closed = True
             self._pool.stop(ask=not terminate)
@@ -158,7 +170,7 @@ class Team:
         raise reports[0].exception() from None
 
     def _find_hung(self) -> None:
-        """Raise if a worker has not finished a rollout for as long as all its steps may take."""
+        """Raise if a worker has not finished a rollout in the time that all its steps may take."""
         if self._cfg.env.step_timeout is None:
             return
         limit, now = self._cfg.env.step_timeout * self._cfg.n_step * self._cfg.num_envs + GRACE, time.monotonic()
@@ -172,7 +184,7 @@ class Team:
 
 
 class TeamClock:
-    """The clock of the main process; what it calls learning is divided as the workers spent it."""
+    """The clock of the main process; it divides the time of learning among the parts as the workers spent theirs."""
 
     def __init__(self, own: LoopClock) -> None:
         self.trace: Callable[[str], None] | None = None
@@ -181,7 +193,7 @@ class TeamClock:
         self.enter, self.skip, self.settle = own.enter, own.skip, own.settle
 
     def add(self, seconds: list[dict[str, float]]) -> None:
-        """Seconds of every part since each worker began."""
+        """Take over the seconds that each worker has spent in every part since it began."""
         self._workers = {part: sum(worker[part] for worker in seconds) for part in LOOP}
 
     def shares(self) -> dict[str, float]:
@@ -202,7 +214,13 @@ def _divided(spent: dict[str, float], workers: dict[str, float]) -> dict[str, fl
 
 @contextlib.contextmanager
 def make_team(cfg: Config, learner: Learner, workers: int) -> Iterator[Team]:
-    """A team; gone afterwards, and without waiting for it if something failed."""
+    """Make a team; end it afterwards, at once if something failed.
+
+    Args:
+        cfg: the settings of each worker.
+        learner: the main process's own.
+        workers: how many.
+    """
     team, failed = Team(cfg, learner, workers), True
     try:
         yield team

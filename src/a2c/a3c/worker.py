@@ -1,4 +1,4 @@
-"""The process of one worker of A3C: it acts and learns until a report is due, then rests until told to go on."""
+"""One worker process of A3C: it acts and learns until a report is due, then rests until told to go on."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ MOST_LAG = 63  # of the histogram; its last cell holds this lag and more
 
 @dataclass(slots=True)
 class WorkerSpec:
-    """All that a worker must know."""
+    """All that a worker needs to know."""
 
     worker: int
     first: int  # global index of its first environment
     cfg: Config
     shared: Shared
-    updates: int  # made before this sitting: noise and episodes go on from there
+    updates: int  # made before this session: noise and episodes go on from there
     collector: Any  # state of its collector, or None
     registry: Pickled  # environments that the main process registered
     environ: dict[str, str]
@@ -51,14 +51,14 @@ class Report:
     seconds: dict[str, float]  # of each part of the loop
     collector: Any  # state of its collector
     episodes: list[Episode] = field(default_factory=list)  # the latest 100
-    ended: int = 0  # episodes, all of them
+    ended: int = 0  # episodes that ended
     lags: NDArray[np.int64] = field(default_factory=lambda: np.zeros(MOST_LAG + 1, np.int64))  # pushes by lag
     lag_sum: int = 0
     lag_max: int = 0
 
 
 def run_async_worker(spec: WorkerSpec, pipe: Connection, life_line: Connection) -> None:
-    """Learn when told to; every exception goes to the main process."""
+    """Make environments, network and learner, then learn when told to; report every exception to the main process."""
     become_worker(life_line, spec.parent_pid, spec.environ)
     cfg = spec.cfg
     try:
@@ -80,7 +80,7 @@ def run_async_worker(spec: WorkerSpec, pipe: Connection, life_line: Connection) 
 
 
 def serve(pipe: Connection, reports: Iterator[Report]) -> None:
-    """Answer every "learn" with a report; end with "close" or with the main process."""
+    """Answer every "learn" with the next report; end at "close" or with the main process."""
     while os.read(pipe.fileno(), 1) == COMMAND:
         name, _ = loads(pipe.recv_bytes())
         if name == "close":
@@ -89,7 +89,7 @@ def serve(pipe: Connection, reports: Iterator[Report]) -> None:
 
 
 def report_periods(spec: WorkerSpec, learner: AsyncLearner, collector: Collector) -> Iterator[Report]:
-    """Each ``next`` acts and learns until a report is due, and gives it."""
+    """Act and learn until a report is due, then yield it; each ``next`` does so again."""
     shared, clock, update = spec.shared, collector.clock, spec.updates
     while True:
         report = Report(metrics=[], seconds={}, collector=None, ended=-collector.episode_count)

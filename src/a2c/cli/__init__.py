@@ -1,4 +1,4 @@
-"""The ``a2c`` command. Nothing heavy is imported before a mistake in the arguments has been told."""
+"""The ``a2c`` command. It reports a mistake in the arguments before it imports anything heavy."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line.
 
     Args:
-        arguments: without the program's name; None takes those of the process.
+        arguments: without the program's name; None takes those of this process.
 
     Returns:
         The exit code: 0 ok, 2 config, 3 environment, 4 numeric, 5 checkpoint, 6 i/o, 130 SIGINT, 143 SIGTERM.

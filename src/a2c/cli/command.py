@@ -21,11 +21,17 @@ Command = TypeVar("Command")
 def read_arguments(arguments: Sequence[str], schema: type[Command], name: str, usage: str) -> Command | None:
     """The settings of ``conf/<name>.yaml`` with the overrides in ``arguments``.
 
+    Args:
+        arguments: flags and overrides.
+        schema: the dataclass of the command's settings.
+        name: of the command.
+        usage: what ``--help`` prints before the settings.
+
     Returns:
-        The checked record; None where ``--help`` or ``--cfg`` was asked for and printed.
+        The checked record; None if ``--help`` or ``--cfg`` printed instead.
 
     Raises:
-        ConfigError: as in training.
+        ConfigError: a flag, key, type or value is wrong.
     """
     flags = parse_flags(arguments)
     if flags.help:

@@ -9,7 +9,7 @@ from a2c.cli.commands import COMMANDS
 
 
 def complete(arguments: Sequence[str]) -> int:
-    """``-sc install=bash`` prints the script to eval; ``-sc query=bash`` is what that script asks."""
+    """``-sc install=bash`` prints a script to eval; that script asks ``-sc query=bash``. Returns the exit code."""
     from a2c.cli.train import run_hydra
 
     line = os.environ.get("COMP_LINE", "")

@@ -24,13 +24,13 @@ class EvalCommand:
     run: str = setting("latest, a run folder (its best checkpoint) or a checkpoint")
     runs_dir: str = setting("folder of all runs, where latest is looked up")
     episodes: int = setting("episodes to play", low=1)
-    seed: int | None = setting("of the environments; null: as in the evaluation that ended the training", low=0)
+    seed: int | None = setting("seed of the environments; null: as in the final evaluation of the run", low=0)
     deterministic: bool = setting("greedy actions; false samples them as in training")
     device: str = setting(**DEVICE)
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Score the agent that the command line names and print the result."""
+    """Score the agent that the command line names and print the result; returns the exit code."""
     command = read_arguments(arguments, EvalCommand, "eval", USAGE)
     if command is None:
         return 0

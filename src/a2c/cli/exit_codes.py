@@ -1,4 +1,4 @@
-"""How a failure ends the program: its line on stderr, its exit code, and no traceback unless asked for."""
+"""How a failure ends the program: one line on stderr, an exit code, and a traceback only on request."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _STOPPED = {"SIGINT": 128 + signal.SIGINT, "SIGTERM": 128 + signal.SIGTERM, "SIG
 
 
 def exit_code_of(error: BaseException, full: bool) -> int:
-    """Tell ``error`` on stderr and return the exit code for it.
+    """Print ``error`` to stderr and return its exit code.
 
-    A plain :class:`A2CError` is one line, and an environment's own traceback, which it carries as notes;
-    any other exception is a bug and shows its traceback. With ``full`` they all do.
+    An :class:`A2CError` prints one line and its notes, such as an environment's own traceback. Any other exception is
+    a bug and prints its traceback. With ``full`` all of them do.
     """
     if isinstance(error, KeyboardInterrupt):
         print("interrupted", file=sys.stderr)

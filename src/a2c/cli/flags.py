@@ -1,4 +1,4 @@
-"""Hydra's flags, separated from the ``key=value`` overrides around them."""
+"""Separates Hydra's flags from the ``key=value`` overrides around them."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ class _Parser(argparse.ArgumentParser):
 
 
 def parse_flags(arguments: Sequence[str]) -> argparse.Namespace:
-    """Flags and ``overrides``, in any order.
+    """Read flags and ``overrides``, in any order.
 
     Raises:
-        ConfigError: an unknown flag.
+        ConfigError: a flag is unknown or has a wrong value, or the folder of ``-cd`` does not exist.
     """
     parser = _Parser(prog="a2c", add_help=False, allow_abbrev=False)
     parser.add_argument("overrides", nargs="*")

@@ -1,4 +1,4 @@
-"""Help texts: generated from the settings and ``conf/``, so that they cannot fall behind."""
+"""Help texts, generated from the settings and ``conf/``, so that they are never out of date."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ class StudyCommand(StudySettings):
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Measure the claims that the command line names and write the report."""
+    """Measure the claims that the command line names and write the report; returns the exit code."""
     command = read_arguments(arguments, StudyCommand, "study", USAGE)
     if command is None:
         return 0

@@ -28,7 +28,7 @@ from a2c.storage.folders import run_of
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Train with the settings of the command line; with ``-m`` once for each combination of their values."""
+    """Train with the settings of the command line, with ``-m`` once per combination; returns the exit code."""
     flags = parse_flags(arguments)
     if flags.help:
         print(train_help())
@@ -86,9 +86,17 @@ def _hydra_arguments(flags: argparse.Namespace, overrides: Sequence[str]) -> lis
 
 
 def run_hydra(arguments: Sequence[str], config_name: str) -> int:
-    """Let Hydra do what ``arguments`` ask, with ``conf/<config_name>.yaml``; the first exit code that is not 0."""
+    """Let Hydra do what ``arguments`` ask, with ``conf/<config_name>.yaml``.
+
+    Returns:
+        The first exit code of a job that is not 0, or 0.
+
+    Raises:
+        ConfigError: Hydra refuses an argument.
+        RunIOError: the run folder cannot be written.
+    """
     codes: list[int] = []
-    full = full_errors()  # before the switch is used to make Hydra raise
+    full = full_errors()  # read it before _command_line sets the variable for Hydra
 
     def job(tree: DictConfig) -> None:
         code = _train(tree, Path(HydraConfig.get().runtime.output_dir), full)
@@ -115,8 +123,8 @@ def _train(tree: DictConfig, folder: Path, full: bool) -> int:
         from a2c.api import train_in
 
         log.info("training %s in %s", cfg.env.id, folder)
-        summary = train_in(folder, cfg)  # not before the config is known to be right: it imports torch
-        log.info("ended after %d steps with %s", summary.env_steps, summary.eval_mean)
+        summary = train_in(folder, cfg)  # after the checks: it imports torch
+        log.info("ended after %d steps, mean score %s", summary.env_steps, summary.eval_mean)
         return exit_code_of_stop(summary.stopped)
     except (A2CError, KeyboardInterrupt) as error:
         log_failure(error)
@@ -148,7 +156,7 @@ def _command_line(arguments: Sequence[str]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _log_handlers_closed() -> Iterator[None]:
-    """Give the root logger back as it was: Hydra leaves train.log open."""
+    """Restore the root logger afterwards: Hydra leaves train.log open."""
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     try:

@@ -27,13 +27,13 @@ class WatchCommand:
     runs_dir: str = setting("folder of all runs, where latest is looked up")
     render: str = setting("a GIF, or a window on the screen", choices=("gif", "human"))
     episodes: int = setting("episodes to play; a GIF shows them one after the other", low=1)
-    seed: int = setting("of the first episode; each next one takes the next", low=0, high=2**31 - 1)
+    seed: int = setting("seed of the first episode; each further one takes the next seed", low=0, high=2**31 - 1)
     output: str | None = setting("file of the GIF; null: watch.gif in the run folder")
     device: str = setting(**DEVICE)
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Play episodes with the agent that the command line names."""
+    """Play episodes with the agent that the command line names; returns the exit code."""
     command = read_arguments(arguments, WatchCommand, "watch", USAGE)
     if command is None:
         return 0

@@ -1,1 +1,1 @@
-"""Collecting rollouts: act, step the environments, write down what happens."""
+"""Collecting rollouts: act, step the environments, record what happens."""

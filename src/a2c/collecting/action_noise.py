@@ -1,4 +1,4 @@
-"""The noise that actions are drawn with, rollout by rollout."""
+"""The noise for drawing actions, rollout by rollout."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from a2c.maths.noise import uniform_noise
 
 
 class ActionNoise:
-    """Noise of rollouts, drawn for several updates at once: small tensors cost more to launch than to fill.
+    """Noise for rollouts, drawn for several updates at once: launching a small kernel costs more than its work.
 
     Args:
         distribution: of the actions.
         seed: of the run.
         n_step, num_envs: T and N.
-        device: where it is drawn.
+        device: where to draw it.
         first: global index of the first environment.
-        elements: uniform numbers that one drawing may hold.
+        elements: draw at most so many uniform numbers at once, or those of one update.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class ActionNoise:
         self._drawn = torch.empty(0)
 
     def of(self, update: int) -> Tensor:
-        """``[T, N, *noise]``: what :meth:`Distribution.sample` takes at each step of the rollout for an update."""
+        """``[T, N, *noise]``: what ``Distribution.sample`` takes at each step of the rollout of an update."""
         if update not in self._updates:
             self._updates = range(update, update + self._ahead)
             size = self._distribution.noise_size

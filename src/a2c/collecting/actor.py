@@ -1,4 +1,4 @@
-"""Acting: from the observations of one step to actions, on the rollout's own memory."""
+"""Acting: from the observations of one step to actions, in the rollout's own memory."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from a2c.network.protocol import Network
 
 
 class Actor:
-    """Acts for some of the environments, at each step of a rollout.
+    """Acts for a group of environments, at each step of a rollout.
 
-    Policy only: no critic, no log-probability, no objects per call, and every buffer is known in advance. On a GPU
-    a step is one graph launch (observations in, policy, sample, actions out) and one wait.
+    It runs the policy only, without critic and log-probabilities, in buffers that it looks up once. On a GPU a step is
+    one graph launch (observations in, policy, sample, actions out) and one wait.
 
     Args:
-        model: the policy, on its device.
-        obs: ``[T+1, n, *obs]`` on the device, a tree; the row of a step is filled here on a GPU, by the collector
-            elsewhere.
+        model: the network, on its device.
+        obs: ``[T+1, n, *obs]`` on the device, a tree; on a GPU the actor fills the row of a step, elsewhere the
+            collector does.
         noise: ``[T, n, *noise]`` on the device; what :meth:`a2c.maths.distributions.Distribution.sample` takes.
         actions: ``[T, n, *action]`` on the device, written here.
-        host_obs: ``[n, *obs]``, a tree, page-locked on CUDA: where observations arrive; None where the device is the
-            host.
+        host_obs: ``[n, *obs]``, a tree: where observations arrive on the host, page-locked on CUDA; None: the device is
+            the host.
         graphs: capture each step in a CUDA graph.
         notify: called with one line when a graph cannot be used.
     """
@@ -57,14 +57,14 @@ class Actor:
         self._notify = notify
 
     def begin(self) -> None:
-        """A rollout begins: the weights may have moved."""
+        """Begin a rollout: look up the policy again, because its weights may have moved."""
         if self._graphs is None:
             self._policy = policy_of(self._model, len(self._actions[0]))
 
     def act(self, t: int) -> NDArray[Any]:
         """Actions ``[n, *action]`` for the observations of step ``t``; a view, valid until the next rollout.
 
-        To be called in inference mode, which costs too much to enter at every step.
+        Call it in inference mode, which costs too much to enter at every step.
         """
         if self._on_host:
             self._sample(self._policy(self._obs[t]), self._noise[t], out=self._actions[t])
@@ -75,7 +75,7 @@ class Actor:
         return self._host_action_rows[t]
 
     def fetch(self, t: int) -> None:
-        """Take the observations that the environments have just given as those of step ``t``; nothing waits."""
+        """Copy the environments' latest observations to the row of step ``t``, without waiting."""
         if self._host_obs is not None:
             tree_map(_copy, self._obs[t], self._host_obs)
 
@@ -90,7 +90,7 @@ class Actor:
             self._graphs[t]()
 
     def _device_step(self, t: int) -> None:
-        if t:  # the first row was fetched at the end of the last rollout, and moved
+        if t:  # the first row is the last of the rollout before
             self.fetch(t)
         self._sample(self._policy(self._obs[t]), self._noise[t], out=self._actions[t])
         self._host_actions[t].copy_(self._actions[t], non_blocking=self._stream is not None)

@@ -30,7 +30,7 @@ from a2c.settings.config import Config
 
 log = logging.getLogger("a2c")
 
-NOISE_ELEMENTS = 1 << 16  # noise is drawn for as many updates at once as fit this
+NOISE_ELEMENTS = 1 << 16  # draw noise for as many updates at once as need no more numbers than this
 
 
 Finals = list[tuple[int, NDArray[Any], Any]]  # (t, environments, their final observations), of truncated rows
@@ -43,24 +43,24 @@ class _Group:
     envs: LockstepEnvs
     rows: slice
     actor: Actor
-    host_obs: Any  # [n, *obs] a tree: where the device takes their observations from; None: where they lie
+    host_obs: Any  # [n, *obs] a tree to fill, from which the device copies; None: it needs none
 
 
 class Collector:
     """Steps the environments with the policy and writes what happens straight into the rollout's memory.
 
-    The policy, its normaliser included, is frozen within a rollout; the memory is the same for every rollout, so
-    that CUDA graphs find it. With several groups of environments one steps while the policy serves the next: the
-    policy is frozen, so that nothing but the time it takes depends on the number of groups.
+    The policy, with its normaliser, is frozen within a rollout. All rollouts share one memory, so that CUDA graphs find
+    it. With several groups of environments, one group steps while the policy serves the next; because the policy is
+    frozen, only the time it takes depends on the number of groups.
 
     Args:
-        envs: the environments, or groups of them in order; reset here.
-        model: acts and values, on its device.
+        envs: the environments, or groups of them in order; the constructor resets them.
+        model: the network, on its device.
         cfg: the settings.
-        update: index of the first update to come; a resumed run starts episodes of its own.
-        clock: where the time goes; None: one of its own.
+        update: index of the next update; a resumed run starts episodes of its own.
+        clock: measures where the time goes; None: a new one.
         notify: called with one line when acting falls back to a slower way.
-        first: global index of the first environment, where others belong to other collectors.
+        first: global index of the first environment; above 0 where other collectors have the ones before.
     """
 
     def __init__(
@@ -121,7 +121,7 @@ class Collector:
         return self._rollout(finals)
 
     def _group(self, envs: LockstepEnvs, rows: slice, seeds: Sequence[int], notify: Callable[[str], None]) -> _Group:
-        """Reset these environments, and make their first observations those where the first rollout starts."""
+        """Reset these environments; the first rollout starts from their first observations."""
         first = envs.reset(seeds)
         source: Any = None  # what the device copies observations from
         host_obs: Any = None
@@ -151,7 +151,7 @@ class Collector:
 
     @torch.inference_mode()
     def _act(self, update: int) -> Finals:
-        """Fill the memory; returns what truncated rows ended with."""
+        """Fill the memory; returns the final observations of truncated rows."""
         finals: Finals = []
         self._noise.copy_(self._noise_ahead.of(update))
         tree_map(start_from_end, self._obs)
@@ -173,7 +173,7 @@ class Collector:
         return finals
 
     def _receive(self, group: _Group, t: int, finals: Finals) -> None:
-        """Wait for a group's step t-1 and write down what it gave; where it led is observed at step t."""
+        """Wait for a group's step t-1 and write down its results; its observations are those of step t."""
         step, rows, host = group.envs.receive(), group.rows, self._host.arrays
         self._put(group, t, step.obs)
         host["rewards"][t - 1, rows], host["valid"][t - 1, rows] = step.rewards, step.valid
@@ -182,7 +182,7 @@ class Collector:
             finals.append((t - 1, step.final_rows + rows.start, step.final_obs))
 
     def _put(self, group: _Group, t: int, obs: Any) -> None:
-        """Write a tree of arrays to where the device will take the observations of step t from."""
+        """Write observations where the device reads those of step t."""
         if group.host_obs is not None:
             tree_map(lambda host, part: host.__setitem__(..., part), group.host_obs, obs)
         elif isinstance(self._host_obs, np.ndarray):  # the fast path
@@ -235,7 +235,7 @@ class Collector:
             self.episode_count += len(finished)
 
     def metrics(self) -> dict[str, float]:
-        """Returns and lengths over the latest 100 episodes; the mean is absent before the first ends."""
+        """Mean return and length of the latest 100 episodes, absent before the first ends, and the count of all."""
         return episode_means(self.episodes, self.episode_count)
 
     def state_dict(self) -> dict[str, Any]:
@@ -248,7 +248,7 @@ class Collector:
 
 
 def episode_means(episodes: Collection[Episode], count: int) -> dict[str, float]:
-    """The metrics of the latest episodes, of ``count`` in all; the means are absent before the first ends."""
+    """Mean return and length of these episodes, absent if there are none, and ``count``, of all so far."""
     found: dict[str, float] = {"rollout/episodes": count}
     if episodes:
         found["rollout/ep_rew_mean"] = float(np.mean([episode.reward for episode in episodes]))

@@ -1,4 +1,4 @@
-"""The collector of environments that live on the learner's device."""
+"""The collector for environments on the learner's device."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ log = logging.getLogger("a2c")
 class DeviceCollector:
     """As :class:`a2c.collecting.collector.Collector`, with everything on the device.
 
-    Where environments reset in the same step, nothing in a rollout waits for the device. In NEXT_STEP the host asks
-    once a rollout how many rows were transitions: the count of env steps, which schedules and the end of training go
-    by, stays exact.
+    With SAME_STEP autoreset nothing in a rollout waits for the device. With NEXT_STEP the host asks once a rollout how
+    many rows were transitions, so that the count of env steps stays exact: schedules and the end of training depend on
+    it.
 
     Args:
-        envs: the environments; reset here.
-        model: acts and values, on their device.
+        envs: the environments; the constructor resets them.
+        model: the network, on their device.
         cfg: the settings.
-        update: index of the first update to come; a resumed run starts episodes of its own.
-        clock: where the time goes; None: one of its own.
-        notify: called with one line when it falls back to a slower way.
+        update: index of the next update; a resumed run starts episodes of its own.
+        clock: measures where the time goes; None: a new one.
+        notify: unused, as nothing here falls back; it completes the signature of the other collector.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class DeviceCollector:
         self._same_step = envs.mode is AutoresetMode.SAME_STEP
         reached: Tree = tree_map(lambda part: part[1:], self._obs)
         self._final_obs: Tree = tree_map(torch.empty_like, reached) if self._same_step else reached
-        self._resetting = torch.zeros(count, dtype=torch.bool, device=device)  # NEXT_STEP: the coming row resets
+        self._resetting = torch.zeros(count, dtype=torch.bool, device=device)  # NEXT_STEP: the next row only resets
         first = envs.reset(env_seed(cfg.seed, TRAIN, 0, generation=update))
         tree_map(lambda memory, part: memory[-1].copy_(part), self._obs, first)
 
@@ -93,7 +93,7 @@ class DeviceCollector:
 
     @torch.inference_mode()
     def _act(self, update: int) -> None:
-        """Fill the memory with what the environments give."""
+        """Act ``n_step`` times and fill the memory."""
         noise, enter = self._noise.of(update), self.clock.enter
         policy, sample = policy_of(self.model, self.envs.num_envs), self.model.distribution.sample
         act_on = self.envs.step
@@ -139,7 +139,7 @@ class DeviceCollector:
         )
 
     def _transitions(self) -> Tensor:
-        """``[T, N]``: False where the row before ended an episode, so that this one only reset."""
+        """``[T, N]``: False where the row before ended an episode, so that this one is only a reset."""
         ended = self._terminated | self._truncated
         valid = ~torch.cat((self._resetting.unsqueeze(0), ended[:-1]))
         self._resetting = ended[-1]
@@ -148,13 +148,13 @@ class DeviceCollector:
     def _value_finals(self) -> Tensor:
         """V(final observation) where truncated, else 0.
 
-        On the CPU of the truncated rows alone. Elsewhere of every row, since the host would have to wait to learn how
-        many there are: one forward of the critic, where an update takes two networks forward and back.
+        On the CPU the critic runs on the truncated rows alone. Elsewhere it runs on every row, since the host would
+        have to wait to learn how many are truncated; that costs one forward pass of the critic per rollout.
         """
         truncated, values = self._truncated, self._final_values
         finals: Tree = self._final_obs
         if self._same_step:
-            # Where nothing was truncated anything may lie, even what is no number.
+            # Rows that were not truncated may hold anything, even NaN.
             finals = tree_map(lambda part: part.masked_fill(~_over(truncated, part), 0), finals)
             tree_map(lambda part: self._statistics.check("observation", part), finals)
         if self.device.type != "cpu":
@@ -177,7 +177,7 @@ class DeviceCollector:
         self._count = count
 
     def metrics(self) -> dict[str, float]:
-        """Returns and lengths, raw, over all episodes that ended since the last call, or the ones before if none did.
+        """Mean raw return and length of the episodes that ended since the last call, or the means before if none did.
 
         Raises:
             NumericError: an environment gave a reward or an observation that is not finite.
@@ -195,7 +195,7 @@ class DeviceCollector:
             }
 
     def state_dict(self) -> dict[str, Any]:
-        """What a resumed run needs; raises as :meth:`metrics`, so that nothing saved has seen what is no number."""
+        """What a resumed run needs; raises as :meth:`metrics`, so that no checkpoint has learned from NaN."""
         self._fetch()
         normalizer = self.reward_normalizer
         return {"reward_normalizer": None if normalizer is None else normalizer.state_dict()}

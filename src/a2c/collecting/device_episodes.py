@@ -1,4 +1,4 @@
-"""What is counted of episodes on the device, and the only place where the host asks for it."""
+"""Statistics of episodes on the device, and the only place where the host reads them."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from torch import Tensor
 
 from a2c.errors import NumericError
 
-KINDS = ("reward", "observation")  # what may be not finite
+KINDS = ("reward", "observation")  # what is checked to be finite
 
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """Episodes that ended since the last time: how many, and the sums of their raw returns and lengths."""
+    """Episodes that ended since the last read: how many, and the sums of their raw returns and lengths."""
 
     episodes: int
     reward: float
@@ -22,17 +22,17 @@ class Ended:
 
 
 class DeviceStatistics:
-    """Returns and lengths of N environments' episodes, summed on the device until somebody asks.
+    """Returns and lengths of N environments' episodes, summed on the device until the host reads them.
 
-    Of a batch of thousands the latest hundred episodes are the shortest ones of the last step or two; sums over all
-    that ended since the last report are less biased, and take one read of a few numbers.
+    In a batch of thousands the latest hundred episodes are the shortest ones of the last step or two. Sums over all
+    episodes since the last report are less biased, and take one read of a few numbers.
     """
 
     def __init__(self, num_envs: int, device: torch.device) -> None:
         self._dtype = torch.float32 if device.type == "mps" else torch.float64  # Metal has no float64
         self._running = torch.zeros(2, num_envs, dtype=self._dtype, device=device)  # return and length so far
         self._ended = torch.zeros(3, dtype=self._dtype, device=device)  # episodes, their returns, their lengths
-        self._taint = torch.zeros(len(KINDS), num_envs, device=device)  # 0, or not a number since something was not
+        self._taint = torch.zeros(len(KINDS), num_envs, device=device)  # 0; NaN once a value was not finite
 
     def add(self, rewards: Tensor, done: Tensor, valid: Tensor | None) -> None:
         """Count the steps of a rollout; nothing waits for the device.
@@ -46,8 +46,8 @@ class DeviceStatistics:
         totals = torch.stack((rewards, lengths)).to(self._dtype)
         totals[:, 0] += self._running
         totals = totals.cumsum(1)
-        # What had been summed at an environment's last end belongs to episodes that are over, what came after to the
-        # one in progress: the ends in between cancel.
+        # The sum up to an environment's last end belongs to episodes that are over, the rest to the one in progress;
+        # the ends in between cancel.
         order = torch.arange(1, len(done) + 1, device=done.device).unsqueeze(1)
         last = (done * order).amax(0)  # [N]  1 + the step of the last end, 0 if there was none
         over = totals.gather(1, (last - 1).clamp(min=0).expand(2, 1, -1)).squeeze(1) * (last > 0)
@@ -63,13 +63,13 @@ class DeviceStatistics:
         """
         if values.is_floating_point():
             others = [axis for axis in range(values.ndim) if axis != 1]
-            self._taint[KINDS.index(kind)] += (values * 0).sum(others)  # not a number where any is not finite
+            self._taint[KINDS.index(kind)] += (values * 0).sum(others)  # NaN where any is not finite
 
     def drain(self) -> Ended:
-        """What ended since the last call; waits for the device.
+        """Read and clear the sums; waits for the device.
 
         Raises:
-            NumericError: an environment gave a number that is not finite, in whichever step so far.
+            NumericError: an environment gave a number that is not finite, at any step so far.
         """
         bad = self._taint.isnan()
         first = torch.where(bad.any(1), bad.int().argmax(1), -1)
@@ -77,8 +77,8 @@ class DeviceStatistics:
         for kind, environment in zip(KINDS, environments, strict=True):
             if environment >= 0:
                 raise NumericError(
-                    f"environment {environment:.0f} gave a {kind} that is not finite, since the last report; "
-                    "every one must be finite"
+                    f"environment {environment:.0f} gave a {kind} that is not finite (after the last report); "
+                    f"every {kind} must be finite"
                 )
         self._ended.zero_()
         return Ended(int(episodes), reward, length)

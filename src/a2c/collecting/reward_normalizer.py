@@ -1,6 +1,6 @@
 """Rewards on a common scale, by the running statistics of the discounted return.
 
-They change once per update, from the valid rows of the rollout that has just been collected.
+The statistics change once per update, from the valid rows of the rollout just collected.
 """
 
 from __future__ import annotations
@@ -17,8 +17,14 @@ class RewardNormalizer:
 
         ret = gamma * ret + r;   update the moments with ret;   ret[done] = 0;   r / std
 
-    The mean is never subtracted: that would change which policy is best. On the host, where
-    rewards arrive; all rows of a rollout are divided by the same number.
+    It never subtracts the mean: that would change which policy is best. It runs on the host, where rewards arrive, and
+    divides all rows of a rollout by the same number.
+
+    Args:
+        num_envs: N.
+        gamma: discount.
+        clip: bound of the normalised rewards.
+        eps: added to the variance.
     """
 
     def __init__(self, num_envs: int, gamma: float, clip: float = 10.0, eps: float = 1e-8) -> None:
@@ -27,7 +33,7 @@ class RewardNormalizer:
         self.mean, self.var, self.count = 0.0, 1.0, 0.0
 
     def __call__(self, rewards: np.ndarray, done: np.ndarray, valid: np.ndarray) -> np.ndarray:
-        """Update from, then normalise, a rollout ``[T, N]``; rows that are not valid change nothing."""
+        """Update the statistics from the valid rows of a rollout ``[T, N]``, and return all its rewards normalised."""
         seen = []
         for reward, ended, counts in zip(rewards, done, valid, strict=True):
             self.running = np.where(counts, self.gamma * self.running + reward, self.running)
@@ -56,7 +62,7 @@ class RewardNormalizer:
 
 
 class DeviceRewardNormalizer:
-    """:class:`RewardNormalizer` on tensors: nothing waits for the device but :meth:`state_dict`."""
+    """:class:`RewardNormalizer` on tensors; only :meth:`state_dict` waits for the device."""
 
     def __init__(
         self, num_envs: int, gamma: float, device: torch.device, clip: float = 10.0, eps: float = 1e-8
@@ -67,9 +73,10 @@ class DeviceRewardNormalizer:
         self.moments = torch.tensor([0.0, 1.0, 0.0], dtype=dtype, device=device)  # mean, variance, count
 
     def __call__(self, rewards: Tensor, done: Tensor, valid: Tensor | None) -> Tensor:
-        """Update from, then normalise, a rollout ``[T, N]``; all rows are valid if ``valid`` is None.
+        """Update the statistics from a rollout ``[T, N]`` and return its normalised rewards.
 
-        Rows that are not valid change nothing: their reward must be 0, and an episode ended in the row before.
+        If ``valid`` is None, all rows are valid. Invalid rows change nothing: their reward must be 0, and an episode
+        must have ended in the row before.
         """
         seen = rewards.to(self.running.dtype, copy=True)
         going = (~done).to(seen.dtype)

@@ -1,4 +1,4 @@
-"""The memory of a rollout: the same for every one, so that CUDA graphs find it there."""
+"""The memory of rollouts: all share it, so that CUDA graphs find it at the same place."""
 
 from __future__ import annotations
 
@@ -26,5 +26,5 @@ def empty_actions(distribution: Distribution, steps: int, count: int, device: to
 
 
 def start_from_end(obs: Tensor) -> None:
-    """A rollout starts where the last one ended; ``[T+1, N, *obs]``."""
+    """Copy the last row of ``[T+1, N, *obs]`` to the first: a rollout starts where the last one ended."""
     obs[0].copy_(obs[-1])

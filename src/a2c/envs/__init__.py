@@ -1,6 +1,6 @@
-"""Environments: made, seeded, stepped side by side, and brought to one step semantics.
+"""Environments: make them, seed them, step them side by side, with one step semantics for all.
 
-The names load on first use: a worker process imports its own module and nothing else of this package.
+The names load on first use, so that a worker process imports its own module and nothing else of this package.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How one lockstep step is asked of a vector environment: any of Gymnasium's kind, or ours without copies."""
+"""How the lockstep steps a vector environment: any of Gymnasium's, or one of ours without copies."""
 
 from __future__ import annotations
 
@@ -30,33 +30,42 @@ class Backend:
     def __init__(self, envs: AnyVectorEnv, timeout: float | None) -> None:
         self.envs, self.timeout = envs, timeout
         self.final_observations: NDArray[Any] | None = getattr(envs, "final_observations", None)  # [N, *obs]
-        self.observations: NDArray[Any] | None = None  # [N, *obs]  where every reset and step leaves them, if known
+        self.observations: NDArray[Any] | None = None  # [N, *obs]  memory that every step writes to, if known
         wait = getattr(envs, "step_wait", None)
         waits = wait is not None and "timeout" in inspect.signature(wait).parameters
         self._in_time = timeout is not None and waits
-        # Not by attribute: a wrapper passes on those of what it wraps, and its own step must not be bypassed.
+        # Not by attribute: a wrapper passes on the attributes of what it wraps, and we must not bypass its own step.
         self._in_background = self._in_time or isinstance(envs, AsyncVectorEnv)
         self._pending: Any = None
         base = envs.unwrapped
         self._seeds_each = isinstance(base, (SyncVectorEnv, AsyncVectorEnv)) or getattr(base, "seeds_each_env", False)
 
     def reset(self, seeds: Sequence[int]) -> tuple[Any, dict[str, Any]]:
-        """Reset every environment; all of them by ``seeds[0]`` where only one seed can be given."""
+        """Reset environment i from ``seeds[i]``; all from ``seeds[0]`` where the vector environment takes only one.
+
+        Returns:
+            ``[N, *obs]`` observations, a tree of arrays, and infos.
+        """
         return self._reset([int(seed) for seed in seeds] if self._seeds_each else int(seeds[0]), None)
 
     def reset_some(self, mask: NDArray[np.bool_]) -> tuple[Any, dict[str, Any]]:
-        """Reset the environments in ``mask``."""
+        """Reset the environments in ``mask``, bool ``[N]``; returns as :meth:`reset`."""
         return self._reset(None, {"reset_mask": mask})
 
     def begin(self, actions: NDArray[Any]) -> None:
-        """Let every environment step; where they step in this process, that waits for :meth:`finish`."""
+        """Begin a step of every environment; those in this process take it in :meth:`finish`."""
         if self._in_background:
             self.envs.step_async(actions)  # type: ignore[attr-defined]
         else:
             self._pending = actions
 
     def finish(self) -> Stepped:
-        """What the step gave."""
+        """Wait for the step and return its result.
+
+        Raises:
+            EnvironmentFailure: rewards or flags do not have shape ``[N]``.
+            Exception: what the vector environment raised.
+        """
         if self._in_background:
             limit = {"timeout": self.timeout} if self._in_time else {}
             obs, rewards, terminated, truncated, infos = self.envs.step_wait(**limit)  # type: ignore[attr-defined]
@@ -80,13 +89,13 @@ class Backend:
 
 
 class InPlaceBackend(Backend):
-    """One of our own, whose step is read where it was written.
+    """One of our own vector environments: we read a step where it was written.
 
     Args:
         envs: the vector environment.
         block: its arrays.
         timeout: seconds for one reset or step, where it steps in other processes.
-        info_keys: all that is read of infos: what nobody reads need not be pickled, sent and gathered at every step.
+        info_keys: the only infos that anyone reads, so that no others are pickled, sent and gathered at every step.
     """
 
     def __init__(self, envs: AnyVectorEnv, block: Block, timeout: float | None, info_keys: Sequence[str]) -> None:
@@ -111,10 +120,15 @@ class InPlaceBackend(Backend):
 
 
 def backend_of(envs: AnyVectorEnv, timeout: float | None, info_keys: Sequence[str]) -> Backend:
-    """The leanest way to step ``envs``.
+    """The cheapest way to step ``envs``.
 
-    In place only what is exactly one of our own: the ``step`` of a wrapper, which passes on the attributes of what it
-    wraps, or of a subclass may give something else, and must not be bypassed.
+    Only an instance of exactly our own classes steps in place: a wrapper or a subclass may have a ``step`` that gives
+    something else, which we must not bypass.
+
+    Args:
+        envs: any vector environment.
+        timeout: seconds for one reset or step, where it steps in other processes; None waits for ever.
+        info_keys: the infos that the caller reads.
     """
     if StepsInPlace in type(envs).__bases__:
         block: Block | None = envs.block  # type: ignore[attr-defined]
@@ -124,7 +138,11 @@ def backend_of(envs: AnyVectorEnv, timeout: float | None, info_keys: Sequence[st
 
 
 def autoreset_mode(envs: VectorEnv[Any, Any, Any]) -> AutoresetMode:
-    """How a vector environment resets, by its metadata."""
+    """How a vector environment resets, by its metadata.
+
+    Raises:
+        ConfigError: its metadata do not say.
+    """
     mode = (envs.metadata or {}).get("autoreset_mode")
     try:
         return mode if isinstance(mode, AutoresetMode) else AutoresetMode(mode)

@@ -1,4 +1,4 @@
-"""What arrives from N environments at once: of the shape that their space says, and finite."""
+"""Checks on what N environments return at once: it has the shape of their space and is finite."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from a2c.maths.trees import tree_map
 
 
 class BatchChecks:
-    """The checks of one group of environments, with messages that name an environment by its global index.
+    """The checks of one group of environments; messages name an environment by its global index.
 
     Args:
         num_envs: N of the group.
@@ -30,21 +30,21 @@ class BatchChecks:
         self._parts = tree_map(lambda part: _Part(num_envs, part), space_tree(space))
 
     def rewards(self, rewards: NDArray[np.float64], step: int) -> None:
-        """``[N]`` rewards of a step.
+        """Check the ``[N]`` rewards of a step.
 
         Raises:
             NumericError: one is not finite.
         """
         np.isfinite(rewards, self._finite_rewards)
-        # Flags compared as bytes: a third of the time of any() or count_nonzero(), which counts at N = 16.
+        # Comparing flags as bytes takes a third of the time of any() or count_nonzero(), which matters at N = 16.
         if self._finite_rewards.tobytes() != self._all_finite:
             self._reject("reward", int(self._finite_rewards.argmin()), rewards, step)
 
     def observations(self, obs: Any, step: int) -> None:
-        """``[N, *obs]`` observations of a reset or step, a tree of arrays.
+        """Check the ``[N, *obs]`` observations of a reset or step, a tree of arrays.
 
         Raises:
-            EnvironmentFailure: their shape is not that of their space.
+            EnvironmentFailure: their shape is not the shape of their space.
             NumericError: one is not finite.
         """
         if isinstance(self._parts, _Part):
@@ -53,7 +53,7 @@ class BatchChecks:
             tree_map(lambda part, array: self._observations(part, array, step), self._parts, obs)
 
     def final_observations(self, finals: Any, rows: NDArray[np.intp], step: int) -> None:
-        """``[K, *obs]`` observations that ended the episodes of ``rows``, a tree of arrays.
+        """Check the ``[K, *obs]`` observations that ended the episodes of the K ``rows``, a tree of arrays.
 
         Raises:
             NumericError: one is not finite.
@@ -61,7 +61,10 @@ class BatchChecks:
         tree_map(lambda array: self._finals(array, rows, step), finals)
 
     def placed(self, failure: A2CError) -> A2CError:
-        """The failure, with the global index of its environment; raise it at once: kept in a local, it is a cycle."""
+        """Put the global index of its environment into a failure.
+
+        Raise it at once: a local variable that keeps it makes a reference cycle.
+        """
         if self._first:
             text, named = re.subn(
                 r"\benvironment (\d+)",
@@ -70,7 +73,7 @@ class BatchChecks:
                 count=1,
             )
             last = self._first + self._num_envs - 1
-            failure.args = (text if named else f"of environments {self._first}-{last}: {text}",)
+            failure.args = (text if named else f"environments {self._first}-{last}: {text}",)
         return failure
 
     def _observations(self, part: _Part, obs: NDArray[Any], step: int) -> None:
@@ -96,7 +99,7 @@ class BatchChecks:
 
 
 class _Part:
-    """What one part of the observations is held against, and memory to do so."""
+    """The shape that one part of the observations must have, and memory for the check that it is finite."""
 
     def __init__(self, num_envs: int, space: Space[Any]) -> None:
         self.shape = (num_envs, *(space.shape or ()))

@@ -1,4 +1,4 @@
-"""What an environment may return, checked wherever one is stepped."""
+"""Checks on what an environment may return, whoever steps it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def real_reward(reward: Any) -> float:
     """The reward as a float; an array of one element is one number.
 
     Raises:
-        ContractError: it is no real number.
+        ContractError: it is not a real number.
     """
     if isinstance(reward, np.ndarray) and reward.size == 1:
         reward = reward.item()
@@ -25,11 +25,11 @@ def real_reward(reward: Any) -> float:
 
 
 def fitting_observation(obs: Any, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
-    """The observation as an array that may be written where its space's ``shape`` and ``dtype`` are expected.
+    """The observation as an array that can be written to memory of its space's ``shape`` and ``dtype``.
 
-    The shape must be the space's. Floats of another width are cast by the writer, as many environments compute in
-    float64; so are integers where no value changes, and lists of numbers. A float, integer or bool array in place of
-    another is an error: the cast would be silent and is a slip more often than not.
+    The shape must be the space's. The writer casts floats of another width (many environments compute in float64),
+    integers and bools if the integer dtype of the space keeps every value, and lists of numbers. Any other change
+    between floats, integers and bools is an error: it is usually a mistake, and a cast would hide it.
 
     Raises:
         ContractError: it does not fit.

@@ -1,4 +1,4 @@
-"""What is counted over N environments while their episodes run: returns, lengths and lives."""
+"""Count returns, lengths and lives of N environments while their episodes run."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 @dataclass(slots=True)
 class Episode:
-    """A finished episode: whole games, raw rewards, whatever the learner is shown."""
+    """A finished episode: the whole game with raw rewards, whatever the learner sees."""
 
     env: int
     reward: float
@@ -24,20 +24,20 @@ class EpisodeStatistics:
     def __init__(self, num_envs: int) -> None:
         self.finished: list[Episode] = []
         self._returns = np.zeros(num_envs, np.float64)
-        # The lockstep before the episode's first: cheaper than counting every row at every step.
+        # The step before the episode's first: cheaper than counting every row at every step.
         self._began = np.zeros(num_envs, np.int64)
 
     def restart(self, step: int) -> None:
-        """Forget the episodes in progress; new ones begin after lockstep ``step``."""
+        """Forget the episodes in progress; new ones begin after step ``step``."""
         self._returns[:] = 0.0
         self._began[:] = step
 
     def add(self, rewards: NDArray[np.float64]) -> None:
-        """Rewards of one lockstep, ``[N]``."""
+        """Add the ``[N]`` rewards of one step."""
         self._returns += rewards
 
     def finish(self, done: NDArray[np.bool_], step: int, pause: int) -> None:
-        """Episodes of the rows in ``done`` end with lockstep ``step``; the next ones begin ``pause`` steps later."""
+        """End the episodes of the rows in ``done`` with step ``step``; the next ones begin ``pause`` steps later."""
         rows = done.nonzero()[0]
         facts = zip(rows.tolist(), self._returns[rows].tolist(), self._began[rows].tolist(), strict=True)
         self.finished.extend(Episode(row, total, step - began) for row, total, began in facts)
@@ -51,23 +51,23 @@ class EpisodeStatistics:
 
 
 class LifeCounter:
-    """Where a life was lost, from what infos tell: ``lives`` (how many are left) or ``life_lost`` (only when)."""
+    """Finds lost lives in infos: by ``lives`` (how many are left) or ``life_lost`` (one was lost in this step)."""
 
     def __init__(self, num_envs: int) -> None:
         self._lives = np.zeros(num_envs, np.int64)
 
     def restart(self, infos: dict[str, Any]) -> None:
-        """All games are new."""
+        """Begin anew with the infos of a reset: all games are new."""
         self._lives[:] = 0
         self.lost(infos)
 
     def lost(self, infos: dict[str, Any]) -> NDArray[np.bool_] | None:
-        """``[N]`` bool, or None for nowhere; rows of games that just ended or began mean nothing."""
+        """Where a life was lost, ``[N]`` bool, None for nowhere; ignore the rows of games that just ended or began."""
         lives = infos.get("lives")
         if lives is None:
             lost: NDArray[np.bool_] | None = infos.get("life_lost")
             return lost
-        known = infos.get("_lives", True)  # Gymnasium's mask of the environments that said so
+        known = infos.get("_lives", True)  # Gymnasium's mask of the environments that told their lives
         lost = np.less(lives, self._lives) & known
         self._lives = np.where(known, lives, self._lives)
         return lost

@@ -1,4 +1,4 @@
-"""What is said and done when an environment breaks."""
+"""When an environment fails: name it in one line, and close what is left."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from a2c.machine.processes.failure_report import FOLLOWS
 
 
 def as_failure(error: Exception, envs: VectorEnv[Any, Any, Any] | None, when: str) -> EnvironmentFailure:
-    """One line for whatever a vector environment raised: which environment, what, when.
+    """Turn whatever a vector environment raised into one line: which environment, what, when.
 
-    Notes of the original (the environment's own traceback from its process) come along.
+    The notes of the original (the environment's own traceback from its process) stay with it.
 
     Args:
         error: what was raised.
-        envs: by whom; None while it was being made.
-        when: ``reset`` or ``step 18213``, of the lockstep.
+        envs: the vector environment that raised it; None while it was being made.
+        when: ``reset`` or ``step 18213``, counted in lockstep.
     """
     text = next(iter(str(error).strip().splitlines()), "") or "no message"
     notes = list(getattr(error, "__notes__", ()))
@@ -55,13 +55,13 @@ def _where(envs: VectorEnv[Any, Any, Any] | None) -> str:
 
 
 def force_close(envs: VectorEnv[Any, Any, Any]) -> None:
-    """Close without waiting for anything, and leave no process, whatever state a failure left behind."""
+    """Close without waiting, and leave no process, whatever state a failure left behind."""
     base = envs.unwrapped
     if not isinstance(base, AsyncVectorEnv):
         envs.close()
         return
     with warnings.catch_warnings(), contextlib.suppress(Exception):
-        warnings.simplefilter("ignore")  # "calling close while waiting for a pending call" is what we mean to do
+        warnings.simplefilter("ignore")  # we do mean to close while a call is pending
         base.close(terminate=True)
     if not base.closed:  # it asked a dead worker first and gave up
         for process in base.processes:

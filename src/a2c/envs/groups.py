@@ -1,4 +1,4 @@
-"""Environments in groups, so that one steps while the policy serves another."""
+"""Environments in groups, so that one group steps while the policy serves another."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class EnvGroups:
         self.spaces = spaces_of(groups[0].observation_space, groups[0].action_space)
 
     def close(self, terminate: bool = False) -> None:
-        """Leave no process behind, whichever group fails in it."""
+        """Close every group, even if one of them fails to close; then raise the first failure."""
         failed: Exception | None = None
         for group in self.groups:
             try:
@@ -33,10 +33,12 @@ class EnvGroups:
 
 
 def in_groups(num_envs: int, count: int, make: Callable[[int, int], LockstepEnvs]) -> EnvGroups:
-    """``num_envs`` environments in ``count`` groups, as even as can be; those made are closed if one fails.
+    """Make ``num_envs`` environments in ``count`` groups of equal size or nearly so.
 
     Args:
-        make: (index of the first environment, how many) -> the group.
+        num_envs: N over all groups.
+        count: how many groups.
+        make: (index of the first environment, how many) -> the group; if it raises, the groups made so far are closed.
     """
     groups: list[LockstepEnvs] = []
     try:

@@ -6,8 +6,8 @@ What happens when an episode ends at step t, by mode:
     NEXT_STEP   obs is the final observation; the next step ignores its action and resets: no transition
     DISABLED    obs is the final observation; we reset by mask at once
 
-In all of them the transitions that come out (rows with ``valid``) are the same, and a truncated row
-comes with the observation that the clock cut off, because its value is what the learner bootstraps from.
+All modes give the same transitions (rows with ``valid``). A truncated row comes with the observation at which the time
+limit cut the episode, because the learner bootstraps from its value.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from a2c.envs.spaces import action_door
 from a2c.errors import A2CError, EnvironmentFailure
 from a2c.maths.trees import tree_map
 
-_TOLD = ("lives", "life_lost")  # what a lost life is known by
+_TOLD = ("lives", "life_lost")  # infos that tell of a lost life
 
 
 @dataclass(slots=True)
@@ -38,10 +38,10 @@ class Step:
     """One lockstep step of N environments."""
 
     obs: Any  # [N, *obs]  a tree: where the next step starts; may be a view, valid until that step
-    rewards: NDArray[np.float32]  # [N]  to learn from: the sign of the reward if so asked
-    terminated: NDArray[np.bool_]  # [N]  the world ended, or a life was lost; wins over truncated
-    truncated: NDArray[np.bool_]  # [N]  the clock ended
-    valid: NDArray[np.bool_]  # [N]  False where the row is no transition but a NEXT_STEP reset
+    rewards: NDArray[np.float32]  # [N]  to learn from: with ``clip_reward`` the signs
+    terminated: NDArray[np.bool_]  # [N]  the episode ended by itself, or a life was lost; wins over truncated
+    truncated: NDArray[np.bool_]  # [N]  a time limit cut the episode
+    valid: NDArray[np.bool_]  # [N]  False where the row is a NEXT_STEP reset and no transition
     final_rows: NDArray[np.intp]  # [K]  the truncated environments
     final_obs: Any  # [K, *obs]  a tree: their final observations, a copy
 
@@ -52,14 +52,13 @@ class LockstepEnvs:
     Args:
         envs: any Gymnasium vector environment; ``metadata["autoreset_mode"]`` says how it resets.
         clip_reward: learn from the sign of the reward; episode returns stay raw.
-        life_loss: a lost life (``infos["lives"]`` fell, or ``infos["life_lost"]``) is shown to the learner as
-            termination; the game and its statistics go on.
-        step_timeout: seconds for one reset or step, where ``envs`` steps in other processes
-            (it has ``step_wait(timeout)``); an environment in this process cannot be interrupted.
-        first: global index of the first, where there are groups of them.
+        life_loss: show the learner a lost life (``infos["lives"]`` fell, or ``infos["life_lost"]``) as termination;
+            the game and its statistics go on.
+        step_timeout: seconds for one reset or step, where ``envs`` has ``step_wait(timeout)``: in other processes.
+        first: global index of the first environment, where there are groups.
 
     Raises:
-        ConfigError: ``envs`` does not say its autoreset mode.
+        ConfigError: ``envs`` does not say its autoreset mode, or its action space is not supported.
     """
 
     def __init__(
@@ -87,7 +86,7 @@ class LockstepEnvs:
         leaves = space_tree(self.observation_space)
         self._no_final = tree_map(lambda space: np.empty((0, *(space.shape or ())), space.dtype), leaves)
 
-        self._resetting = np.zeros(n, np.bool_)  # NEXT_STEP: the coming row resets
+        self._resetting = np.zeros(n, np.bool_)  # NEXT_STEP: rows that the next step resets
         self._any_resetting = False
         self._statistics = EpisodeStatistics(n)
         self._lives = LifeCounter(n) if life_loss else None
@@ -97,10 +96,12 @@ class LockstepEnvs:
     def reset(self, seeds: Sequence[int]) -> Any:
         """Start a new episode everywhere, environment i from ``seeds[i]``.
 
-        A vector environment that knows only one seed for all (native ones other than Atari) gets ``seeds[0]``.
+        A vector environment that takes only one seed for all (native ones other than Atari) gets ``seeds[0]``.
 
         Returns:
             ``[N, *obs]`` first observations, a tree of arrays.
+
+        Raises: as :meth:`receive`, and ValueError for another number of seeds.
         """
         if len(seeds) != self.num_envs:
             raise ValueError(f"{self.num_envs} environments need as many seeds, got {len(seeds)}")
@@ -120,16 +121,16 @@ class LockstepEnvs:
 
     @property
     def observations(self) -> NDArray[Any] | None:
-        """``[N, *obs]``: the one place where every reset and step leaves its observations; None if there is none."""
+        """``[N, *obs]``: the memory that every reset and step writes its observations to; None if there is none."""
         return self._backend.observations
 
     def step(self, actions: NDArray[Any]) -> Step:
-        """Act everywhere once: :meth:`send`, then :meth:`receive`."""
+        """Step every environment once: :meth:`send`, then :meth:`receive`."""
         self.send(actions)
         return self.receive()
 
     def send(self, actions: NDArray[Any]) -> None:
-        """Begin to act everywhere; environments in other processes run while the caller does something else.
+        """Begin a step of every environment; those in other processes run while the caller does something else.
 
         Args:
             actions: ``[N]`` int64, counted from 0, or ``[N, D]`` float32, unclipped.
@@ -145,10 +146,10 @@ class LockstepEnvs:
             self._fail(error, f"step {self._steps + 1}")
 
     def receive(self) -> Step:
-        """What came of the actions sent.
+        """Wait for the step that :meth:`send` began, and return it.
 
         Raises:
-            EnvironmentFailure: an environment raised, died, hung or broke its contract; no step is possible after it.
+            EnvironmentFailure: an environment raised, died, hung or broke its contract; no further step is possible.
             NumericError: a reward or an observation is not finite.
         """
         try:
@@ -165,7 +166,7 @@ class LockstepEnvs:
 
         none = self._no_flags
         if terminated.tobytes() != none or truncated.tobytes() != none or self._any_resetting:
-            # The flags are changed there and kept by the caller: copies.
+            # Copies, because _end changes the flags and the caller keeps them.
             return self._end(obs, learned, terminated.copy(), truncated.copy(), infos, lost)
         died = self._none if lost is None else np.array(lost, np.bool_)
         return Step(obs, learned, died, self._none, self._all, self._no_rows, self._no_final)
@@ -175,7 +176,7 @@ class LockstepEnvs:
         return self._statistics.drain()
 
     def close(self, terminate: bool = False) -> None:
-        """Leave no process behind; ``terminate``, or an earlier failure, does not wait for the environments."""
+        """Close and leave no process behind; after a failure, or with ``terminate``, without waiting."""
         if terminate or self._broken:
             force_close(self.envs)
         else:
@@ -190,7 +191,7 @@ class LockstepEnvs:
         infos: dict[str, Any],
         lost: NDArray[np.bool_] | None,
     ) -> Step:
-        """The rest of a step in which episodes end, or which follows one in NEXT_STEP."""
+        """Finish a step in which episodes end, or, in NEXT_STEP, one that follows such a step."""
         ended = terminated | truncated
         valid = self._all
         if self._any_resetting:
@@ -221,7 +222,7 @@ class LockstepEnvs:
         return Step(obs, learned, terminated, truncated, valid, final_rows, final_obs)
 
     def _final_observations(self, rows: NDArray[np.intp], obs: Any, infos: dict[str, Any]) -> Any:
-        """The observations that ended the truncated rows: ``[K, *obs]``, a copy."""
+        """The final observations of the truncated rows: ``[K, *obs]``, a copy."""
         if self._mode is not AutoresetMode.SAME_STEP:
             return tree_map(lambda part: part[rows], obs)
         final: Any = self._backend.final_observations
@@ -249,7 +250,7 @@ class LockstepEnvs:
             raise
 
     def _refuse(self) -> NoReturn:
-        # After a timeout a late answer would be taken for the next step's: every result off by one action.
+        # After a timeout a late answer would pass for the next step's, and every result would be off by one action.
         raise EnvironmentFailure("the environments failed before; close them and make new ones")
 
     def _fail(self, error: Exception, when: str) -> NoReturn:

@@ -1,4 +1,4 @@
-"""From the settings to N environments side by side."""
+"""Make N environments side by side from the settings."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ AnyVectorEnv = VectorEnv[Any, Any, Any]
 
 
 def make_vector_env(env: EnvConfig, num_envs: int, plan: Plan) -> AnyVectorEnv:
-    """``num_envs`` environments side by side.
+    """Make ``num_envs`` environments side by side.
 
-    workers, async and sync reset in the same step and follow the same trajectories for the same seeds and actions.
-    native is the vector environment that the id registers for itself, in whichever mode it resets. For device there is
-    :func:`a2c.envs.device.lockstep.make_device_envs`.
+    ``workers``, ``async`` and ``sync`` reset in the same step and give the same trajectories for the same seeds and
+    actions. ``native`` is the vector environment that the id registers, in whichever mode it resets. For ``device``
+    call :func:`a2c.envs.device.lockstep.make_device_envs`.
 
     Args:
         env: which environment.
@@ -37,7 +37,7 @@ def make_vector_env(env: EnvConfig, num_envs: int, plan: Plan) -> AnyVectorEnv:
         plan: what steps them (:func:`a2c.envs.choosing.plan.plan`).
 
     Raises:
-        ConfigError: as :func:`a2c.envs.make_env`; or native where there is none.
+        ConfigError: as :func:`a2c.envs.make_env`; or ``native``, but the id registers no vector environment.
         EnvironmentFailure: an environment could not be made.
     """
     if plan.vectorization == "native":
@@ -67,16 +67,16 @@ def make_vector_env(env: EnvConfig, num_envs: int, plan: Plan) -> AnyVectorEnv:
 def make_registered(
     env: EnvConfig, num_envs: int, *, num_threads: int | None = None, device: str | None = None
 ) -> AnyVectorEnv:
-    """The vector environment that the id registers for itself.
+    """Make the vector environment that the id registers.
 
     Args:
         env: which environment.
         num_envs: N.
         num_threads: of Atari games; None: one for each core.
-        device: where its arrays shall live; told only to one whose constructor takes ``device``.
+        device: where its arrays live; passed only to a constructor that takes ``device``.
 
     Raises:
-        ConfigError: it registers none, or one with unsupported spaces.
+        ConfigError: the id registers none, or one with unsupported spaces.
         EnvironmentFailure: its constructor raised.
     """
     spec = find_spec(env.id)

@@ -1,4 +1,4 @@
-"""One seed for every purpose: which environment, and what for.
+"""Derive every environment's seed from the run's seed, one for each purpose.
 
 ``seed + i`` overlaps across seeds: run 1's environment 0 would replay run 0's environment 1. A spawn
 key does not: every (seed, role, index) has its own stream, and an environment's stream depends
@@ -11,7 +11,7 @@ import numpy as np
 
 TRAIN = 0
 EVAL = 1
-FINAL_EVAL = 3  # 2 was a role once: the numbers of the others stay, and so do their seeds
+FINAL_EVAL = 3  # 2 was a role once; the others keep their numbers, and so their seeds
 
 
 def env_seed(seed: int, role: int, index: int, generation: int = 0) -> int:

@@ -1,4 +1,4 @@
-"""What an environment shows and takes: plain numbers, saved with every checkpoint, and the one door for actions."""
+"""An environment's spaces as plain numbers, saved with every checkpoint, and the one door for actions."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Spaces:
     start: int = 0  # the first discrete action
     low: tuple[float, ...] = ()  # bounds of a continuous action
     high: tuple[float, ...] = ()
-    action_dtype: str | None = None  # that the environment takes; None: int64 if discrete, else float32
+    action_dtype: str | None = None  # dtype that the environment takes; None: int64 if discrete, else float32
 
     @property
     def obs(self) -> ObsPart:
@@ -46,34 +46,37 @@ class Spaces:
 
     @property
     def image(self) -> bool:
+        """Whether observations are images."""
         return len(self.obs_shape) == 3
 
     @property
     def door(self) -> ActionDoor:
-        """What actions go through on their way to the environment."""
+        """Turns the policy's actions into the environment's."""
         if self.discrete:
             return ActionDoor(self.action_dtype or np.int64, self.start)
         return ActionDoor(self.action_dtype or np.float32, bounds=(self.low, self.high))
 
     def facts(self) -> dict[str, str]:
-        """The lines of the start panel about them."""
+        """Their lines in the start panel."""
         return {
             "observations": f"{list(self.obs_shape)} {self.obs_dtype}",
             "actions": f"{self.actions} {'discrete' if self.discrete else 'continuous'}",
         }
 
     def to_dict(self) -> dict[str, Any]:
+        """Plain data for a checkpoint."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Spaces:
+        """The spaces that :meth:`to_dict` gave; lists become tuples."""
         fields: dict[str, Any] = {key: tuple(value) if type(value) is list else value for key, value in data.items()}
         return cls(**fields)
 
     def check_same(self, saved: Spaces, path: str) -> None:
-        """Raise :class:`CheckpointError` that lists every difference from a checkpoint's spaces."""
+        """Raise a :class:`CheckpointError` with every difference from ``saved``, the spaces of checkpoint ``path``."""
         ours, theirs = asdict(self), asdict(saved)
-        if theirs["action_dtype"] is None:  # also of a version that did not keep it
+        if theirs["action_dtype"] is None:  # or saved by a version that did not keep it
             del ours["action_dtype"]
         off = [f"{key} is {ours[key]}, was {theirs[key]}" for key in ours if ours[key] != theirs[key]]
         if off:
@@ -81,12 +84,12 @@ class Spaces:
 
 
 class ActionDoor:
-    """Turns the policy's actions into the environment's: its own dtype, a Discrete's start added, a Box's bounds kept.
+    """Turns the policy's actions into the environment's: casts to its dtype, adds a Discrete's start, clips to a Box.
 
     Whoever steps an environment sends actions through here.
 
     Args:
-        dtype: that the environment takes.
+        dtype: of the actions that the environment takes.
         start: the first discrete action.
         bounds: of a continuous action, ``[D]`` each; None: discrete.
     """
@@ -96,7 +99,7 @@ class ActionDoor:
         self._bounds = None if bounds is None else tuple(np.asarray(bound, self._dtype) for bound in bounds)
 
     def __call__(self, actions: NDArray[Any]) -> NDArray[Any]:
-        """Actions on the host.
+        """Convert actions on the host.
 
         Args:
             actions: ``[*]`` counted from 0, or ``[*, D]`` unclipped.
@@ -111,7 +114,10 @@ class ActionDoor:
         return clipped.astype(self._dtype, copy=False)
 
     def on(self, device: torch.device) -> Callable[[Tensor], Tensor]:
-        """The same for tensors on a device, of environments that cast by themselves; nothing waits for the device."""
+        """The same for tensors on ``device``, without the cast: environments there cast by themselves.
+
+        Nothing in the function that it returns waits for the device.
+        """
         import torch
 
         if self._bounds is None:
@@ -122,10 +128,10 @@ class ActionDoor:
 
 
 def action_door(space: Space[Any]) -> ActionDoor:
-    """The door of an action space.
+    """The :class:`ActionDoor` of an action space.
 
     Raises:
-        ConfigError: it is not supported.
+        ConfigError: the space is not supported.
     """
     if isinstance(space, Discrete):
         return ActionDoor(space.dtype, int(space.start))
@@ -135,10 +141,10 @@ def action_door(space: Space[Any]) -> ActionDoor:
 
 
 def spaces_of(observation_space: gym.Space[Any], action_space: gym.Space[Any]) -> Spaces:
-    """The plain numbers of an environment's spaces.
+    """An environment's spaces as plain numbers.
 
     Raises:
-        ConfigError: a space that is not supported.
+        ConfigError: a space is not supported.
     """
     if not isinstance(observation_space, Box):
         raise ConfigError(f"observation space {observation_space} is not supported; Box vectors and images are")
@@ -157,7 +163,7 @@ def spaces_of(observation_space: gym.Space[Any], action_space: gym.Space[Any]) -
 
 
 def check_spaces(observation_space: Space[Any], action_space: Space[Any]) -> None:
-    """Raise :class:`ConfigError` unless both spaces of a single environment are supported, saying what is."""
+    """Raise a :class:`ConfigError` that lists what is supported unless both spaces of a single environment are."""
     obs, action = observation_space, action_space
     vector = isinstance(obs, Box) and len(obs.shape) == 1
     image = isinstance(obs, Box) and len(obs.shape) == 3 and obs.dtype == np.uint8

@@ -14,11 +14,11 @@ Improve = Callable[[Rollout, Tensor | float, Tensor | float], None]  # rollout, 
 
 
 class GraphedUpdate:
-    """An update as one CUDA graph.
+    """Captures an update in a CUDA graph when it first sees a rollout's memory, and replays the graph afterwards.
 
     Args:
         improve: the update.
-        state: gives every tensor that it changes.
+        state: returns every tensor that the update changes.
         notify: called with one line when the graph cannot be used.
     """
 
@@ -27,7 +27,7 @@ class GraphedUpdate:
         self._graphs: dict[tuple[int | None, ...], Callable[[], None]] = {}
 
     def __call__(self, rollout: Rollout, lr: Tensor | float, beta: Tensor | float) -> None:
-        # A graph reads the memory that it was captured on; a rollout in other memory, or without weights, has its own.
+        # A graph reads the memory that it was captured on: a rollout in other memory, or without weights, gets its own.
         weight = None if rollout.weight is None else rollout.weight.data_ptr()
         obs = (part.data_ptr() for part in leaves(rollout.obs))
         key = (*obs, rollout.rewards.data_ptr(), rollout.final_values.data_ptr(), weight)

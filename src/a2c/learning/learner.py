@@ -36,10 +36,10 @@ class Learner:
     Args:
         model: the network, already on its device.
         cfg: the settings.
-        clock: where the time goes; None: one of its own.
+        clock: measures where the time goes; None: a new one.
         notify: called with one line when updates fall back to a slower way.
-        optimizer: gives what applies the gradient of the model's flat weights: to them, unless told otherwise.
-        statistics: what observations update; None is the model's own normaliser.
+        optimizer: makes the optimizer from the settings and the model's flat weights.
+        statistics: the normaliser that observations update; None: the model's own.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class Learner:
         device = self.weights.device
         self.clock = LoopClock(device) if clock is None else clock
         graphs = cfg.cuda_graphs and device.type == "cuda"
-        # The learning rate and beta, as tensors where the code that reads them is compiled or captured for good.
+        # Learning rate and beta, as tensors where compiled or captured code would otherwise keep their first values.
         self._coefficients = torch.zeros(2, device=device).unbind() if cfg.compile or graphs else None
         self.optimizer = optimizer(cfg, self.weights)
         self.metrics = LossMetrics(device)
@@ -77,18 +77,18 @@ class Learner:
 
         Args:
             rollout: T steps of N environments.
-            env_steps: transitions before this rollout; every schedule is computed from it.
+            env_steps: transitions before this rollout, on which every schedule depends.
         """
         self.clock.enter(UPDATE)
         steps, count = rollout.rewards.shape
-        if (steps, count) != self._shape:  # of someone else's loop
+        if (steps, count) != self._shape:  # from a loop other than the trainer's
             self._shape = (steps, count)
             self._pass = pass_over(self.model, self.weights, steps, count, compiled=self.cfg.compile)
         cfg = self.cfg
         lr: Tensor | float = scheduled(cfg.lr_schedule, cfg.lr, env_steps, cfg.total_steps)
         beta: Tensor | float = scheduled(cfg.beta_schedule, cfg.beta, env_steps, cfg.total_steps)
         if self._coefficients is not None:
-            # Kernels with their number as an argument: nothing is copied, nothing waits.
+            # A kernel takes the number as its argument: no copy, no wait.
             lr, beta = self._coefficients[0].fill_(lr), self._coefficients[1].fill_(beta)
         with flush_denormals():
             self._run(rollout, lr, beta)
@@ -101,11 +101,11 @@ class Learner:
 
     @torch.no_grad()
     def _improve(self, rollout: Rollout, lr: Tensor | float, beta: Tensor | float) -> None:
-        """The update itself: tensors in, weights changed in place, as a CUDA graph can repeat it.
+        """The update itself; it changes tensors in place, so that a CUDA graph can repeat it.
 
         The gradient of the loss with respect to the network's outputs is in closed form (:func:`loss_gradients`, the
-        distribution's pullback; tested against autograd through :func:`a2c.maths.losses.actor_critic_loss`): the many
-        small steps of autograd cost more than the network does.
+        distribution's pullback; tested against autograd through :func:`a2c.maths.losses.actor_critic_loss`), because
+        the many small steps of autograd cost more than the network does.
         """
         cfg, weight = self.cfg, rollout.weight
         params, all_values = self._pass.forward(rollout)
@@ -131,7 +131,7 @@ class Learner:
         )
 
     def drain_metrics(self, env_steps: int) -> dict[str, float]:
-        """Means over the transitions since the last call: the only wait for the device."""
+        """Means over the transitions since the last call, as ``train/...``: the only wait for the device."""
         cfg = self.cfg
         means = self.metrics.drain(cfg.value_coef)
         means["learning_rate"] = scheduled(cfg.lr_schedule, cfg.lr, env_steps, cfg.total_steps)
@@ -145,6 +145,6 @@ class Learner:
         self.model.load_state_dict(state["model"])
         saved = state["optimizer"]
         if saved.keys() != self.optimizer.state.keys():
-            raise ValueError(f"the optimizer was another: its state is {', '.join(saved)}")
+            raise ValueError(f"it holds the state of another optimizer: {', '.join(saved)}")
         for name, tensor in self.optimizer.state.items():
             tensor.copy_(saved[name])

@@ -1,4 +1,4 @@
-"""What a run logs of its updates, summed on the device with one product an update."""
+"""What a run logs about its updates, summed on the device with one matrix product an update."""
 
 from __future__ import annotations
 
@@ -55,19 +55,22 @@ class LossMetrics:
         self.grad_norms += torch.stack((grad_norm, torch.ones_like(grad_norm)))
 
     def take(self) -> list[Tensor]:
-        """The sums since they were last read or taken, for :meth:`merge` of another."""
+        """Return and clear the sums, for another's :meth:`merge`."""
         taken = [tensor.clone() for tensor in self.tensors]
         for tensor in self.tensors:
             tensor.zero_()
         return taken
 
     def merge(self, taken: list[Tensor]) -> None:
-        """Add what another took."""
+        """Add the sums that another's :meth:`take` returned."""
         for tensor, more in zip(self.tensors, taken, strict=True):
             tensor += more
 
     def drain(self, value_coef: float) -> dict[str, float]:
-        """Means over the transitions since the last call, the gradient's norm over updates; the only wait.
+        """Means over transitions (the gradient's norm: over updates) since the last call; the only wait.
+
+        Args:
+            value_coef: weight of the value loss.
 
         ``explained_variance`` is 1 - Var(G - V) / Var(G), 0 where G does not vary.
         """

@@ -1,7 +1,7 @@
 """Optimizers of one flat vector of weights.
 
-Each holds its state in tensors that stay where they are and takes the learning rate at every step, as a number or as
-a scalar on the device: so that a step can be compiled, or captured in a CUDA graph, and costs a handful of kernels.
+Each holds its state in tensors that never move, and takes the learning rate at every step as a number or as a scalar
+on the device. So a step can be compiled or captured in a CUDA graph, and costs a handful of kernels.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ class UpdateRule(Protocol):
 
 
 class Clipped:
-    """Clips the gradient, then applies it: what several ranks found has been added up by then.
+    """Clips the gradient, then applies it.
 
     Args:
-        rule: applies it.
+        rule: moves the weights.
         weights: ``[W]``, with their gradient.
-        max_norm: of the gradient; None never clips.
+        max_norm: of the gradient; None: never clip.
     """
 
     def __init__(self, rule: UpdateRule, weights: nn.Parameter, max_norm: float | None) -> None:
@@ -59,8 +59,8 @@ class RMSpropTF:
 
         s = alpha * s + (1 - alpha) * g^2;   w = w - lr * g / sqrt(s + eps)
 
-    Peers match published A2C scores only with this form: the start at 1 makes the first steps
-    small, and epsilon inside the root bounds them.
+    Other implementations match published A2C scores only with this form: the start at 1 makes the first steps small,
+    and epsilon inside the root bounds them.
 
     Source: Tieleman & Hinton 2012; Mnih et al. 2016, section 4, eq. S2-S3.
     """
@@ -125,10 +125,10 @@ class Adam:
 
 
 def make_optimizer(cfg: Config, weights: nn.Parameter) -> Optimizer:
-    """The optimizer that the config names, with its clipping.
+    """The optimizer that ``cfg.optimizer`` names, with gradient clipping.
 
     Args:
-        cfg: its settings.
+        cfg: the settings.
         weights: ``[W]``, with their gradient allocated (:func:`a2c.network.flat_weights.flatten_parameters`).
     """
     rules: dict[str, Callable[[], UpdateRule]] = {

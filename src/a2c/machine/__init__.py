@@ -1,1 +1,1 @@
-"""The machine: cores, devices, compiled code, graphs, memory on both sides of the bus."""
+"""The machine: processes, cores, devices, clock, compiled code, CUDA graphs, transfers to the device."""

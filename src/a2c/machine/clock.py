@@ -1,9 +1,9 @@
-"""Where the time of a run goes: a clock that stands in exactly one part of the loop at any moment.
+"""Where the time of a run goes: a clock that assigns every moment to exactly one part of the loop.
 
-It is the host's clock. On the CPU that is the whole truth, and every moment is counted. A GPU works on while the host
-goes ahead, so that the host sees an update as next to nothing and its work as waiting in acting. There one rollout in
-64 is timed with the device waited for where a part ends, and stands for the others: that one may take up to twice as
-long where nothing else waits for the device, and hardly longer where acting does anyway.
+It is the host's clock. On the CPU that is exact. A GPU works on while the host goes ahead: to the host an update seems
+to take next to no time, and the wait for it falls into acting. There the clock times one rollout in 64, in which it
+waits for the device at the end of every part, and takes that rollout as typical of the others. It may take up to twice
+as long where nothing else waits for the device, and hardly longer where acting does anyway.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ import torch
 ENV, TRANSFER, ACT, UPDATE = LOOP = ("env", "transfer", "act", "update")
 EVAL, OTHER = "eval", "other"  # evaluations during training; reports, checkpoints, the screen
 PARTS = (*LOOP, EVAL, OTHER)
-SAMPLE = 64  # one in so many rollouts is timed where the device has to be waited for
-FIRST = 8  # the first that is: graphs are captured and libraries have made their choices
+SAMPLE = 64  # one in so many rollouts is timed, where that means waiting for the device
+FIRST = 8  # the first one: by then graphs are captured and libraries have chosen their kernels
 
 
 class Clock(Protocol):
-    """What knows where the time of a run goes."""
+    """A clock as the run uses it: where the time goes, by part of the loop."""
 
     trace: Callable[[str], None] | None
 
@@ -43,22 +43,22 @@ class LoopClock:
         device: where acting and updates take place.
 
     Attributes:
-        trace: told of every part that begins, while a profile is made; else None.
+        trace: called with the name of every part that begins; None: no profile is being made.
     """
 
     def __init__(self, device: torch.device) -> None:
         self.trace: Callable[[str], None] | None = None
         self._device = None if device.type == "cpu" else device
         self._rollouts = 0
-        self._waits = False  # the device is waited for where a part ends
+        self._waits = False  # whether to wait for the device where a part ends
         self._timed = dict.fromkeys(PARTS, 0.0)
-        self._untimed = dict.fromkeys(PARTS, 0.0)  # by the host alone: only the sum of LOOP means anything
+        self._untimed = dict.fromkeys(PARTS, 0.0)  # without waiting: only the sum of LOOP means anything
         self._spent = self._timed
         self._part, self._since = OTHER, time.perf_counter()
         self._last = (dict(self._timed), dict(self._untimed))  # at the last call of shares()
 
     def skip(self) -> None:
-        """What has happened since the last part began is nothing of the run's; from here on OTHER."""
+        """Drop the time since the last part began; from here on time belongs to OTHER."""
         self._since, self._part = time.perf_counter(), OTHER
 
     def enter(self, part: str) -> None:
@@ -82,14 +82,20 @@ class LoopClock:
         self.enter(ACT)
 
     def settle(self) -> None:
-        """Wait for the device; that time is still the last update's. Nothing to do where the device is the host."""
+        """Wait for the device and count that time as the last update's; on the CPU there is nothing to wait for."""
         if self._device is not None:
             self.enter(UPDATE)
             _wait_for(self._device)
             self.enter(OTHER)
 
     def copy(self, copy: Callable[[], None], within_acting: int) -> None:
-        """Copy to the device; ``within_acting`` such copies are part of acting's graphs, where no clock can stand."""
+        """Copy to the device.
+
+        Args:
+            copy: does it, without waiting.
+            within_acting: how many such copies are inside acting's graphs, where no clock can look; their time counts
+                as TRANSFER, not as ACT.
+        """
         self.enter(TRANSFER)
         if self._waits:
             seconds = _device_seconds(copy)
@@ -114,7 +120,7 @@ class LoopClock:
         self.enter(self._part)
         sample = {part: self._timed[part] - timed[part] for part in PARTS}
         seconds = {part: sample[part] + self._untimed[part] - untimed[part] for part in PARTS}
-        # Where nothing was timed in between, all that was timed so far; at the very start, the host's view.
+        # If no rollout was timed in between, use all that were timed so far; at the very start, the host's view.
         for known in (sample, self._timed, seconds):
             if (measured := sum(known[part] for part in LOOP)) > 0:
                 scale = sum(seconds[part] for part in LOOP) / measured
@@ -127,7 +133,7 @@ def _wait_for(device: torch.device | None) -> None:
 
 
 def _device_seconds(work: Callable[[], None]) -> float:
-    """Seconds that the device takes for ``work``; waits for it."""
+    """Seconds that the device takes for ``work``; waits for the device."""
     begin, end = torch.Event(enable_timing=True), torch.Event(enable_timing=True)
     begin.record()
     work()

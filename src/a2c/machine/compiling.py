@@ -1,7 +1,7 @@
 """Compiling updates.
 
 On the CPU a compiled update takes as long as a plain one or longer, after 10 to 40 s of compiling (figures in
-docs/performance.md); on CUDA, where a graph is there to remove the same overhead, nothing has been measured.
+docs/performance.md); on CUDA, where a graph removes the same overhead, nothing has been measured.
 """
 
 from __future__ import annotations
@@ -15,7 +15,12 @@ Arguments = ParamSpec("Arguments")
 
 
 def compiled_or_plain(function: Callable[Arguments, None], notify: Callable[[str], None]) -> Callable[Arguments, None]:
-    """``function`` compiled at its first call; where that fails, ``notify`` says why and it runs as it is."""
+    """Compile a function at its first call; if that fails, run it as it is.
+
+    Args:
+        function: changes tensors in place.
+        notify: called with one line that says why it was not compiled.
+    """
     chosen: Callable[..., Any] = torch.compile(function, dynamic=False)
     proven = False
 
@@ -26,7 +31,7 @@ def compiled_or_plain(function: Callable[Arguments, None], notify: Callable[[str
             return
         try:
             chosen(*args, **kwargs)
-        except Exception as error:  # the compiler's own, of many kinds; nothing has run when it fails
+        except Exception as error:  # compilers raise many kinds; when one fails, nothing has run
             notify(f"updates are not compiled: {' '.join(str(error).split())[:200]}")
             chosen = function
             chosen(*args, **kwargs)

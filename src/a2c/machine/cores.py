@@ -1,4 +1,4 @@
-"""How much of the machine is ours."""
+"""How many cores this process may use."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ MEMBERSHIP = Path("/proc/self/cgroup")
 
 
 def usable_cores() -> int:
-    """Cores that this process may keep busy: by its affinity, and by the time that a container grants it."""
+    """How many cores this process may keep busy, by its affinity and by the CPU time that its container grants."""
     count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     granted = granted_cores()
     return count if granted is None else max(1, min(count, int(granted)))
 
 
 def granted_cores() -> float | None:
-    """Seconds of processor time a second, by the control groups (version 2) that this process is in; None: no limit.
+    """CPU seconds per second that this process's control groups (version 2) grant it; None: no limit.
 
-    A container that may use 2 of 64 cores is usually told so, and not which: the affinity shows all 64.
+    A container that may use 2 of 64 cores usually has a limit on its time only: the affinity shows all 64.
     """
     limits = []
     with contextlib.suppress(OSError, ValueError):

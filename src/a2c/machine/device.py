@@ -1,4 +1,4 @@
-"""Where the tensors live."""
+"""The torch device, and how torch uses the CPU."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def resolve_device(name: str) -> torch.device:
     """The torch device that a setting names; only ``auto`` falls back.
 
     Raises:
-        ConfigError: the device is not there.
+        ConfigError: there is no such device.
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -41,10 +41,11 @@ def describe_device(device: torch.device) -> str:
 
 
 def set_threads(threads: int | None, *, convolutions: bool) -> None:
-    """Give torch its CPU threads.
+    """Set how many CPU threads torch uses.
 
     Args:
-        threads: how many; None: one, since small matrices are slower on several; all cores for ``convolutions``.
+        threads: how many; None: all usable cores with ``convolutions``, else one, since small matrices are slower on
+            several.
         convolutions: whether the network has them.
     """
     torch.set_num_threads(threads or (usable_cores() if convolutions else 1))
@@ -52,10 +53,10 @@ def set_threads(threads: int | None, *, convolutions: bool) -> None:
 
 @contextlib.contextmanager
 def flush_denormals() -> Iterator[None]:
-    """Take numbers below 1e-38 for zero, on the CPU.
+    """Treat numbers below 1e-38 as zero, on the CPU, within this context.
 
-    Mean squares of gradients that have vanished decay into such numbers, on which processors take a hundred times as
-    long. Not for longer than needed: environments in this process would compute otherwise than those in others.
+    The mean squares of vanished gradients decay into such numbers, for which processors take a hundred times as long.
+    Keep the context short: within it, environments in this process would compute other numbers than those in workers.
     """
     torch.set_flush_denormal(True)
     try:

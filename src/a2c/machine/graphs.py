@@ -1,4 +1,4 @@
-"""CUDA graphs: a sequence of kernels launched as one, checked against the sequence itself."""
+"""CUDA graphs: a sequence of kernels launched as one, checked against running it kernel by kernel."""
 
 from __future__ import annotations
 
@@ -19,14 +19,15 @@ def captured(
 ) -> Callable[[], None]:
     """Run ``function`` once, and return what runs it again: a CUDA graph, or ``function`` itself.
 
-    A graph repeats the same kernels on the same addresses, so that ``function`` must take its inputs from tensors
-    that stay where they are, and must not wait for the device. Its results are compared with those of the function
-    run plainly; where they differ, or capture fails, ``notify`` says so and the function itself is used.
+    A graph repeats the same kernels on the same addresses, so ``function`` must take its inputs from tensors that never
+    move, and must not wait for the device. A graph that cannot be captured, or whose results differ from those of
+    ``function``, is not used.
 
     Args:
         function: reads and writes tensors in place.
-        state: every tensor that it changes; they are as after one run when this returns.
+        state: every tensor that it changes; on return they are as after one run.
         name: of the function, for the message.
+        notify: called with one line when ``function`` itself is returned.
         tolerance: largest error, relative to each tensor's norm, between graph and function.
     """
     before = [tensor.clone() for tensor in state]
@@ -49,7 +50,7 @@ def captured(
     def refuse(reason: str) -> Callable[[], None]:
         for tensor, right in zip(state, expected, strict=True):
             tensor.copy_(right)
-        notify(f"no CUDA graph for {name}: {reason}; going on without, slower")
+        notify(f"no CUDA graph for {name}: {reason}; going on without it, slower")
         return function
 
     restore()
@@ -69,7 +70,7 @@ def captured(
 
 
 def relative_error(found: Tensor, expected: Tensor) -> float:
-    """Norm of the difference over the norm of what is expected; 0 where both are equal, also where not finite."""
+    """Norm of the difference over the norm of ``expected``; 0 where both are equal, infinities included."""
     if torch.equal(found, expected):
         return 0.0
     difference = (found.double() - expected.double()).norm()

@@ -1,4 +1,4 @@
-"""Memory on both sides of the bus: what the host writes, and where it arrives on the device."""
+"""Memory on host and device, and the copies from one to the other."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ class HostBlock:
     Args:
         dtypes: name of each array -> its dtype; the widest first, for alignment.
         shape: of every array.
-        device: where :attr:`tensors` live; on the host they are the arrays themselves.
+        device: of :attr:`tensors`; on the CPU they share the memory of the arrays.
 
     Attributes:
-        arrays: to write, page-locked where the device is a GPU.
+        arrays: to write on the host; page-locked if the device is CUDA.
         tensors: to read on the device after :meth:`send`.
     """
 
@@ -40,16 +40,17 @@ class HostBlock:
             start += size
 
     def send(self) -> dict[str, Tensor]:
-        """Start the copy, which nothing waits for; the arrays may change once the device has done what came before."""
+        """Start the copy, without waiting; leave the arrays as they are until the device has finished it."""
         if not self._on_host:
             self._device.copy_(self._host, non_blocking=True)
         return self.tensors
 
 
 def page_locked(array: NDArray[Any]) -> Tensor | None:
-    """A tensor on the array's own memory, which the GPU reads without another copy; None if the driver refuses.
+    """Lock an array in memory, so that the GPU reads it without another copy; the lock ends with the tensor.
 
-    The memory is unlocked when the tensor goes.
+    Returns:
+        A tensor on the array's own memory; None if the driver refuses.
     """
     runtime = torch.cuda.cudart()  # type: ignore[no-untyped-call]
     if int(runtime.cudaHostRegister(array.ctypes.data, array.nbytes, 0)) != 0:
@@ -60,6 +61,6 @@ def page_locked(array: NDArray[Any]) -> Tensor | None:
 
 
 def sent(array: NDArray[Any], device: torch.device) -> Tensor:
-    """A copy of a small array on the device; the host goes on at once."""
+    """Copy a small array to the device; with CUDA the host does not wait."""
     tensor = torch.from_numpy(array)
     return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)

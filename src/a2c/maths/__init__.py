@@ -1,1 +1,1 @@
-"""Mathematics: pure functions of tensors, which know nothing of ours."""
+"""Mathematics: pure functions of tensors, which import nothing else of this package."""

@@ -1,7 +1,8 @@
 """Action distributions: pure functions of (parameters, noise).
 
-Sampling takes its noise as an argument, so that grouping, resuming and other devices draw the same actions. A
-distribution holds no state. It owns the shape and dtype of its actions: whoever keeps actions asks it.
+Sampling takes its noise as an argument, so that it draws the same actions in any grouping of environments, after a
+resume and on any device. A distribution holds no state. It defines the shape and dtype of its actions: code that
+stores actions asks it.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ class Distribution(Protocol):
 
     @property
     def param_size(self) -> int:
-        """P: its parameters."""
+        """P: number of its parameters."""
 
     @property
     def free_size(self) -> int:
@@ -34,15 +35,15 @@ class Distribution(Protocol):
 
     @property
     def noise_size(self) -> int:
-        """K: uniform numbers that one sample takes."""
+        """K: number of uniform numbers that one sample takes."""
 
     @property
     def action_shape(self) -> tuple[int, ...]:
-        """Of one action."""
+        """Shape of one action."""
 
     @property
     def action_dtype(self) -> torch.dtype:
-        """Of actions as drawn; the environment's own may differ."""
+        """Dtype of actions as drawn; the environment's own may differ."""
 
     def noise(self, uniform: Tensor) -> Tensor:
         """``[*, K]`` uniform in (0, 1) -> the noise that :meth:`sample` takes."""
@@ -61,14 +62,15 @@ LogProbEntropyPullback = Callable[[Tensor, Tensor], tuple[Tensor, Tensor, Pullba
 
 
 def pullback_of(distribution: Distribution) -> LogProbEntropyPullback:
-    """As ``log_prob_entropy``, with a third result that takes gradients of both back to the parameters.
+    """A function like ``log_prob_entropy`` that also returns a pullback of both gradients to the parameters.
 
-    A distribution may have its own, ``log_prob_entropy_pullback``, in closed form: at the sizes of a rollout autograd's
+    A distribution may have its own ``log_prob_entropy_pullback`` in closed form: at the sizes of a rollout, autograd's
     bookkeeping costs several times the arithmetic. For all others autograd does it.
 
     Returns:
-        A function of parameters ``[*, P]`` and actions: log-probability ``[*]``, entropy ``[*]``, both without a graph,
-        and the pullback: their gradients (that of the entropy ``[*]``, or one number for all) -> ``[*, P]``.
+        A function of parameters ``[*, P]`` and actions. It returns the log-probability ``[*]`` and the entropy ``[*]``,
+        both without a graph, and the pullback, which turns their gradients (that of the entropy may be one number for
+        all) into the gradient of the parameters ``[*, P]``.
     """
     own: LogProbEntropyPullback | None = getattr(distribution, "log_prob_entropy_pullback", None)
     return partial(_by_autograd, distribution) if own is None else own
@@ -140,7 +142,7 @@ class Categorical:
 class DiagonalGaussian:
     """D independent normals, from mean and log standard deviation ``[*, 2 D]``.
 
-    Unsquashed: the environment clips at its door, while log pi is of the action as drawn.
+    Unsquashed: log pi is that of the action as drawn, before it is clipped for the environment.
     """
 
     size: int

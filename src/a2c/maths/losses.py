@@ -20,10 +20,10 @@ class Losses:
 
 @dataclass(frozen=True, slots=True)
 class LossSums:
-    """The terms of the loss as sums over transitions, and how many there are; each a scalar.
+    """The terms of the loss as sums over transitions, and the number of transitions; each a scalar.
 
-    What several ranks found is added, sums and counts alike, and divided once: a mean of means is wrong as soon as
-    their counts differ.
+    To combine the parts of a batch, add their sums and counts and divide once: a mean of means is wrong as soon as the
+    counts differ.
     """
 
     policy: Tensor
@@ -62,7 +62,7 @@ def actor_critic_loss(
         L = L_policy + value_coef * L_value - beta * H
         L_policy = -mean(log pi(a|s) * A)      L_value = mean((G - V)^2)      H = mean entropy
 
-    ``value_coef = 0.5`` is the 1/2 of the article, and the only 1/2 anywhere.
+    ``value_coef = 0.5`` is the 1/2 of the article, and the only 1/2 in the loss.
     No gradient flows through ``returns`` or ``advantages``.
 
     Args:
@@ -93,7 +93,7 @@ def loss_sums(
 ) -> LossSums:
     """The terms of :func:`actor_critic_loss` as sums, and the count of transitions.
 
-    Args, Raises: as there.
+    Args and Raises: as for :func:`actor_critic_loss`.
     """
     others = {"entropies": entropies, "values": values, "returns": returns, "advantages": advantages, "weight": weight}
     for name, tensor in others.items():
@@ -115,16 +115,16 @@ def loss_gradients(
     weight: Tensor | None = None,
     count: Tensor | float | None = None,
 ) -> tuple[Tensor, Tensor | float, Tensor]:
-    """Gradients of the loss of :func:`actor_critic_loss` with respect to what it is made of, in closed form.
+    """Gradients of the loss of :func:`actor_critic_loss` with respect to its inputs, in closed form.
 
         dL / d log pi(a|s) = -A w      dL / dH = -beta w      dL / dV = 2 value_coef (V - G) w
 
     with w = 1 / count, and 0 in rows that are no transition.
 
     Args:
-        values, returns, advantages, weight: ``[T, N]``, as there.
-        count: transitions that the loss is a mean over; None: those of this rollout. 1 gives the gradients of the
-            sums, for ranks to add before they divide by the count of all.
+        values, returns, advantages, value_coef, beta, weight: as for :func:`actor_critic_loss`.
+        count: number of transitions that the loss is a mean over; None: those of this rollout. 1 gives the gradients
+            of the sums: add those of several parts of a batch, then divide by the count of all.
 
     Returns:
         Gradients of log-probabilities ``[T, N]``, of entropies (``[T, N]``, or one number for all), and of values

@@ -2,8 +2,8 @@
 
     uniform[t, i, k] = f(seed, update, t, global environment i, k)
 
-No state to save, the same numbers on CPU and CUDA, and each part of a batch can draw its own
-columns alone. That gives exact resume and results that do not depend on how work is divided.
+There is no state to save, CPU and CUDA give the same numbers, and each part of a batch can draw its own columns
+alone. So runs resume exactly, and results do not depend on how work is divided.
 """
 
 from __future__ import annotations
@@ -63,5 +63,5 @@ def uniform_noise(
     counter = (words(range(blocks), 3), words(envs, 2), words(range(n_step), 1), words(updates, 0) & MASK)
     bits = torch.stack(philox(counter, (seed & MASK, (seed >> 32) & MASK)), dim=-1)
     bits = bits.flatten(-2)[..., :size].contiguous()
-    # 23 bits and a half: the largest, 1 - 2**-24, is exact in float32, so that neither end is ever reached.
+    # 23 bits and a half: the largest, 1 - 2**-24, is exact in float32, so neither 0 nor 1 ever comes out.
     return ((bits >> 9).to(torch.float32) + 0.5) * 2.0**-23

@@ -58,7 +58,7 @@ def lambda_returns(rewards: Tensor, next_values: Tensor, done: Tensor, gamma: fl
     """
     _check_shapes(rewards, next_values=next_values, done=done)
     rewards, next_values = rewards.detach(), next_values.detach()
-    # G[t] = fixed[t] + carried[t] * G[t+1]: all that does not depend on the later step at once, one operation a step.
+    # G[t] = fixed[t] + carried[t] * G[t+1]: compute both for all steps at once, which leaves one operation a step.
     carried = (~done).to(rewards.dtype).mul_(gamma * gae_lambda)
     carried[-1] = 0.0
     returns = torch.addcmul(rewards, next_values, gamma - carried)
@@ -73,7 +73,7 @@ def n_step_returns(rewards: Tensor, next_values: Tensor, done: Tensor, gamma: fl
 
         G[t] = r[t] + gamma * (next_value[t]  if done[t] or t == T-1  else  G[t+1])
 
-    Args, Returns, Raises: as there.
+    Args, Returns and Raises: as for :func:`lambda_returns`.
 
     Source: Mnih et al. 2016 (A3C), algorithm S3; Sutton & Barto 2018, eq. 7.1.
     """

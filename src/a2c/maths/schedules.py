@@ -10,6 +10,8 @@ def scheduled(kind: str, start: float, env_steps: int, total_steps: int) -> floa
 
     Args:
         kind: ``constant``; ``linear`` or ``cosine``: from ``start`` to 0.
+        start: value at step 0.
+        env_steps, total_steps: where the run is, and where it ends.
 
     Raises:
         ValueError: the kind is unknown.

@@ -1,6 +1,6 @@
 """Trees of tensors: an observation is a tensor, or a dict or tuple of such trees.
 
-Whoever carries observations maps over them with :func:`tree_map`. For a single tensor that is one plain call.
+Code that handles observations maps over them with :func:`tree_map`; for a single tensor that is one plain call.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ def tree_map(function: Callable[..., Any], tree: Any, *others: Any) -> Any:
 
     Args:
         function: takes one leaf of each tree.
-        tree: whatever is neither dict nor tuple is a leaf: tensors, arrays, shapes.
+        tree: anything that is neither dict nor tuple is a leaf.
         others: trees of the same structure.
 
     Returns:
@@ -43,11 +43,11 @@ def leaves(tree: Any) -> list[Any]:
 
 
 def single(tree: Tree) -> Tensor:
-    """The one tensor that a tree is.
+    """The tensor of a tree that has only one.
 
     Raises:
-        TypeError: it has parts.
+        TypeError: the tree is a dict or tuple.
     """
     if isinstance(tree, dict | tuple):
-        raise TypeError(f"observations of several parts ({type(tree).__name__}) where one tensor is needed")
+        raise TypeError(f"observations of several parts ({type(tree).__name__}), but this needs a single tensor")
     return tree

@@ -19,10 +19,10 @@ class ActorCritic(nn.Module):
     """Policy parameters and values from observations.
 
     Args:
-        spaces: what the environment shows and takes.
-        network: which torso, how wide.
+        spaces: the environment's observation and action space.
+        network: kind and sizes of the torso, and where the policy starts.
         normalize_obs: put an :class:`ObsNormalizer` in front.
-        seed: the initial weights are a function of it alone.
+        seed: determines the initial weights.
         precision: ``bf16`` computes the torsos in bfloat16 (autocast); weights, heads and losses stay float32.
 
     Raises:
@@ -52,14 +52,14 @@ class ActorCritic(nn.Module):
         self._initialize(seed)
 
     def forward(self, obs: Tensor) -> tuple[Tensor, Tensor]:
-        """``[B, *obs]`` -> policy parameters ``[B, P]`` and values ``[B]``, one pass."""
+        """``[B, *obs]`` -> policy parameters ``[B, P]`` and values ``[B]``, in one pass."""
         inputs = self.inputs(obs)
         features = self._features(self.torso, inputs)
         value_features = features if self.value_torso is None else self._features(self.value_torso, inputs)
         return self.policy_head.forward(features), self._values(value_features)
 
     def policy(self, obs: Tensor) -> Tensor:
-        """``[B, *obs]`` -> policy parameters ``[B, P]``; the critic is not run."""
+        """``[B, *obs]`` -> policy parameters ``[B, P]``, without running the critic."""
         return self.policy_head.forward(self._features(self.torso, self.inputs(obs)))
 
     def value(self, obs: Tensor) -> Tensor:
@@ -74,7 +74,7 @@ class ActorCritic(nn.Module):
         return f"{self.kind}, {torso}, {weights:,} weights"
 
     def inputs(self, obs: Tensor) -> Tensor:
-        """What the torsos take: observations as they are, or normalised."""
+        """The input of the torsos: observations, normalised if the network has a normaliser."""
         return obs if self.normalizer is None else self.normalizer(as_float(obs))
 
     def _features(self, torso: MLP | NatureCNN, inputs: Tensor) -> Tensor:

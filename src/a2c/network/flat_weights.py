@@ -9,7 +9,7 @@ from a2c.network.protocol import Network
 
 
 def gradient_of(weights: nn.Parameter) -> Tensor:
-    """The gradient, which :func:`flatten_parameters` has allocated."""
+    """The gradient of the weights, which :func:`flatten_parameters` allocated."""
     assert weights.grad is not None
     return weights.grad
 
@@ -17,8 +17,8 @@ def gradient_of(weights: nn.Parameter) -> Tensor:
 def flatten_parameters(model: Network | nn.Module) -> nn.Parameter:
     """Make every parameter of ``model``, and its gradient, a view of one flat vector.
 
-    One norm, one optimizer kernel and one copy serve the whole network. Call it once the model
-    is on its device; moving it afterwards would break the views.
+    One norm, one optimizer kernel and one copy then serve the whole network. Call this when the model is on its
+    device; moving it afterwards would break the views.
 
     Returns:
         The vector ``[W]``, with its gradient allocated.
@@ -39,8 +39,12 @@ def flatten_parameters(model: Network | nn.Module) -> nn.Parameter:
 def clip_gradient(flat: nn.Parameter, max_norm: float | None) -> Tensor:
     """Scale the gradient of :func:`flatten_parameters` to a norm of at most ``max_norm``.
 
-    A gradient that is not finite becomes zero, so that it never reaches the weights; its norm
-    still says so, and the run stops where metrics are next read.
+    A gradient that is not finite becomes zero, so that it never reaches the weights. The norm returned is still not
+    finite, and the run stops when it next reads the metrics.
+
+    Args:
+        flat: ``[W]``, with its gradient.
+        max_norm: None: do not clip.
 
     Returns:
         The norm before clipping, a scalar on the device; nothing waits for it.
@@ -48,7 +52,7 @@ def clip_gradient(flat: nn.Parameter, max_norm: float | None) -> Tensor:
     assert flat.grad is not None
     norm: Tensor = torch.linalg.vector_norm(flat.grad)
     scale = torch.ones_like(norm) if max_norm is None else (max_norm / (norm + 1e-6)).clamp_(max=1.0)
-    # Without a condition, which would cost a pass of its own: 0 x finite is 0, whatever the norm was.
+    # norm - norm + 1 is 1, or NaN if the norm is not finite: the scale is then 0. A condition would cost another pass.
     scale.mul_(norm - norm + 1).nan_to_num_(nan=0.0)
     flat.grad.nan_to_num_(nan=0.0, posinf=0.0, neginf=0.0).mul_(scale)
     return norm

@@ -11,7 +11,7 @@ from a2c.maths.distributions import Categorical, DiagonalGaussian, Distribution
 
 
 def distribution_of(spaces: Spaces) -> Distribution:
-    """The distribution of actions that an environment takes."""
+    """The action distribution for an environment's action space."""
     return Categorical(spaces.actions) if spaces.discrete else DiagonalGaussian(spaces.actions)
 
 
@@ -21,7 +21,7 @@ class PolicyHead(nn.Module):
     Args:
         features: F.
         distribution: of P parameters.
-        log_std_init: where those that are the same in every state begin: log standard deviations.
+        log_std_init: initial log standard deviation; it is learned, and the same in every state.
     """
 
     def __init__(self, features: int, distribution: Distribution, log_std_init: float) -> None:
@@ -35,5 +35,5 @@ class PolicyHead(nn.Module):
         return self.with_spread(F.linear(features, self.linear.weight, self.linear.bias))
 
     def with_spread(self, out: Tensor) -> Tensor:
-        """Add the spread to the output of the linear layer."""
+        """Append the log standard deviations, if there are any, to the output of the linear layer."""
         return out if self.log_std is None else torch.cat([out, self.log_std.expand(*out.shape[:-1], -1)], -1)

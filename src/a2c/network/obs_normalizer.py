@@ -1,7 +1,7 @@
 """Running statistics that put observations on a common scale.
 
-The policy is frozen within a rollout, these statistics included: they change once per update, from the valid rows of
-the rollout that has just been learned from.
+The policy, with these statistics, is frozen within a rollout. They change once per update, from the valid rows of the
+rollout that the update learned from.
 """
 
 from __future__ import annotations
@@ -18,8 +18,13 @@ def as_float(obs: Tensor) -> Tensor:
 class ObsNormalizer(nn.Module):
     """First layer of the network: ``clip((obs - mean) / std)``, with statistics as buffers.
 
-    Raw observations are stored in the rollout and normalised here, in acting and in learning
-    alike, so that both see the same numbers.
+    The rollout stores raw observations. Acting and learning both normalise them here, so that both see the same
+    numbers.
+
+    Args:
+        shape: of one observation.
+        clip: bound of the normalised observations.
+        eps: added to the variance.
     """
 
     mean: Tensor  # [*obs]
@@ -39,7 +44,7 @@ class ObsNormalizer(nn.Module):
 
     @torch.no_grad()
     def update(self, obs: Tensor, weight: Tensor | None = None) -> None:
-        """Merge the moments of ``[T, N, *obs]``, rows of weight 0 left out.
+        """Merge the moments of ``[T, N, *obs]``, without the rows of weight 0.
 
         Source: Chan et al. 1979, "Updating formulae and a pairwise algorithm for computing sample variances".
         """
@@ -47,7 +52,7 @@ class ObsNormalizer(nn.Module):
         if weight is None:
             self.merge(rows.mean(0), rows.var(0, correction=0), torch.full_like(self.count, len(rows)))
             return
-        # Filled, not picked out by a boolean index, whose size the host would have to wait for.
+        # Fill these rows with 0: a boolean index would make the host wait for the size of the result.
         gap = weight.view(-1, *[1] * (rows.ndim - 1)) == 0
         count = (~gap).sum().to(self.count.dtype)
         mean = rows.masked_fill(gap, 0).sum(0) / count.clamp(min=1)

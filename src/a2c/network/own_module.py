@@ -1,4 +1,4 @@
-"""A module of a user's own as a network."""
+"""A user's own module as a network."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from a2c.network.heads import distribution_of
 class OwnModule(nn.Module):
     """Wraps a module that has nothing but ``forward(obs) -> (parameters, values)``.
 
-    Acting takes the parameters, and the value of a final observation the values, of the whole pass.
+    :meth:`policy` and :meth:`value` both run the whole module and drop one of its results.
 
     Args:
-        module: ``[B, *obs]`` -> parameters ``[B, P]`` and values ``[B]`` or ``[B, 1]``. Its observations are the
-            environment's own numbers, images as bytes.
-        spaces: what the environment shows and takes; the distribution follows from them.
+        module: ``[B, *obs]`` -> parameters ``[B, P]`` and values ``[B]`` or ``[B, 1]``. It gets the
+            observations as the environment returns them, images as bytes.
+        spaces: the environment's observation and action space, which determine the distribution.
     """
 
     def __init__(self, module: nn.Module, spaces: Spaces) -> None:
@@ -29,10 +29,10 @@ class OwnModule(nn.Module):
         self.normalizer = None
 
     def forward(self, obs: Any) -> tuple[Tensor, Tensor]:
-        """The module's own pass, checked.
+        """Run the module and check the shapes of its results.
 
         Raises:
-            ConfigError: what it gives has another shape.
+            ConfigError: they do not fit.
         """
         params, values = self.module(obs)
         rows, size = len(params), self.distribution.param_size

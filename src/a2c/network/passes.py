@@ -1,8 +1,8 @@
-"""Passes through the network on memory of their own: the policy for acting, forward and backward for learning.
+"""Passes through the network in memory of their own: the policy for acting, forward and backward for learning.
 
-For a multilayer perceptron at the sizes of a rollout, autograd, modules and the allocator cost several times what the
-arithmetic does. There the passes are written out, on weights and memory that are looked up once; every other network
-goes through its own ``forward`` and autograd. Both give the same numbers, which tests compare.
+For a multilayer perceptron at the sizes of a rollout, autograd, modules and the allocator cost several times the
+arithmetic. Its passes are therefore written out, and look up weights and memory once; every other network uses its own
+``forward`` and autograd. Both give the same numbers; tests compare them.
 """
 
 from __future__ import annotations
@@ -32,20 +32,20 @@ IN_PLACE: dict[str, Callable[[Tensor], Tensor]] = {"tanh": torch.tanh_, "relu": 
 
 
 class Pass(Protocol):
-    """One pass over a rollout, and back."""
+    """A forward and a backward pass over a rollout."""
 
     def forward(self, rollout: Rollout) -> tuple[Tensor, Tensor]:
         """Policy parameters ``[T, N, P]`` and values ``[T+1, N]`` of its observations, both without a graph."""
 
     def backward(self, d_params: Tensor, d_values: Tensor) -> None:
-        """Overwrite the weights' gradients, from those of parameters ``[T, N, P]`` and of values ``[T, N]``."""
+        """Overwrite the weights' gradients, given those of parameters ``[T, N, P]`` and of values ``[T, N]``."""
 
 
 class AutogradPass:
-    """For every network.
+    """The pass for any network, by autograd.
 
     Args:
-        model: its weights have gradients allocated (:func:`a2c.network.flat_weights.flatten_parameters`).
+        model: its weights must have gradients allocated (:func:`a2c.network.flat_weights.flatten_parameters`).
         compiled: compile forward and backward at the first call.
     """
 
@@ -59,7 +59,7 @@ class AutogradPass:
         with torch.enable_grad():
             outputs = self._forward(tree_map(lambda part: part[:-1].flatten(0, 1), rollout.obs))
         self._outputs = params, values = outputs
-        # Where the next rollout starts needs no gradient: a backward over T rows, not T+1.
+        # The last row needs no gradient: the backward pass is over T rows, not T+1.
         last = self._model.value(tree_map(lambda part: part[-1], rollout.obs))
         values = torch.cat([values.detach(), last.detach()])
         return params.detach().view(steps, count, -1), values.view(steps + 1, count)
@@ -74,16 +74,16 @@ class AutogradPass:
 
 
 class Chain:
-    """Linear layers, an activation behind each of them (or each but the last), on memory for a number of rows.
+    """Linear layers with an activation after each (or each but the last), and memory for a fixed number of rows.
 
     Args:
         layers: in order.
-        activation: its name.
+        activation: a key of :data:`PULLBACKS`.
         rows: B of the forward pass.
-        learned: rows, from the first, that a backward pass is for; 0: forward only.
-        ends_linear: no activation behind the last layer.
-        numpy: whether activations on the host may go by NumPy, whose tanh takes a fifth of the time of the library
-            that torch calls on AMD processors; a compiler cannot see through it.
+        learned: how many of the first rows the backward pass covers; 0: forward only.
+        ends_linear: no activation after the last layer.
+        numpy: whether activations on the CPU may use NumPy, whose tanh takes a fifth of the time of the library that
+            torch calls on AMD processors; a compiler cannot see through it.
     """
 
     def __init__(
@@ -106,7 +106,7 @@ class Chain:
         self._gradients: list[tuple[Tensor, Tensor]] = []
 
     def bind(self, view: Callable[[Tensor], Tensor], view_gradient: Callable[[Tensor], Tensor]) -> None:
-        """Look up the weights and where their gradients go, once for many passes."""
+        """Look up the memory of the weights and of their gradients, once for many passes."""
         self.weights, self._gradients = [], []
         for layer in self.layers:
             weight = view(layer.weight)
@@ -126,8 +126,8 @@ class Chain:
         """Write the gradients of the layers' weights.
 
         Args:
-            x: ``[learned, I]`` what went in.
-            d_out: ``[learned, O]`` gradient of what came out.
+            x: ``[learned, I]``, the input.
+            d_out: ``[learned, O]``, gradient of the output.
         """
         for k in reversed(range(len(self.layers))):
             if self._activated[k]:
@@ -138,7 +138,7 @@ class Chain:
             d_bias, d_weight = self._gradients[k]
             torch.mm(d_out.t(), before, out=d_weight)
             torch.sum(d_out, 0, out=d_bias)
-            if k:  # nothing learns from the gradient of what went in
+            if k:  # nothing needs the gradient of the input
                 d_out = torch.mm(d_out, self.weights[k][1], out=self._d_outputs[k - 1])
 
 
@@ -147,13 +147,14 @@ def _nothing() -> None:
 
 
 class MLPPass:
-    """For multilayer perceptrons, in closed form.
+    """The pass for multilayer perceptrons, in closed form.
 
     Args:
         model: the network.
         flat: its weights as one vector, with the gradient (:func:`a2c.network.flat_weights.flatten_parameters`).
         steps, count: T and N.
-        compiled: everything below is going to be compiled, which must see how its tensors share memory.
+        compiled: the caller compiles this pass, which then looks up the weights within :meth:`forward`, so that the
+            compiler sees which tensors share memory.
     """
 
     def __init__(
@@ -173,7 +174,7 @@ class MLPPass:
         self._policy = Chain(policy, kind, learned, learned, ends_linear=True, numpy=not compiled)
         self._value = Chain(value, kind, rows, learned, ends_linear=True, numpy=not compiled)
         self._inputs = self._log_std = self._d_log_std = torch.empty(0)
-        # Where each weight lies in the vector; a compiler does not look that up.
+        # Where each weight is in the vector: looked up here, because a compiler cannot.
         self._spans = {id(param): (param.shape, param.storage_offset()) for param in model.parameters()}
         if not compiled:
             self._bind()
@@ -222,9 +223,9 @@ class MLPPass:
 
 
 def policy_of(model: Network, rows: int) -> Callable[[Any], Tensor]:
-    """The policy alone, for acting: ``[rows, *obs]`` -> parameters ``[rows, P]``, overwritten by the next call.
+    """The policy alone, for acting: ``[rows, *obs]`` -> parameters ``[rows, P]``, which the next call overwrites.
 
-    Valid until the weights move to other memory; the next rollout asks again.
+    Valid until the weights move to other memory: ask again in every rollout.
     """
     if not written_out(model):
         return model.policy
@@ -239,14 +240,14 @@ def policy_of(model: Network, rows: int) -> Callable[[Any], Tensor]:
 
 
 def pass_over(model: Network, flat: nn.Parameter, steps: int, count: int, *, compiled: bool = False) -> Pass:
-    """The leanest pass for this network; with ``compiled``, one that a compiler sees through, or has compiled."""
+    """The fastest pass for this network; with ``compiled``, one that the caller can compile or that compiles itself."""
     if written_out(model):
         return MLPPass(model, flat, steps, count, compiled=compiled)
     return AutogradPass(model, compiled=compiled)
 
 
 def written_out(model: Network) -> TypeGuard[ActorCritic]:
-    """Whether the passes of a multilayer perceptron serve this network: our own, float32, tanh or relu."""
+    """Whether the written-out passes serve this network: our multilayer perceptron, in float32, with tanh or relu."""
     if not isinstance(model, ActorCritic) or not isinstance(model.torso, MLP):
         return False
     return bool(model.torso.linears) and model.torso.activation in PULLBACKS and model.precision == "float32"

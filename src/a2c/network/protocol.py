@@ -1,4 +1,4 @@
-"""What acting, learning and evaluating ask of a network: ours, or one of a user's own."""
+"""What acting, learning and evaluation need from a network, ours or a user's own."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ class Network(Protocol):
     """Policy parameters and values from observations ``[B, *obs]``; a :class:`torch.nn.Module`.
 
     Attributes:
-        spaces: what the environment shows and takes.
-        distribution: of actions, whose P parameters the policy gives.
-        normalizer: statistics of observations that the learner updates once a rollout; None: there are none.
+        spaces: the environment's observation and action space.
+        distribution: the action distribution; the policy returns its P parameters.
+        normalizer: statistics of observations, which the learner updates once a rollout; None: there are none.
     """
 
     spaces: Spaces
@@ -27,7 +27,7 @@ class Network(Protocol):
     normalizer: ObsNormalizer | None
 
     def forward(self, obs: Any) -> tuple[Tensor, Tensor]:
-        """``[B, *obs]`` -> policy parameters ``[B, P]`` and values ``[B]``, one pass."""
+        """``[B, *obs]`` -> policy parameters ``[B, P]`` and values ``[B]``, in one pass."""
 
     def policy(self, obs: Any) -> Tensor:
         """``[B, *obs]`` -> policy parameters ``[B, P]``."""
@@ -39,15 +39,15 @@ class Network(Protocol):
         """One line for the start panel."""
 
     def parameters(self, recurse: bool = True) -> Iterator[nn.Parameter]:
-        """As a module's."""
+        """As in :class:`torch.nn.Module`."""
 
     def state_dict(self) -> dict[str, Any]:
-        """As a module's."""
+        """As in :class:`torch.nn.Module`."""
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> Any:
-        """As a module's."""
+        """As in :class:`torch.nn.Module`."""
 
 
 def device_of(network: Network) -> torch.device:
-    """Where the network lives."""
+    """The device of the network's weights."""
     return next(network.parameters()).device

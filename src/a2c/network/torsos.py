@@ -1,8 +1,7 @@
 """Torsos: from observations to features.
 
-Both are :class:`torch.nn.Sequential`, so that their layers are where everyone looks for them; their
-``forward`` calls the functions beneath instead, because at the sizes of acting the modules' own
-bookkeeping costs as much as the arithmetic.
+Both are :class:`torch.nn.Sequential`, so that their layers are where everyone looks for them. Their ``forward`` calls
+the layers' functions directly, because at the sizes of acting the modules' bookkeeping costs as much as the arithmetic.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from a2c.errors import ConfigError
 from a2c.network.obs_normalizer import as_float
 from a2c.settings.config import NetworkConfig
 
-# In place: the layer before needs its output no more.
+# In place: the layer before no longer needs its output.
 ACTIVATIONS: dict[str, tuple[type[nn.Module], Callable[[Tensor], Tensor]]] = {
     "tanh": (nn.Tanh, torch.tanh_),
     "relu": (nn.ReLU, torch.relu_),
@@ -31,7 +30,12 @@ BYTE = 1 / 255
 
 
 class MLP(nn.Sequential):
-    """Fully connected layers, each with its activation; any shape of observation is flattened first."""
+    """Fully connected layers, each with its activation; it flattens observations of any shape first.
+
+    Args:
+        sizes: of the flattened observation, then of each layer.
+        activation: a key of :data:`ACTIVATIONS`.
+    """
 
     def __init__(self, sizes: list[int], activation: str) -> None:
         self.activation = activation
@@ -51,8 +55,8 @@ class MLP(nn.Sequential):
 class NatureCNN(nn.Sequential):
     """Three convolutions and a layer of 512, for images ``[B, C, H, W]``.
 
-    Bytes are not divided by 255: the first layer's weights are, which are a thousand times fewer. Images lie channels
-    last (as do the weights, :class:`a2c.network.actor_critic.ActorCritic`), which the processors' kernels want.
+    Instead of the bytes it divides the first layer's weights by 255, which are a thousand times fewer. Images are
+    channels last, as are the weights (:class:`a2c.network.actor_critic.ActorCritic`): the CPU's kernels are faster so.
 
     Source: Mnih et al. 2015, "Human-level control through deep reinforcement learning".
     """
@@ -80,7 +84,7 @@ class NatureCNN(nn.Sequential):
 
 
 def _compute_dtype(obs: Tensor) -> torch.dtype:
-    """What the layers will compute in: bytes go there in one step (they are exact in bfloat16 too)."""
+    """The dtype that the layers compute in: bytes, which are exact in bfloat16 too, go there in one step."""
     if obs.dtype == torch.uint8:
         device = obs.device.type
         return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else torch.float32
@@ -88,14 +92,22 @@ def _compute_dtype(obs: Tensor) -> torch.dtype:
 
 
 def torso_kind(spaces: Spaces, network: NetworkConfig) -> str:
-    """``mlp`` or ``nature_cnn``: as configured, or as the observations suggest."""
+    """``mlp`` or ``nature_cnn``: as configured, or with ``auto`` by whether observations are images."""
     if network.torso != "auto":
         return network.torso
     return "nature_cnn" if spaces.image else "mlp"
 
 
 def build_torso(kind: str, spaces: Spaces, network: NetworkConfig) -> tuple[MLP | NatureCNN, int]:
-    """The torso and its number of features.
+    """Build a torso.
+
+    Args:
+        kind: ``mlp`` or ``nature_cnn`` (:func:`torso_kind`).
+        spaces: of the environment.
+        network: sizes and activation.
+
+    Returns:
+        The torso and its number of features.
 
     Raises:
         ConfigError: the torso does not fit the observations.

@@ -1,1 +1,1 @@
-"""A trained policy: acting in any loop, and whole episodes scored."""
+"""A trained policy: act in any loop, and score whole episodes."""

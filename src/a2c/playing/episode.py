@@ -1,4 +1,4 @@
-"""One episode, played for whoever looks on."""
+"""Play one episode for somebody to watch."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from a2c.envs.single.checked import Checked
 from a2c.envs.single.make_env import make_env
 from a2c.playing.policy import Policy
 
-MAX_STEPS = 3000
+MAX_STEPS = 3000  # of the episode, should it not end before
 
 
 def play_episode(policy: Policy, seed: int, render_mode: str = "rgb_array") -> tuple[list[np.ndarray], float, float]:
@@ -19,7 +19,7 @@ def play_episode(policy: Policy, seed: int, render_mode: str = "rgb_array") -> t
 
     Args:
         policy: from :func:`a2c.load_policy`.
-        seed: of the episode.
+        seed: of the environment.
         render_mode: ``rgb_array`` keeps the frames; ``human`` opens a window and keeps none.
 
     Returns:
@@ -29,7 +29,7 @@ def play_episode(policy: Policy, seed: int, render_mode: str = "rgb_array") -> t
         EnvironmentFailure, NumericError: the environment raised or broke its contract.
     """
     if render_mode == "rgb_array" and sys.platform == "linux" and not _has_screen():
-        os.environ.setdefault("SDL_VIDEODRIVER", "dummy")  # else SDL looks for a screen, and says what it misses
+        os.environ.setdefault("SDL_VIDEODRIVER", "dummy")  # else SDL complains that there is no screen
     env = Checked(make_env(policy.cfg.env, render_mode=render_mode), "the environment")
     frames: list[np.ndarray] = []
     score = 0.0

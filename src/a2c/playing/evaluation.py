@@ -1,4 +1,4 @@
-"""Evaluation: whole episodes on environments and seeds of its own, with everything frozen."""
+"""Evaluation: whole episodes on separate environments with separate seeds, everything frozen."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from a2c.maths.trees import tree_map
 from a2c.playing.policy import Policy
 from a2c.settings.config import EnvConfig
 
-MAX_ENVS = 10
+MAX_ENVS = 10  # side by side
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +37,15 @@ class EvalResult:
 class Evaluator:
     """Plays whole episodes; keeps its environments between evaluations.
 
-    Every episode has its own seed and all of them are played to their end, so that short episodes
-    are not counted more often than long ones; of a greedy policy the number of environments changes nothing.
+    Every episode has its own seed and runs to its end, so that short episodes do not count more often than long ones.
+    With a greedy policy the number of environments changes nothing.
+
+    Args:
+        env: which environment.
+        episodes: how many there will be; as many environments step side by side, at most ``MAX_ENVS``.
+
+    Raises:
+        ConfigError, EnvironmentFailure: as :func:`a2c.envs.make_env`.
     """
 
     def __init__(self, env: EnvConfig, episodes: int) -> None:
@@ -55,8 +62,14 @@ class Evaluator:
     ) -> EvalResult | None:
         """Play one episode for every seed, side by side.
 
+        Args:
+            policy: acts.
+            seeds: of the episodes.
+            deterministic: greedy actions; False samples.
+            stop: called before every step; True ends the evaluation.
+
         Returns:
-            The scores in the order of the seeds; None if ``stop`` said so before the end.
+            The scores in the order of the seeds; None if ``stop`` ended it early.
 
         Raises:
             EnvironmentFailure, NumericError: an environment raised or broke its contract.
@@ -88,6 +101,7 @@ class Evaluator:
         return EvalResult(rewards, lengths)
 
     def close(self) -> None:
+        """Close the environments."""
         for env in self.envs:
             env.close()
 
@@ -97,7 +111,7 @@ def _stacked(*parts: Any) -> Any:
 
 
 def eval_seeds(seed: int, episodes: int, *, final: bool = False) -> list[int]:
-    """Seeds of an evaluation; the one at the end has others than those that chose the best checkpoint."""
+    """Seeds of an evaluation; ``final`` gives others than those that choose the best checkpoint."""
     return [env_seed(seed, FINAL_EVAL if final else EVAL, episode) for episode in range(episodes)]
 
 
@@ -112,6 +126,10 @@ def evaluate(policy: Policy, episodes: int = 20, *, seed: int | None = None, det
 
     Returns:
         Raw returns (no clipping, no normalisation) and lengths in steps, in the order of the seeds.
+
+    Raises:
+        ConfigError: the environment cannot be made here.
+        EnvironmentFailure, NumericError: an environment raised or broke its contract.
     """
     evaluator = Evaluator(policy.cfg.env, episodes)
     try:

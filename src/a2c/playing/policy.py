@@ -1,4 +1,4 @@
-"""A trained policy, to act in any loop."""
+"""A trained policy that acts in any loop."""
 
 from __future__ import annotations
 
@@ -25,9 +25,10 @@ class Policy:
     """Acts on numpy observations.
 
     Attributes:
+        model: the network.
         cfg: the settings that it was trained with.
-        path: the checkpoint it came from, if any.
-        env_steps: transitions it was trained on.
+        path: the checkpoint that it came from, if any.
+        env_steps: transitions that it was trained on.
     """
 
     def __init__(self, model: Network, cfg: Config, path: Path | None = None, env_steps: int = 0) -> None:
@@ -90,7 +91,7 @@ class Policy:
 
 
 def load_policy(target: str | Path = "latest", *, runs_dir: str | Path = "runs", device: str = "cpu") -> Policy:
-    """The policy of a run: its best checkpoint, or the one named.
+    """Load the policy of a run from its best checkpoint, or from the one named.
 
     Args:
         target: ``latest``, a run folder, or a checkpoint file.
@@ -98,7 +99,7 @@ def load_policy(target: str | Path = "latest", *, runs_dir: str | Path = "runs",
         device: where to run it, like ``cpu``, ``cuda:1`` or ``auto``.
 
     Raises:
-        CheckpointError: missing or damaged.
+        CheckpointError: the checkpoint is missing, damaged or of another version of a2c.
         ConfigError: the device is not there.
     """
     on = resolve_device(device)
@@ -115,7 +116,7 @@ def config_of(payload: dict[str, Any], path: Path) -> Config:
     """The settings that a checkpoint was trained with.
 
     Raises:
-        CheckpointError: another version of a2c knew other settings.
+        CheckpointError: it was saved by another version of a2c, which had other settings.
     """
     try:
         return build(Config, translated(payload["config"]))
@@ -124,5 +125,5 @@ def config_of(payload: dict[str, Any], path: Path) -> Config:
 
 
 def checkpoint_payload(cfg: Config, spaces: Spaces, learner: dict[str, Any], **rest: Any) -> dict[str, Any]:
-    """What a checkpoint holds: the settings, the spaces, the learner's state, and what a loop adds."""
+    """What a checkpoint holds: the settings, the spaces, the learner's state, and ``rest``, which the run adds."""
     return {"config": asdict(cfg), "spec": spaces.to_dict(), "learner": learner, **rest}

@@ -1,4 +1,4 @@
-"""What is due, and how fast it went, since the last report."""
+"""When rows, evaluations and checkpoints are due, and how fast training goes."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ import time
 
 from a2c.run.state import TrainState
 
-ROWS = 20  # table rows that a whole run shows
+ROWS = 20  # of the table on the screen, over a whole run
 
 
 class Progress:
-    """The latest report, and what follows from it.
+    """Decides when a row, an evaluation or a checkpoint is due, and measures speed since the last report.
 
-    Everything is due by env steps, never by the clock, so that equal runs report alike.
+    Env steps decide, never the clock, so that equal runs report alike.
 
     Args:
         state: where the run begins.
-        total_steps: env steps at which it ends.
-        log_every, eval_every, save_every: env steps between rows, evaluations and checkpoints; 0 is only at the end.
+        total_steps: env steps at which the run ends.
+        log_every, eval_every, save_every: env steps between rows, evaluations and checkpoints; 0 means only at the end.
     """
 
     def __init__(
@@ -29,16 +29,16 @@ class Progress:
         self._shown = False
 
     def reported(self, state: TrainState) -> None:
-        """A report has just been made."""
+        """Note that the run has just reported at ``state``."""
         self._shown = self._shown or self.show(state)
         self._state, self._time = state, time.perf_counter()
 
     def report(self, state: TrainState) -> bool:
-        """Whether a row of metrics is due."""
+        """Whether a report is due; each one writes a row of metrics."""
         return self._crosses(self._log_every, state) or self.evaluate(state) or self.save(state)
 
     def next_report(self, state: TrainState) -> int:
-        """The fewest env steps at which :meth:`report` says yes."""
+        """The fewest env steps at which :meth:`report` returns True."""
         intervals = (self._log_every, self._eval_every, self._save_every)
         steps = [(state.env_steps // every + 1) * every for every in intervals if every > 0]
         return min(*steps, self._total)
@@ -52,11 +52,11 @@ class Progress:
         return self._crosses(self._save_every, state) or self._ends(state)
 
     def show(self, state: TrainState) -> bool:
-        """Whether the report is a row of the table on the screen: the first, and about twenty in all."""
+        """Whether the report goes into the table on the screen: the first one does, and about twenty in all."""
         return not self._shown or self._crosses(max(1, self._total // ROWS), state) or self._ends(state)
 
     def speed(self, state: TrainState) -> float:
-        """Env steps a second since the last report; that report and its evaluation took no part in it."""
+        """Env steps per second since the last report; the time of that report and its evaluation does not count."""
         seconds = max(time.perf_counter() - self._time, 1e-9)
         return (state.env_steps - self._state.env_steps) / seconds
 

@@ -18,12 +18,12 @@ def draw_results(folder: Path, policy: Policy, gif: bool, notify: Callable[[str]
 
     Args:
         folder: the run folder.
-        policy: of its best checkpoint.
+        policy: the run's best checkpoint.
         gif: whether to record an episode.
         notify: called with one line that says why there is no recording.
 
     Returns:
-        Paths of curve.png and agent.gif; None for a GIF that was not asked for or, as ``notify`` says, not possible.
+        Paths of curve.png and agent.gif; None instead of a GIF that was not asked for or could not be made.
     """
     curve = str(draw_curve(folder))
     if not gif:

@@ -1,4 +1,4 @@
-"""A run: its folder, its records, its checkpoints and what it shows. The loop tells it only where it is."""
+"""A run: its folder, its records, its checkpoints and what it shows. The loop only tells it how far training is."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from a2c.storage.folders import point_latest_to
 
 
 class Actors(Protocol):
-    """What a run asks of those that act: a collector, or a team of workers."""
+    """What a run needs from whoever acts: a collector or a team of workers."""
 
     episode_count: int
 
@@ -47,7 +47,7 @@ class Run:
     Args:
         cfg: the settings; ``cfg.resume`` names a run to continue.
         folder: the run folder, made if missing.
-        stop: set by a signal.
+        stop: a signal sets it, and the run then ends in order.
 
     Raises:
         CheckpointError: the run to continue is missing or damaged.
@@ -75,28 +75,28 @@ class Run:
         )
         self._evaluator = Evaluator(cfg.env, max(cfg.eval.episodes, cfg.eval.final_episodes))
         self._started = time.perf_counter() - self._tally.wall_time
-        self._learner: Learner  # these four from begin() on
+        self._learner: Learner  # begin() sets these four
         self._actors: Actors
         self._stopwatch: Stopwatch
         self._progress: Progress
         self._closing = contextlib.ExitStack()
-        self._metrics: dict[str, Any] = {}  # of the last report
+        self._metrics: dict[str, Any] = {}  # of the last row
 
     @property
     def update(self) -> int:
-        """Updates already made by the run that this one continues."""
+        """Updates that the run had made before this session."""
         return self._saved.update
 
     def begin(
         self, learner: Learner, actors: Actors, environments: Mapping[str, str], plan: Plan | None = None
     ) -> TrainState:
-        """Continue from the checkpoint that ``resume`` names, or start; shows the start panel.
+        """Show the start panel, load the checkpoint that ``resume`` names, and return where training starts.
 
         Args:
             learner: what the run saves and evaluates from here on.
             actors: what fills its rollouts.
             environments: lines of the start panel about what steps the environments.
-            plan: the same for advice; None: nothing that a setting could change.
+            plan: what steps them, for the advice at the end; None where no setting could change it.
 
         Raises:
             CheckpointError: the checkpoint belongs to another environment or network.
@@ -112,7 +112,7 @@ class Run:
                 raise CheckpointError(f"{self.cfg.resume} belongs to another setup: {_one_line(error)}") from error
             actors.episode_count = self._tally.episodes
             after = f"resumed after {self._saved.env_steps:,} steps"
-            self.console.note(f"{after}; the episodes that were in flight then begin anew")
+            self.console.note(f"{after}; episodes that were in flight start over")
         cfg = self.cfg
         self._progress = Progress(
             self._saved,
@@ -127,13 +127,13 @@ class Run:
         return self._saved
 
     def due(self, state: TrainState) -> bool:
-        """Whether this update ends with a report; moves the progress bar, which costs next to nothing."""
+        """Whether this update ends with a report. Also moves the progress bar, at next to no cost."""
         self._stopwatch.update_ended()
         self.console.progress(state.env_steps, self._metrics)
         return self._progress.report(state)
 
     def tick(self, env_steps: int) -> bool:
-        """Move the progress bar while others learn; True when they shall stop."""
+        """Move the progress bar while workers learn; True when they should stop."""
         self.console.progress(env_steps, self._metrics)
         return bool(self.stop)
 
@@ -142,7 +142,7 @@ class Run:
         return self._progress.next_report(state)
 
     def report(self, state: TrainState) -> None:
-        """Log a row of metrics and, when their turn comes, evaluate and save.
+        """Log a row of metrics; evaluate and save where due.
 
         Raises:
             NumericError: a loss or gradient was not finite; the last checkpoint stays as it is.
@@ -177,7 +177,7 @@ class Run:
         save_checkpoint(self.checkpoints / f"{name}.pt", payload)
 
     def finish(self, state: TrainState) -> Summary:
-        """Score the best checkpoint, draw the results, write summary.json, show the end panel."""
+        """Unless stopped, score the best checkpoint and draw the results; write summary.json, show the end panel."""
         if self.stop:
             self.save("last", state)
             self.console.note(f"{self.stop.signal}: stopped after {state.env_steps:,} steps, checkpoint saved")
@@ -204,7 +204,7 @@ class Run:
         return summary
 
     def close(self, exit_code: int = 0) -> None:
-        """Let go of everything; after :meth:`finish` there is nothing left to do."""
+        """End the profile, close environments and console, and end the records, if :meth:`finish` has not."""
         self._closing.close()
         self._evaluator.close()
         self.console.close()
@@ -222,7 +222,7 @@ class Run:
         if result is None:
             return {}
         best = self._tally.best_eval
-        if best is None or result.mean >= best:  # of equals, the longer trained
+        if best is None or result.mean >= best:  # of equal scores, the longer trained
             self._tally = replace(self._tally, best_eval=result.mean)
             self.save("best", state)
         return {"eval/mean_reward": result.mean, "eval/std_reward": result.std}
@@ -238,7 +238,7 @@ class Run:
 
 @contextlib.contextmanager
 def open_run(cfg: Config, folder: Path) -> Iterator[Run]:
-    """A run that ends in order, whatever happens inside: signals noted, terminal restored, records closed."""
+    """Open a run; whatever happens inside, note signals, restore the terminal and close the records."""
     with stop_on_signals() as stop:
         run = Run(cfg, folder, stop)
         exit_code = 1
@@ -250,7 +250,7 @@ def open_run(cfg: Config, folder: Path) -> Iterator[Run]:
 
 
 def _restored(saved: Mapping[str, Any]) -> tuple[TrainState, Tally]:
-    """What a checkpoint says of where the run was; nothing of a new one."""
+    """Where a run was, by the state in its checkpoint; an empty one is a new run."""
     state = TrainState(**{key: saved[key] for key in ("env_steps", "update") if key in saved})
     return state, Tally(**{key: saved[key] for key in ("episodes", "best_eval", "wall_time") if key in saved})
 

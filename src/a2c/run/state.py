@@ -1,4 +1,4 @@
-"""Where training is, and what the run has come to beside it."""
+"""How far training is, and what the run counts on the way."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from a2c.rollout import Rollout
 
 @dataclass(frozen=True, slots=True)
 class TrainState:
-    """Where training is; saved with every checkpoint."""
+    """How far training is; saved with every checkpoint."""
 
     env_steps: int = 0  # valid transitions over all environments
     update: int = 0
 
     def after(self, rollout: Rollout) -> TrainState:
-        """One update later."""
+        """The state after one more update, from ``rollout``."""
         return replace(self, env_steps=self.env_steps + rollout.transitions, update=self.update + 1)
 
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """What a run has come to; no update depends on it. Saved with every checkpoint."""
+    """Totals of a run that no update depends on; saved with every checkpoint."""
 
     episodes: int = 0
     best_eval: float | None = None  # mean return of the best evaluation so far

@@ -2,7 +2,7 @@
 
 Source: Agarwal et al. 2021, "Deep Reinforcement Learning at the Edge of the Statistical Precipice": with few runs the
 mean hangs on outliers and the median wastes data; the interquartile mean does neither. SciPy computes it and
-redraws the runs.
+draws the bootstrap resamples.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def iqm(scores: ArrayLike, axis: int | None = None) -> float | Floats:
 
     Args:
         scores: any shape, not empty.
-        axis: axis to average over; None takes all scores together.
+        axis: axis to average over; None averages over all scores.
 
     Returns:
         A number for None, otherwise a float64 array without that axis.
@@ -42,7 +42,7 @@ def iqm(scores: ArrayLike, axis: int | None = None) -> float | Floats:
     """
     values = np.asarray(scores, dtype=np.float64)
     if values.size == 0:
-        raise ValueError("the interquartile mean of no scores")
+        raise ValueError("there are no scores to take the interquartile mean of")
     middle = stats.trim_mean(values, 0.25, axis=axis)
     return float(middle) if axis is None else np.asarray(middle)
 
@@ -55,7 +55,7 @@ def bootstrap_interval(
     resamples: int = 2000,
     seed: int = 0,
 ) -> tuple[float, float]:
-    """Stratified percentile bootstrap: runs are redrawn with replacement within each task.
+    """Stratified percentile bootstrap: it redraws runs with replacement within each task.
 
     Args:
         scores: ``[R]`` or ``[R, K]``: R runs (seeds) of K tasks.
@@ -85,10 +85,11 @@ def iqm_band(
 ) -> tuple[Floats, Floats, Floats]:
     """IQM over seeds of every point of a learning curve, with its bootstrap interval.
 
-    Whole runs are redrawn, so that the band keeps the correlation between the points of a run.
+    It redraws whole runs, so that the band keeps the correlation between the points of a run.
 
     Args:
         curves: ``[R, P]``: R runs (seeds), each a score at the same P steps.
+        confidence, resamples, seed: as in :func:`bootstrap_interval`.
 
     Returns:
         IQM, lower and upper end, each ``[P]``.
@@ -108,10 +109,10 @@ def iqm_band(
 def percentile_interval(
     groups: Sequence[Floats], statistic: Callable[..., Floats], *, confidence: float, resamples: int, seed: int
 ) -> tuple[Floats, Floats]:
-    """Percentile bootstrap: the runs of each group are redrawn with replacement, independently of other groups.
+    """Percentile bootstrap: it redraws the runs of each group with replacement, independently of other groups.
 
     Args:
-        groups: G groups of runs, each ``[R, ...]`` with an R of its own. What belongs to a run stays together.
+        groups: G groups of runs, each ``[R, ...]``; R may differ. What belongs to a run stays together.
         statistic: maps the G groups to a number or an array. With a parameter ``axis`` (0 unless given) it gets many
             resamples at once, and their runs lie along that axis.
         confidence: share of resamples inside the interval.

@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM and Slurm's SIGUSR1 end a run in order; a second press ends it at once."""
+"""Ctrl-C, SIGTERM and Slurm's SIGUSR1 end a run in order; a second signal ends it at once."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from types import FrameType
 
 
 class StopRequest:
-    """Whether, and by which signal, the run was asked to end."""
+    """Whether a signal has asked the run to end, and which one."""
 
     def __init__(self) -> None:
         self.signal: str | None = None
@@ -21,9 +21,9 @@ class StopRequest:
 
 @contextlib.contextmanager
 def stop_on_signals() -> Iterator[StopRequest]:
-    """Note the first signal for the loop to see; let a second interrupt whatever runs.
+    """Note the first signal for the loop to see; let a second one interrupt whatever runs.
 
-    Outside the main thread Python delivers no signals; then the request never comes.
+    Outside the main thread Python delivers no signals, so the request never comes.
     """
     request = StopRequest()
 

@@ -1,4 +1,4 @@
-"""What a run says of itself, at its start and at its end."""
+"""The facts that a run shows at its start, and the summary that it leaves at its end."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from a2c.storage.atomic import write_text
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What came of a run; ``summary.json`` holds the same."""
+    """The results of a run; ``summary.json`` holds the same."""
 
     env_id: str
     algo: str
@@ -39,7 +39,7 @@ class Summary:
     eval_mean: float | None  # of the best checkpoint, over eval_episodes fresh episodes; None if stopped early
     eval_std: float | None
     eval_episodes: int
-    best_eval: float | None  # that chose the best checkpoint
+    best_eval: float | None  # the score that chose the best checkpoint
     reward_threshold: float | None
     solved: bool | None
     folder: str
@@ -49,12 +49,12 @@ class Summary:
     gif: str | None
     stopped: str | None  # the signal that ended it early
     wandb_id: str | None
-    time: dict[str, float]  # shares of this sitting's training: env, transfer, act, update, eval, other
+    time: dict[str, float]  # shares of this session's training: env, transfer, act, update, eval, other
     advice: list[str]  # what would make it faster
-    trace: str | None  # of profile=true
+    trace: str | None  # the file of profile=true
 
     def with_scores(self, scores: EvalResult) -> Summary:
-        """The same with the score of the final evaluation."""
+        """A copy with the scores of the final evaluation."""
         solved = None if self.reward_threshold is None else scores.mean >= self.reward_threshold
         return replace(self, eval_mean=scores.mean, eval_std=scores.std, solved=solved)
 
@@ -78,7 +78,15 @@ def summarize(
     stopped: str | None,
     wandb_id: str | None,
 ) -> Summary:
-    """The summary of a run that has not been scored yet."""
+    """The summary of a run that has not been scored yet.
+
+    Args:
+        cfg, state, tally, folder: of the run.
+        ending: what its stopwatch says.
+        device: what it trained on.
+        stopped: the signal that ended it early.
+        wandb_id: id of its W&B run.
+    """
     best, last = (folder / "checkpoints" / f"{name}.pt" for name in ("best", "last"))
     return Summary(
         env_id=cfg.env.id,
@@ -108,7 +116,7 @@ def summarize(
 
 
 def start_facts(cfg: Config, learner: Learner, folder: Path, environments: Mapping[str, str]) -> dict[str, str]:
-    """The lines of the start panel; ``environments`` are those about what steps them."""
+    """The lines of the start panel; ``environments`` holds those about what steps the environments."""
     return {
         **learner.model.spaces.facts(),
         "network": learner.model.describe(),

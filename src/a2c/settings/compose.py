@@ -22,14 +22,18 @@ from a2c.settings.rules import validate
 from a2c.settings.typed_settings import build
 from a2c.storage.folders import new_run
 
-GROUPS = ("env", "algo")  # folders of conf/ with presets, one of each in a config
+GROUPS = ("env", "algo")  # folders of conf/ with presets; a config takes one of each
 
-# Cached, so that one composed config means one folder, however often its path is looked at.
+# Cached, so that one composed config means one folder, however often its path is read.
 OmegaConf.register_new_resolver("new_run", new_run, use_cache=True, replace=True)
 
 
 def conf_dir() -> Path:
-    """``conf/``: inside the package in a wheel, at the top of the repository in a checkout."""
+    """``conf/``: inside the package in a wheel, at the top of the repository in a checkout.
+
+    Raises:
+        ConfigError: neither is there.
+    """
     package = Path(__file__).resolve().parents[1]
     for folder in (package / "conf", package.parents[1] / "conf"):
         if (folder / "config.yaml").is_file():
@@ -55,7 +59,16 @@ def load_config(*overrides: str) -> Config:
 
 
 def prepare_training(overrides: Sequence[str], *more: Path) -> list[str]:
-    """Training overrides as Hydra shall see them (:func:`prepare`), with those of a resumed run."""
+    """Training overrides for Hydra: checked and completed (:func:`prepare`), after those of a resumed run.
+
+    Args:
+        overrides: as typed.
+        more: folders with further presets.
+
+    Raises:
+        ConfigError: an override is wrong.
+        CheckpointError: there is no run to resume.
+    """
     groups = {group: presets(*more, group=group) for group in GROUPS}
     return with_settings_of_resumed_run(
         prepare(overrides, Config, {group: list(files) for group, files in groups.items()}), groups
@@ -63,10 +76,15 @@ def prepare_training(overrides: Sequence[str], *more: Path) -> list[str]:
 
 
 def compose_plain(name: str, overrides: Sequence[str], *more: Path) -> dict[str, Any]:
-    """Compose ``conf/<name>.yaml`` with prepared overrides; plain values, interpolations resolved.
+    """Compose ``conf/<name>.yaml`` with overrides into plain values, interpolations resolved.
 
     Args:
+        name: of the file.
+        overrides: from :func:`prepare`.
         more: folders with further presets.
+
+    Raises:
+        ConfigError: Hydra refuses an override, or a file is not valid.
     """
     search = [f"hydra.searchpath=[{','.join(f'file://{folder}' for folder in more)}]"] if more else []
     try:
@@ -80,7 +98,7 @@ def plain(cfg: DictConfig) -> dict[str, Any]:
     """An OmegaConf tree as plain dictionaries and lists, interpolations resolved.
 
     Raises:
-        ConfigError: an interpolation that leads nowhere.
+        ConfigError: an interpolation leads nowhere.
     """
     try:
         tree = OmegaConf.to_container(cfg, resolve=True)
@@ -91,12 +109,12 @@ def plain(cfg: DictConfig) -> dict[str, Any]:
 
 
 def to_config(tree: Mapping[str, Any]) -> Config:
-    """The checked :class:`Config` of a plain tree."""
+    """The checked :class:`Config` of a plain tree; raises :class:`ConfigError`."""
     return validate(build(Config, translated(tree)))
 
 
 def one_line(error: BaseException) -> str:
-    """What a Hydra, OmegaConf or YAML error says, in one line: with file and line where it knows them."""
+    """What a Hydra, OmegaConf or YAML error says, in one line, with file and line number where it knows them."""
     link: BaseException | None = error
     while link is not None:
         if isinstance(link, A2CError):

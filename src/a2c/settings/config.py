@@ -43,6 +43,7 @@ class Rule:
         return ""
 
     def allows(self, value: Any) -> bool:
+        """Whether ``value``, which has the right type, is one that the setting may take."""
         if value is None:
             return True  # the type says whether null is allowed
         if isinstance(value, list):
@@ -57,7 +58,12 @@ class Rule:
 
 
 def setting(doc: str, **rule: Any) -> Any:
-    """A dataclass field without a value: the value's one home is ``conf/``."""
+    """A dataclass field with a rule and no default: values live in ``conf/`` alone.
+
+    Args:
+        doc: what the setting means, for help texts.
+        rule: the other fields of :class:`Rule`.
+    """
     return field(metadata={"rule": Rule(doc, **rule)})
 
 
@@ -164,7 +170,7 @@ class Config:
     optimizer_eps: float = setting("epsilon of the optimizer", low=0, open_low=True)
     rmsprop_alpha: float = setting("decay of RMSprop's mean square", low=0, high=1, open_high=True)
     max_grad_norm: float | None = setting(
-        "global gradient norm is clipped to this; null never clips", low=0, open_low=True
+        "clip the global gradient norm to this; null never clips", low=0, open_low=True
     )
     normalize_advantage: bool = setting("standardise advantages over the batch")
     normalize_obs: bool = setting("standardise observations by running statistics")
@@ -172,9 +178,9 @@ class Config:
     seed: int = setting("seed of everything; 0 is a seed", low=0, high=2**31 - 1)
     device: str = setting(**DEVICE)
     precision: str = setting(
-        "what the torso computes in; weights, heads and losses stay float32", choices=("float32", "bf16")
+        "precision of the torso; weights, heads and losses stay float32", choices=("float32", "bf16")
     )
-    compile: bool = setting("compile updates by torch.compile: slower on the CPU, not measured on CUDA")
+    compile: bool = setting("compile updates with torch.compile: slower on the CPU, not measured on CUDA")
     cuda_graphs: bool = setting("on CUDA, launch acting and updates as graphs; false: kernel by kernel")
     threads: int | None = setting("torch threads on the CPU; null: 1 for the mlp, all cores for the cnn", low=1)
     vectorization: str = setting(
@@ -182,24 +188,24 @@ class Config:
         choices=("auto", "workers", "async", "sync", "native", "device"),
     )
     main_shard: bool | None = setting(
-        "workers: this process steps environments too; null: where a core is left for it; "
+        "with workers, this process steps environments too; null: if a core is left for it; "
         "never with env.step_timeout or env_groups > 1"
     )
     env_groups: int = setting(
         "groups of environments: one steps while the policy serves another; changes no result", low=1
     )
     num_workers: int | None = setting(
-        "worker processes, which step environments, or learn (a3c); null: as auto finds best, or one process per core",
+        "worker processes, which step environments or, with a3c, learn; null: what auto finds best, or one per core",
         low=1,
     )
-    shared_statistics: bool = setting("a3c: the optimizer's statistics belong to all workers; false: each has its own")
+    shared_statistics: bool = setting("a3c: all workers share the optimizer's statistics; false: each has its own")
     network: NetworkConfig = setting("network")
     eval: EvalConfig = setting("evaluation")
     checkpoint: CheckpointConfig = setting("checkpoints")
     wandb: WandbConfig = setting("Weights & Biases")
     log_every: int = setting("env steps between metric rows", low=1)
     name: str | None = setting(
-        "name of the run; null: from the algorithm and the seed",
+        "name of the run; null: made from the algorithm and the seed",
         pattern=r"(?!.*\.\.)[A-Za-z0-9._-]{1,100}",
         says="made of A-Z a-z 0-9 . _ - only, without '..'",
     )
@@ -221,7 +227,11 @@ def settings(record: Any, prefix: str = "") -> Iterator[tuple[str, Any, Rule]]:
 
 
 def check_ranges(record: Record) -> Record:
-    """Check every setting against its rule; :class:`ConfigError` names the first that is off."""
+    """Check every setting against its rule and return the record.
+
+    Raises:
+        ConfigError: names the first setting that breaks its rule.
+    """
     for key, value, rule in settings(record):
         if not rule.allows(value):
             shown = f"{value!r}" if isinstance(value, str) else value

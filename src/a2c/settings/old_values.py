@@ -12,21 +12,21 @@ _MEANS: dict[tuple[str, Any], dict[str, Any]] = {
     ("vectorization", "hybrid"): {"vectorization": "workers", "main_shard": True},
     ("compile", "auto"): {"compile": False},
 }
-_ADDED = {"main_shard": None}  # keys that a run of an earlier version does not have
+_ADDED = {"main_shard": None}  # keys that runs of earlier versions lack
 _ENV_IDS = {"a2c.device_envs:CartPoleDevice-v1": "a2c.envs.device:CartPoleDevice-v1"}
 
 _told: set[str] = set()
 
 
 def translated(tree: Mapping[str, Any], tell: Callable[[str], Any] | None = None) -> dict[str, Any]:
-    """A plain tree of settings with old values in today's words.
+    """A copy of a plain tree of settings, with today's values in place of old ones.
 
     Args:
         tree: nested mappings, from YAML, a command line or a checkpoint.
-        tell: called with one line about each old value; None writes it to stderr, once in a process.
+        tell: called with one line about each old value; None writes it to stderr, once per process.
     """
     new = {**_ADDED, **tree}
-    if new.get("compile") in ("true", "false"):  # it was text
+    if new.get("compile") in ("true", "false"):  # it used to be text
         new["compile"] = new["compile"] == "true"
     if isinstance(env := new.get("env"), Mapping) and env.get("id") in _ENV_IDS:
         new["env"] = {**env, "id": _ENV_IDS[env["id"]]}  # the same environment: nothing to say

@@ -20,7 +20,7 @@ from a2c.errors import ConfigError
 from a2c.settings.suggest import nearest, unknown_key
 from a2c.settings.typed_settings import leaf_types, optional
 
-FREE = "env.kwargs"  # holds whatever the environment takes
+FREE = "env.kwargs"  # holds whatever arguments the environment takes
 
 
 def prepare(overrides: Sequence[str], schema: type[Any], groups: Mapping[str, Sequence[str]]) -> list[str]:
@@ -36,6 +36,9 @@ def prepare(overrides: Sequence[str], schema: type[Any], groups: Mapping[str, Se
         overrides: as typed.
         schema: the dataclass of the composed config.
         groups: the options of every config group, like ``{"env": ["cartpole", ...]}``.
+
+    Returns:
+        Overrides in Hydra's grammar, one for each key.
 
     Raises:
         ConfigError: the first override that cannot be read, or that names an unknown key or option.
@@ -57,7 +60,7 @@ def prepare(overrides: Sequence[str], schema: type[Any], groups: Mapping[str, Se
 
 
 def _split(overrides: Sequence[str], known: Mapping[str, Any]) -> Iterator[tuple[str, Override]]:
-    """Overrides of single settings, in place of those that set a whole group by a mapping."""
+    """Every override, with one that sets a whole group by a mapping split into its settings."""
     for text in overrides:
         text, item = parse(text)
         key, value = item.key_or_group, item.value()
@@ -89,19 +92,22 @@ def _check_choice(item: Override, options: Sequence[str]) -> None:
         if name in options and not item.is_delete():
             continue
         if re.search(r"[:/]|-v\d+$", name):
-            raise ConfigError(f"{group}={name} names no preset; an environment is chosen by env.id={name}")
+            raise ConfigError(f"{group}={name} is not a preset; choose an environment with env.id={name}")
         guess, otherwise = nearest(name, options), "any environment: env.id=ANY " if group == "env" else ""
         hint = f"did you mean '{guess}'? " if guess else otherwise
         raise ConfigError(f"unknown preset {group}={name}; {hint}Presets: {', '.join(options)}")
 
 
 def parse(text: str) -> tuple[str, Override]:
-    """Hydra's reading of one override, and the text that it could read.
+    """Read one override with Hydra's grammar.
 
-    What its grammar refuses is tried as a Python literal and then as plain text: nothing else can be meant.
+    If the grammar refuses it, its value may still be a Python literal, or else plain text: nothing else can be meant.
+
+    Returns:
+        The text that Hydra could read, and what it read.
 
     Raises:
-        ConfigError: it is no ``key=value``.
+        ConfigError: it is not ``key=value``.
     """
     parser = OverridesParser.create()
     key, equals, value = text.partition("=")
@@ -127,7 +133,7 @@ def written(value: Any) -> str:
     """A plain value in Hydra's grammar.
 
     Raises:
-        ValueError: it has no form there.
+        ValueError: the grammar cannot express it.
     """
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]

@@ -1,4 +1,4 @@
-"""A resumed run keeps its own settings; the command line says only what shall differ."""
+"""A resumed run keeps its own settings; the command line says only what should differ."""
 
 from __future__ import annotations
 
@@ -14,15 +14,18 @@ from a2c.settings.overrides import FREE, parse, written
 from a2c.storage.folders import run_of
 
 SETTINGS = Path(".hydra") / "config.yaml"  # of a run folder
-_OF_THE_SESSION = {"resume", "runs_dir", "device", "threads", "num_workers"}  # not of the run
+_OF_THE_SESSION = {"resume", "runs_dir", "device", "threads", "num_workers"}  # not part of the run
 
 
 def with_settings_of_resumed_run(overrides: Sequence[str], presets: Mapping[str, Mapping[str, Path]]) -> list[str]:
     """Put the settings of the run that ``resume`` names before ``overrides``.
 
     Args:
-        overrides: prepared ones.
+        overrides: from :func:`a2c.settings.overrides.prepare`.
         presets: the file of every preset, by group and name.
+
+    Returns:
+        Overrides for Hydra; unchanged without ``resume``, or where its run folder holds no settings.
 
     Raises:
         CheckpointError: there is no such run.
@@ -49,10 +52,11 @@ def with_settings_of_resumed_run(overrides: Sequence[str], presets: Mapping[str,
             if chosen != known:
                 name = f"{group}={preset}" if preset == chosen else f"{group}={preset} is {chosen}"
                 raise ConfigError(f"{name}, but the run to resume trains {known}; leave out {group}=")
-    of_the_session = _OF_THE_SESSION - {"num_workers"} if algo == "a3c" else _OF_THE_SESSION  # there they learn
+    # A3C's workers learn, so that their number belongs to the run.
+    of_the_session = _OF_THE_SESSION - {"num_workers"} if algo == "a3c" else _OF_THE_SESSION
     kept = [f"++{key}={written(value)}" for key, value in saved.items() if key not in of_the_session]
     chosen_here = tuple(f"{group}=" for group in presets)
-    # Every value of the presets is overridden by what the run had.
+    # The values that the run had override every value of the presets.
     return ["env=custom", f"algo={algo}", *kept, *(text for text in overrides if not text.startswith(chosen_here))]
 
 

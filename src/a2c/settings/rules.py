@@ -1,4 +1,4 @@
-"""The rules between settings."""
+"""Rules that involve more than one setting."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from a2c.settings.config import Config, check_ranges
 
 
 def validate(cfg: Config) -> Config:
-    """Check every range, and the rules between settings; raises :class:`ConfigError`."""
+    """Check every range and the rules between settings, and return ``cfg``; raises :class:`ConfigError`."""
     check_ranges(cfg)
     if cfg.env_groups > cfg.num_envs:
         raise ConfigError(f"env_groups={cfg.env_groups} must be at most num_envs={cfg.num_envs}")
@@ -23,7 +23,7 @@ def validate(cfg: Config) -> Config:
 
 
 def _check_a3c(cfg: Config) -> None:
-    """What workers that learn on their own cannot do."""
+    """Refuse what workers that learn on their own cannot do."""
     cannot = {
         "device": (cfg.device not in ("auto", "cpu"), "its workers learn on the CPU; algo=a2c uses a GPU"),
         "vectorization": (

@@ -68,7 +68,7 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
 
 
 def unknown_key(key: str, known: Iterable[str]) -> str:
-    """The line that says that ``key`` is unknown and which one was probably meant."""
+    """One line that says that ``key`` is unknown, and which key was probably meant."""
     known = list(known)
     leaf = key.rpartition(".")[2]
     said = f"unknown key '{key}'"

@@ -1,4 +1,4 @@
-"""What a run inside a W&B sweep agent may not do: there, a server chooses the command line."""
+"""What a run inside a W&B sweep agent may not do, since a server chooses its command line."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from a2c.settings.config import Config
 
 
 def refuse_foreign_code(cfg: Config, environ: Mapping[str, str] = os.environ) -> None:
-    """Refuse ``env.id=module:Id`` inside a sweep agent: there, the sweep's server chooses what is imported.
+    """Refuse ``env.id=module:Id`` inside a sweep agent, where the sweep's server would choose what to import.
 
     Raises:
         ConfigError: the id names a module, a sweep agent started this process, and A2C_ALLOW_SWEEP_CODE is not 1.

@@ -1,4 +1,4 @@
-"""A plain mapping (from YAML, a command line or a checkpoint) becomes a typed record, or one clear line."""
+"""A plain mapping (from YAML, a command line or a checkpoint) becomes a typed record, or an error of one line."""
 
 from __future__ import annotations
 
@@ -26,8 +26,13 @@ _NAMES = {
 def build(schema: type[Record], tree: Mapping[str, Any], prefix: str = "") -> Record:
     """Make the dataclass ``schema`` out of nested plain mappings, checking every key and type.
 
+    Args:
+        schema: a dataclass of plain types and further dataclasses.
+        tree: a value for every field.
+        prefix: what errors put before a key, like ``"env."``.
+
     Raises:
-        ConfigError: an unknown key, a missing key or a value of another type, named by its dotted key.
+        ConfigError: a key is unknown or missing, or a value has another type; names the dotted key.
     """
     hints = typing.get_type_hints(schema)
     for key in tree:
@@ -64,7 +69,11 @@ def optional(hint: Any) -> tuple[Any, bool]:
 
 
 def convert(key: str, value: Any, hint: Any) -> Any:
-    """``value`` as the type ``hint``: one of ``bool int float str dict list[...]``, or one of them ``| None``."""
+    """``value`` as the type ``hint``: one of ``bool int float str dict list[...]``, or one of them ``| None``.
+
+    Raises:
+        ConfigError: it is no such value; names ``key``.
+    """
     inner, nullable = optional(hint)
     if value is None and nullable:
         return None

@@ -10,10 +10,10 @@ from pathlib import Path
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Give a temporary file beside ``path``; what was written to it replaces ``path`` when the block ends.
+    """Yield the path of a temporary file beside ``path``; when the block ends, that file replaces ``path``.
 
-    If anything fails, ``path`` stays as it was. The temporary file is gone afterwards in any case, also after a second
-    Ctrl-C. The new file survives a power failure, where the platform allows it.
+    If anything fails, ``path`` stays as it was. No temporary file stays behind, even after a second Ctrl-C. The new
+    file survives a power failure, where the platform allows it.
 
     Raises:
         OSError: the file cannot be written.

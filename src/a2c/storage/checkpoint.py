@@ -1,6 +1,6 @@
 """Checkpoints: plain data, written atomically, checked on loading.
 
-A file is what ``torch.save`` writes, followed by the SHA-256 of it, so that plain
+A file is what ``torch.save`` writes, followed by its SHA-256, so that plain
 ``torch.load(path, weights_only=True)`` reads it too.
 """
 
@@ -83,10 +83,11 @@ def find_checkpoint(target: str | Path, runs_dir: str | Path = "runs", which: st
 
     Args:
         target: ``latest``, a run folder, or a checkpoint file.
-        which: ``best`` or ``last``, for a run; the other one serves where it is missing.
+        runs_dir: where ``latest`` is looked up.
+        which: ``best`` or ``last``, of a run folder; if it is missing, the other one.
 
     Raises:
-        CheckpointError: nothing is there.
+        CheckpointError: there is none.
     """
     path = Path(runs_dir) / "latest" if str(target) == "latest" else Path(target)
     if path.is_file():

@@ -19,7 +19,12 @@ def env_folder(env_id: str) -> str:
 
 
 def new_run(runs_dir: str | Path, env_id: str, name: str | None, algo: str, seed: int) -> str:
-    """Make a run folder that no other run has, also not one that starts in the same second.
+    """Make a new run folder, even if another run starts in the same second.
+
+    Args:
+        runs_dir: folder of all runs.
+        env_id: names the folder in between.
+        name: of the run; None: made from ``algo`` and ``seed``.
 
     Returns:
         Its path below ``runs_dir``.
@@ -46,14 +51,14 @@ def new_run(runs_dir: str | Path, env_id: str, name: str | None, algo: str, seed
 
 
 def run_of(target: str, runs_dir: str | Path) -> Path | None:
-    """The run folder that ``latest``, a run folder or one of its checkpoints means; None if there is none."""
+    """The run folder of ``target``, which is ``latest``, a run folder or a checkpoint in one; None if there is none."""
     path = Path(runs_dir) / LATEST if target == LATEST else Path(target)
     folder = path.parent.parent if path.is_file() else path
     return folder.resolve() if folder.is_dir() else None
 
 
 def point_latest_to(folder: Path, runs_dir: Path) -> None:
-    """Make ``runs/latest`` a link to the newest run; where links are not possible, go without."""
+    """Make ``runs/latest`` a link to the newest run; does nothing where links are not possible."""
     temporary = runs_dir / f".latest.{os.getpid()}"
     with contextlib.suppress(OSError):
         temporary.symlink_to(os.path.relpath(folder, runs_dir), target_is_directory=True)

@@ -22,8 +22,8 @@ class MetricsFile:
 
     Args:
         path: the file.
-        resume_from: None starts a new file. A number of env steps continues the file that is there: rows beyond it
-            were lost with the process that wrote them and will be made again, so they are dropped.
+        resume_from: None starts a new file. A number of env steps continues the file that is there and drops the rows
+            beyond it, which the resumed run makes again.
 
     Raises:
         RunIOError: the file cannot be opened, read or cut.
@@ -45,7 +45,7 @@ class MetricsFile:
         """Write one row; when this returns, it is in the file.
 
         Raises:
-            RunIOError: the row does not fit; the file then ends with the row before it.
+            RunIOError: the row cannot be written; the file then ends with the row before it.
         """
         line = json.dumps({name: plain(value) for name, value in row.items()}, allow_nan=False).encode() + b"\n"
         try:
@@ -59,6 +59,7 @@ class MetricsFile:
         self._size += len(line)
 
     def close(self) -> None:
+        """Close the file."""
         self._file.close()
 
     def _failure(self, error: OSError) -> RunIOError:
@@ -67,7 +68,7 @@ class MetricsFile:
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
-    """Every complete row; a last line that a dying process left unfinished is no row."""
+    """Every complete row; skips a last line that a dying process left unfinished."""
     lines = path.read_bytes().split(b"\n")[:-1] if path.exists() else []
     return [json.loads(line) for line in lines]
 

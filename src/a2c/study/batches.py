@@ -34,13 +34,13 @@ def trained(cfg: Config) -> ActorCritic:
 
 
 def by_learner(model: Network, cfg: Config) -> Gradient:
-    """The gradient that an update computes and steps along, clipped as ``cfg`` says: the passes that train.
+    """The gradient that an update computes, clipped as ``cfg`` says, by the passes that train.
 
     The weights do not move: the learning rate is 0.
 
     Args:
-        model: copied; one without a normaliser of observations, which would learn from every batch.
-        cfg: its settings of the loss.
+        model: copied. It must not normalise observations, since the normaliser would learn from every batch.
+        cfg: settings of the loss and of clipping.
     """
     learner = Learner(copy.deepcopy(model), replace(cfg, lr=0.0))
 
@@ -52,7 +52,7 @@ def by_learner(model: Network, cfg: Config) -> Gradient:
 
 
 def by_autograd(model: Network, cfg: Config) -> Gradient:
-    """The gradient of :func:`a2c.maths.losses.actor_critic_loss`, as autograd takes it: the definition, unclipped."""
+    """The gradient of :func:`a2c.maths.losses.actor_critic_loss`, by autograd: the definition, unclipped."""
     model = copy.deepcopy(model)
     weights = list(model.parameters())
 
@@ -86,7 +86,7 @@ def by_autograd(model: Network, cfg: Config) -> Gradient:
 def one_step(rollout: Rollout) -> Rollout:
     """The T N transitions of a rollout side by side, ``[1, T N]``, each bootstrapped from its own successor.
 
-    Row t N + i is step t of environment i. Where an episode was truncated, its final value is kept: V at that time.
+    Column t N + i is step t of environment i. A truncated episode keeps its final value: V at that time.
     """
     flat = rebuilt(lambda part: part.flatten(0, 1).unsqueeze(0), rollout)
     flat.obs = torch.stack([single(rollout.obs)[:-1].flatten(0, 1), single(rollout.obs)[1:].flatten(0, 1)])
@@ -94,10 +94,10 @@ def one_step(rollout: Rollout) -> Rollout:
 
 
 def joined(*rollouts: Rollout) -> Rollout:
-    """Rollouts of the same T side by side, ``[T, N1 + N2 + ...]``, in memory of its own; none may have gaps."""
+    """Rollouts of the same T side by side, ``[T, N1 + N2 + ...]``, in new memory; none may have gaps."""
     return rebuilt(lambda *parts: torch.cat(parts, dim=1), *rollouts)
 
 
 def cast(rollout: Rollout, dtype: torch.dtype) -> Rollout:
-    """The same in another floating-point precision."""
+    """The rollout in another floating-point precision."""
     return rebuilt(lambda part: part.to(dtype) if part.is_floating_point() else part, rollout)

@@ -1,4 +1,4 @@
-"""What a claim of the article is made of: how it is measured, judged and drawn."""
+"""What makes up a claim of the article: how to measure, judge and draw it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from a2c.study.settings import StudySettings
 
-Data = dict[str, Any]  # what was measured: JSON values only, so that it can be judged and drawn again
+Data = dict[str, Any]  # a measurement: JSON values only, so that it can be judged and drawn again
 
 
 class Verdict(Enum):
@@ -34,7 +34,7 @@ class Number:
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """A verdict, the criterion that led to it, and the numbers that it rests on."""
+    """A verdict, the criterion behind it, and the numbers that it rests on."""
 
     verdict: Verdict
     why: str  # the criterion and what decided it, in a sentence or two
@@ -45,8 +45,8 @@ class Judgement:
 class Claim:
     """One claim of the article.
 
-    ``judge`` and ``draw`` are pure functions of what ``measure`` returned. The criterion in ``judge`` is chosen on
-    other seeds than those of the study, and every verdict can come out of it.
+    ``judge`` and ``draw`` are pure functions of what ``measure`` returned. The criterion in ``judge`` was
+    chosen on seeds that the study does not use, and it can give every verdict.
     """
 
     key: str  # name in files and settings

@@ -1,4 +1,4 @@
-"""The ways to fill a batch that the claim about replay compares: their training runs and their learning rates."""
+"""The ways to fill a batch that the claim on replay compares: their training runs and their learning rates."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from a2c.study.parallel import each
 from a2c.study.replay_memory import Memory, replaying
 from a2c.trainer import training
 
-STEPS = 8_000  # env steps of every run, whatever the method; learning rates were chosen for that many
+STEPS = 8_000  # env steps of every run of every method; the learning rates were chosen for this number
 ENVS, T = 8, 8  # N and T of A2C; T of AC with n steps too
 ROWS = ENVS * T  # transitions of a batch from the memory: as large as A2C's
 CAPACITY = 1_000  # of the memory: some ten episodes, since nothing corrects for older policies
@@ -41,8 +41,8 @@ METHODS = {
     "AC with replay": Method(1, T, memory=True),
     "A2C": Method(ENVS, T, runs=6),  # the quickest, in every comparison
 }
-# Interquartile mean of the scores of six runs at each rate, on seeds of their own: see tune. Of the three quick methods
-# the rates from 1e-3 to 1e-2 were tried with 24 runs each, which chose the same.
+# Interquartile mean of the scores of six runs at each rate, on separate seeds: see tune. For the three quick methods,
+# 24 runs at each rate from 1e-3 to 1e-2 chose the same rates.
 TUNED = {
     "AC, one step": [38, 59, 97, 33, 9, 9],
     "AC, n steps": [23, 54, 249, 343, 93, 12],
@@ -62,19 +62,19 @@ class Run:
 
 
 def tune(jobs: int | None = None) -> dict[str, list[float]]:
-    """What ``TUNED`` holds, measured again: some six minutes on two cores."""
+    """Measure again what ``TUNED`` holds; takes some six minutes on two cores."""
     runs = [Run(name, lr, seed, STEPS) for name in METHODS for lr in RATES for seed in TUNING_SEEDS]
     scores = np.reshape([final(curve) for curve in each(train, runs, jobs)], (len(METHODS), len(RATES), -1))
     return dict(zip(METHODS, np.round(iqm(scores, axis=2)).tolist(), strict=True))
 
 
 def rate(name: str) -> float:
-    """The learning rate of a method: the best of those tried."""
+    """The learning rate of a method: the best in ``TUNED``."""
     return RATES[int(np.argmax(TUNED[name]))]
 
 
 def train(run: Run) -> list[float]:
-    """Mean return at each of :func:`marks`, with actions drawn as in training, of one training run."""
+    """Train once; returns the mean return at each of :func:`marks`, with actions drawn as in training."""
     method = METHODS[run.method]
     cfg = replace(config(method), lr=run.lr, seed=run.seed, total_steps=run.steps)
     evaluator, episodes = Evaluator(cfg.env, EPISODES), eval_seeds(run.seed, EPISODES)
@@ -84,7 +84,7 @@ def train(run: Run) -> list[float]:
     try:
         loop = training(cfg, replaying(Memory(CAPACITY, run.seed), ROWS)) if method.memory else training(cfg)
         for state, learner, _ in loop:
-            policy = policy or Policy(learner.model, cfg)  # one for all: its draws go on
+            policy = policy or Policy(learner.model, cfg)  # one for all evaluations: its generator goes on
             while len(scores) < POINTS and state.env_steps >= due[len(scores)]:
                 result = evaluator.run(policy, episodes, deterministic=False)
                 assert result is not None  # nothing asked it to stop
@@ -101,9 +101,9 @@ def marks(steps: int) -> list[int]:
 
 @functools.cache
 def config(method: Method) -> Config:
-    """CartPole's preset, the same for all methods: n-step returns, advantages and gradients as they are.
+    """CartPole's preset for all methods, with n-step returns, and without standardised advantages or clipping.
 
-    Standardised, the advantage of a batch of one would be 0; and clipping harms small batches (conf/algo/ac.yaml).
+    Standardising would make the advantage of a batch of one 0, and clipping harms small batches (conf/algo/ac.yaml).
     """
     plain = ("vectorization=sync", "device=cpu", "compile=false")
     loss = ("normalize_advantage=false", "gae_lambda=1", "max_grad_norm=null")
@@ -111,5 +111,5 @@ def config(method: Method) -> Config:
 
 
 def final(curve: list[float]) -> float:
-    """The score of a run: the mean of its last evaluations, since one alone says little."""
+    """The score of a run: the mean of its last evaluations, since a single one says little."""
     return float(np.mean(curve[-LATE:]))

@@ -1,4 +1,4 @@
-"""CartPole continued many times from the same states, under a policy that stays as it is."""
+"""CartPole continued many times from the same states, under a frozen policy."""
 
 from __future__ import annotations
 
@@ -23,6 +23,13 @@ def play(
 ) -> tuple[Tensor, list[dict[int, Tensor]]]:
     """Continue from states ``[B, 4]`` with the policy's own actions, without a time limit.
 
+    Args:
+        policy: acts.
+        critics: value the states on the way.
+        state: where to start.
+        lengths: the numbers of steps n after which the critics value the state; the longest ends the continuation.
+        random: draws the actions.
+
     Returns:
         ``[max(lengths), B]`` bool: the pole has fallen at this step or before; and for each critic, its value ``[B]``
         of the state after n steps, for every n of ``lengths``.
@@ -42,9 +49,9 @@ def play(
 
 @torch.no_grad()
 def states_met(policy: Network, count: int, random: torch.Generator) -> Tensor:
-    """States ``[count, 4]`` that the policy comes through, each of an episode of its own, at a random step of it.
+    """States ``[count, 4]`` that the policy meets, each at a random step of a separate episode.
 
-    Where too few of the episodes last long enough, some states come more than once.
+    If too few episodes last long enough, some states repeat.
     """
     state = (2 * torch.rand(8 * count, 4, generator=random) - 1) * START
     when = torch.randint(MET_WITHIN, (len(state),), generator=random)

@@ -3,13 +3,12 @@
     ##############
     #####.......G#    S  the start        G  the prize: 1, and the episode ends
     #$..<S.......#    $  the bait: 0.005 for every step that ends there
-    #####........#    <  a one-way door: who went west through it does not come back before the next episode
+    #####........#    <  a one-way door to the west: no way back in the same episode
     ##############
 
-Actions: 0 north, 1 east, 2 south, 3 west; a step into a wall stays where it is. An observation is where the agent
-stands, one-hot over the open cells in reading order. An episode is truncated after 50 steps, so that the bait pays at
-most 0.235. Nothing is random but the policy. A uniformly random one ends behind the door in 62 % of its episodes and
-finds the prize in 11 %.
+Actions: 0 north, 1 east, 2 south, 3 west; a step into a wall goes nowhere. The observation is the agent's cell, one-hot
+over the open cells in reading order. An episode is truncated after 50 steps, so that the bait pays at most 0.235. Only
+the policy is random. A uniformly random one ends behind the door in 62 % of its episodes and finds the prize in 11 %.
 
 Train on it with ``env.id=a2c.study.dead_end:DeadEnd-v0``: importing this file registers the id.
 """
@@ -62,7 +61,7 @@ class DeadEnd(gym.Env[NDArray[np.float32], np.int64]):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[NDArray[np.float32], dict[str, Any]]:
-        """Back to S; the seed reaches only the generator that Gymnasium keeps."""
+        """Back to S. The seed changes nothing here; Gymnasium's own generator takes it."""
         super().reset(seed=seed)
         self.cell = START
         return self._observation(), {}
@@ -80,7 +79,7 @@ class DeadEnd(gym.Env[NDArray[np.float32], np.int64]):
 
 
 def fate(policy: ArrayLike) -> tuple[float, float]:
-    """Chances that an episode ends with the prize, and behind the door: exact, since the world is known.
+    """The chances that an episode ends with the prize, and behind the door: exact, since the world is known.
 
     Args:
         policy: ``[cells, 4]``, the probability of each action in each cell.

@@ -1,4 +1,4 @@
-"""How many independent transitions a batch is worth, by where its transitions are from."""
+"""How many independent transitions a batch is worth, by where its transitions come from."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from a2c.study.job_pool import Pool
 from a2c.study.measures.gradients import effective_rows
 
 AGE = 40  # steps between a reset and a batch
-AT_ONCE = 8  # batches that are collected side by side
+AT_ONCE = 8  # batches to collect side by side
 
 
 def effective_batches(model: Network, cfg: Config, capacity: int, draws: int) -> dict[str, float]:
-    """For each way to fill a batch of N T transitions: how many independent ones would be as good.
+    """How many independent transitions would be as good as a batch of N T, for each way to fill it.
 
-    The policy stays as it is, and the loss has one-step targets for all, so that only the choice of transitions
-    differs: consecutive ones of one environment; ones drawn at random from the latest ``capacity`` of one environment;
-    T consecutive ones of each of N environments; one of each of N T environments. The gradient of a batch is the mean
-    of its rows' (claim ``batch_gradient``), so that those of rows are enough.
+    The policy is frozen, and all losses have one-step targets, so that only the choice of transitions differs:
+    consecutive ones of one environment; ones drawn at random from the latest ``capacity`` of one environment; T
+    consecutive ones of each of N environments; one of each of N T environments. The gradient of a batch is the mean of
+    its rows' gradients (claim ``batch_gradient``), so that those are all it needs.
 
     Args:
         model: the policy.

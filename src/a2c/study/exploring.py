@@ -17,7 +17,7 @@ from a2c.study.frozen import rollouts
 from a2c.study.measures.state_coverage import Cells, cells, covered, effective_states
 
 PLAIN = ("vectorization=sync", "device=cpu", "threads=1")
-TRAPPED = 0.9  # chance of ending behind the door from which a policy counts as stuck; a random one has 0.62
+TRAPPED = 0.9  # a policy with more than this chance to end behind the door is stuck; a random one has 0.62
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class World:
 
     override: str
     cells: Callable[[NDArray[np.float32]], Cells]  # [..., D] -> [...]
-    trained: int = 0  # env steps that the policy has learned for; 0: it is all but uniformly random
+    trained: int = 0  # env steps that the policy is trained for; 0: it is nearly uniform
 
 
 def _grid(high: ArrayLike, bins: int) -> Callable[[NDArray[np.float32]], Cells]:
@@ -66,7 +66,7 @@ class Spread:
 
 
 def sample(task: Sampling) -> dict[str, Spread]:
-    """What N environments visit, starting all together, in the rollouts that training would learn from; by N."""
+    """How widely N environments that start together visit states, in rollouts as training collects them; by N."""
     world = WORLDS[task.world]
     cfg = load_config(world.override, *PLAIN, f"seed={task.seed}")
     model = trained(replace(cfg, total_steps=max(1, round(world.trained * task.effort)))) if world.trained else None
@@ -85,7 +85,7 @@ def sample(task: Sampling) -> dict[str, Spread]:
 
 @dataclass(frozen=True, slots=True)
 class Training:
-    """A run in the world with a dead end."""
+    """A training run in the world with a dead end."""
 
     num_envs: int
     n_step: int
@@ -95,7 +95,7 @@ class Training:
 
 
 def prospects(task: Training) -> tuple[float, float]:
-    """Train; the chances that the policy then ends an episode with the prize, and behind the door."""
+    """Train; returns the chances that the policy then ends an episode with the prize, and behind the door."""
     shape = (f"num_envs={task.num_envs}", f"n_step={task.n_step}", f"seed={task.seed}", f"total_steps={task.steps}")
     learning = (f"gae_lambda={task.gae_lambda}", "optimizer=adam", "lr=1e-3", "normalize_advantage=true")
     model = trained(load_config(f"env.id={ID}", *PLAIN, *learning, *shape))

@@ -21,13 +21,14 @@ FIT_STEPS, FIT_PASSES, FIT_RATE = 32, 4, 3e-3  # of fitting a critic: T, gradien
 
 
 def rollouts(cfg: Config, model: Network | None, count: int) -> Iterator[Rollout]:
-    """``count`` rollouts of a policy that stays as it is, by the collector that training uses.
+    """``count`` rollouts of a frozen policy, by the collector that training uses.
 
-    Each lies in the memory of the one before it. All environments are reset together before the first.
+    Each overwrites the one before it. All environments are reset together before the first.
 
     Args:
-        cfg: the settings, of the environments among others.
-        model: acts and values; None: a network that has learned nothing yet, whose policy is close to uniform.
+        cfg: settings of the environments, the network and the rollouts.
+        model: acts and values; None: an untrained network, whose policy is close to uniform.
+        count: how many.
     """
     with make_envs(cfg) as envs:
         learner, collector = build(cfg, envs)
@@ -48,10 +49,10 @@ def values_and_advantages(model: Network, cfg: Config, rollout: Rollout) -> tupl
 
 
 def fitted(model: ActorCritic, cfg: Config, steps: int) -> ActorCritic:
-    """A copy whose critic went on learning for ``steps`` env steps while the policy stayed as it was.
+    """A copy whose critic learns for ``steps`` more env steps while the policy stays frozen.
 
     Args:
-        model: with a torso of its own for the critic.
+        model: its critic must have a separate torso.
         cfg: the settings that it was trained with.
     """
     model, cfg = copy.deepcopy(model), replace(cfg, n_step=FIT_STEPS, gae_lambda=1.0)

@@ -1,4 +1,4 @@
-"""Many environments under a policy that stays as it is: their batches are draws of one random gradient."""
+"""Many environments under a frozen policy: their batches are draws of one random gradient."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from a2c.network.protocol import Network
 from a2c.rollout import Rollout
 from a2c.settings.config import Config
 
-FAR = 1_000_000  # updates between the draws, and after training: none shares seeds or noise with another
+FAR = 1_000_000  # updates between training and draws: none shares seeds or noise with another
 
 
 class Pool:
-    """Environments that are made once and played in many draws.
+    """Environments to make once and play in many draws.
 
     Args:
         cfg: ``num_envs`` environments, ``n_step`` steps a rollout.
@@ -35,13 +35,13 @@ class Pool:
         self._envs.close()
 
     def play(self, model: Network, draw: int = 0, like: Sequence[int] | None = None) -> Iterator[Rollout]:
-        """Rollouts without end, from a reset on; each is overwritten by the next.
+        """Yield rollouts without end, from a reset on; each overwrites the last.
 
         Args:
-            model: the policy; nothing changes it here.
-            draw: other draws have other seeds and other noise.
+            model: the policy; it stays frozen.
+            draw: every draw has its own seeds and noise.
             like: for each environment, the index of the one whose seed it takes; None: all seeds differ.
-                Actions are always drawn for each alone.
+                Each always draws its own actions.
         """
         self._envs.like = like
         update = FAR * (draw + 1)

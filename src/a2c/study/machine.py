@@ -1,4 +1,4 @@
-"""On what the study was measured: goes into every result."""
+"""The machine that a number was measured on, for the record."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ PACKAGES = ("torch", "gymnasium", "numpy", "scipy", "matplotlib", "ale-py", "box
 
 
 def describe_machine(packages: Sequence[str] = PACKAGES) -> dict[str, Any]:
-    """Processor, cores, GPU, system, and the versions of what was run; plain JSON values.
+    """Processor, cores, GPU, system and the versions of packages; plain JSON values.
 
     Args:
-        packages: whose versions count; those that are not installed are left out.
+        packages: whose versions to give; leaves out those that are not installed.
     """
     import torch
 

@@ -22,10 +22,10 @@ BADGES = {  # the sign says it to those who see no colour
     None: ("none", "– not measured"),
 }
 LEAD = """\
-The article behind this project follows actor-critic methods from AC over A3C to A2C and says what parallel actors,
-n-step returns and the entropy bonus bring. Here each of its claims is a measurement, judged by a criterion that
-stands beside it and that every verdict can come out of. Set-ups and criteria were chosen on seeds below 1000; the
-study runs on others unless told otherwise."""
+The article behind this project follows actor-critic methods from AC through A3C to A2C and says what parallel actors,
+n-step returns and the entropy bonus bring. Here each of its claims is measured and judged. The criterion stands beside
+the result, and it could have given any verdict. Set-ups and criteria were chosen on seeds below 1000; the study runs on
+others unless told otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class Entry:
 
 
 def page(entries: Sequence[Entry]) -> str:
-    """The whole report, of claims measured and not, in this order."""
+    """The whole report as HTML: the claims in this order, measured or not."""
     claims = "\n".join(_claim(place, entry) for place, entry in enumerate(entries, 1))
     return f"""\
 <!DOCTYPE html>
@@ -176,7 +176,7 @@ def _numbers(numbers: Sequence[Number]) -> str:
 
 
 def _origin(records: Sequence[Record], claims: int) -> str:
-    """On what it was measured, and how to do it again; ``claims`` is how many there are."""
+    """How to measure it again, and the machines that did; ``claims`` is how many there are in all."""
     if not records:
         return ""
     commands = "\n".join(
@@ -201,7 +201,7 @@ def _origin(records: Sequence[Record], claims: int) -> str:
 
 
 def _grouped(records: Sequence[Record], trait: Callable[[Record], Trait]) -> list[tuple[Trait, list[str]]]:
-    """Every value of a trait, which need not have a hash, with the keys of the records that share it, in order."""
+    """Every value of a trait, hashable or not, with the keys of the records that share it, in order."""
     groups: list[tuple[Trait, list[str]]] = []
     for record in records:
         keys = next((keys for value, keys in groups if value == trait(record)), None)
@@ -213,7 +213,7 @@ def _grouped(records: Sequence[Record], trait: Callable[[Record], Trait]) -> lis
 
 
 def _command(keys: Sequence[str], settings: dict[str, Any] | None = None) -> str:
-    """What to type to measure these claims, all of them if none is named."""
+    """What to type to measure these claims; without keys, all claims."""
     named = [f"claims=[{','.join(keys)}]"] if keys else []
     given = [f"{name}={value:g}" if name == "scale" else f"{name}={value}" for name, value in (settings or {}).items()]
     return escape(" ".join(["make study", *named, *given]))
@@ -223,7 +223,7 @@ def _machine(machine: dict[str, Any], keys: str) -> str:
     facts = {
         "claims": keys,
         "processor": f"{machine['cpu']}, {machine['cores']} cores",
-        "GPU": machine["gpu"] or "not there",
+        "GPU": machine["gpu"] or "none",
         "system": machine["system"],
         "versions": ", ".join(f"{name} {version}" for name, version in machine["versions"].items()),
     }

@@ -20,14 +20,17 @@ Result = TypeVar("Result")
 
 
 def each(function: Callable[[Item], Result], items: Iterable[Item], jobs: int | None = None) -> list[Result]:
-    """``function`` of every item, in order, in up to ``jobs`` processes of one thread each.
+    """Call ``function`` on every item, in up to ``jobs`` processes of one thread each; returns results in order.
 
-    When one of them fails, or this process is interrupted, the others are ended at once; none outlives this process.
+    If a call fails, or this process is interrupted, the other processes end at once; none outlives this one.
 
     Args:
-        function: of a module, with arguments and results that can be pickled; it must start no processes of its own.
+        function: defined in a module. Its argument and result must pickle, and it must not start processes.
         items: one call each.
         jobs: None is one per usable core; 1 stays in this process.
+
+    Raises:
+        Exception: what the first call to fail raised.
     """
     todo = list(items)
     jobs = min(jobs or usable_cores(), len(todo))
@@ -43,7 +46,7 @@ def each(function: Callable[[Item], Result], items: Iterable[Item], jobs: int | 
             with _born_deaf():
                 futures = [pool.submit(function, item) for item in todo]
             for future in wait(futures, return_when=FIRST_EXCEPTION).done:
-                future.result()  # raises what the first to fail has raised
+                future.result()  # raises what the first call to fail raised
             return [future.result() for future in futures]
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
@@ -54,7 +57,7 @@ def each(function: Callable[[Item], Result], items: Iterable[Item], jobs: int | 
 
 @contextlib.contextmanager
 def _born_deaf() -> Iterator[None]:
-    """A process started meanwhile ignores Ctrl-C, which reaches the whole group: this one decides when it ends."""
+    """Processes started inside ignore Ctrl-C, which reaches the whole group: this one decides when they end."""
     if threading.current_thread() is not threading.main_thread():
         yield  # signals are not ours to set
         return
@@ -66,7 +69,7 @@ def _born_deaf() -> Iterator[None]:
 
 
 def _leave_with_parent() -> None:
-    """End this process when the one that started it does, however that ends."""
+    """End this process when its parent ends, however that happens."""
     parent = multiprocessing.parent_process()
     assert parent is not None
 

@@ -1,4 +1,4 @@
-"""Training for the clock: AC, A3C and A2C from the same settings, with what they return on the way."""
+"""AC, A3C and A2C race from the same settings: returns on the way, by env steps and by the clock."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ EPISODES = 20  # to score the policy that training ends with
 
 @dataclass(slots=True)
 class Run:
-    """One run: the mean return of its latest 100 episodes on the way, and the score of its last policy."""
+    """One run: the mean return of the latest 100 episodes on the way, and the score of its last policy."""
 
     steps: list[int] = field(default_factory=list)  # [P]
     seconds: list[float] = field(default_factory=list)  # [P] of training alone
@@ -32,11 +32,11 @@ class Run:
 
 
 def run(cfg: Config, points: int) -> Run:
-    """Train by ``cfg.algo``, without a run folder; starting processes and environments takes no part in the time.
+    """Train by ``cfg.algo``, without a run folder; the time to start processes and environments does not count.
 
     Args:
         cfg: the settings.
-        points: P, looks on the way, at equal distances in env steps.
+        points: P points of the curve, at equal distances in env steps.
     """
     found, began = Run(), time.perf_counter()
     marks = [cfg.total_steps * (point + 1) // points for point in range(points)]

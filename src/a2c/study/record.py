@@ -15,7 +15,7 @@ from a2c.study.claim import Data, Judgement, Number, Verdict
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What was measured of a claim, how, on what, and what it says."""
+    """What was measured of a claim, with which settings, on which machine, and how it was judged."""
 
     key: str
     data: Data
@@ -27,7 +27,7 @@ class Record:
 
 
 def as_stored(data: Data) -> Data:
-    """``data`` as it comes back from its file, so that it is judged now as it will be judged then.
+    """``data`` as it comes back from its file, so that it is judged now as it will be later.
 
     Raises:
         ValueError: a number is not finite.
@@ -51,7 +51,7 @@ def stored(folder: Path, keys: Iterable[str]) -> dict[str, Record]:
     """The records in a folder, by key.
 
     Raises:
-        RunIOError: a file is there and holds no record.
+        RunIOError: a file is there but holds no record.
     """
     files = {key: folder / f"{key}.json" for key in keys}
     return {key: _read(path) for key, path in files.items() if path.is_file()}
@@ -65,5 +65,5 @@ def _read(path: Path) -> Record:
         return Record(**{**tree, "judgement": Judgement(Verdict(said["verdict"]), said["why"], numbers)})
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RunIOError(
-            f"cannot read {path} ({type(error).__name__}: {error}); remove it to measure it anew"
+            f"cannot read {path} ({type(error).__name__}: {error}); remove it to measure it again"
         ) from error

@@ -11,12 +11,12 @@ from a2c.study.batches import joined, one_step
 
 
 class Memory:
-    """The latest transitions, drawn from uniformly, with replacement.
+    """The latest transitions; it draws from them uniformly, with replacement.
 
     Nothing corrects for their age: an actor-critic that learns from them takes actions of older policies for its own.
 
     Args:
-        capacity: transitions that are kept.
+        capacity: transitions to keep.
         seed: of the draws.
     """
 
@@ -31,14 +31,14 @@ class Memory:
         self._kept = columns(kept, slice(-self._capacity, None))
 
     def sample(self, count: int) -> Rollout:
-        """``[1, count]`` transitions."""
+        """Draw ``[1, count]`` transitions."""
         assert self._kept is not None
         here = self._kept.rewards.shape[1]
         return columns(self._kept, torch.randint(here, (count,), generator=self._random))
 
 
 def replaying(memory: Memory, rows: int) -> Callable[[Rollout], Rollout]:
-    """What an update learns from (:func:`a2c.trainer.training`): ``rows`` transitions of a memory of all."""
+    """For :func:`a2c.trainer.training`: keep every rollout in ``memory`` and learn from ``rows`` transitions of it."""
 
     def learned_from(rollout: Rollout) -> Rollout:
         memory.add(rollout)

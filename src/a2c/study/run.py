@@ -1,4 +1,4 @@
-"""The study itself: claim after claim is measured, judged, drawn and stored, and the report is written."""
+"""The study itself: it measures, judges, stores and draws one claim after another and writes the report."""
 
 from __future__ import annotations
 
@@ -42,13 +42,16 @@ class _Stop(KeyboardInterrupt):
 def study(settings: StudySettings, *, measure: bool = True, tell: Tell = lambda line: None) -> Outcome:
     """Measure claims, one after the other, and write the report of all that the folder holds.
 
-    A claim that fails does not keep the others from being measured. What was measured before a signal is kept and
-    reported, and so is what was measured earlier and not asked for again.
+    If a claim fails, the others are still measured. If a signal stops the study, the report still has what was measured
+    before. It also has earlier results that the folder holds.
 
     Args:
         settings: which claims, and how much of them.
         measure: False judges and draws again what the folder holds.
-        tell: takes a line on what happens.
+        tell: called with one line whenever something happens.
+
+    Returns:
+        The path of the report, what failed, and the signal that stopped the study.
 
     Raises:
         RunIOError: the folder cannot be read or written.
@@ -127,7 +130,7 @@ def _writing() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _noted(key: str, outcome: Outcome, tell: Tell) -> Iterator[None]:
-    """What goes wrong with one claim is noted, and the study goes on; a folder that cannot be written ends it."""
+    """Note what goes wrong with a claim and go on; only a folder that cannot be written ends the study."""
     try:
         yield
     except RunIOError:
@@ -139,7 +142,7 @@ def _noted(key: str, outcome: Outcome, tell: Tell) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _stopped_by_signals() -> Iterator[None]:
-    """Ctrl-C, SIGTERM and Slurm's SIGUSR1 interrupt what is measured; outside the main thread none arrives."""
+    """Ctrl-C, SIGTERM and Slurm's SIGUSR1 interrupt the measurement; outside the main thread none arrives."""
 
     def stop(number: int, frame: FrameType | None) -> None:
         raise _Stop(signal.Signals(number).name)

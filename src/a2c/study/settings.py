@@ -9,7 +9,7 @@ from a2c.settings.config import setting
 
 @dataclass(slots=True)
 class StudySettings:
-    """What is measured, and how much of it; the values are in ``conf/study.yaml``."""
+    """What to measure, and how much of it; the values are in ``conf/study.yaml``."""
 
     claims: list[str] = setting("keys of the claims to measure; [] measures all")
     seeds: int = setting("runs of everything that is trained", low=2)
@@ -23,5 +23,5 @@ class StudySettings:
         return max(1, round(count * self.scale))
 
     def all_seeds(self) -> list[int]:
-        """The seeds of everything that is repeated."""
+        """The seeds of all repetitions."""
         return list(range(self.seed, self.seed + self.seeds))

@@ -1,4 +1,4 @@
-"""Learning from weights that are not the latest: workers that take turns by chance, and a delay by decree."""
+"""Learning with stale weights: A3C's workers taking turns at random, and A2C with a fixed delay."""
 
 from __future__ import annotations
 
@@ -27,18 +27,21 @@ class Push:
     """One update of the shared weights."""
 
     lag: int  # updates of others since the worker's pull
-    cosine: float  # of the gradient that was applied and the one at the shared weights of that moment
+    cosine: float  # between the applied gradient and the one at the shared weights of that moment
 
 
 def chance_workers(cfg: Config, workers: int, pushes: int) -> Iterator[Push]:
-    """A3C in one process: at every turn a worker drawn at random pushes what it has, pulls, and collects anew.
+    """A3C in one process: at every turn a random worker pushes the gradient of its rollout, pulls and collects again.
 
-    That is how equal workers that never wait behave; the lag is then geometric, with mean ``workers - 1``.
+    Equal workers that never wait behave like that. The lag is then geometric, with mean ``workers - 1``.
 
     Args:
-        cfg: of each worker, one environment or more.
+        cfg: settings of each worker.
         workers: how many.
-        pushes: how many updates.
+        pushes: how many in all.
+
+    Yields:
+        Every push.
     """
     draw = np.random.default_rng(cfg.seed)
     main = build(cfg)
@@ -74,7 +77,7 @@ def delayed(cfg: Config, delay: int) -> Learner:
     with contextlib.ExitStack() as stack:
         learner = AsyncLearner(make_network(cfg, main.model.spaces), cfg, shared, 0)
         actor = _actor(cfg, learner, 0, stack)
-        before = deque([shared.weights.clone()], maxlen=delay + 1)  # the oldest is the one to learn with
+        before = deque([shared.weights.clone()], maxlen=delay + 1)  # learn with the oldest
         while shared.env_steps < cfg.total_steps:
             learner.learner.weights.data.copy_(before[0])
             learner.push(actor.collect(shared.updates))

@@ -1,4 +1,4 @@
-"""What many environments see side by side under a frozen policy, and the batches that can be drawn from it."""
+"""What many environments see side by side under a frozen policy, and batches drawn from it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SCALARS = ("distance of the cart from the centre", "value V(s)", "advantage")
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Which samples make up many batches of one kind."""
+    """The places of the samples of many batches of one kind."""
 
     times: Ints  # [B, W]  where each of W windows begins
     envs: Ints  # [B, W], or [B, 1] for one environment
@@ -66,7 +66,7 @@ class Draws:
         )
 
     def many(self, first: int, last: int, spread: int = 0) -> Batch:
-        """T steps of N environments, at one time, or each up to ``spread`` steps later than that."""
+        """T steps of each of N environments, all from the same step on, or each from up to ``spread`` steps later."""
         order = self.random.permuted(np.tile(np.arange(self.streams), (self.count, 1)), axis=1)
         times = self._rollouts(first, last - self.n_step, (self.count, 1))
         delays = self._rollouts(0, spread, (self.count, self.num_envs))

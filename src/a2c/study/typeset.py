@@ -1,4 +1,4 @@
-"""Text of claims as HTML: everything escaped, formulas and numbers set as in print."""
+"""Turns the text of claims into HTML: escapes everything, sets formulas and numbers as in print."""
 
 from __future__ import annotations
 

@@ -227,7 +227,7 @@ def test_it_is_said_how_many_workers_there_will_be(
 def test_a_native_environment_is_pointed_at_and_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     choice = choice_of(monkeypatch, 1 * US)
     assert choice.vectorization == "sync"
-    assert choice.hint == "vectorization=native: CartPole-v1 registers one, with random numbers of its own"
+    assert choice.hint == "vectorization=native: CartPole-v1 has a vector environment that draws its own random numbers"
     assert plan(vector_config(env_config("Pendulum-v1"), "auto", num_envs=1)).hint == ""
 
 
@@ -254,7 +254,7 @@ def test_a_step_timeout_takes_workers_because_only_they_can_be_given_up_on(monke
     env.step_timeout = 5.0  # far more than a busy machine needs for a signal
     cfg = vector_config(env, "auto")
     choice = plan(cfg)
-    assert choice == Plan("workers", 2, "2 workers: env.step_timeout can only give up on a process")
+    assert choice == Plan("workers", 2, "2 workers: env.step_timeout needs processes, which can be ended")
     envs = LockstepEnvs(make_vector_env(cfg.env, cfg.num_envs, choice), step_timeout=5.0)
     envs.reset([1, 2, 3])
     envs.step(np.zeros(3, np.int64))
@@ -302,9 +302,15 @@ def test_an_environment_that_cannot_be_made_fails_as_it_always_does(env: Any, er
         ({"num_workers": 4, "main_shard": True}, (4, True, "this process and 4 workers")),
         ({"main_shard": False}, (4, False, "4 workers")),
         ({"step_timeout": 9.0}, (4, False, "4 workers")),
-        ({"step_timeout": 9.0, "main_shard": True}, (4, False, "4 workers, and none here: env.step_timeout")),
+        (
+            {"step_timeout": 9.0, "main_shard": True},
+            (4, False, "4 workers, and no shard in this process because of env.step_timeout"),
+        ),
         ({"env_groups": 2}, (2, False, "2 workers")),  # of each group
-        ({"env_groups": 2, "main_shard": True}, (2, False, "2 workers, and none here: env_groups")),
+        (
+            {"env_groups": 2, "main_shard": True},
+            (2, False, "2 workers, and no shard in this process because of env_groups"),
+        ),
     ],
     ids=str,
 )

@@ -139,7 +139,7 @@ def put(place: int, make: Callable[[Any], Any]) -> Callable[[list[Any]], None]:
 
 
 BROKEN = {
-    "gave a ndarray for observations; it must be a torch tensor, or an array that speaks dlpack": put(
+    "gave a ndarray for observations; it must be a torch tensor, or an array that supports DLPack": put(
         0, lambda obs: obs.numpy()
     ),
     "gave observations on meta; it must be on cpu, where the learner is": put(0, lambda obs: obs.to("meta")),
@@ -193,7 +193,7 @@ def test_environments_that_wait_to_be_reset_are_refused() -> None:
         ({"vector_entry_point": CartPole}, "OddDevice-v0 registers a vector environment only; evaluation plays single"),
         (
             {"entry_point": "gymnasium.envs.classic_control:PendulumEnv", "vector_entry_point": CartPole},
-            "OddDevice-v0 alone, as evaluated, is Spaces",
+            "OddDevice-v0 has Spaces",
         ),
     ],
 )

@@ -95,7 +95,7 @@ def test_a_raising_environment_of_this_process_is_named_like_any_other(make: Mak
 def test_of_two_failures_here_and_in_a_worker_the_first_environments_is_raised(
     make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(main_shard, "GATHER", 10.0)  # however slow the machine is
+    monkeypatch.setattr(main_shard, "GATHER", PATIENCE)  # however slow the machine is
     envs = make(faulty(4, 1, 3, fault="value_error"))
     envs.reset()
     with pytest.raises(ValueError, match="the wheel") as caught:

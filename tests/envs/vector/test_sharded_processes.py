@@ -82,7 +82,7 @@ if __name__ == "__main__":
     other = ShardedAsyncVectorEnv(faulty(1), num_workers=1, context={context!r})
     envs.reset()
     envs.step_async(np.zeros(4, np.int64))
-    {'wait_until_all_but(envs, 1)' if fault else 'envs.step_wait()'}
+    wait_until_all_but(envs, *{(1, 2) if fault else ()})
     pids = [worker.pid for worker in envs.processes + other.processes]
     if {context!r} == "forkserver":
         pids.append(forkserver._forkserver._forkserver_pid)
@@ -91,9 +91,11 @@ if __name__ == "__main__":
     time.sleep(3600)
 """
     process = run_script(tmp_path, body)
-    pidfds = [os.pidfd_open(pid) for pid in wait_for(ready)]
-    process.kill()
-    process.wait()
+    try:
+        pidfds = [os.pidfd_open(pid) for pid in wait_for(ready)]
+    finally:
+        process.kill()
+        process.wait()
     assert_ends(pidfds)
 
 

@@ -57,7 +57,7 @@ def test_a_run_that_is_too_short_says_so(tmp_path: Path, capsys: pytest.CaptureF
     summary = train(tmp_path, 3, "profile=true", "device=cpu")
     assert summary.trace is None
     assert not (Path(summary.folder) / "trace.json.gz").exists()
-    assert "profile=true: no trace, since that takes more than 13 updates" in capsys.readouterr().out
+    assert "profile=true: no trace, since it needs more than 13 updates" in capsys.readouterr().out
 
 
 def test_a_run_that_ends_early_keeps_what_there_is(tmp_path: Path) -> None:

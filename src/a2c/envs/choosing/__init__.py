@@ -1,1 +1,1 @@
-"""What will step the environments: as the settings say, or by what a step costs."""
+"""Choose what steps the environments: as the settings say, or by what a step costs."""

@@ -1,33 +1,33 @@
-"""Where environments are stepped, chosen by what a step costs: in this process alone or with K workers.
+"""Choose by what a step costs whether environments step in this process alone or with K workers.
 
-All follow the same trajectories, so that a choice that depends on the clock changes speed and never results. A native
-vector environment draws its own random numbers: it is never chosen, only pointed at.
+Trajectories are the same either way, so that a choice that depends on the clock changes speed and never results. A
+native vector environment draws its own random numbers, so we never choose it and only point it out.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-GAIN = 0.9  # with workers it must take less than this share of the time: near a tie, none are better than some
-NEGLIGIBLE = 0.02  # signals below this share cost nothing: workers cannot lose, however busy the cores are just now
+GAIN = 0.9  # workers must take less than this share of the time: near a tie, no workers are better
+NEGLIGIBLE = 0.02  # below this share signals cost nothing: workers cannot lose, however busy the cores are just now
 POOL = 8e-6  # seconds of our own code around each worker's signal, measured with environments that do nothing
 
 
 @dataclass(frozen=True, slots=True)
 class Costs:
-    """What was measured, in seconds."""
+    """Measured costs, in seconds."""
 
     step: float  # one step of one environment in this process, resets included
-    signal: float  # to have one other process do something and hear from it
+    signal: float  # to signal one other process and hear from it
     each: float  # what each further process adds to that
-    slowdown: float  # of work in all processes at once against that in one alone: 1 where each has a core of its own
+    slowdown: float  # time of work in all processes at once over its time in one alone: 1 if each has its own core
 
     def in_process(self, num_envs: int) -> float:
         """Seconds of a lockstep step in this process."""
         return num_envs * self.step
 
     def shared_out(self, num_envs: int, processes: int, workers: int, cores: int) -> float:
-        """Seconds of a lockstep step in 2 or more processes, as many or all but one of them workers."""
+        """Seconds of a lockstep step in 2 or more processes, of which all, or all but this one, are workers."""
         slower = 1.0 + (self.slowdown - 1.0) * (processes - 1) / (cores - 1)
         return -(-num_envs // processes) * self.step * slower + self.overhead(workers)
 
@@ -41,13 +41,13 @@ class Plan:
     """What steps the environments, and why."""
 
     vectorization: str  # sync, workers, async, native or device
-    num_workers: int | None  # of workers; threads of Atari games where native, None: one for each core
+    num_workers: int | None  # workers: how many; native: threads of Atari games, None: one for each core
     why: str  # for the start panel
-    main_shard: bool = False  # of workers: whether this process steps environments too
+    main_shard: bool = False  # workers: whether this process steps environments too
     hint: str = ""  # what the user might choose instead
 
     def facts(self) -> dict[str, str]:
-        """The lines of the start panel about it."""
+        """Its lines in the start panel."""
         return {"environments": self.why, **({"hint": self.hint} if self.hint else {})}
 
     def processes(self, num_envs: int) -> int:
@@ -60,16 +60,16 @@ class Plan:
 
 
 def choose(costs: Costs, num_envs: int, cores: int, main_shard: bool = True) -> Plan:
-    """The quickest of 1 to min(cores, num_envs) processes; there must be two of each.
+    """Choose the quickest of 1 to min(cores, num_envs) processes.
 
-    The learner waits while environments step, so that they may use every core, also where it learns on the CPU; and so
-    that this process may be one of those that step.
+    The learner waits while environments step. So they may use every core, even where it learns on the CPU, and this
+    process may step some of them.
 
     Args:
         costs: what was measured.
-        num_envs: N.
-        cores: that environments may use.
-        main_shard: whether this process may step one of several shards; otherwise all of them are workers'.
+        num_envs: N, at least 2.
+        cores: how many environments may use, at least 2.
+        main_shard: whether this process may step one of several shards; otherwise workers step all of them.
     """
     most = min(num_envs, cores)
     here = costs.in_process(num_envs)
@@ -94,7 +94,7 @@ def team(workers: int) -> str:
 
 
 def with_workers(workers: int) -> str:
-    """Such as ``this process and 1 worker``."""
+    """Such as ``this process and 1 worker``; ``in this process`` without workers."""
     return f"this process and {team(workers)}" if workers else "in this process"
 
 

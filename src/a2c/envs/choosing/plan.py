@@ -1,4 +1,4 @@
-"""What will step the environments: as the settings say, or what is quickest."""
+"""Plan what steps the environments: what the settings say, or what is quickest."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from a2c.settings.config import Config
 
 
 def plan(cfg: Config) -> Plan:
-    """What will step the environments: as ``cfg.vectorization`` says, or for ``auto`` the quicker of sync and workers.
+    """Plan what steps the environments: what ``cfg.vectorization`` says; for ``auto`` the quicker of sync and workers.
 
-    One environment is made and closed here, so that what is wrong with it shows before any process starts.
+    Except for ``native`` and ``device``, this makes and closes one environment, so that what is wrong with it shows
+    before any process starts.
 
     Raises:
         ConfigError, EnvironmentFailure: as :func:`a2c.envs.make_env`.
@@ -28,8 +29,8 @@ def plan(cfg: Config) -> Plan:
     try:
         if cfg.vectorization == "auto":
             native = spec.vector_entry_point is not None
-            hint = f"vectorization=native: {spec.id} registers one, with random numbers of its own" if native else ""
-            return replace(_quickest(cfg, env), hint=hint)
+            hint = f"vectorization=native: {spec.id} has a vector environment that draws its own random numbers"
+            return replace(_quickest(cfg, env), hint=hint if native else "")
     finally:
         env.close()
     if cfg.vectorization == "workers":
@@ -39,17 +40,17 @@ def plan(cfg: Config) -> Plan:
 
 
 def _workers(cfg: Config, because: str = "") -> Plan:
-    """Worker processes, as many as asked for or one process for each core; and this process, where nothing forbids it.
+    """Plan as many workers as asked for, or one process for each core; this process steps a shard too where it can.
 
-    An environment in this process cannot be given up on; this process cannot step some environments and act for others
-    at once; and it needs a core that no worker has.
+    It never does with env.step_timeout, because nothing can interrupt an environment in this process, nor with groups,
+    because it acts for one group while the others step. By default it does only where workers leave it a core.
     """
     cores, workers = _cores(cfg), cfg.num_workers
     forbids = "env.step_timeout" if cfg.env.step_timeout is not None else "env_groups" if cfg.env_groups > 1 else ""
     here = cfg.main_shard if cfg.main_shard is not None else (workers or 1) < cores
     if here and forbids:
         here = False
-        because += f", and none here: {forbids}" if cfg.main_shard else ""
+        because += f", and no shard in this process because of {forbids}" if cfg.main_shard else ""
     count = min(workers or max(1, cores - here), cfg.num_envs - here)
     if count < 1:  # a single environment
         count, here = 1, False
@@ -57,11 +58,11 @@ def _workers(cfg: Config, because: str = "") -> Plan:
 
 
 def _quickest(cfg: Config, env: Env) -> Plan:
-    """By rule where there is one, else by timing ``env``."""
+    """Plan by a rule where one applies, else by timing ``env``."""
     if cfg.num_workers is not None:
         return _workers(cfg, ", as num_workers says")
     if cfg.env.step_timeout is not None:
-        return _workers(cfg, ": env.step_timeout can only give up on a process")
+        return _workers(cfg, ": env.step_timeout needs processes, which can be ended")
     cores, in_group = _cores(cfg), -(-cfg.num_envs // cfg.env_groups)
     most = min(in_group, cores)
     if most < 2:
@@ -70,7 +71,7 @@ def _quickest(cfg: Config, env: Env) -> Plan:
     try:
         step = time_steps(env)
     except (Exception, SystemExit) as error:
-        # The run will tell it with its index, step and traceback, if random actions were not what broke it.
+        # The run reports it with its index, step and traceback, unless only random actions break it.
         return _workers(cfg, f": the environment raised {type(error).__name__} while it was timed")
     if cfg.env_groups == 1 and cfg.main_shard is not False:
         return choose(time_processes(step, most), in_group, cores)

@@ -1,4 +1,4 @@
-"""What a step of an environment and a signal to a process cost on this machine, measured in a fraction of a second."""
+"""Measure what a step of an environment and a signal to a process cost here, in a fraction of a second."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ import numpy as np
 from a2c.envs.choosing.choose import Costs
 from a2c.machine.processes.spin import SPIN, SpinWait
 
-STEP_SECONDS = 0.15  # for the environment; a single slow step may take longer
+STEP_SECONDS = 0.15  # to time the environment; a single slow step may take longer
 ROUNDS = 15  # of signals
-USUAL = (10e-6, 5e-6, 1.2)  # of Costs, where no process can be started: 2 cores, otherwise idle
-MOST_PROCESSES = 32  # are timed; more are taken to behave like these
+USUAL = (10e-6, 5e-6, 1.2)  # signal, each and slowdown of 2 idle cores, for when no process can be started
+MOST_PROCESSES = 32  # to time; we assume that more behave like these
 WORK = 16000  # turns of an empty loop: some 0.4 ms
 
-# A worker's life without environments: answer a byte with a byte, after work if it is "w". Told how long to wait awake.
+# A worker without environments: it answers a byte with that byte, after work if it is "w", and waits awake as told.
 _WORKER = f"""
 import os, select, sys, time
 def work():
@@ -44,11 +44,16 @@ while True:
 
 
 def time_steps(env: gym.Env[Any, Any], seconds: float = STEP_SECONDS) -> float:
-    """Mean seconds of a step under random actions, with the resets that fall due; raises what the environment raises.
+    """Mean seconds of a step with random actions, resets included.
 
-    Global random generators are left as they were.
+    Args:
+        env: the environment; the global random generators that it may use are restored.
+        seconds: how long to step it.
+
+    Raises:
+        Exception: what the environment raises.
     """
-    python, numpy = random.getstate(), np.random.get_state()  # an environment may draw from it
+    python, numpy = random.getstate(), np.random.get_state()  # an environment may draw from them
     try:
         env.action_space.seed(0)
         actions = [env.action_space.sample() for _ in range(64)]
@@ -61,10 +66,15 @@ def time_steps(env: gym.Env[Any, Any], seconds: float = STEP_SECONDS) -> float:
 
 
 def time_processes(step: float, count: int, spin: float = SPIN) -> Costs:
-    """The costs of a step that takes ``step`` seconds, with signals timed on this process and ``count`` - 1 others.
+    """Time signals between this process and ``count`` - 1 others; where none can start, take usual costs.
 
-    They wait awake for ``spin`` seconds. The others are bare interpreters, not workers: those take a quarter of a
-    second to import Gymnasium, and a process of threads must not fork.
+    The others are bare interpreters: a worker takes a quarter of a second to import Gymnasium, and a process with
+    threads must not fork.
+
+    Args:
+        step: seconds of one step of the environment.
+        count: processes, this one included.
+        spin: seconds that each waits awake.
     """
     try:
         return _time_processes(step, min(count, MOST_PROCESSES), spin)
@@ -98,7 +108,7 @@ def _mean_step(env: gym.Env[Any, Any], actions: Sequence[Any], seconds: float) -
 
 @contextlib.contextmanager
 def _processes(count: int, spin: float) -> Iterator[list[tuple[int, int]]]:
-    """The descriptors (to write, to read) of ``count`` processes; gone afterwards."""
+    """Start ``count`` processes and give their descriptors (to write, to read); end them afterwards."""
     started: list[subprocess.Popen[bytes]] = []
     try:
         for _ in range(count):
@@ -119,7 +129,7 @@ def _descriptor(pipe: IO[bytes] | None) -> int:
 
 
 def _exchange(others: Sequence[tuple[int, int]], byte: bytes, spin: float) -> None:
-    """Have all processes, this one too, do what the byte says, and wait for their answers."""
+    """Have every process, this one too, do what the byte says, and wait for the answers."""
     for write, _ in others:
         os.write(write, byte)
     if byte == b"w":
@@ -129,7 +139,7 @@ def _exchange(others: Sequence[tuple[int, int]], byte: bytes, spin: float) -> No
         poller.register(read, select.POLLIN)
         SpinWait(poller, spin)()
         if os.read(read, 1) != byte:
-            raise OSError("a process that was to time signals is gone")
+            raise OSError("a process for timing signals is gone")
 
 
 def _work() -> None:

@@ -1,6 +1,6 @@
 """Vector environments whose arrays live on the learner's device (``vectorization=device``).
 
-Importing this package registers our own; torch and jax are imported when one is made.
+Importing this package registers our own; only making one imports torch or jax.
 """
 
 from __future__ import annotations

@@ -17,8 +17,8 @@ from a2c.maths.noise import uniform_noise
 GRAVITY, FORCE, SECONDS = 9.8, 10.0, 0.02  # m/s^2, N, of one step
 POLE, TOTAL, HALF_LENGTH = 0.1, 1.1, 0.5  # kg, kg, m: of the pole, of pole and cart, half the pole's length
 X_LIMIT, ANGLE_LIMIT = 2.4, 12 * 2 * math.pi / 360  # m, rad: beyond them the episode ends
-START = 0.05  # a start is uniform in +-START, each of the four numbers
-DRAW_AHEAD = 1 << 20  # starts are drawn for as many steps at once as fit so many numbers
+START = 0.05  # each of the four numbers of a start is uniform in +-START
+DRAW_AHEAD = 1 << 20  # numbers to draw at once: starts for as many steps as they suffice for
 
 
 def next_state(state: Tensor, actions: Tensor) -> Tensor:
@@ -47,21 +47,22 @@ def next_state(state: Tensor, actions: Tensor) -> Tensor:
 
 
 class Steps(NamedTuple):
-    """Where an environment's starts come from: the steps for which they have been drawn."""
+    """Starts of episodes, drawn ahead for the steps from ``first``."""
 
     first: int
-    starts: Tensor  # [steps, N, 4]  the state of a new episode, should the old one end at that step
+    starts: Tensor  # [steps, N, 4]  the state of a new episode if the old one ends at that step
 
 
 class CartPole(VectorEnv[Tensor, Tensor, Tensor]):
     """N cart-poles in torch, reset in the same step; nothing in a step waits for the device.
 
-    The start of an episode is a function of (seed, environment, lockstep at which the last one ended) alone.
+    The start of an episode depends only on (seed, environment, step at which the last episode ended).
 
     Args:
         num_envs: N.
-        max_episode_steps: after so many steps an episode is truncated.
+        max_episode_steps: steps after which an episode is truncated.
         device: where everything lives.
+        render_mode: None; Gymnasium passes it.
     """
 
     def __init__(
@@ -80,7 +81,7 @@ class CartPole(VectorEnv[Tensor, Tensor, Tensor]):
         self._seed = 0
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Tensor, dict[str, Any]]:
-        """New episodes everywhere.
+        """Start a new episode everywhere.
 
         Returns:
             ``[N, 4]`` float32 observations, and no infos.
@@ -101,7 +102,7 @@ class CartPole(VectorEnv[Tensor, Tensor, Tensor]):
 
         Returns:
             ``[N, 4]`` observations, ``[N]`` rewards (1), terminated and truncated; ``infos["final_obs"]`` is
-            ``[N, 4]``: where each environment was before those whose episode ended began anew.
+            ``[N, 4]``, the observations before any reset.
         """
         self._steps += 1
         if self._steps >= self._drawn.first + self._ahead:
@@ -116,7 +117,7 @@ class CartPole(VectorEnv[Tensor, Tensor, Tensor]):
         return self._state, self._rewards, terminated, truncated, {"final_obs": final}
 
     def _draw(self, first: int) -> Steps:
-        """Starts for the steps from ``first``, several at once: small tensors cost more to launch than to fill."""
+        """Draw starts for many steps at once: a small tensor costs more to launch than to fill."""
         steps = range(first, first + self._ahead)
         uniform = uniform_noise(self._seed, steps, 1, range(self.num_envs), 4, self.device)
         return Steps(first, uniform.squeeze(1).mul_(2 * START).sub_(START))

@@ -1,8 +1,8 @@
 """Gymnasium's functional environments in JAX, stepped on the device as one compiled function.
 
-``FunctionalJaxVectorEnv`` of Gymnasium 1.4, which these ids register, is not used for stepping: when any environment
-begins anew, it takes the state of all others from before the step, so that their actions are lost; with thousands of
-environments that is nearly every step. It also asks the device whether any episode ended.
+These ids register ``FunctionalJaxVectorEnv``, but we do not step with it (Gymnasium 1.4): when any environment resets,
+it puts all others back to their state before the step, so that their actions are lost. With thousands of environments
+that is nearly every step. It also waits for the device to learn whether an episode ended.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ AnyFuncEnv = FuncEnv[Any, Any, Any, Any, Any, Any, Any]
 
 
 class FunctionalEnvs(VectorEnv[Any, Tensor, Any]):
-    """N copies of a functional environment, reset in the same step; arrays are JAX's, actions come in as tensors.
+    """N copies of a functional environment, reset in the same step; it takes actions as tensors and gives JAX arrays.
 
     Args:
         func_env: already transformed by ``jax.vmap``.
         num_envs: N.
-        time_limit: after so many steps an episode is truncated; 0: never.
+        time_limit: steps after which an episode is truncated; 0: never.
     """
 
     def __init__(self, func_env: AnyFuncEnv, num_envs: int, time_limit: int) -> None:
@@ -62,14 +62,22 @@ class FunctionalEnvs(VectorEnv[Any, Tensor, Any]):
         self._start, self._step = jax.jit(start), jax.jit(step)
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
-        """New episodes everywhere; the observations, and no infos."""
+        """Start a new episode everywhere; returns ``[N, *obs]`` observations and no infos."""
         super().reset(seed=seed)
         seed = int(self.np_random.integers(2**31)) if seed is None else seed
         self._world, obs = self._start(jax.random.PRNGKey(seed))
         return obs, {}
 
     def step(self, actions: Tensor) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
-        """``[N]`` or ``[N, D]`` actions; ``infos["final_obs"]`` is ``[N, *obs]``."""
+        """Step every environment once.
+
+        Args:
+            actions: ``[N]`` or ``[N, D]``.
+
+        Returns:
+            ``[N, *obs]`` observations, ``[N]`` rewards, terminated and truncated; ``infos["final_obs"]`` is
+            ``[N, *obs]``, the observations before any reset.
+        """
         actions = actions.contiguous() if actions.is_floating_point() else actions.int()  # JAX has no int64 by default
         self._world, (obs, rewards, terminated, truncated, final) = self._step(
             self._world, jax.dlpack.from_dlpack(actions)

@@ -1,6 +1,6 @@
 """One step semantics for vector environments on the device, and the checks of their contract.
 
-docs/device_environments.md has the contract. :class:`a2c.envs.lockstep.LockstepEnvs` is the same for those on the host.
+docs/device_environments.md has the contract. :class:`a2c.envs.lockstep.LockstepEnvs` does the same on the host.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ AnyVectorEnv = VectorEnv[Any, Any, Any]
 
 @dataclass(slots=True)
 class DeviceStep:
-    """One lockstep step of N environments, as they gave it; valid until the next one."""
+    """One lockstep step of N environments, as they gave it; valid until the next step."""
 
     obs: Tensor  # [N, *obs]  where the next step starts
     rewards: Tensor  # [N]
@@ -46,7 +46,7 @@ class DeviceEnvs:
         device: where its arrays must be.
 
     Raises:
-        ConfigError: it resets neither in the same nor in the next step.
+        ConfigError: it resets neither in the same nor in the next step, or its spaces are not supported.
     """
 
     def __init__(self, envs: AnyVectorEnv, device: torch.device) -> None:
@@ -83,7 +83,7 @@ class DeviceEnvs:
         return self._tensor("observations", obs, self._shape)
 
     def step(self, actions: Tensor) -> DeviceStep:
-        """Act everywhere once; nothing waits for the device.
+        """Step every environment once; nothing waits for the device.
 
         Args:
             actions: ``[N]`` int64, counted from 0, or ``[N, D]`` float32, unclipped.
@@ -109,7 +109,7 @@ class DeviceEnvs:
         )
 
     def close(self, terminate: bool = False) -> None:
-        """Let go of the environments; there is no process to wait for."""
+        """Close the environments; there is no process to wait for."""
         self.envs.close()
 
     def _tensor(self, name: str, array: Any, shape: tuple[int, ...]) -> Tensor:
@@ -120,7 +120,7 @@ class DeviceEnvs:
             tensor = from_dlpack(array)
         else:
             kind = "nothing" if array is None else f"a {type(array).__name__}"
-            raise self._broken(f"gave {kind} for {name}", "must be a torch tensor, or an array that speaks dlpack")
+            raise self._broken(f"gave {kind} for {name}", "must be a torch tensor, or an array that supports DLPack")
         if tensor.device != self.device:
             raise self._broken(f"gave {name} on {tensor.device}", f"must be on {self.device}, where the learner is")
         if tensor.shape != shape:
@@ -132,7 +132,7 @@ class DeviceEnvs:
 
 
 def make_device_envs(env: EnvConfig, num_envs: int, device: torch.device) -> DeviceEnvs:
-    """The environments that ``env.id`` registers as a vector environment, on a device.
+    """Make the vector environment that ``env.id`` registers, on a device.
 
     Args:
         env: which environment.
@@ -140,7 +140,7 @@ def make_device_envs(env: EnvConfig, num_envs: int, device: torch.device) -> Dev
         device: where the learner is.
 
     Raises:
-        ConfigError: there is none, or none that keeps the contract, or evaluation would not see the same spaces.
+        ConfigError: the id registers none, or it breaks the contract, or a single environment has other spaces.
         EnvironmentFailure: it could not be made.
     """
     envs = make_registered(env, num_envs, device=str(device))
@@ -158,7 +158,7 @@ def make_device_envs(env: EnvConfig, num_envs: int, device: torch.device) -> Dev
 
 
 def _check_evaluation(env: EnvConfig, envs: AnyVectorEnv) -> None:
-    """Evaluation, ``watch`` and videos play single environments, which must show and take the same."""
+    """Evaluation, ``watch`` and videos play single environments, which must have the same spaces."""
     single = make_env(env)
     try:
         alone = spaces_of(single.observation_space, single.action_space)
@@ -166,4 +166,4 @@ def _check_evaluation(env: EnvConfig, envs: AnyVectorEnv) -> None:
         single.close()
     together = spaces_of(envs.single_observation_space, envs.single_action_space)
     if alone != together:
-        raise ConfigError(f"{env.id} alone, as evaluated, is {alone}; its vector environment is {together}")
+        raise ConfigError(f"{env.id} has {alone} in evaluation, but its vector environment has {together}")

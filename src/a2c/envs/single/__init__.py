@@ -1,1 +1,1 @@
-"""One environment as the learner sees it: looked up, made, wrapped."""
+"""Make one environment as the learner sees it: look it up, make it, wrap it."""

@@ -26,7 +26,7 @@ _OURS = {
     "frameskip": "env.atari.frame_skip",
     "repeat_action_probability": "env.atari.repeat_action_probability",
     "max_num_frames_per_episode": "env.max_episode_steps",
-    "obs_type": "no other: observations are grey frames",
+    "obs_type": "observations are always grey frames",
 }
 
 
@@ -36,15 +36,19 @@ def is_atari(spec: EnvSpec) -> bool:
 
 
 def make(spec: EnvSpec, env: EnvConfig, *, render_mode: str | None = None) -> gym.Env[Any, Any]:
-    """One preprocessed game. A lost life shows as ``info == {"life_lost": True}``; otherwise info is empty."""
+    """Make one preprocessed game. A lost life shows as ``info == {"life_lost": True}``; otherwise info is empty.
+
+    Raises:
+        ConfigError: ``env.kwargs`` sets what ``env.atari`` sets.
+    """
     _check_kwargs(env)
     game = gym.make(
         spec,
-        max_episode_steps=-1,  # the limit counts agent steps: it goes around the frame skip
+        max_episode_steps=-1,  # no limit here: ours counts agent steps, so it goes around the frame skip
         disable_env_checker=True,
         frameskip=1,
         repeat_action_probability=env.atari.repeat_action_probability,
-        obs_type="ram",  # bytes for nobody: the preprocessing reads the screen from the emulator, in 2 of 4 frames
+        obs_type="ram",  # cheap, and nobody reads it: the preprocessing takes 2 of 4 frames from the emulator itself
         render_mode=render_mode,
         **env.kwargs,
     )
@@ -61,7 +65,19 @@ def make(spec: EnvSpec, env: EnvConfig, *, render_mode: str | None = None) -> gy
 
 
 def make_native(spec: EnvSpec, env: EnvConfig, num_envs: int, num_workers: int | None) -> VectorEnv[Any, Any, Any]:
-    """The same in C++ threads of this process: ale-py's vector environment, SAME_STEP with exact final observations."""
+    """Make ``num_envs`` such games that step in C++ threads of this process: ale-py's vector environment.
+
+    It resets in the same step, with exact final observations.
+
+    Args:
+        spec: the game's registration.
+        env: which environment.
+        num_envs: N.
+        num_workers: threads; None: one for each core.
+
+    Raises:
+        ConfigError: as :func:`make`.
+    """
     _check_kwargs(env)
     from gymnasium.vector import AutoresetMode
 
@@ -91,12 +107,13 @@ def make_native(spec: EnvSpec, env: EnvConfig, num_envs: int, num_workers: int |
 
 
 def waits_for_fire(game: gym.Env[Any, Any]) -> bool:
+    """Whether the game may wait for FIRE after a reset: it has the action."""
     meanings = game.unwrapped.get_action_meanings()  # type: ignore[attr-defined]
     return len(meanings) >= 3 and meanings[1] == "FIRE"
 
 
 class ScreenSpace(gym.Wrapper[Any, Any, Any, Any]):
-    """Declares the emulator's screen as the observation, which is all that AtariPreprocessing reads of observations."""
+    """Declares the emulator's screen as the observation space, which is all that AtariPreprocessing reads here."""
 
     def __init__(self, game: gym.Env[Any, Any]) -> None:
         super().__init__(game)
@@ -105,9 +122,9 @@ class ScreenSpace(gym.Wrapper[Any, Any, Any, Any]):
 
 
 class FrameStack(gym.Wrapper[Any, Any, Any, Any]):
-    """The latest frames ``[count, *frame]``, the newest last; a reset repeats its first.
+    """Stacks the latest frames, ``[count, *frame]``, the newest last; a reset repeats its first frame.
 
-    Gymnasium's FrameStackObservation gives the same by way of a queue, a stack and a deep copy.
+    Gymnasium's FrameStackObservation gives the same, but through a queue, a stack and a deep copy.
     """
 
     def __init__(self, game: gym.Env[Any, Any], count: int) -> None:
@@ -130,7 +147,7 @@ class FrameStack(gym.Wrapper[Any, Any, Any, Any]):
 
 
 class FireReset(gym.Wrapper[Any, Any, Any, Any]):
-    """Presses FIRE after a reset, where the game does nothing before."""
+    """Presses FIRE after a reset, for games that do nothing before."""
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         self.env.reset(seed=seed, options=options)
@@ -143,7 +160,7 @@ class FireReset(gym.Wrapper[Any, Any, Any, Any]):
 class LifeLostInfo(gym.Wrapper[Any, Any, Any, Any]):
     """Replaces the emulator's info, which always holds something, by one that is empty unless a life was lost.
 
-    Only an info that holds something travels between processes.
+    An empty info need not travel between processes.
     """
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""One environment behind the same checks as those that train, for whoever steps it alone."""
+"""The checks of training for one environment that somebody steps alone."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ Result = TypeVar("Result")
 
 
 class Checked(gym.Wrapper[Any, Any, Any, Any]):
-    """An environment whose every failure is named.
+    """An environment whose failures all name the environment and the step.
 
     What it returns must fit its spaces and be finite. Whatever it raises, ``SystemExit`` included, becomes one
-    :class:`EnvironmentFailure` that says which environment and when, with the environment's own traceback as a note:
-    plain text, so that it crosses to another process whatever the exception was. Ctrl-C stays what it is.
+    :class:`EnvironmentFailure` with the environment's own traceback as a note: plain text, so that it can cross to
+    another process whatever the exception was. Ctrl-C passes unchanged.
 
     Args:
         env: the environment.
@@ -61,7 +61,7 @@ class Checked(gym.Wrapper[Any, Any, Any, Any]):
         return tree_map(self._fitting, self._spaces, obs), info
 
     def _fitting(self, space: gym.Space[Any], part: Any) -> Any:
-        if space.shape is None or space.dtype is None:  # text, and the like: nothing to hold it against
+        if space.shape is None or space.dtype is None:  # such as Text: there is nothing to check
             return part
         fitting = fitting_observation(part, space.shape, space.dtype)
         if fitting.dtype.kind == "f" and not np.isfinite(fitting).all():
@@ -83,7 +83,13 @@ class Checked(gym.Wrapper[Any, Any, Any, Any]):
 
 
 def named_failure(error: BaseException, name: str, when: str) -> EnvironmentFailure:
-    """One line for what an environment raised in this process, with its traceback as a note."""
+    """Describe in one line what an environment raised in this process, with its traceback as a note.
+
+    Args:
+        error: what it raised.
+        name: of the environment.
+        when: such as ``step 3`` or ``its constructor``.
+    """
     text = next(iter(_text(error).strip().splitlines()), "") or "no message"
     who = f"{name} (pid {os.getpid()})"
     failure = EnvironmentFailure(f"{who} raised {type(error).__name__} in {when}: {text}{FOLLOWS}")

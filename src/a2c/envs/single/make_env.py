@@ -1,4 +1,4 @@
-"""From the settings to one environment."""
+"""Make one environment from the settings."""
 
 from __future__ import annotations
 
@@ -19,10 +19,14 @@ Env = gym.Env[Any, Any]
 
 
 def make_env(env: EnvConfig, *, render_mode: str | None = None) -> Env:
-    """One environment as the learner sees it, rewards raw.
+    """Make one environment as the learner sees it, with raw rewards.
 
-    Observations come out as float32 vectors ``[D]`` (any Box of up to two dimensions) or as uint8 images
-    ``[C, H, W]`` (``[H, W, C]`` is turned around). Ids under ``ALE/`` get the standard preprocessing.
+    Observations become float32 vectors ``[D]`` (from any Box of up to two dimensions) or uint8 images ``[C, H, W]``
+    (also from ``[H, W, C]``). Ids under ``ALE/`` get the standard preprocessing.
+
+    Args:
+        env: which environment.
+        render_mode: Gymnasium's; None renders nothing.
 
     Raises:
         ConfigError: unknown id, missing package, wrong keyword arguments, unsupported spaces.
@@ -36,7 +40,7 @@ def make_env(env: EnvConfig, *, render_mode: str | None = None) -> Env:
             made = atari.make(spec, env, render_mode=render_mode)
         else:
             render = {} if render_mode is None else {"render_mode": render_mode}
-            # The checker costs time at every step and its findings are ours to report (check_spaces, contract).
+            # The checker costs time at every step, and our own checks (check_spaces, contract.py) find the same.
             made = gym.make(
                 spec,
                 max_episode_steps=env.max_episode_steps,
@@ -55,7 +59,11 @@ def make_env(env: EnvConfig, *, render_mode: str | None = None) -> Env:
 
 
 def reward_threshold(env_id: str) -> float | None:
-    """The mean return at which the environment counts as solved, where its registration names one."""
+    """The mean return at which the environment counts as solved, if its registration names one.
+
+    Raises:
+        ConfigError: as :func:`a2c.envs.single.registry.find_spec`.
+    """
     return find_spec(env_id).reward_threshold
 
 

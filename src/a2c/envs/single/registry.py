@@ -1,4 +1,4 @@
-"""Which environment an id means, and what to tell a user whose id or installation is wrong."""
+"""Find the environment that an id means, and tell a user whose id or installation is wrong what to do."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ _INSTALL = {
 
 
 def find_spec(env_id: str) -> EnvSpec:
-    """The registration behind ``Id`` or ``module:Id``; the module, which registers it, is imported first.
+    """Find the registration behind ``Id`` or ``module:Id``; this imports the module first, which registers the id.
 
     Raises:
-        ConfigError: with the nearest id, or with what to install.
+        ConfigError: unknown id or missing package, with the nearest id or what to install.
     """
     module, _, name = env_id.rpartition(":")
     if module:
@@ -46,7 +46,13 @@ def find_spec(env_id: str) -> EnvSpec:
 
 
 def refusal(error: Exception, spec: EnvSpec, kwargs: dict[str, Any]) -> A2CError:
-    """What to tell the user when making an environment raised ``error``."""
+    """The error for the user when making an environment raised ``error``.
+
+    Args:
+        error: what was raised.
+        spec: the environment's registration.
+        kwargs: ``env.kwargs`` of the settings.
+    """
     if isinstance(error, A2CError):
         return error
     line = next(iter(str(error).strip().splitlines()), "") or "no message"
@@ -60,7 +66,7 @@ def refusal(error: Exception, spec: EnvSpec, kwargs: dict[str, Any]) -> A2CError
 
 def _import(module: str) -> ModuleType:
     with warnings.catch_warnings():
-        # A worker process was told the ids before it imports the module that registers them again.
+        # A worker already has the ids of the main process when it imports the module that registers them again.
         warnings.filterwarnings("ignore", message=".*Overriding environment .* already in registry")
         return importlib.import_module(module)
 
@@ -109,7 +115,7 @@ def _unknown(env_id: str, module: str, name: str) -> str:
 
 
 def _nearest(name: str) -> str | None:
-    """The registered id that was probably meant; whole ids first, then names without namespace and version."""
+    """The registered id that the user probably meant: compare whole ids, then names without namespace and version."""
     known = [spec.id for spec in gym.registry.values() if not _is_old_atari(spec)]
     folded = {each.lower(): each for each in known}
     near = difflib.get_close_matches(name.lower(), folded, n=1, cutoff=0.75)

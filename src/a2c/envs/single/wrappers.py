@@ -1,4 +1,4 @@
-"""Small wrappers that bring an environment's observations into the two forms that networks take."""
+"""Small wrappers: bring observations into the two forms that networks take, and keep final ones."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 
 class Vector(gym.ObservationWrapper[NDArray[np.float32], Any, Any]):
-    """A Box of any shape and number type as a float32 vector ``[D]``."""
+    """Turns a Box of any shape and dtype into a float32 vector ``[D]``."""
 
     def __init__(self, env: gym.Env[Any, Any]) -> None:
         super().__init__(env)
@@ -29,7 +29,7 @@ class Vector(gym.ObservationWrapper[NDArray[np.float32], Any, Any]):
 
 
 class ChannelFirst(gym.ObservationWrapper[NDArray[np.uint8], Any, Any]):
-    """A uint8 image ``[H, W, C]`` as ``[C, H, W]``, which is how convolutions read it."""
+    """Turns a uint8 image ``[H, W, C]`` into ``[C, H, W]``, which is how convolutions read it."""
 
     def __init__(self, env: gym.Env[Any, Any]) -> None:
         super().__init__(env)

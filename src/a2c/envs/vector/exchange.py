@@ -1,4 +1,4 @@
-"""One call at a time to every shard: begun, then finished, with Gymnasium's errors for any other order."""
+"""Call every shard, one call at a time: begin it, then finish it; any other order is an error of Gymnasium's."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from a2c.machine.processes.pool import WorkerPool
 
 
 class Exchange:
-    """What is pending between the main process and its shards, and why nothing more is possible after a failure.
+    """Tracks which call to the shards is pending, and why no further call is possible after a failure.
 
     Args:
-        pool: the workers, with or without a shard of this process.
-        log_failures: print Gymnasium's error lines before an exception itself.
+        pool: the workers, with or without a shard of the main process.
+        log_failures: print Gymnasium's error lines before raising an exception.
 
     Attributes:
         state: which call is pending.
-        broken: why no further call is possible; None: it is.
+        broken: why no further call is possible; None while one is.
     """
 
     def __init__(self, pool: WorkerPool | PoolWithMainShard, log_failures: bool) -> None:
@@ -36,10 +36,10 @@ class Exchange:
         """Send every shard a command.
 
         Args:
-            state: that of the exchange until the command is finished.
-            operation: what the caller calls it, for the message.
-            command: of :data:`a2c.envs.vector.shard_worker.COMMANDS`.
-            data: for each shard.
+            state: of the exchange until the command is finished.
+            operation: the caller's name for it, for the message.
+            command: one of :data:`a2c.envs.vector.shard_worker.COMMANDS`.
+            data: its data for each shard.
 
         Raises:
             AlreadyPendingCallError: another call is pending.
@@ -53,7 +53,7 @@ class Exchange:
             self.fail(error)
 
     def begin_step(self) -> None:
-        """Let every shard step, by the actions in shared memory; the caller has found the exchange idle."""
+        """Let every shard step with the actions in shared memory; the caller has checked that no call is pending."""
         self.state = AsyncState.WAITING_STEP
         try:
             self.pool.signal_step()
@@ -61,11 +61,16 @@ class Exchange:
             self.fail(error)
 
     def finish(self, state: AsyncState, timeout: float | None) -> list[Any]:
-        """The answers of all shards to the call that is pending.
+        """Wait for the answers of all shards to the pending call.
+
+        Args:
+            state: which call must be pending.
+            timeout: seconds; None waits for ever.
 
         Raises:
             NoAsyncCallError: no such call is pending.
             EnvironmentFailure: a worker died, or an environment's exception could not be rebuilt here.
+            EnvironmentTimeoutError: not all answered within ``timeout`` seconds.
             Exception: what an environment raised.
         """
         if self.state != state:
@@ -77,14 +82,14 @@ class Exchange:
         return answers
 
     def collect(self, timeout: float | None) -> list[Any]:
-        """What every shard answers next; raises as :meth:`finish`."""
+        """Wait for the next answer of every shard; raises as :meth:`finish`."""
         try:
             return self.pool.collect(timeout)
         except BaseException as error:
             self.fail(error)
 
     def fail(self, error: BaseException) -> NoReturn:
-        """Raise what happened, as the environment raised it; nothing but close is possible from here on."""
+        """Raise ``error``, or what the environment itself raised; from here on only close is possible."""
         self.state = AsyncState.DEFAULT
         if not isinstance(error, WorkersError):
             self.broken = str(error) or type(error).__name__

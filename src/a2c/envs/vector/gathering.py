@@ -1,4 +1,4 @@
-"""What the shards told of a reset or step, in Gymnasium's structure."""
+"""Put what the shards report of a reset or step into Gymnasium's structure."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ AddInfo = Callable[[Infos, Infos, int], Infos]  # Gymnasium's VectorEnv._add_inf
 def gather_observations(
     memory: ShardMemory, news: Sequence[StepNews], observations: Any, copy: bool
 ) -> tuple[Any, Any]:
-    """The batch of observations after a reset or step.
+    """Gather the batch of observations after a reset or step.
 
     Args:
         memory: of all shards.
-        news: what they told; their observations, where no memory holds those.
+        news: what they report, with observations where no memory holds those.
         observations: the batch so far.
         copy: whether the caller gets a copy.
 
@@ -56,11 +56,11 @@ def step_infos(
     """The infos of a step in Gymnasium's structure.
 
     Args:
-        news: what the shards told.
+        news: what the shards report.
         ended: environments with a final observation to report (SAME_STEP).
         num_envs: N.
         kept: ``[N, *obs]`` final observations, where memory holds them.
-        add: puts the info of one environment into those of all.
+        add: adds the info of one environment to those of all.
     """
     if not ended:
         return gather_infos(news, add)

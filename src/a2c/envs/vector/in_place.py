@@ -27,7 +27,7 @@ class Block:
 
     @classmethod
     def of(cls, memory: ShardMemory) -> Block | None:
-        """The arrays in ``memory``; None where the observations are no array."""
+        """The arrays in ``memory``; None where it holds no array of observations."""
         if not memory.observations:
             return None
         arrays = memory.arrays
@@ -35,7 +35,11 @@ class Block:
 
 
 class StepsInPlace:
-    """A vector environment that can step without copies; those of array observations have a block."""
+    """A vector environment that can step without copies.
+
+    Attributes:
+        block: the arrays that a step overwrites; None where observations are not one array.
+    """
 
     block: Block | None
 
@@ -44,7 +48,14 @@ class StepsInPlace:
         raise NotImplementedError
 
     def finish_in_place(self, timeout: float | None = None) -> dict[str, Any]:
-        """Wait until the step is done; returns what was said in the infos, those of ended episodes left out."""
+        """Wait until the step is done.
+
+        Args:
+            timeout: seconds; None waits for ever. It has no effect on environments in this process.
+
+        Returns:
+            The infos, without those of ended episodes.
+        """
         raise NotImplementedError
 
     def keep_infos(self, keys: Sequence[str] | None) -> None:

@@ -1,4 +1,4 @@
-"""Gymnasium's SyncVectorEnv on the loop of our workers: N environments one after another, in this process."""
+"""Gymnasium's SyncVectorEnv with the loop of our workers: N environments step one after another in this process."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ EnvFn = Callable[[], Env[Any, Any]]
 
 
 class InProcessVectorEnv(SyncVectorEnv[Any, Any], StepsInPlace):
-    """N environments in this process: SyncVectorEnv's contract, stepped as a worker of ShardedAsyncVectorEnv would.
+    """N environments in this process: SyncVectorEnv's contract, with the stepping of ShardedAsyncVectorEnv's workers.
 
     Rewards, flags and observations go straight into arrays, final observations into an array of their own before the
-    environment is reset, and what an environment returns is checked. An exception gets two notes: which environment
-    raised it and when, and its traceback.
+    environment is reset. Every return value is checked. An exception gets two notes: which environment raised it and
+    when, and its traceback.
 
     Args:
         env_fns: N functions that each make one environment.
@@ -100,13 +100,13 @@ class InProcessVectorEnv(SyncVectorEnv[Any, Any], StepsInPlace):
         return self._observed(news), self._memory.arrays["rewards"].copy(), terminated, truncated, infos
 
     def begin_in_place(self, actions: Any) -> None:
-        """Keep the actions: nothing runs beside the caller here."""
+        """Keep the actions for :meth:`finish_in_place`: nothing runs in between."""
         self._pending = actions
 
     def finish_in_place(self, timeout: float | None = None) -> Infos:
-        """Step into ``block``, without copies; returns the infos, those of ended episodes left out.
+        """Step into ``block``, without copies; returns the infos, without those of ended episodes.
 
-        ``timeout`` has no effect: an environment in this process cannot be interrupted.
+        ``timeout`` has no effect: nothing can interrupt an environment in this process.
         """
         news = self._advance(self._pending)
         return {} if news is None else gather_infos([news], self._add_info)
@@ -116,7 +116,7 @@ class InProcessVectorEnv(SyncVectorEnv[Any, Any], StepsInPlace):
         self._shard.keep_infos(keys)
 
     def close_extras(self, **kwargs: Any) -> None:
-        """Close the environments; one that fails in it does not keep the others open."""
+        """Close every environment, even if another one fails to close."""
         if hasattr(self, "_shard"):
             self._shard.close()
 
@@ -126,7 +126,7 @@ class InProcessVectorEnv(SyncVectorEnv[Any, Any], StepsInPlace):
             batch = np.asarray(actions)
         if block is not None and batch.shape == block.shape and batch.dtype == block.dtype:
             each = batch.copy()  # an environment may keep its action, and the caller may overwrite the batch
-        else:  # an environment gets its action as the caller wrote it, fit or not, as in Gymnasium
+        else:  # as in Gymnasium, an environment gets its action as the caller wrote it, even if it does not fit
             each = list(iterate(self.action_space, actions))
             if len(each) != self.num_envs:
                 raise ValueError(f"{len(each)} actions for {self.num_envs} environments")
@@ -149,7 +149,7 @@ def _make(env_fn: EnvFn, index: int) -> Env[Any, Any]:
 
 
 def _fail(error: Exception, env: int | None, where: str) -> NoReturn:
-    """Raise ``error`` as the environment did, with notes that name it and hold its traceback."""
+    """Raise ``error`` as the environment did, with notes that name the environment and hold its traceback."""
     if isinstance(error, ContractError):
         raise EnvironmentFailure(f"environment {env} {error} in {where}") from None
     if env is not None:

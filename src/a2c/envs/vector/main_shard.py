@@ -17,12 +17,12 @@ from a2c.machine.processes.pool import GATHER, Worker, WorkerPool
 class PoolWithMainShard:
     """A pool of workers whose last shard belongs to the main process, with the methods of :class:`WorkerPool`.
 
-    A process that only waits leaves a core idle, or costs two wake-ups a step. What the main process is to do is
-    done in :meth:`collect`, so that sending stays quick; an environment of its own that hangs hangs the program.
+    A main process that only waits leaves a core idle, or costs two wake-ups a step. It steps its own share in
+    :meth:`collect`, so that sending stays quick. If one of its own environments hangs, so does the program.
 
     Args:
         pool: the workers.
-        share: the environments of the main process, which it makes when first collected from, as the workers do.
+        share: the environments of the main process; the first :meth:`collect` makes them, while workers make theirs.
         autoreset: as in :class:`Shard`.
         memory: that all shards write to.
         env_fns: make the environments of the share.
@@ -40,7 +40,7 @@ class PoolWithMainShard:
     ) -> None:
         self._pool = pool
         self._shard = Shard(len(pool.workers), share.start, len(share), autoreset, memory)
-        self._order: tuple[str, Any] = ("set_up", (env_fns, spaces))  # what to do, as a worker is told it
+        self._order: tuple[str, Any] = ("set_up", (env_fns, spaces))  # what to do next, as a worker gets it
 
     @property
     def workers(self) -> list[Worker]:
@@ -48,14 +48,14 @@ class PoolWithMainShard:
         return self._pool.workers
 
     def signal_step(self) -> None:
-        """Let every worker step; their actions lie in shared memory, and so do ours."""
+        """Let every worker step, and step our own share next; all actions lie in shared memory."""
         self._pool.signal_step()
         self._order = ("step", None)
 
     def command(self, name: str, data: Sequence[Any]) -> None:
-        """Send each worker a command with its own data; the last is for this process."""
+        """Send each worker a command with its own data; the last data are for this process."""
         self._pool.command(name, data[:-1])
-        # What travels is a copy, which the caller may change meanwhile and an environment may keep; so is this.
+        # Workers get a copy, since the caller may change the data meanwhile and an environment may keep them; so do we.
         own = data[-1]
         self._order = (name, deepcopy(own) if name in ("step", "reset") else own)
 
@@ -63,7 +63,7 @@ class PoolWithMainShard:
         """Do our own share, then wait until every worker has answered; our answer comes last.
 
         Args:
-            timeout: seconds to wait for the workers once our own share is done, which nothing can cut short.
+            timeout: seconds to wait for the workers once our own share is done; nothing can interrupt our own share.
 
         Raises:
             WorkersError, EnvironmentFailure, EnvironmentTimeoutError: as :meth:`WorkerPool.collect`.
@@ -87,7 +87,7 @@ class PoolWithMainShard:
             self._shard.close()
 
     def _obey(self) -> tuple[FailureReport | None, Any]:
-        """What went wrong in our own share, or what came of it."""
+        """Do our own share; returns a report if it failed, else None, and its answer."""
         shard, (name, data) = self._shard, self._order
         try:
             answer = COMMANDS[name](shard, data)

@@ -1,4 +1,4 @@
-"""Gymnasium's AsyncVectorEnv, a process for each environment, behind the same checks as our own workers."""
+"""Gymnasium's AsyncVectorEnv, one process for each environment, with the same checks as our own workers."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ EnvFn = Callable[[], Env[Any, Any]]
 class OneProcessEach(AsyncVectorEnv[Any, Any]):
     """N environments in N processes; they reset in the same step.
 
-    Its own class lets through what ours refuse (text as a reward, an observation of another shape), hangs on an
-    exception that cannot be pickled, and runs an unguarded script again in every process.
+    Gymnasium's own class accepts what ours refuse (text as a reward, an observation of another shape), hangs on an
+    exception that cannot be pickled, and runs an unguarded script again in every process. This one does not.
 
     Args:
         env_fns: N functions that each make one environment.
@@ -49,12 +49,12 @@ class OneProcessEach(AsyncVectorEnv[Any, Any]):
         return [index for index, pipe in pipes if pipe is not None and not pipe.closed and not pipe.poll(0)]
 
     def close_extras(self, timeout: float | None = None, terminate: bool = False) -> None:
-        """As in Gymnasium; the queue's semaphores go too, whoever still refers to this object."""
+        """As in Gymnasium; it also frees the error queue's semaphores, even if someone still refers to this object."""
         super().close_extras(timeout, terminate)
         self.error_queue: Any = None
 
     def _raise_if_errors(self, successes: Iterable[bool]) -> None:
-        """Raise what the first environment at fault raised, as it was: Gymnasium makes a new one of its class."""
+        """Raise what the first environment at fault raised, unchanged; Gymnasium would make a new exception."""
         failed = sum(not success for success in successes)
         if not failed:
             return
@@ -67,7 +67,7 @@ class OneProcessEach(AsyncVectorEnv[Any, Any]):
 
 
 class _CheckedEnvFn:
-    """Makes environment ``index``, in its own process or, for its spaces, in the main one."""
+    """Makes environment ``index`` in its own process or, to learn its spaces, in the main process."""
 
     def __init__(self, env_fn: EnvFn, index: int, registered: Pickled) -> None:
         self._env_fn, self._name, self._registered = env_fn, f"environment {index}", registered

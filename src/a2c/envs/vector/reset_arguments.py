@@ -1,4 +1,4 @@
-"""What ``reset`` accepts, checked as Gymnasium checks it."""
+"""Check the arguments of ``reset`` as Gymnasium does."""
 
 from __future__ import annotations
 
@@ -9,7 +9,11 @@ from numpy.typing import NDArray
 
 
 def take_mask(options: dict[str, Any] | None, num_envs: int) -> tuple[NDArray[np.bool_] | None, dict[str, Any] | None]:
-    """Split ``options`` into reset_mask and the rest, with Gymnasium's checks; the caller's dictionary stays whole."""
+    """Split ``options`` into ``reset_mask`` (bool ``[N]``, or None) and the rest; the caller's dictionary stays whole.
+
+    Raises:
+        TypeError, ValueError: as in Gymnasium, for a mask that does not fit.
+    """
     if options is None or "reset_mask" not in options:
         return None, options
     mask = options["reset_mask"]
@@ -27,7 +31,11 @@ def take_mask(options: dict[str, Any] | None, num_envs: int) -> tuple[NDArray[np
 
 
 def seeds_for(seed: Any, num_envs: int) -> list[int | None]:
-    """One seed per environment: ``seed + i`` from an integer, or the given list."""
+    """One seed per environment: ``seed + i`` from an integer, or the given list.
+
+    Raises:
+        ValueError: as in Gymnasium, for a list of another length.
+    """
     if seed is None:
         return [None] * num_envs
     if isinstance(seed, (int, np.integer)):

@@ -1,4 +1,4 @@
-"""The process that steps one shard of the environments: it obeys as :mod:`a2c.machine.processes.life` says."""
+"""The process that steps one shard of the environments; :mod:`a2c.machine.processes.life` has the protocol."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class WorkerSpec:
-    """All that a worker must know to build its shard."""
+    """All that a worker needs to build its shard."""
 
     worker: int
     first: int  # global index of its first environment
@@ -36,11 +36,11 @@ class WorkerSpec:
     autoreset: str
     memory: ShardMemory
     parent_pid: int
-    spin: float  # seconds to wait awake for the next order
+    spin: float  # seconds to wait awake for the next command
 
 
 def run_worker(spec: WorkerSpec, pipe: Connection, life_line: Connection) -> None:
-    """Build the shard, then obey until told to close; every exception goes to the main process."""
+    """Build the shard, then do what the main process sends until it sends close; report every exception to it."""
     become_worker(life_line, spec.parent_pid, spec.environ)
     shard = Shard(spec.worker, spec.first, spec.num_envs, spec.autoreset, spec.memory)
     try:
@@ -96,7 +96,7 @@ COMMANDS: dict[str, Callable[[Shard, Any], Any]] = {
 
 
 def _set_up(shard: Shard, env_fns: Sequence[Callable[[], Env[Any, Any]]], spaces: tuple[Any, ...]) -> Any:
-    """Make the environments of a shard; returns how their spaces compare with those of the whole."""
+    """Make the environments of a shard; returns how their spaces compare with the vector environment's."""
     shard.build(env_fns)
     return _compare_spaces(shard.envs, *spaces)
 
@@ -104,7 +104,7 @@ def _set_up(shard: Shard, env_fns: Sequence[Callable[[], Env[Any, Any]]], spaces
 def _compare_spaces(
     envs: list[Env[Any, Any]], mode: Any, observation_space: Space[Any], action_space: Space[Any]
 ) -> tuple[list[bool], list[bool], list[Space[Any]] | None]:
-    """For each environment: do its spaces fit those of the whole? With mode "different" also its space."""
+    """Whether each environment's spaces fit: observation, action; with mode "different" also its observation space."""
     from gymnasium.spaces.utils import is_space_dtype_shape_equiv
 
     if isinstance(mode, str) and mode == "same":

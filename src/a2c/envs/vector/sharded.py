@@ -38,19 +38,19 @@ class ShardedAsyncVectorEnv(AsyncVectorEnv[Any, Any], StepsInPlace):
     infos travel only when they hold something. ``docs/vector_environment.md`` has the design and the differences.
 
     Args:
-        env_fns: N functions that each make one environment; they reach the workers by cloudpickle.
+        env_fns: N functions that each make one environment; cloudpickle sends them to the workers.
         shared_memory: keep observations in shared memory; must be False for spaces that cannot lie in it.
         copy: return a copy of the observations; with False, ``observations`` itself, overwritten by the next step.
         context: multiprocessing start method; None is forkserver (spawn where there is none).
         daemon: whether the workers are daemons, which may not start processes of their own.
-        worker: a custom worker function cannot apply here: ValueError.
+        worker: must be None, because Gymnasium's custom worker function steps only one environment.
         observation_mode: "same", "different" or (batched space, single space), as in Gymnasium.
         autoreset_mode: NEXT_STEP (Gymnasium's default), SAME_STEP or DISABLED.
-        max_concurrency: at most so many environments run at once, that is, at most so many shards.
-        num_workers: K; None is one per usable core, less the main process's own. Never more shards than N.
-        main_shard: the main process steps one more shard, the last, in the ``_wait`` methods: the quickest where every
-            process has a core of its own, but an environment of that shard which hangs or crashes stops the program.
-        log_failures: print Gymnasium's error lines before an exception itself.
+        max_concurrency: how many environments may run at once, and so how many shards there may be.
+        num_workers: K; None is one per usable core, less one for the main shard. There are never more shards than N.
+        main_shard: the main process steps one more shard, the last, in the ``_wait`` methods. That is quickest where
+            every process has its own core, but if an environment of that shard hangs or crashes, so does the program.
+        log_failures: print Gymnasium's error lines before raising an exception.
 
     Attributes:
         observations: the batch in shared memory, ``[N, *obs]`` for array spaces.
@@ -155,7 +155,7 @@ class ShardedAsyncVectorEnv(AsyncVectorEnv[Any, Any], StepsInPlace):
         return self._observed(answers), gather_infos(answers, self._add_info)
 
     def step_async(self, actions: Any) -> None:
-        """As in Gymnasium; actions of the action space's own dtype are the fast way."""
+        """As in Gymnasium; quickest with actions of the action space's own dtype."""
         self._assert_is_running()
         self._exchange.check_idle("step_async")
         if self._actions is not None:
@@ -164,7 +164,7 @@ class ShardedAsyncVectorEnv(AsyncVectorEnv[Any, Any], StepsInPlace):
                 self._actions[...] = batch
                 self._exchange.begin_step()
                 return
-        # Through the pipe, so that an environment gets its action as the caller wrote it, fit or not, as in Gymnasium.
+        # As in Gymnasium, an environment gets its action as the caller wrote it, even if it does not fit: by pipe.
         each = list(iterate(self.action_space, actions))
         if len(each) != self.num_envs:
             raise ValueError(f"{len(each)} actions for {self.num_envs} environments")
@@ -185,12 +185,12 @@ class ShardedAsyncVectorEnv(AsyncVectorEnv[Any, Any], StepsInPlace):
         self.step_async(actions)
 
     def finish_in_place(self, timeout: float | None = None) -> dict[str, Any]:
-        """Wait for a step into ``block``, without copies; returns the infos, those of ended episodes left out."""
+        """Wait for a step into ``block``, without copies; returns the infos, without those of ended episodes."""
         news = self._stepped(timeout)
         return gather_infos(news, self._add_info) if news else {}
 
     def keep_infos(self, keys: Sequence[str] | None) -> None:
-        """From now on report only these keys of infos, so that no other one travels; None: all."""
+        """From now on report only these keys of infos, so that no others travel; None: all."""
         self._assert_is_running()
         self._exchange.begin(AsyncState.WAITING_CALL, "keep_infos", "infos", [keys] * len(self._shares))
         self._exchange.finish(AsyncState.WAITING_CALL, None)
@@ -222,7 +222,7 @@ class ShardedAsyncVectorEnv(AsyncVectorEnv[Any, Any], StepsInPlace):
         self._exchange.finish(AsyncState.WAITING_CALL, None)
 
     def close_extras(self, timeout: float | None = None, terminate: bool = False) -> None:
-        """Close the environments and end the workers, also hung ones: ask, terminate, kill.
+        """Close the environments and end the workers, even hung ones: ask, terminate, kill.
 
         Args:
             timeout: seconds to wait for the environments to close by themselves; None is 3, or 1 after a failure.
@@ -239,7 +239,7 @@ class ShardedAsyncVectorEnv(AsyncVectorEnv[Any, Any], StepsInPlace):
         return [answer for answer in answers if answer is not None]
 
     def _shared_out(self, each: Sequence[Any]) -> list[Any]:
-        """What there is for each environment, as a list for each shard."""
+        """Split a list with an item for each environment into a list for each shard."""
         return [each[share.start : share.stop] for share in self._shares]
 
     def _observed(self, news: list[StepNews]) -> Any:
@@ -247,7 +247,7 @@ class ShardedAsyncVectorEnv(AsyncVectorEnv[Any, Any], StepsInPlace):
         return shown
 
     def _check_spaces(self) -> None:
-        """Wait until every worker has built its shard; all environments must have spaces that can be batched."""
+        """Wait until every shard has its environments, and check that their spaces can be batched."""
         answers = self._exchange.collect(None)
         check_spaces(answers, self.observation_mode, self.single_action_space)
         if self.observation_mode == "different":

@@ -1,4 +1,4 @@
-"""What is settled before the first worker runs: arguments, spaces, memory, and who steps which environments."""
+"""Before the first worker runs: check arguments, learn spaces, allocate memory, and split environments into shards."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ EnvFns = Sequence[Callable[[], Env[Any, Any]]]
 
 @dataclass(slots=True)
 class Description:
-    """What one environment says about all of them."""
+    """What one environment tells about all of them: metadata, render mode, spaces."""
 
     metadata: dict[str, Any]
     render_mode: str | None
@@ -40,18 +40,18 @@ class Description:
 def share_out(
     num_envs: int, worker: Any, max_concurrency: Any, num_workers: int | None, main_shard: bool
 ) -> list[range]:
-    """The environments of each shard: one for each of K workers, and a last one for the main process if it has one.
+    """Split the environments into shards: one for each of K workers and, with ``main_shard``, a last one of our own.
 
-    K is as asked, else as many as make one process per usable core; at most N shards, and at most ``max_concurrency``,
-    as a process runs one environment at a time.
+    K is ``num_workers``; if that is None, there is one shard per usable core. There are at most N shards, and at most
+    ``max_concurrency``, because a process runs one environment at a time.
 
     Raises:
-        ValueError: an argument that Gymnasium's class would reject, or a custom worker, which cannot apply.
+        ValueError: an argument that Gymnasium's class would reject, or a custom ``worker``.
     """
     if worker is not None:
         raise ValueError(
-            "ShardedAsyncVectorEnv steps many environments in each worker, so a custom `worker`, which speaks for one, "
-            "cannot apply; use gymnasium.vector.AsyncVectorEnv"
+            "ShardedAsyncVectorEnv steps many environments in each worker, so it cannot use a custom `worker`, which "
+            "steps one; use gymnasium.vector.AsyncVectorEnv"
         )
     if num_envs < 1:
         raise ValueError("`env_fns` must hold at least one function")
@@ -71,7 +71,17 @@ def share_out(
 def describe(
     env_fn: Callable[[], Env[Any, Any]], num_envs: int, mode: str | tuple[Space[Any], Space[Any]]
 ) -> Description:
-    """Make environment 0 once in this process, as Gymnasium does, to learn the spaces; then close it."""
+    """Make environment 0 once in this process, as Gymnasium does, to learn the spaces; then close it.
+
+    Args:
+        env_fn: makes environment 0.
+        num_envs: N.
+        mode: "same", "different" or (batched space, single space), as in Gymnasium.
+
+    Raises:
+        ValueError, TypeError: as in Gymnasium, for another mode.
+        Exception: what the environment's constructor raised.
+    """
     if not (mode in ("same", "different") if isinstance(mode, str) else isinstance(mode, tuple) and len(mode) == 2):
         raise ValueError(
             "Invalid `observation_mode`, expected: 'same' or 'different' or tuple of single and batch observation "
@@ -91,7 +101,7 @@ def describe(
                 )
         else:
             single = env.observation_space
-            batched = batch_space(single, num_envs)  # with "different", replaced once the workers have told theirs
+            batched = batch_space(single, num_envs)  # "different" replaces it once the workers report theirs
         action = env.action_space
         return Description(dict(env.metadata), env.render_mode, action, batch_space(action, num_envs), single, batched)
     finally:
@@ -101,7 +111,14 @@ def describe(
 def allocate(
     spaces: Description, num_envs: int, num_shards: int, shared_memory: bool, context: Any
 ) -> tuple[ShardMemory, Any]:
-    """The memory that all shards write to (see ShardMemory for its arrays) and the batch of observations.
+    """Allocate the memory that all shards write to (see ShardMemory for its arrays) and the batch of observations.
+
+    Args:
+        spaces: of the environments.
+        num_envs: N.
+        num_shards: how many shards.
+        shared_memory: keep observations in shared memory.
+        context: the multiprocessing context, for Gymnasium's own shared memory.
 
     Raises:
         ValueError: with ``shared_memory``, for a custom observation space.
@@ -144,11 +161,19 @@ def start_workers(
     memory: ShardMemory,
     spin: float,
 ) -> None:
-    """Start a worker for each share of the environments; they build them at the same time.
+    """Start a worker for each share of the environments; all of them build theirs at the same time.
 
     Args:
+        pool: starts and holds the workers.
+        env_fns: make the environments, all N.
+        shares: the environments of each worker.
         spaces: (observation mode, single observation space, single action space), which all must fit.
-        spin: seconds that a worker waits awake for its next order.
+        autoreset: value of the autoreset mode.
+        memory: that all shards write to.
+        spin: seconds that a worker waits awake for its next command.
+
+    Raises:
+        Exception: an environment function cannot be pickled; a note says which.
     """
     told_spaces, registered, environ = Pickled(spaces), Pickled(registered_elsewhere()), environ_for_workers()
     for k, share in enumerate(shares):
@@ -175,7 +200,12 @@ def start_workers(
 
 
 def check_spaces(answers: Sequence[Any], mode: Any, action_space: Space[Any]) -> None:
-    """The environments' spaces, as their workers compared them, can be batched.
+    """Check that the environments' spaces can be batched.
+
+    Args:
+        answers: of every shard: how its environments' spaces compare.
+        mode: the observation mode.
+        action_space: of environment 0.
 
     Raises:
         RuntimeError: they cannot; Gymnasium's text and the first environment that differs.
@@ -212,6 +242,7 @@ def _name_culprit(error: Exception, env_fns: EnvFns, first: int) -> None:
 
 
 def is_array(space: Space[Any]) -> bool:
+    """Whether what the space holds is one array."""
     return isinstance(space, (Box, Discrete, MultiBinary, MultiDiscrete))
 
 

@@ -1,1 +1,1 @@
-"""Worker processes: started light, heard at once, gone with the main process. They know no environments."""
+"""Worker processes of any kind: they start quickly, end with the main process, and a dead one is noticed at once."""

@@ -1,4 +1,4 @@
-"""Give foreign code a limited time."""
+"""Run code that may hang, for a limited time."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ def within(seconds: float, work: Callable[[], object], on_timeout: Callable[[], 
 
     Args:
         seconds: how long to wait.
-        work: what may hang; its thread is a daemon, so that a hung one does not hold up the end of the process.
-        on_timeout: called when the time is over, to break what the work waits for.
+        work: what may hang; its thread is a daemon, so that a hung one does not keep the process from ending.
+        on_timeout: called when the time is over, to end what the work waits for.
 
     Raises:
         TimeoutError: the work did not end in time.

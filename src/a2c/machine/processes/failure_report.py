@@ -1,4 +1,4 @@
-"""How the failure of one environment crosses from its worker to the main process and keeps its face."""
+"""Carry the failure of an environment from its worker to the main process, with its own exception and traceback."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class ContractError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class FailureReport:
-    """What a worker tells about the exception of one environment: plain text, and the exception if it survives."""
+    """What a worker tells about an environment's exception: plain text, and the exception if it survives pickling."""
 
     env: int | None  # global index; None when no single environment is at fault
     worker: int | None  # None: the main process itself
@@ -41,15 +41,17 @@ class FailureReport:
 
     @property
     def who(self) -> str:
+        """``environment 3 (worker 1, pid 4242)``."""
         where = "main process" if self.worker is None else f"worker {self.worker}"
         return f"{'a process' if self.env is None else f'environment {self.env}'} ({where}, pid {self.pid})"
 
     @property
     def line(self) -> str:
+        """What happened, in one line that announces the traceback."""
         return f"{self.who} raised {self.kind} in {self.where}{FOLLOWS}"
 
     def exception(self) -> Exception:
-        """The environment's own exception where it can be rebuilt, else an EnvironmentFailure; notes say the rest."""
+        """The environment's own exception if it can be rebuilt, else an EnvironmentFailure; notes give the rest."""
         error = self._rebuilt()
         if error is None and self.kind == ContractError.__name__:
             return EnvironmentFailure(f"{self.who} {self.text} in {self.where}")
@@ -77,7 +79,7 @@ class WorkersError(Exception):
         super().__init__(self.reports[0].line)
 
     def log(self) -> None:
-        """Gymnasium's error lines; with warnings as errors they must not replace the environment's exception."""
+        """Print Gymnasium's error lines; where warnings are errors, they must not replace the exception."""
         with contextlib.suppress(UserWarning):
             for report in self.reports:
                 logger.error("%s", f"Received the following error from Worker-{report.env} - Shutting it down")
@@ -86,7 +88,15 @@ class WorkersError(Exception):
 
 
 def report_failure(error: BaseException, env: int | None, worker: int | None, pid: int, where: str) -> FailureReport:
-    """Describe ``error``, which an environment raised in this process, for the main process."""
+    """Describe ``error``, which an environment raised in this process, for the main process.
+
+    Args:
+        error: what was raised.
+        env: global index of the environment at fault; None if no single one is.
+        worker: index of this worker; None in the main process.
+        pid: of this process.
+        where: such as ``step 18213``, ``reset`` or ``its constructor``.
+    """
     trace = "".join(traceback.format_exception(error))
     return FailureReport(env, worker, pid, where, type(error).__name__, _text(error), trace, _pickled(error))
 
@@ -99,10 +109,10 @@ def _text(error: BaseException) -> str:
 
 
 def _pickled(error: BaseException) -> bytes | None:
-    """The exception as bytes if it comes back from them as what it was.
+    """The exception as bytes, or None unless unpickling gives back the same.
 
-    Tried here, because a constructor with odd arguments only fails when it is loaded. SystemExit and
-    KeyboardInterrupt of an environment must not end the trainer as if the user had asked for it.
+    We try that here, because an exception whose constructor takes odd arguments fails only in unpickling. SystemExit
+    and KeyboardInterrupt of an environment must not end the trainer as if the user had asked for it.
     """
     if not isinstance(error, Exception) or isinstance(error, ContractError):
         return None
@@ -115,7 +125,7 @@ def _pickled(error: BaseException) -> bytes | None:
 
 
 def how_it_ended(exitcode: int | None) -> str:
-    """``was killed by SIGKILL`` or ``exited with code 3``."""
+    """How a process ended, for a message: ``was killed by SIGKILL`` or ``exited with code 3``."""
     if exitcode is None:
         return "is gone"
     if exitcode >= 0:

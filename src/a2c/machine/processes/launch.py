@@ -1,4 +1,4 @@
-"""How a worker process starts: by which method, and without the user's script or a second numerical thread."""
+"""How a worker process starts: by which start method, without the user's script, with one numerical thread."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ ONE_THREAD = dict.fromkeys(
 def without_main_module() -> Iterator[None]:
     """Keep a worker from running the user's script again.
 
-    multiprocessing imports it into every spawned process, because plain pickle needs it. Our arguments travel by
-    cloudpickle, which does not, and the script may import torch or have no ``if __name__ == "__main__"``.
+    multiprocessing imports the script into every spawned process, because plain pickle needs it. Our arguments travel
+    by cloudpickle, which does not, and the script may import torch or have no ``if __name__ == "__main__"``.
     """
     main = sys.modules["__main__"]
     sys.modules["__main__"] = types.ModuleType("__main__")
@@ -37,7 +37,7 @@ def without_main_module() -> Iterator[None]:
 
 @contextlib.contextmanager
 def single_threaded() -> Iterator[None]:
-    """A process started meanwhile gets one thread for each numerical library, from the moment it loads it."""
+    """Give every process that starts meanwhile one thread in each numerical library."""
     before = {name: os.environ.get(name) for name in ONE_THREAD}
     os.environ.update(ONE_THREAD)
     try:
@@ -51,17 +51,17 @@ def single_threaded() -> Iterator[None]:
 
 
 def environ_for_workers() -> dict[str, str]:
-    """The environment variables of this process as a worker should see them, however long the forkserver has run."""
+    """The environment variables for a worker: what this process has now, not what the forkserver started with."""
     with clear_mpi_env_vars():
         return {**os.environ, **ONE_THREAD}
 
 
 def multiprocessing_context(name: str | None, preload: str) -> Any:
-    """The start method: forkserver by default, because a fork after torch has run threads deadlocks.
+    """The multiprocessing context of a start method; forkserver by default: a fork after torch ran threads deadlocks.
 
     Args:
         name: fork, forkserver or spawn; None: forkserver, or spawn where there is none.
-        preload: the module that a new forkserver imports once for all that it starts.
+        preload: the module that a new forkserver imports once for all the processes that it starts.
     """
     if name is None:
         name = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
@@ -72,7 +72,7 @@ def multiprocessing_context(name: str | None, preload: str) -> Any:
 
 
 def registered_elsewhere() -> dict[str, EnvSpec]:
-    """Environments that a worker would not find by importing Gymnasium, as it does not run the user's script."""
+    """Environments that a worker would not find, because it imports Gymnasium but does not run the user's script."""
     found = {}
     for name, spec in registry.items():
         if isinstance(spec.entry_point, str) and spec.entry_point.startswith("gymnasium."):

@@ -1,10 +1,10 @@
-"""The life of a worker process: what it is told and answers, and how it ends.
+"""The life of a worker process: how it begins, and the protocol by which it answers the main process.
 
-It imports no torch: the forkserver preloads what workers run, so that they start in milliseconds.
+This module imports no torch: the forkserver preloads what workers run, so that they start in milliseconds.
 
-Protocol on the socket to the main process, one byte first, a pickled message behind it where there is more to say:
-the main process sends STEP (what to do lies in shared memory) or COMMAND + (name, data); a worker answers DONE,
-RESULT + value, or FAILED + FailureReport and leaves.
+Protocol on the socket to the main process: one byte, then a pickled message where there is more to say. The main
+process sends STEP (all data lie in shared memory) or COMMAND + (name, data). A worker answers DONE or RESULT + value;
+or it answers FAILED + FailureReport and ends.
 """
 
 from __future__ import annotations
@@ -24,24 +24,30 @@ DONE, RESULT, FAILED = b".", b"R", b"!"
 
 
 def become_worker(life_line: Connection, parent_pid: int, environ: dict[str, str]) -> None:
-    """Make this process one that lives and dies with the main process ``parent_pid``, in its environment variables."""
+    """Make this process a worker, which ends with the main process and leaves SIGINT, SIGTERM and SIGUSR1 to it.
+
+    Args:
+        life_line: our end of the pipe that closes when the main process ends.
+        parent_pid: of the main process.
+        environ: replaces all environment variables of this process.
+    """
     leave_with_parent(life_line, parent_pid)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
-        # They reach the whole process group (Ctrl-C, Slurm); the main process decides when workers stop.
+        # Ctrl-C and Slurm signal the whole process group, but the main process decides when workers stop.
         signal.signal(number, signal.SIG_IGN)
     os.environ.clear()
     os.environ.update(environ)
 
 
 def answer(pipe: Connection, value: Any) -> None:
-    """Send what a command came to."""
-    data = dumps(value)  # before the first byte: what cannot be pickled is an error of the environment
+    """Send the result of a command; raises what pickling raises, before anything is sent."""
+    data = dumps(value)  # before the first byte, so that the worker can still report a failure
     os.write(pipe.fileno(), RESULT)
     pipe.send_bytes(data)
 
 
 def tell_failure(pipe: Connection, report: FailureReport) -> None:
-    """Send what went wrong, if the main process still listens."""
+    """Send a failure report, if the main process still listens."""
     with contextlib.suppress(OSError):
         os.write(pipe.fileno(), FAILED)
         pipe.send_bytes(dumps(report))

@@ -1,4 +1,4 @@
-"""A worker process dies when the main process does, however that dies and whatever the worker is doing."""
+"""End a worker process when the main process ends, however that ends and whatever the worker is doing."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from multiprocessing import connection
 from multiprocessing.connection import Connection
 from typing import Any
 
-# Ends of pipes that only the main process may hold: a forked child that kept them would hide its death from workers.
+# Ends of pipes that only the main process may hold: if a forked child kept them, workers would not see it end.
 _own_ends: weakref.WeakSet[Connection] = weakref.WeakSet()
 
 
@@ -32,9 +32,10 @@ if hasattr(os, "register_at_fork"):
 
 
 def close_at_exit(owner: Any) -> Callable[[], None]:
-    """Close what owns worker processes when this process exits, if it is not closed by then.
+    """Close ``owner``, which has worker processes, when this process exits, unless it is closed by then.
 
-    multiprocessing joins its children at exit and would wait for ours for ever; hooks run last in, first out.
+    multiprocessing joins its children at exit and would wait for ours for ever. This hook runs before that one, because
+    hooks run last in, first out.
 
     Args:
         owner: has ``closed`` and ``close(terminate=True)``; it is not kept alive.
@@ -55,9 +56,14 @@ def close_at_exit(owner: Any) -> Callable[[], None]:
 def leave_with_parent(life_line: Connection, parent_pid: int) -> None:
     """End this process when the main process ``parent_pid`` ends.
 
-    Only the main process holds the other end of the life line; its end of file is the sign. A thread waits for it; on
-    Linux the kernel also sends SIGIO, which ends a process whose environment hangs in C with Python's lock held.
-    (PR_SET_PDEATHSIG will not do: the parent of a worker is the forkserver, and with fork it is a thread.)
+    Only the main process holds the other end of the life line, so that end of file means that it is gone. A thread
+    waits for that; on Linux the kernel also sends SIGIO, which ends a process whose environment hangs in C with
+    Python's lock held. (PR_SET_PDEATHSIG will not do: the parent of a worker is the forkserver, and with fork it is a
+    thread.)
+
+    Args:
+        life_line: our end of the pipe.
+        parent_pid: of the main process.
     """
     if sys.platform == "linux":
         import fcntl
@@ -69,7 +75,7 @@ def leave_with_parent(life_line: Connection, parent_pid: int) -> None:
     watched: list[Any] = [life_line]
     if hasattr(os, "pidfd_open"):
         try:
-            watched.append(os.pidfd_open(parent_pid))  # even if a stranger inherited the other end
+            watched.append(os.pidfd_open(parent_pid))  # even if another process inherited the other end
         except ProcessLookupError:
             os._exit(1)
         except OSError:

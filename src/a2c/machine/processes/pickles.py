@@ -9,7 +9,7 @@ import cloudpickle  # type: ignore[import-untyped]
 
 
 def dumps(value: Any) -> bytes:
-    """Pickle, by cloudpickle where the plain and faster way cannot (a class of ``__main__``, a lambda)."""
+    """Pickle by plain pickle, which is faster; where that fails (a class of ``__main__``, a lambda), by cloudpickle."""
     try:
         return pickle.dumps(value, protocol=pickle.HIGHEST_PROTOCOL)
     except Exception:
@@ -22,12 +22,12 @@ def dumps_by_value(value: Any) -> bytes:
 
 
 def loads(data: bytes) -> Any:
-    """The value again; only ever called on bytes that this program's own processes wrote."""
+    """Unpickle bytes that this program's own processes wrote; never call it on any others."""
     return pickle.loads(data)  # noqa: S301
 
 
 class Pickled:
-    """A value that travels by cloudpickle and is opened only where a failure to do so can be told."""
+    """A value that travels by cloudpickle; a worker unpickles it in :meth:`open`, where it can report a failure."""
 
     def __init__(self, value: Any) -> None:
         self._value = value
@@ -40,5 +40,5 @@ class Pickled:
         self._bytes = data
 
     def open(self) -> Any:
-        """The value: unpickled now in a worker, as it is where it never travelled (fork)."""
+        """The value: in a worker unpickled now, unless it never travelled (fork)."""
         return self._value if self._bytes is None else loads(self._bytes)

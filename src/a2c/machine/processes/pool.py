@@ -1,4 +1,4 @@
-"""The worker processes as the main process sees them: start, signal, wait, and see them gone."""
+"""The worker processes as the main process sees them: start them, signal them, wait for them, end them."""
 
 from __future__ import annotations
 
@@ -46,16 +46,24 @@ class Worker:
 
 
 class WorkerPool:
-    """K worker processes; every wait notices a dead one at once, even behind a slow one."""
+    """K worker processes; every wait notices a dead one at once, even while it waits for a slow one.
+
+    Args:
+        context: of multiprocessing; it makes the processes and pipes.
+        daemon: whether the workers are daemons.
+        name: of the processes, before their index.
+        current: ``[K or more]`` int64, the environment that each worker runs now; negative: none.
+        spin: seconds to wait awake for answers.
+    """
 
     def __init__(self, context: Any, daemon: bool, name: str, current: Any, spin: float = 0.0) -> None:
         self.workers: list[Worker] = []
         self._context = context
         self._daemon = daemon
         self._name = name
-        self._current = current  # [shards] the environment that each runs now
+        self._current = current
         self._poller = select.poll()
-        self._spin = SpinWait(self._poller, spin)  # seconds to wait awake for answers
+        self._spin = SpinWait(self._poller, spin)
         self._by_socket: dict[int, Worker] = {}
         self._by_death: dict[int, Worker] = {}
 
@@ -63,8 +71,8 @@ class WorkerPool:
         """Start the next worker, which runs ``target(spec, pipe, life_line)``; returns before its environments exist.
 
         Args:
-            target: of a module.
-            spec: all that the worker must know; it is pickled.
+            target: a function of a module, which its process imports.
+            spec: all that the worker needs to know; it is pickled.
             envs: global indices of its environments.
         """
         index = len(self.workers)
@@ -123,7 +131,7 @@ class WorkerPool:
         reports: list[FailureReport] = []
         deadline = None if timeout is None else time.monotonic() + timeout
         answered = [False] * len(self.workers)
-        slept = False  # then who is late is waited for asleep: a little awake between each two would never be given up
+        slept = False  # then wait for the rest asleep: SpinWait would take each of them for a success and never give up
         while waiting:
             left = None if deadline is None else math.ceil(max(0.0, deadline - time.monotonic()) * 1000)
             if tick is not None:
@@ -182,7 +190,7 @@ class WorkerPool:
                     os.write(worker.socket, COMMAND)
                     worker.pipe.send_bytes(message)
             running = self._await_end(running, patience)
-            for worker in running:  # only reaches an environment that has a handler of its own
+            for worker in running:  # workers ignore it, but an environment may have set a handler of its own
                 worker.process.terminate()
             running = self._await_end(running, 0.5) if running else []
         for worker in running:
@@ -208,7 +216,7 @@ class WorkerPool:
         return bool(poller.poll(math.ceil(patience * 1000)))
 
     def _forget(self, worker: Worker) -> None:
-        """Wait for this worker no more."""
+        """Stop waiting for this worker."""
         for descriptor in (worker.socket, worker.death):
             with contextlib.suppress(KeyError):
                 self._poller.unregister(descriptor)

@@ -18,8 +18,8 @@ Fields = Mapping[str, tuple[tuple[int, ...], DTypeLike]]
 class SharedArrays:
     """Named numpy arrays in one anonymous mapping, each starting on a page of its own.
 
-    Page alignment lets CUDA lock one array for direct transfer; nothing shows up in /dev/shm, so
-    that even a SIGKILL leaves no file. It travels to a worker as an argument of its process.
+    Page alignment lets CUDA lock one array for direct transfer. Nothing shows up in /dev/shm, so that even a SIGKILL
+    leaves no file. Pass it to a worker as an argument of its process.
 
     Args:
         fields: name -> (shape, dtype) of each array; all start as zeros.
@@ -34,7 +34,7 @@ class SharedArrays:
         return self._arrays[name]
 
     def close_file(self) -> None:
-        """Give the descriptor back once no further process will attach; the memory stays mapped."""
+        """Close the file descriptor once no further process will attach; the memory stays mapped."""
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1

@@ -10,21 +10,21 @@ MOST_SKIPPED = 64  # waits
 
 
 class SpinWait:
-    """Looks for events for a while, before the caller waits for them asleep.
+    """Polls for events for a while, before the caller waits for them asleep.
 
-    Where processes hand work to each other many times a millisecond, sleeping costs more than the work. It pays only
-    where each process has a core of its own, and only if what is waited for comes soon: after two waits in a row in
-    which nothing came, the next 2, 4, 8, ... waits are not spun, until something comes in time again.
+    Where processes hand work to each other many times a millisecond, sleeping costs more than the work. Spinning pays
+    only where each process has its own core, and only if events come soon: after two spins in a row without an event,
+    the next 2, 4, 8, ... waits skip it, until an event comes in time again.
 
     Args:
-        poller: the descriptors to look at.
-        seconds: how long; 0 never looks.
+        poller: the descriptors to poll.
+        seconds: how long to poll; 0 never does.
     """
 
     def __init__(self, poller: select.poll, seconds: float) -> None:
         self._poll, self._seconds = poller.poll, seconds
         self._misses = 0  # in a row
-        self._skip = 0  # so many waits to come
+        self._skip = 0  # how many of the next waits do not spin
 
     def __call__(self) -> list[tuple[int, int]]:
         """The events as ``poller.poll`` gives them; none when it is time to sleep."""

@@ -29,10 +29,10 @@ PLAIN_WIDTH = 100  # columns of a log file
 
 
 class Console:
-    """The face of one run.
+    """Shows one run on a terminal, or in a file.
 
-    The bar is redrawn by :meth:`progress` itself, at most four times a second: a refresh thread would compete with
-    the trainer for the interpreter.
+    :meth:`progress` itself redraws the bar, at most four times a second: a refresh thread would compete with the
+    trainer for the interpreter.
 
     Args:
         cfg: settings of the run.
@@ -77,7 +77,7 @@ class Console:
         self._draw()
 
     def row(self, env_steps: int, metrics: Mapping[str, Any]) -> None:
-        """Add a row to the table; what the metrics lack shows as ``-``."""
+        """Add a row to the table; missing metrics show as ``-``."""
         width = PLAIN_WIDTH if self._terminal is None else self._terminal.width
         columns, gap = words.fitting(words.columns_of(self._cfg), width, self._cfg.total_steps)
         facts = {**metrics, "steps": env_steps, "elapsed": time.monotonic() - self._started}
@@ -87,11 +87,11 @@ class Console:
         self._line(words.table_line([column.cell(facts) for column in columns], columns, gap))
 
     def note(self, line: str) -> None:
-        """Say one line above the bar."""
+        """Print one line above the bar."""
         self._line(line, "yellow")
 
     def finish(self, summary: Mapping[str, Any]) -> None:
-        """Show what came of it, where it is and what to type next; takes the bar away."""
+        """Take the bar away; show the results, where they are and what to type next."""
         self._stop_live()
         lines = words.outcome(summary)
         commands = words.next_commands(summary, self._cfg)
@@ -110,7 +110,7 @@ class Console:
         self._print(_panel(title, shown, colour))
 
     def close(self) -> None:
-        """Give the terminal back as it was; any number of times, also after an exception."""
+        """Give the terminal back as it was. Safe to call any number of times, also after an exception."""
         self._stop_live()
         atexit.unregister(self.close)
 
@@ -146,7 +146,7 @@ class Console:
             return
         try:
             write()
-        except BlockingIOError:  # a terminal that is busy loses this line, not the rest
+        except BlockingIOError:  # a busy terminal loses this line, not the rest
             pass
         except (OSError, ValueError):  # a closed pipe, terminal or file
             self._muted = True
@@ -156,7 +156,7 @@ class Console:
 class _Terminal(Terminal):
     @property  # type: ignore[misc]  # nobody sets the size of this one
     def size(self) -> ConsoleDimensions:
-        """Size of the terminal that is written to; rich would ask standard input first."""
+        """Size of the terminal that we write to; rich would ask standard input first."""
         with contextlib.suppress(OSError, ValueError):
             columns, lines = os.get_terminal_size(self.file.fileno())
             if columns and "COLUMNS" not in os.environ:

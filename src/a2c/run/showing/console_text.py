@@ -12,12 +12,12 @@ from typing import Any
 from a2c.machine.clock import EVAL, LOOP
 from a2c.settings.config import Config
 
-SHOWN = 0.005  # shares below it round to nothing
-PARTS = {EVAL: "evaluation"}  # where there is room
+SHOWN = 0.005  # smaller shares show as 0%
+PARTS = {EVAL: "evaluation"}  # the long name, where there is room
 
 
 def duration(seconds: float) -> str:
-    """``7s``, ``3m07s``, ``2h05m``: at most six characters below 100 hours."""
+    """Seconds as ``7s``, ``3m07s`` or ``2h05m``: at most six characters below 100 hours."""
     whole = round(seconds)
     if whole < 60:
         return f"{whole}s"
@@ -27,14 +27,14 @@ def duration(seconds: float) -> str:
 
 
 def number(value: Any, digits: int = 1) -> str:
-    """A figure for reading: thousands separated, no decimals from 1000 on, ``-`` where there is none."""
+    """A number for people: thousands separated, no decimals from 1000 on, ``-`` for None or what is not finite."""
     if value is None or not math.isfinite(value):
         return "-"
     return f"{value:,.{0 if abs(value) >= 1000 else digits}f}"
 
 
 def spread(mean: Any, std: Any) -> str:
-    """``475.2 ±12.1``."""
+    """A mean and its standard deviation: ``475.2 ±12.1``."""
     return number(mean) if number(std) == "-" else f"{number(mean)} ±{number(std)}"
 
 
@@ -45,7 +45,7 @@ class Column:
     title: str
     width: int
     cell: Callable[[Mapping[str, Any]], str]
-    rank: int  # the highest go first where the terminal is narrow
+    rank: int  # a narrow terminal drops the highest first
 
 
 def _metric(name: str, digits: int = 1) -> Callable[[Mapping[str, Any]], str]:
@@ -83,7 +83,7 @@ LAG = Column("lag", 5, _metric("train/lag_mean", 2), 8)  # of A3C's gradients
 
 
 def columns_of(cfg: Config) -> tuple[Column, ...]:
-    """The columns that mean something for the algorithm."""
+    """The columns for the algorithm; only A3C has a lag."""
     return (*COLUMNS[:-1], LAG, COLUMNS[-1]) if cfg.algo == "a3c" else COLUMNS
 
 
@@ -104,14 +104,14 @@ def table_line(cells: Sequence[str], columns: Sequence[Column], gap: int) -> str
 
 
 def brief_splits(metrics: Mapping[str, Any]) -> tuple[str, str]:
-    """``env 41% act 28% update 30%`` of a row, and ``env 41%``, the largest alone; empty before the first row."""
+    """A row's shares as ``env 41% act 28% update 30%``, and the largest alone: ``env 41%``; empty before any row."""
     parts = {part: share for part in (*LOOP, EVAL) if (share := metrics.get(f"time/{part}_frac")) is not None}
     shown = [f"{part} {share:.0%}" for part, share in parts.items() if share >= SHOWN]
     return " ".join(shown), max(shown, key=lambda text: parts[text.split()[0]], default="")
 
 
 def split(parts: Mapping[str, float]) -> str:
-    """``env 41%, act 28%, update 30%``: where the time went, without what rounds to nothing."""
+    """Where the time went, like ``env 41%, act 28%, update 30%``, without what rounds to nothing."""
     return ", ".join(f"{PARTS.get(part, part)} {share:.0%}" for part, share in parts.items() if share >= SHOWN)
 
 
@@ -166,6 +166,6 @@ def next_commands(summary: Mapping[str, Any], cfg: Config) -> list[tuple[str, st
 
 
 def relative(path: Path) -> str:
-    """The path as one would type it here: relative to the working folder where it lies below it."""
+    """The path as one types it here: relative if it is inside the working folder."""
     absolute, here = Path(path).absolute(), Path.cwd()
     return str(absolute.relative_to(here)) if absolute.is_relative_to(here) else str(absolute)

@@ -9,6 +9,7 @@ from typing import Any
 
 from matplotlib.axes import Axes
 
+from a2c.run.showing.console_text import duration
 from a2c.run.showing.style import BLUE, GREEN, GREY, ORANGE, RED, new_figure, save, tidy
 from a2c.storage.metrics_file import METRICS, read_rows
 
@@ -20,7 +21,7 @@ def draw_curve(run: Path) -> Path:
 
     Above: the mean return of training episodes and the evaluations (mean ± std) against env steps, with the
     environment's reward threshold dashed. Below: policy entropy and explained variance of the value function.
-    A run without episodes, evaluations or summary.json (it was stopped early) gives what there is.
+    If the run has no episodes, evaluations or summary.json (it was stopped early), draws what there is.
 
     Args:
         run: a run folder.
@@ -95,12 +96,7 @@ def _title(run: Path, rows: Sequence[Row], summary: dict[str, Any]) -> str:
         parts.append(f"seed {summary['seed']}")
     parts.append(f"{steps:,} steps")
     if summary.get("wall_time") is not None:
-        parts.append(_duration(summary["wall_time"]))
+        parts.append(duration(summary["wall_time"]))
     if summary.get("eval_mean") is not None:
         parts.append(f"final score {summary['eval_mean']:.1f} ± {summary['eval_std']:.1f}")
     return "  ·  ".join(parts)
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest} s" if minutes else f"{rest} s"

@@ -18,14 +18,17 @@ COLOURS = 64
 def record_gif(frames: Sequence[np.ndarray], path: Path, fps: float, *, max_frames: int = MAX_FRAMES) -> Path:
     """Write frames as a GIF that plays at their real speed.
 
-    Frames wider than 480 pixels are scaled down. Beyond ``max_frames`` every k-th frame is kept, shown k times as
-    long. All frames share one palette, so that what does not move costs no bytes.
+    Scales down frames wider than 480 pixels. Of more than ``max_frames`` frames it keeps every k-th and shows it k
+    times as long. All frames share one palette, so that what does not move costs no bytes.
 
     Args:
         frames: ``[H, W, 3]`` RGB or ``[H, W]`` grey, uint8, all of one shape.
         path: file to write; it appears only when complete.
         fps: frames per second of the recording.
-        max_frames: most frames that are kept.
+        max_frames: most frames to keep.
+
+    Returns:
+        ``path``.
 
     Raises:
         ValueError: there are no frames, or fps is not positive.

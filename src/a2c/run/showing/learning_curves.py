@@ -1,4 +1,4 @@
-"""One picture of a benchmark: a panel for each environment, the interquartile mean over seeds with its interval."""
+"""One picture of a benchmark: a panel for each environment, with the interquartile mean over seeds and its band."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from a2c.run.statistics import iqm_band
 
 
 class LearningCurve(TypedDict):
-    """The scores of all seeds of one environment, and what to hold them against; None where there is no such line."""
+    """The scores of all seeds on one environment, and the lines to compare them with; None draws no line."""
 
-    env_steps: ArrayLike  # [P] when it was measured, the same for every seed
+    env_steps: ArrayLike  # [P] env steps of the scores, the same for every seed
     scores: ArrayLike  # [R, P] score of each of R seeds
-    floor: float | None  # must be reached
-    aim: float | None  # is hoped for
+    floor: float | None  # what must be reached
+    aim: float | None  # what we hope for
     zoo: float | None  # what RL Zoo publishes
 
 
@@ -50,10 +50,10 @@ def draw_learning_curves(curves: Mapping[str, LearningCurve], path: Path, *, col
 
 
 def align(runs: Sequence[tuple[ArrayLike, ArrayLike]], steps: ArrayLike) -> np.ndarray:
-    """Scores of runs that were measured at steps of their own, at common steps.
+    """Scores of runs at common steps, where each was measured at its own steps.
 
-    A run holds its last measurement until its next one, and its first one before that: nothing is interpolated
-    between measurements, so that no score appears that was never reached.
+    Each run holds a score until its next one, and its first score from the start. Nothing is interpolated, so every
+    score that appears was measured.
 
     Args:
         runs: for each of R runs, its steps (ascending) and its scores.

@@ -1,4 +1,4 @@
-"""One look for every plot. Figures are made directly: pyplot would keep them in global state."""
+"""One look for every plot. Figures are made without pyplot, which would keep them in global state."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def new_figure(width: float, height: float) -> Figure:
 
 
 def tidy(axes: Axes) -> None:
-    """Two spines, a faint grid, steps as 50k and 1.5M."""
+    """Give axes that look: two spines, a faint grid, steps as 50k and 1.5M."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(color="#dddddd", linewidth=0.6)
     axes.set_axisbelow(True)
@@ -31,7 +31,7 @@ def tidy(axes: Axes) -> None:
 
 
 def steps_label(value: float) -> str:
-    """``0``, ``50k``, ``1.5M``."""
+    """A number of steps as ``0``, ``50k`` or ``1.5M``."""
     for size, suffix in ((1e6, "M"), (1e3, "k")):
         if abs(value) >= size:
             return f"{value / size:g}{suffix}"
@@ -39,7 +39,7 @@ def steps_label(value: float) -> str:
 
 
 def save(figure: Figure, path: Path) -> Path:
-    """Write a PNG so that a reader never sees half of it."""
+    """Write a PNG so that a reader never sees half of it; returns ``path``."""
     with replacing(path) as temporary:
         # No Software or date entry: the same run draws the same bytes.
         figure.savefig(temporary, format="png", metadata={"Software": None})

@@ -1,4 +1,4 @@
-"""What would make a run faster, from where its time went: a pure function, one or two lines or none."""
+"""What would make a run faster, from where its time went: a pure function that gives at most two lines."""
 
 from __future__ import annotations
 
@@ -12,37 +12,40 @@ MUCH_REPORTING = 0.15
 MUCH_TRANSFER = 0.4  # of the loop
 BOUND = 0.5  # of the loop
 
-# An update with less arithmetic than this is at least a third overhead, which a larger batch shares. Measured on
-# one core (an update of 80 transitions of CartPole has 4e6 and takes 1.0 ms, one of 320 takes 2.0 ms); for a GPU it
-# is 0.2 ms of launches at 30 TFLOP/s.
+# FLOPs of an update. With fewer, at least a third of its time is overhead, which a larger batch would share. Measured
+# on one core (an update of 80 transitions of CartPole has 4e6 and takes 1.0 ms, one of 320 takes 2.0 ms); for a GPU,
+# 0.2 ms of launches at 30 TFLOP/s.
 SMALL = {"cpu": 2e7, "gpu": 6e9}
-ACTING = 0.25  # acting has fewer steps to launch: the same limit for this share of the arithmetic
+ACTING = 0.25  # acting launches fewer kernels: its limit is this share of SMALL
 
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """What a run ran on, as far as its speed depends on it."""
+    """The facts about a run that its speed depends on."""
 
     device: str  # cpu, cuda:0, mps
     cuda: bool  # a CUDA device is there, used or not
     cores: int
     threads: int  # of torch, on the CPU
     vectorization: str  # sync, workers, async, native or device: what auto became
-    processes: int  # that step environments; 1 where it is this one alone
+    processes: int  # that step environments; 1 if only this one does
     main_shard: bool  # whether this process is one of them
     native: bool  # the environment registers a vector environment that was not used
     images: bool
-    flops: float  # of one transition, forward and backward
-    env_rate: float  # env steps a second while environments were waited for
+    flops: float  # of one transition, forward and backward pass
+    env_rate: float  # env steps per second of waiting for environments
 
 
 def advise(shares: Mapping[str, float], cfg: Config, setup: Setup) -> list[str]:
     """At most two lines: one about what is not training, one about what training waits for.
 
     Args:
-        shares: of each part of :mod:`a2c.machine.clock`, together 1.
+        shares: of the time, for each part of :mod:`a2c.machine.clock`; together 1.
         cfg: the settings.
         setup: what they ran on.
+
+    Returns:
+        The lines; none where nothing would clearly help.
     """
     lines = [_overhead(shares, cfg)]
     if cfg.algo == "a3c":  # its workers wait for nothing that a setting could change
@@ -89,7 +92,7 @@ def _environments(share: float, cfg: Config, setup: Setup) -> str:
         if setup.images and cfg.num_workers is not None and cfg.num_workers < cores:
             return f"{bound}: {cfg.num_workers} threads on {cores} cores: num_workers={cores}"
         return f"{bound}: more cores would help" if setup.images else ""
-    # What changes no result comes first.
+    # First, what changes no result.
     if cfg.num_workers is not None and processes < min(cores, count):
         more = min(cores, count) - setup.main_shard
         return f"{bound}: {processes} process{'es' * (processes > 1)} on {cores} cores: num_workers={more}"
@@ -124,7 +127,7 @@ def _network(act: float, update: float, cfg: Config, setup: Setup) -> str:
             return f"{bound}: too little work for a GPU: raise num_envs ({cfg.num_envs}), or try device=cpu"
         return f"{bound}: raise num_envs ({cfg.num_envs}): larger batches cost less a step"
     if not on_cpu:
-        return ""  # it is busy with arithmetic
+        return ""  # the GPU is busy with arithmetic
     if setup.cuda:
         return f"{bound}: try device=cuda"
     if setup.threads < setup.cores:
@@ -133,5 +136,5 @@ def _network(act: float, update: float, cfg: Config, setup: Setup) -> str:
 
 
 def _rate(steps: float) -> str:
-    """``850/s``, ``9k/s``."""
+    """A rate as ``850/s`` or ``9k/s``."""
     return f"{steps / 1000:.0f}k/s" if steps >= 1000 else f"{steps:.0f}/s"

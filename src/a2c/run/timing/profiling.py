@@ -1,4 +1,4 @@
-"""``profile=true``: a trace of a few updates, with the parts of the loop as named ranges."""
+"""``profile=true`` records a trace of a few updates, with the parts of the loop as named ranges."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from torch.profiler import ProfilerActivity, profile, record_function, schedule
 
 from a2c.machine.clock import ACT, ENV, EVAL, TRANSFER, UPDATE, Clock
 
-WAIT, WARM_UP, ACTIVE = 10, 3, 5  # updates: graphs and libraries settle; the profiler settles; these are recorded
+WAIT, WARM_UP, ACTIVE = 10, 3, 5  # updates until libraries and graphs settle, until the profiler does, to record
 NAMES = {ENV: "environment", ACT: "acting", TRANSFER: "transfer", UPDATE: "update", EVAL: "evaluation"}
-TOP = 4  # operations that are named
+TOP = 4  # operations to name
 
 
 class Profile:
@@ -21,8 +21,8 @@ class Profile:
 
     Args:
         path: the trace; gzip if it ends in ``.gz``.
-        clock: says where the loop is; its ranges cost nothing before and after.
-        cuda: record what the GPU does, too.
+        clock: tells which part of the loop runs; that costs nothing before and after the recording.
+        cuda: record what the GPU does too.
         notify: called with one line that says what was found, or why nothing was.
     """
 
@@ -31,7 +31,7 @@ class Profile:
         self._updates = 0
         self._path, self._clock, self._cuda, self._notify = path, clock, cuda, notify
         self._range: record_function | None = None
-        os.environ.setdefault("KINETO_LOG_LEVEL", "6")  # its library would write to the terminal
+        os.environ.setdefault("KINETO_LOG_LEVEL", "6")  # Kineto would write to the terminal
         activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if cuda else [])]
         plan = schedule(wait=WAIT, warmup=WARM_UP, active=ACTIVE, repeat=1)
         self._profiler: Any = profile(activities=activities, schedule=plan, on_trace_ready=self._write, acc_events=True)
@@ -39,7 +39,7 @@ class Profile:
         clock.trace = self._enter
 
     def step(self) -> None:
-        """An update has ended."""
+        """Count an update that has ended."""
         if self._clock.trace is not None:
             self._updates += 1
             self._profiler.step()
@@ -51,7 +51,7 @@ class Profile:
         self._end()
         self._profiler.stop()
         if not self.written:
-            self._notify(f"profile=true: no trace, since that takes more than {WAIT + WARM_UP} updates")
+            self._notify(f"profile=true: no trace, since it needs more than {WAIT + WARM_UP} updates")
 
     def _enter(self, part: str) -> None:
         self._leave()
@@ -80,7 +80,7 @@ class Profile:
         self._notify(f"profiled {count} updates; most time: {self._most(profiler.key_averages())}")
 
     def _most(self, operations: Any) -> str:
-        """The operations that took the longest, less those that they called, with their shares; ranges are none."""
+        """The operations with the most time, without that of what they call, and their shares; not our own ranges."""
         spent = "self_device_time_total" if self._cuda else "self_cpu_time_total"
         own = {item.key: getattr(item, spent) for item in operations}
         own = {name: time for name, time in own.items() if name not in NAMES.values() and not set("#*") & set(name)}

@@ -1,4 +1,4 @@
-"""Where a run's time went, for its rows and its end: the clock, the advice, and the profile if one is wanted."""
+"""Where a run's time went: shares for its rows, advice for its end, and a profile if the settings ask for one."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ FRAME_FLOPS = 5.5e7  # of a frame of 84 x 84 x 4 through nature_cnn, forward and
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """What there is to say at the end; part of the summary."""
+    """What the stopwatch adds to the summary."""
 
-    time: dict[str, float]  # share of each part of the loop in the time of training, evaluations included
+    time: dict[str, float]  # share of each part in the time of training, evaluations included
     advice: list[str]
     trace: str | None
 
 
 class Stopwatch:
-    """The time of one run, from when its loop begins.
+    """Measures the time of one run from the start of its loop.
 
     Args:
         cfg: the settings.
-        learner: has the network.
+        learner: its network and device decide the advice.
         clock: the collector's.
-        plan: what steps the environments; None: nothing that a setting could change.
+        plan: what steps the environments; None where no setting could change it.
         trace: where ``profile=true`` writes.
         notify: called with one line on what the profiler found.
     """
@@ -58,19 +58,19 @@ class Stopwatch:
         self._clock.skip()
 
     def update_ended(self) -> None:
-        """What follows until the next rollout is no training."""
+        """An update has ended: the time until the next rollout is not training."""
         self._clock.enter(OTHER)
         if self._profile is not None:
             self._profile.step()
-            self._clock.skip()  # to write a trace takes seconds
+            self._clock.skip()  # writing a trace takes seconds
 
     def report_begins(self) -> None:
-        """A report waits for the device first; that time is still the update's."""
+        """Wait for the device before a report; that time still belongs to the update."""
         self._clock.settle()
 
     @contextlib.contextmanager
     def evaluation(self) -> Iterator[None]:
-        """An evaluation takes place."""
+        """Count the time inside as evaluation."""
         self._clock.enter(EVAL)
         try:
             yield
@@ -82,7 +82,7 @@ class Stopwatch:
         return {f"time/{part}_frac": share for part, share in self._clock.shares().items()}
 
     def end(self, env_steps: int) -> Ending:
-        """Training has ended, after so many env steps since the loop began."""
+        """Stop measuring, ``env_steps`` steps after the loop began; returns what there is for the summary."""
         seconds = self._clock.seconds()
         total = sum(seconds.values()) or 1.0
         shares = {part: spent / total for part, spent in seconds.items()}
@@ -93,7 +93,7 @@ class Stopwatch:
         return Ending(shares, advice, str(self._trace) if written else None)
 
     def close(self) -> None:
-        """End the profile; after :meth:`end` there is nothing left to do."""
+        """End the profile, if :meth:`end` has not done so."""
         if self._profile is not None:
             self._profile.close()
 

@@ -1,4 +1,4 @@
-"""Secrets stay out of what a run leaves behind."""
+"""Keeps secrets out of what a run leaves behind."""
 
 from __future__ import annotations
 
@@ -15,8 +15,12 @@ _SECRET = re.compile(r"key|token|secret|passw|credential", re.IGNORECASE)
 def redact(settings: Any, name: str = "") -> Any:
     """A copy of nested settings where every value under a secret-looking name reads ``***``.
 
-    Secret-looking is a name that holds key, token, secret, passw or credential, in any case, at any depth: a
-    harmless value hidden costs little, a leaked one a lot.
+    A name looks secret if it contains key, token, secret, passw or credential, in upper or lower case, at any depth:
+    hiding a harmless value costs little, leaking a secret a lot.
+
+    Args:
+        settings: mappings, lists and plain values.
+        name: the key that ``settings`` stands under.
     """
     if _SECRET.search(name) and settings is not None:
         return HIDDEN

@@ -1,7 +1,7 @@
-"""Where the numbers of a run go: a list of trackers, the first of which is metrics.jsonl, the record of truth.
+"""Where the numbers of a run go: a list of trackers. The first is metrics.jsonl, the record of truth.
 
-The same run writes the same bytes to metrics.jsonl, keys under ``time/`` aside; a row that cannot be written stops the
-run. No other tracker may harm a run: it degrades with one line.
+The same run writes the same bytes to metrics.jsonl, apart from keys under ``time/``; if a row cannot be written, the
+run stops. No other tracker may harm a run: if it fails, it says so in one line.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ class Tracker(Protocol):
         """Take a row of metrics, with its ``global_step`` in env steps."""
 
     def finish(self, summary: Mapping[str, Any], files: Mapping[str, Path], exit_code: int) -> None:
-        """The run has ended; a second call does nothing.
+        """End the record; a second call does nothing.
 
         Args:
-            summary: what the run came to.
+            summary: the results of the run.
             files: ``checkpoint`` (best.pt) and ``video`` (agent.gif); either may be missing.
             exit_code: anything but 0 says that the run failed.
         """
@@ -39,8 +39,8 @@ class MetricsRecord:
 
     Args:
         folder: the run folder; it exists.
-        resume_from: env steps of the checkpoint that this run continues from: later rows are dropped, since they will
-            be made again. None starts a new file.
+        resume_from: env steps of the checkpoint that this run continues from; later rows are dropped, since the run
+            makes them again. None starts a new file.
 
     Raises:
         RunIOError: the file cannot be written.

@@ -1,7 +1,7 @@
 """Weights & Biases: a copy of a run's rows there.
 
-W&B may fail in any way (not installed, no key, no network, a killed service) without harming the run: it degrades with
-one line. This is the only module that imports wandb, and only when a run wants it.
+W&B may fail in any way (not installed, no key, no network, a killed service) without harming the run: one line says so,
+and training goes on. This is the only module that imports wandb, and only when a run wants it.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from a2c.settings.config import Config
 from a2c.storage.metrics_file import plain
 
 WANDB_INTERVAL = 1.0  # seconds between rows sent to W&B; metrics.jsonl has them all
-ONLINE_TIMEOUT = 15.0  # seconds that an online run may take to start before it goes on offline
+ONLINE_TIMEOUT = 15.0  # seconds that an online run may take to start; then it goes on offline
 FINISH_TIMEOUT = {"offline": 20.0, "online": 300.0}  # seconds that the end of a run may wait for W&B
-GRACE = 5.0  # more seconds before its service counts as hung and is killed
+GRACE = 5.0  # more seconds until its service counts as hung, and we kill it
 
 
 class WandbMirror:
@@ -60,14 +60,14 @@ class WandbMirror:
             if mode == "offline" or isinstance(error, ImportError):
                 self._give_up("start", error)
                 return
-            self._notify(f"W&B cannot go online ({_reason(error)}): the run is kept offline for make sync")
+            self._notify(f"W&B cannot go online ({_reason(error)}): recording offline, make sync uploads the run")
             self._open("offline")
 
     def _start(self, mode: str) -> None:
         runs_dir = Path(self._cfg.runs_dir).absolute()
         runs_dir.mkdir(parents=True, exist_ok=True)
         if mode == "offline":
-            os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # offline means that nobody is phoned
+            os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # offline: no error reports either
         import wandb
 
         # A notebook may have a W&B run of its own: ours neither replaces it nor stops its service.
@@ -195,7 +195,7 @@ class WandbMirror:
 
     def _kill_service(self) -> None:
         if self._service is not None:
-            self._service.kill()  # does nothing to one that has ended
+            self._service.kill()  # does nothing if it has ended
 
 
 def wandb_mode(cfg: Config, environ: Mapping[str, str] = os.environ) -> str:
@@ -216,7 +216,7 @@ def _reason(error: Exception) -> str:
 
 
 def _for_wandb(value: Any) -> Any:
-    """A list of counts of 0, 1, 2, ... is a histogram there."""
+    """Turn a list, which holds counts of 0, 1, 2, ..., into a histogram of W&B; leave other values as they are."""
     if not isinstance(value, list):
         return value
     import wandb

@@ -1,4 +1,4 @@
-"""The claims, one module each that ends in ``CLAIM = Claim(...)``; none is imported before it is asked for."""
+"""The claims: one module each, which ends in ``CLAIM = Claim(...)`` and is imported only when asked for."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from a2c.study.claim import Claim
 
-# Keys, which are names of modules in this folder, in the order of the report.
+# Keys, which are also names of modules in this folder, in the order of the report.
 CLAIMS = ("n_step", "decorrelation", "coverage", "batch_gradient", "lag", "algorithms", "entropy", "replay")
 
 

@@ -39,7 +39,7 @@ SETUPS: dict[str, tuple[tuple[str, ...], int]] = {  # settings, env steps at sca
     "Dead end": ((f"env.id={DEAD_END}", "optimizer=adam", "lr=0.003", "beta=0.03"), 10_000),
 }
 COLOURS = {"AC": GREY, "A3C": ORANGE, "A2C": BLUE}
-MARGIN = 0.1  # of the better one's score: less is no difference that matters
+MARGIN = 0.1  # of the better score: a smaller difference does not matter
 
 
 def measure(settings: StudySettings) -> Data:
@@ -49,7 +49,7 @@ def measure(settings: StudySettings) -> Data:
         runs: dict[str, list[Any]] = {method: [] for method in METHODS}
         for seed in settings.all_seeds():
             for method, how in METHODS.items():
-                # The method's settings come with its preset, which the common ones then override.
+                # algo= brings the settings of its preset, which the common ones then override.
                 total = f"total_steps={settings.steps(steps)}"
                 cfg = load_config(*overrides, *PLAIN, *how, f"seed={seed}", total)
                 runs[method].append(asdict(run(cfg, POINTS)))
@@ -58,17 +58,17 @@ def measure(settings: StudySettings) -> Data:
 
 
 def scores(runs: list[Data]) -> NDArray[np.float64]:
-    """``[S]`` score of the last policy of every seed."""
+    """Scores ``[S]`` of the last policy of every seed."""
     return np.asarray([one["score"] for one in runs], dtype=np.float64)
 
 
 def returns_at(runs: list[Data], seconds: float) -> NDArray[np.float64]:
-    """``[S]`` training return of every seed after so many seconds; before the first look, that of the first."""
+    """Training returns ``[S]`` of every seed after so many seconds; before its first point, that of the first."""
     return np.asarray([np.interp(seconds, one["seconds"], one["returns"]) for one in runs], dtype=np.float64)
 
 
 def differences(setup: Data) -> dict[str, tuple[Estimate, float]]:
-    """A2C less A3C at equal env steps and at equal time, over pairs of one seed; and the margin that matters."""
+    """A2C minus A3C at equal env steps and at equal time, over pairs of one seed; each with the margin that matters."""
     a2c, a3c = setup["A2C"], setup["A3C"]
     together = min(float(np.median([one["seconds"][-1] for one in runs])) for runs in (a2c, a3c))
     pairs = {"steps": (scores(a2c), scores(a3c)), "time": (returns_at(a2c, together), returns_at(a3c, together))}
@@ -146,15 +146,15 @@ CLAIM = Claim(
     "asynchronous one, in env steps and in time.",
     formula="AC: one environment\nA3C: θ ← θ - α g_i(θ_i), each worker i alone\nA2C: θ ← θ - α (1/N) Σ_i g_i(θ)",
     method=f"AC with one environment, A3C with {TOGETHER} workers and A2C with {TOGETHER} environments train the same "
-    "network with the same rollout length, optimizer, learning rate, falling with the env steps of all, and clipping "
-    "(at 40, as is usual for A3C), on the same seeds. The settings are CartPole's preset, which was tuned for A2C with "
-    "8 environments, less the standardised advantages, whose gradient is no mean over environments; A3C and AC make "
-    "four updates where A2C makes one. Runs follow one another: A3C's workers may use every core, AC and A2C use one. "
-    "Starting processes takes no part in the time.\n\n"
-    "At equal env steps the score counts: the mean return of 20 fresh episodes of the last policy, actions sampled. At "
-    "equal time the mean return of the latest 100 training episodes does, when the quicker of A3C and A2C has "
-    "finished. Differences are over pairs of one seed, with Student's t; curves show interquartile means with "
-    "bootstrap intervals. On another number of cores the comparison in time comes out differently.",
+    "network on the same seeds, with the same rollout length, optimizer, clipping (at 40, as is usual for A3C) and "
+    "learning rate, which falls with the env steps of all. The settings are CartPole's preset, which was tuned for A2C "
+    "with 8 environments, without standardised advantages, since their gradient is no mean over environments. A3C and "
+    "AC make four updates where A2C makes one. Runs follow one another: A3C's workers may use every core, AC and A2C "
+    "use one. The time to start processes does not count.\n\n"
+    "At equal env steps the score counts: the mean return of 20 fresh episodes of the last policy, with sampled "
+    "actions. At equal time, which is when the quicker of A3C and A2C has finished, the mean return of the latest 100 "
+    "training episodes counts. Differences are over pairs of one seed, with Student's t; curves show interquartile "
+    "means with bootstrap intervals. On another number of cores the comparison in time comes out differently.",
     code=(
         "a2c/trainer.py: train",
         "a2c/a3c/loop.py: train",

@@ -32,10 +32,10 @@ from a2c.study.parallel import each
 from a2c.study.settings import StudySettings
 
 COUNTS = [1, 2, 4, 8, 16, 32, 64]  # N
-TRAINED, AGE = 20_000, 80  # steps that the policy was trained for; steps between a reset and the batch
-DRAWS = 16  # independent batches of the largest N at each policy; of a smaller N the more
-AT_ONCE = 8  # of them, collected side by side
-WORKERS = 8  # of the batches for the identity
+TRAINED, AGE = 20_000, 80  # steps to train the policy for; steps between a reset and the batch
+DRAWS = 16  # independent batches of the largest N at each policy; the smaller N, the more batches
+AT_ONCE = 8  # of them, to collect side by side
+WORKERS = 8  # environments of the batch for the identity
 EXACT = {"float64": 1e-10, "float32": 1e-4}  # largest relative error that counts as rounding
 SLOPE = (-1.1, -0.9)
 
@@ -75,7 +75,7 @@ def _measure(task: Task) -> Data:
 
 
 def _errors(model: ActorCritic, cfg: Config, task: Task) -> dict[str, float]:
-    """Relative error of the batch gradient against the mean over its columns, in the ways that it can be computed."""
+    """Relative error of the batch gradient against the mean over its columns, for each way to compute it."""
     with Pool(replace(cfg, num_envs=WORKERS)) as pool:
         batch = pool.late(model, task.age)
     errors: dict[str, float] = {}
@@ -90,7 +90,7 @@ def _errors(model: ActorCritic, cfg: Config, task: Task) -> dict[str, float]:
     double, exact = copy.deepcopy(model).double(), cast(batch, torch.float64)
     standardised = replace(cfg, normalize_advantage=True, value_coef=0.0)  # the critic's part has no advantages
     errors["standardised advantages"] = _error(by_learner(double, standardised), exact)
-    limit = float(np.linalg.norm(by_learner(double, cfg)(exact)))  # of the batch's own size: it clips workers alone
+    limit = float(np.linalg.norm(by_learner(double, cfg)(exact)))  # its own norm: it clips only workers
     errors["clipped worker by worker"] = _error(by_learner(double, replace(cfg, max_grad_norm=limit)), exact)
     return errors
 
@@ -136,7 +136,7 @@ def _cut(rollouts: list[Rollout], count: int) -> Iterator[Rollout]:
 
 
 def _together(pool: Pool, model: Network, draw: int, count: int) -> Rollout:
-    """The first steps of environments of which every ``count`` start from one seed."""
+    """The first steps of environments, every ``count`` of which start from one seed."""
     return next(pool.play(model, draw, like=[index // count * count for index in range(pool.num_envs)]))
 
 
@@ -232,12 +232,12 @@ CLAIM = Claim(
     says="One backward pass over N environments gives exactly the average of N workers' gradients, with 1/N of the "
     "variance of one.",
     formula="∇L(batch) = (1/N) Σᵢ ∇L(worker i)\ntr Cov[∇L(batch)] = (1/N) tr Cov[∇L(worker)]   for independent workers",
-    method="On CartPole each seed trains a policy for 20 000 steps and keeps it. The gradient of a rollout [T, N] is "
+    method="On CartPole each seed trains a policy for 20 000 steps and freezes it. The gradient of a rollout [T, N] is "
     "compared with the mean over its N columns, by autograd and by the learner's own update, in float64 and float32. "
-    "Then 1024 environments, 80 steps after resets with seeds of their own, are cut into batches of N, for every N, "
-    "whose gradients give the total variance; a line through log variance and log N gives a slope for each policy, and "
-    "Student's t over policies its interval. "
-    "Counterexamples: workers that start from the same seed with actions of their own, in their first T steps, and "
+    "Then 1024 environments, each with its own seed and 80 steps after its reset, are cut into batches of N, for every "
+    "N. The gradients of the batches give the total variance; a line through log variance and log N gives a slope for "
+    "each policy, and Student's t over policies gives its interval. "
+    "Counterexamples: workers that start from the same seed but draw their own actions, in their first T steps, and "
     "copies of one worker.",
     code=(
         "a2c/maths/losses.py: actor_critic_loss, loss_gradients",

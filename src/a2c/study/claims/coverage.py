@@ -37,7 +37,7 @@ HORIZONS = {"batch": f"within a batch of {BATCH}", "all": "in all batches togeth
 
 
 def measure(settings: StudySettings) -> Data:
-    """Spread of visits for every world, N and seed; where training ends for every N x T."""
+    """The spread of visits for every world, N and seed, and where training ends for every N x T."""
     seeds = settings.all_seeds()
     batches, effort = settings.steps(BATCHES), min(1.0, settings.scale)
     visits = [Sampling(world, ENVS, BATCH, batches, seed, effort) for world in WORLDS for seed in seeds]
@@ -186,24 +186,24 @@ CLAIM = Claim(
     title="N environments widen state coverage",
     says=(
         "Environments side by side are in different places: together they visit more states than one does, so that "
-        "training is less likely to end in a dead end that is merely near."
+        "training is less likely to end in a dead end that happens to be near."
     ),
     formula=("H = - Σ_c p_c log p_c, p_c the share of visits to cell c\neffective number of states = exp(H)"),
     method=f"""\
-Visits: a policy that has learned nothing plays CartPole, Acrobot and a small world with a dead end, and one that was
-briefly trained plays CartPole. N environments start together, in batches of N × T = {BATCH} steps, {BATCHES} of them
-for every N. Observations are put into the cells of a grid; the small world has cells of its own. The effective number
-of states is that of equally often visited cells with the same entropy. It is taken within each batch, which is all that
-an update sees, and over all batches, in which each of N environments gets only 1/N as far.
+Visits: an untrained policy plays CartPole, Acrobot and a small world with a dead end, and a briefly trained one plays
+CartPole. N environments start together and give {BATCHES} batches of N × T = {BATCH} steps, for every N. Observations
+fall into the cells of a grid; the small world has its own cells. The effective number of states is the number of cells
+that, visited equally often, would have the same entropy. It is taken within each batch, which is all that an update
+sees, and over all batches, in which each of N environments gets only 1/N as far.
 
-Dead end: a near door leads to a small reward and does not let go; the prize is farther. Runs of {STEPS:,} steps in all,
-{RUNS} per seed and kind. A run is stuck if its last policy ends more than {TRAPPED:.0%} of episodes behind the door,
-computed from the known world. N changes more than where the transitions are from: 16 × 5 makes a 16th of the updates
-of 1 × 5, each from 16 times the batch. So 16 × 5 is compared with 1 × 80 too, which has its batch and its updates, and
-with λ = {SHORT} all but the same returns.
+Dead end: a nearby door leads to a small reward and lets nobody back; the prize is farther away. Every kind makes
+{RUNS} runs per seed, of {STEPS:,} steps over all environments. A run is stuck if its last policy ends more than
+{TRAPPED:.0%} of episodes behind the door, computed from the known world. N changes more than where the transitions come
+from: 16 × 5 makes a 16th of the updates of 1 × 5, each from 16 times the batch. So 16 × 5 is also compared with 1 × 80,
+which has as large a batch, as many updates and, with λ = {SHORT}, nearly the same returns.
 
-Intervals: Student's t over seeds, of logarithms; Wilson's and Newcombe's for shares. Shown are 95 %; the verdict on
-states visited needs wider ones, which hold for all worlds together.""",
+Intervals: Student's t over seeds, of logarithms; Wilson's and Newcombe's for shares. Tables and figure show 95 %; the
+verdict on states visited needs wider ones, which hold for all worlds together.""",
     code=(
         "a2c/study/measures/state_coverage.py: entropy, effective_states, covered",
         "a2c/study/exploring.py: sample, prospects",

@@ -22,7 +22,7 @@ from a2c.study.streams import SCALARS, Batch, Draws, means, record
 N, T = 16, 5
 BATCH = N * T
 TRAINED = 20_000  # env steps
-STREAMS, STEPS = 64, 3000  # environments that are recorded, of which a batch draws N; steps of each
+STREAMS, STEPS = 64, 3000  # environments to record, of which a batch draws N; steps of each
 EARLY = 50  # steps after a common reset: ten updates
 DRAWS = 4000  # batches of each kind
 LAGS = 100
@@ -38,14 +38,14 @@ COLORS = dict(zip(SCALARS, (BLUE, ORANGE, GREEN), strict=True))
 
 
 def measure(settings: StudySettings) -> Data:
-    """Autocorrelations and effective sizes: of every seed and scalar."""
+    """Autocorrelations and effective sizes for every seed and scalar."""
     steps = max(4 * LAGS, settings.steps(STEPS)) // T * T
     one = partial(one_seed, train_steps=min(TRAINED, settings.steps(TRAINED)), steps=steps)
     return {"memory": steps - steps // 3, "runs": each(one, settings.all_seeds(), settings.jobs)}
 
 
 def one_seed(seed: int, train_steps: int, steps: int) -> Data:
-    """What :func:`sizes` finds for each scalar, along a policy that was trained briefly and then frozen."""
+    """What :func:`sizes` finds for each scalar, along a policy that is trained briefly and then frozen."""
     quiet = ("vectorization=sync", "device=cpu", "threads=1")
     cfg = load_config("env=cartpole", *quiet, f"n_step={T}", f"seed={seed}", f"total_steps={train_steps}")
     recorded = record(trained(cfg), cfg, STREAMS, steps)
@@ -56,7 +56,7 @@ def one_seed(seed: int, train_steps: int, steps: int) -> Data:
 def sizes(series: np.ndarray, draws: Draws) -> Data:
     """Autocorrelation of a series ``[L, E]`` along its streams, and effective sizes of batches from it.
 
-    The last two thirds of the series are taken for its stationary part: all that is long after the common reset.
+    The last two thirds of the series count as its stationary part, long after the common reset.
     """
     steps = len(series)
     begin, spread = steps // 3, steps // 6
@@ -209,7 +209,7 @@ CLAIM = Claim(
     says=(
         "Steps that follow each other look alike, so that a batch of them says less than its size promises. "
         "Environments that run side by side are in different situations: a batch from them is less correlated, without "
-        "a memory."
+        "a replay memory."
     ),
     formula=(
         "ρ_k = Cov(x_t, x_{t+k}) / Var(x)\n"
@@ -217,19 +217,18 @@ CLAIM = Claim(
         "n_{eff} = n / (1 + 2 Σ_k (1 - k/n) ρ_k) for n consecutive steps"
     ),
     method=f"""\
-A policy is trained on CartPole for {TRAINED:,} steps and frozen; one per seed. {STREAMS} environments, all reset
-together, are recorded for {STEPS:,} steps each. Three numbers of every transition are looked at: the cart's distance
-from the centre, the critic's value, and the advantage as an update with T = {T} computes it. The signed position would
-mislead: its mean is 0 in every phase, so that carts just put at the centre would seem a perfect sample of it.
+Each seed trains a policy on CartPole for {TRAINED:,} steps and freezes it. It then records {STREAMS} environments, all
+reset together, for {STEPS:,} steps each. Three numbers of every transition count: the cart's distance from the centre,
+the critic's value, and the advantage as an update with T = {T} computes it. The signed position would mislead: its mean
+is 0 in every phase, so that carts just put at the centre would seem a perfect sample of it.
 
-Batches of {BATCH} are {N} × {T} steps, or all of one environment: in a row, or from a replay memory of its last
-{STEPS * 2 // 3:,} steps. The effective size of a kind of batch comes from the means of {DRAWS:,} of them: how far they
-are, in the mean square, from the mean over all late samples. "Just reset" is within {EARLY} steps; staggered
-environments took a random number of warm-up steps before that, up to {STEPS // 6}. Intervals: Student's t over seeds,
-of logarithms.
+Batches of {BATCH} are {N} × {T} steps, or {BATCH} steps of one environment: in a row, or from a replay memory of its
+last {STEPS * 2 // 3:,} steps. The effective size of a kind of batch comes from the means of {DRAWS:,} of them, by their
+mean squared distance from the mean over all late samples. "Just reset" is within {EARLY} steps; staggered environments
+first took a random number of warm-up steps, up to {STEPS // 6}. Intervals: Student's t over seeds, of logarithms.
 
-Advantages of one trajectory are a case of their own: V(s_t) enters one with a plus and the next with a minus, so that
-what the critic gets wrong cancels in their sum, but not at the ends of short pieces of it.""",
+Advantages along one trajectory are special: V(s_t) enters one with a plus and the next with a minus, so that the
+critic's errors cancel in their sum, except at the ends of short pieces.""",
     code=(
         "a2c/study/measures/series.py: autocorrelation, effective_size, size_within_stream",
         "a2c/study/streams.py: record, Draws",

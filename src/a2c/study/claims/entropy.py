@@ -28,7 +28,7 @@ PLAIN = ("device=cpu", "vectorization=sync", "compile=false")
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """What is trained beside beta."""
+    """What to train, apart from beta."""
 
     overrides: tuple[str, ...]
     steps: int  # at scale 1
@@ -37,8 +37,8 @@ class Setup:
 
 SETUPS = {
     "CartPole": Setup(("env=cartpole", *PLAIN), 20_000, runs=1),
-    # At this learning rate runs without a bonus settle early, some of them in the dead end. A run ends at nearly all
-    # or nearly nothing: that takes more of them than a score that varies little.
+    # At this learning rate runs without a bonus settle early, some of them in the dead end. A run ends with nearly all
+    # or nearly nothing, and that takes more runs than a score that varies little.
     "Dead end": Setup(
         (f"env.id={DEAD_END}", "num_envs=8", "n_step=8", "optimizer=adam", "lr=0.01", *PLAIN), 10_000, runs=5
     ),
@@ -60,7 +60,7 @@ class Task:
 
 
 def measure(settings: StudySettings) -> Data:
-    """Train with every beta and seed; seeds are shared by all betas."""
+    """Train with every beta and seed; all betas share the seeds."""
     seeds = {name: _seeds(settings, setup.runs) for name, setup in SETUPS.items()}
     tasks = [
         Task(name, beta, seed, settings.steps(setup.steps))
@@ -83,7 +83,7 @@ def measure(settings: StudySettings) -> Data:
 
 
 def _seeds(settings: StudySettings, runs: int) -> list[int]:
-    """So many for every seed of the study."""
+    """``runs`` seeds for every seed of the study."""
     return [(seed + 10_000 * run) % 2**31 for seed in settings.all_seeds() for run in range(runs)]
 
 
@@ -208,15 +208,15 @@ CLAIM = Claim(
     says="An entropy bonus in the loss keeps the policy from becoming deterministic too early, and so from settling on "
     "a poor habit.",
     formula="L = L_{policy} + c L_{value} - β H\nH = E[-Σ_a π(a|s) log π(a|s)]",
-    method="Two environments are trained on with β = 0, 0.01, 0.03, 0.1 and 0.3, with the same seeds for every β: "
-    "CartPole as its preset has it, where there is nothing to explore, and a grid world with a dead end, where a small "
+    method="Runs train with β = 0, 0.01, 0.03, 0.1 and 0.3 on two environments, with the same seeds for every β: "
+    "CartPole with its preset, where there is nothing to explore, and a grid world with a dead end, where a small "
     "reward is near and a large one far, at a learning rate so high that a policy without a bonus settles early. Runs "
-    "there end at nearly all or nothing, so there are five for every seed of the study.\n\n"
-    "Entropy is the policy's in the states that it meets over the last quarter of training; how well it follows β in "
-    "the runs of one seed is Spearman's rank correlation, whose mean over seeds is shown. The score is the mean return "
-    "of 20 fresh episodes of the last policy, its actions sampled; a gain over β = 0 is the mean over pairs with the "
-    "same seed. Intervals are Student's t; those of the gains are widened for the number of comparisons on an "
-    "environment (Bonferroni).",
+    "there end with nearly all or nearly nothing, so there are five for every seed of the study.\n\n"
+    "Entropy is that of the policy in the states that it meets over the last quarter of training. Spearman's rank "
+    "correlation says how well it follows β in the runs of one seed; the table has its mean over seeds. The score is "
+    "the mean return of 20 fresh episodes of the last policy, with sampled actions; a gain over β = 0 is the mean over "
+    "pairs with the same seed. Intervals are Student's t; those of the gains are widened for the number of comparisons "
+    "on an environment (Bonferroni).",
     code=(
         "a2c/maths/losses.py: loss_gradients",
         "a2c/maths/distributions.py: Categorical",

@@ -29,7 +29,7 @@ from a2c.study.stale import chance_workers, delayed
 WORKERS = [1, 2, 4, 8]
 STEPS = 4_000  # of a Hogwild run, for each of its stretches
 CHANCE_WORKERS, PUSHES = 16, 1_500
-EDGES = [0, 1, 2, 4, 8, 16, 32, 64]  # lags are put together from each of them to the next
+EDGES = [0, 1, 2, 4, 8, 16, 32, 64]  # of the bins of lags: each goes up to the next edge
 DELAYS = [0, 4, 16, 64]
 DELAYED_STEPS = 30_000
 EPISODES = 20  # to score the policy that training ends with
@@ -39,7 +39,7 @@ PLAIN = ("env=cartpole", "device=cpu", "vectorization=sync", "compile=false")
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """What one process measures: ``what(seed, size, of)``."""
+    """What one process measures: ``size`` pushes of ``of`` workers, or ``size`` env steps with a delay of ``of``."""
 
     what: str
     seed: int
@@ -48,7 +48,7 @@ class Task:
 
 
 def measure(settings: StudySettings) -> Data:
-    """Real workers one team after another; then the gradients and the delays, side by side."""
+    """Real workers, one team after another; then the gradients and the delays, side by side."""
     real = {str(workers): _real_lags(settings, workers) for workers in WORKERS}
     seeds = settings.all_seeds()
     pushes = [Task("cosines", seed, settings.steps(PUSHES), CHANCE_WORKERS) for seed in seeds]
@@ -65,7 +65,7 @@ def measure(settings: StudySettings) -> Data:
 
 
 def _real_lags(settings: StudySettings, workers: int) -> list[Data]:
-    """Mean lag, and pushes by lag, of real processes, in as many stretches of one run as there are seeds."""
+    """Mean lag, and pushes by lag, of real processes, in each stretch of one run; as many stretches as seeds."""
     cfg = load_config(*PLAIN, "algo=a3c", f"num_workers={workers}", f"seed={settings.seed}")
     learner, stretch = build(cfg), settings.steps(STEPS)
     cfg = replace(of_worker(cfg), total_steps=stretch * (settings.seeds + 1))
@@ -104,7 +104,7 @@ def mean_lags(data: Data, workers: int) -> list[float]:
 
 
 def binned(data: Data) -> dict[int, tuple[Estimate, int]]:
-    """Mean cosine from each of EDGES to the next, and its pushes; Student's t over seeds, where all have some."""
+    """Mean cosine and number of pushes in each bin where every seed has some; Student's t over seeds."""
     found = {}
     for low, high in zip(EDGES, [*EDGES[1:], np.inf], strict=True):
         runs = [(np.asarray(run["lags"]), np.asarray(run["cosines"])) for run in data["cosines"]]
@@ -122,7 +122,7 @@ def usual(data: Data) -> tuple[Estimate, int, int]:
 
 
 def losses_by_delay(data: Data) -> list[Estimate]:
-    """For every delay above 0: its score less that without delay, on the same seed."""
+    """For every delay above 0: its score minus that without delay, on the same seed."""
     scores = np.asarray(data["scores"], dtype=np.float64)
     return [mean_interval(row - scores[0], confidence=1 - 0.05 / (len(scores) - 1)) for row in scores[1:]]
 
@@ -226,18 +226,18 @@ def _draw_delays(axes: Axes, data: Data) -> None:
 CLAIM = Claim(
     key="lag",
     title="A3C's gradients lag, A2C's do not",
-    says="An asynchronous worker computes its gradient at weights that others have changed by the time that it is "
+    says="An asynchronous worker computes its gradient at weights that others have changed by the time it is "
     "applied; synchronous environments share one set of weights, and nothing is stale.",
     formula="θ_{k+1} = θ_k - α g(θ_{k-τ})\nA3C: τ ≥ 0\nA2C: τ = 0",
     method="Three measurements on CartPole. First, real processes: teams of 1, 2, 4 and 8 workers train without a "
     "lock, and every push counts the updates of others since its pull; stretches of one run give the interval. How "
-    "large the lag gets depends on the cores: workers that share one take long turns.\n\n"
+    "large the lag gets depends on the cores: workers that share a core take long turns.\n\n"
     "Second, what lag does to a gradient: 16 workers in one process push in random order, and each applied gradient is "
     "compared with the gradient of the same rollout at the shared weights of that moment. Intervals are Student's t "
     "over the means of the seeds.\n\n"
-    "Third, what it costs: A2C as its preset has it acts and computes its gradients with the weights of 0, 4, 16 or 64 "
-    "updates ago, with the same seeds for every delay. The score is the mean return of 20 fresh episodes of the last "
-    "policy, its actions sampled; intervals are Student's t, widened for the number of delays (Bonferroni).",
+    "Third, what lag costs: A2C with CartPole's preset acts and computes its gradients with the weights of 0, 4, 16 or "
+    "64 updates ago, on the same seeds for every delay. The score is the mean return of 20 fresh episodes of the last "
+    "policy, with sampled actions; intervals are Student's t, widened for the number of delays (Bonferroni).",
     code=(
         "a2c/a3c/learner.py: AsyncLearner, SharedOptimizer",
         "a2c/a3c/worker.py: report_periods",

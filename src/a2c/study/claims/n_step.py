@@ -32,7 +32,7 @@ Floats = NDArray[np.float64]
 
 
 def measure(settings: StudySettings) -> Data:
-    """Squared bias and variance of the target: of every critic, seed, state and n."""
+    """Squared bias and variance of the target for every critic, seed, state and n."""
     root = settings.scale**0.5
     one = partial(
         one_seed,
@@ -65,7 +65,7 @@ def one_seed(seed: int, train_steps: int, fit_steps: int, states: int, continuat
     for name, value in zip(CRITICS, values, strict=True):
         each_n = targets(torch.ones(done.shape), done, value, GAMMA)
         target = np.stack([each_n[n].numpy().reshape(states, -1) for n in (*LENGTHS, HORIZON)], 1).astype(np.float64)
-        # The same continuation to its end is a sample of V without bias: the luck that both share drops out.
+        # The same continuation played to its end is an unbiased sample of V: the luck that both share drops out.
         bias = squared_bias(target[:, :-1] - target[:, -1:])
         found[name] = {"squared_bias": bias.tolist(), "variance": target[:, :-1].var(-1, ddof=1).tolist()}
         found["value"] = float(target[:, -1].mean())
@@ -161,23 +161,22 @@ CLAIM = Claim(
     key="n_step",
     title="The n-step return trades bias for variance",
     says=(
-        "The longer a target waits before it trusts the critic, the less of the critic's error and the more of chance "
-        "is in it."
+        "The longer a target waits before it trusts the critic, the less of the critic's error and the more chance it "
+        "contains."
     ),
     formula=(
         "G_t^{(n)} = r_t + γ r_{t+1} + … + γ^{n-1} r_{t+n-1} + γ^n V(s_{t+n})\n"
         "E[G_t^{(n)}] - V^π(s_t) = γ^n E[V(s_{t+n}) - V^π(s_{t+n})]"
     ),
     method=f"""\
-A policy and its critic are trained together on CartPole for {TRAINED:,} steps with γ = {GAMMA}, then the policy is
-frozen; one per seed. The targets are taken with this critic, and with a copy of it that was fitted to the frozen
-policy for {FITTED:,} steps more.
+Each seed trains a policy and its critic together on CartPole for {TRAINED:,} steps with γ = {GAMMA}, then freezes the
+policy. The targets use this critic, and a copy of it that is fitted to the frozen policy for {FITTED:,} more steps.
 
-From states that the policy comes through, {CONTINUATIONS} continuations each are played from the exact state, without
+From each of {STATES} states that the policy meets, {CONTINUATIONS} continuations start in exactly that state, without
 the time limit, which the observation does not show. Each gives the target for every n; played for {HORIZON} steps, it
 is a sample of V^π(s) itself. The bias in a state is the mean difference between the two over its continuations; its
 square is corrected for the noise of that mean, so that it is 0 on average where there is no bias. Bias and variance are
-means over {STATES} states. Intervals: bootstrap over seeds, and over states within a seed.""",
+means over the states. Intervals: bootstrap over seeds, and over states within a seed.""",
     code=("a2c/maths/returns.py: n_step_returns", "a2c/study/measures/targets.py: targets, squared_bias"),
     measure=measure,
     judge=judge,

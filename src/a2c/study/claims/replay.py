@@ -36,12 +36,12 @@ from a2c.study.settings import StudySettings
 
 TRAINED, DRAWS = 10_000, 16  # for effective batches: steps of training, batches of each kind
 ALONE = ("AC, one step", "AC, n steps")
-MARGIN = 0.1  # of the score with replay: less is no difference that matters
+MARGIN = 0.1  # of the score with replay: a smaller difference does not matter
 
 
 @dataclass(frozen=True, slots=True)
 class Fixed:
-    """A policy that is trained and kept, and the batches drawn from it."""
+    """A policy that is trained and frozen, and the batches drawn from it."""
 
     seed: int
     steps: int
@@ -49,7 +49,7 @@ class Fixed:
 
 
 def measure(settings: StudySettings) -> Data:
-    """A smaller scale shortens the runs; a larger one trains more of them, of the length that rates were chosen for."""
+    """A smaller scale shortens the runs; a larger one trains more of them, as long as those that chose the rates."""
     shorter = min(settings.scale, 1.0)
     steps, trained_for = max(1, round(STEPS * shorter)), max(1, round(TRAINED * shorter))
     runs = [
@@ -112,7 +112,7 @@ def _score(data: Data, name: str) -> Number:
 
 
 def draw(data: Data) -> Figure:
-    """Left: learning at equal samples. Right: what a batch of the same size is worth, by where it is from."""
+    """Left: learning at equal samples. Right: what a batch of the same size is worth, by where it comes from."""
     figure = new_figure(9.0, 4.0)
     left, right = figure.subplots(1, 2, width_ratios=[3, 2])
     _draw_learning(left, data)
@@ -158,15 +158,14 @@ CLAIM = Claim(
     formula="effective batch = tr Cov[∇L(one transition)] / tr Cov[∇L(batch)]",
     method=f"""\
 Four ways to train one network on CartPole with {STEPS:,} steps: one environment with an update every step or every
-n = {T} steps (AC), {ENVS} environments with n = {T} (A2C), and one environment whose every {T} steps are followed by an
-update from {ROWS} transitions, drawn from the latest {CAPACITY:,} with one-step targets and no correction for older
-policies (AC with replay). At equal samples A2C makes an eighth of the updates of the others with n = {T}. The learning
-rate of each is the best of the same six, from 0.0001 to 0.03, by 6 to 24 runs at each on seeds of their own;
-gradients are not clipped. Every seed trains six runs of A2C, two of AC with one step and three of each other. A score
-is the mean of a run's last {LATE} of {POINTS} evaluations, of {EPISODES} episodes each with actions drawn as in
-training.
+n = {T} steps (AC), {ENVS} environments with n = {T} (A2C), and one environment with an update after every {T} steps,
+from {ROWS} transitions that are drawn from the latest {CAPACITY:,}, with one-step targets and no correction for older
+policies (AC with replay). At equal samples A2C makes an eighth of the updates of the others with n = {T}. Each way has
+the best of the same six learning rates, from 0.0001 to 0.03, chosen by 6 to 24 runs at each rate on separate seeds;
+gradients are not clipped. Every seed trains six runs of A2C, two of AC with one step and three of each other way. A
+score is the mean of a run's last {LATE} of {POINTS} evaluations, of {EPISODES} episodes each, with sampled actions.
 
-Beside that, at a fixed policy, the effective batch: how many independent transitions would give a one-step gradient of
+Besides, with a frozen policy, the effective batch: how many independent transitions would give a one-step gradient of
 the same total variance as {ROWS} consecutive ones of one environment, {ROWS} drawn from its memory, {T} of each of
 {ENVS} environments (A2C), or one of each of {ROWS} (all apart).""",
     code=(

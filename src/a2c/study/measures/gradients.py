@@ -29,7 +29,7 @@ def relative_error(found: ArrayLike, expected: ArrayLike) -> float:
     found, expected = _same(found, expected)
     scale = float(np.linalg.norm(expected))
     if scale == 0.0:
-        raise ValueError("the relative error of a gradient that should be zero")
+        raise ValueError("there is no relative error of a gradient that should be zero")
     return float(np.linalg.norm(found - expected)) / scale
 
 
@@ -68,14 +68,17 @@ def total_variance_interval(
 ) -> Estimate:
     """:func:`total_variance` with its bootstrap interval over the draws.
 
-    The interval is that of log variance, taken from its standard deviation over resamples: a resample repeats draws,
-    which makes it too small by a factor that a percentile would keep.
+    The interval comes from the standard deviation of log variance over resamples. Resamples repeat draws, which makes
+    their variance too small by a factor; percentiles would keep that factor.
 
     Args:
         gradients: ``[R, W]``.
         confidence: share of such intervals that hold the truth.
         resamples: how many to draw.
         seed: the same seed gives the same interval.
+
+    Raises:
+        ValueError: fewer than two draws.
     """
     value = total_variance(gradients)
     if value == 0.0:
@@ -96,7 +99,7 @@ def effective_rows(rows: ArrayLike) -> float:
 
         effective = tr Cov[row] / tr Cov[mean of the B rows of a batch]
 
-    B for independent rows, 1 for identical ones. The batches have to be independent of each other.
+    B for independent rows, 1 for identical ones. The batches must be independent of each other.
 
     Args:
         rows: ``[R, B, W]``: R batches of B gradients.
@@ -130,7 +133,7 @@ def log_log_slopes(x: ArrayLike, y: ArrayLike) -> Floats:
     if xs.ndim != 1 or len(xs) < 2 or ys.shape[-1:] != xs.shape:
         raise ValueError(f"a slope needs x [K] with K >= 2 and y [..., K], not {list(xs.shape)} and {list(ys.shape)}")
     if min(xs.min(), ys.min()) <= 0.0:
-        raise ValueError("the logarithm of a number that is not positive")
+        raise ValueError("a slope needs logarithms, but a number is not positive")
     position = np.log(xs) - np.log(xs).mean()
     return np.asarray(np.log(ys) @ position / np.square(position).sum())
 
@@ -140,6 +143,7 @@ def mean_interval(values: ArrayLike, *, confidence: float = 0.95) -> Estimate:
 
     Args:
         values: ``[S]``, S >= 2, about normal.
+        confidence: share of such intervals that hold the truth.
 
     Raises:
         ValueError: fewer than two values.
@@ -155,5 +159,5 @@ def mean_interval(values: ArrayLike, *, confidence: float = 0.95) -> Estimate:
 def _same(a: ArrayLike, b: ArrayLike) -> tuple[Floats, Floats]:
     one, other = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
     if one.shape != other.shape:
-        raise ValueError(f"gradients of shapes {list(one.shape)} and {list(other.shape)}")
+        raise ValueError(f"gradients have different shapes {list(one.shape)} and {list(other.shape)}")
     return one, other

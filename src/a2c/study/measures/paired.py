@@ -24,7 +24,11 @@ def geometric_mean(values: ArrayLike, *, confidence: float = 0.95) -> Estimate:
 
 
 def ratio(above: ArrayLike, below: ArrayLike, *, confidence: float = 0.95) -> Estimate:
-    """Geometric mean of ``above / below``, both ``[S]`` and measured on the same seeds: what they share drops out."""
+    """Geometric mean of ``above / below``, both ``[S]`` and measured on the same seeds: what they share drops out.
+
+    Raises:
+        ValueError: as in :func:`geometric_mean`.
+    """
     return geometric_mean(
         np.asarray(above, dtype=np.float64) / np.asarray(below, dtype=np.float64), confidence=confidence
     )

@@ -55,12 +55,12 @@ def size_within_stream(rho: ArrayLike, count: int) -> float:
 
 
 def effective_size(batch_means: ArrayLike, mean: float, variance: float) -> float:
-    """Effective size of a batch, from the means of many such batches: whatever correlates its samples is in it.
+    """Effective size of a batch, from the means of many such batches, which show all correlation between samples.
 
         n_eff = variance / mean((batch mean - mean)^2)
 
-    Independent samples give the number of samples in a batch. The deviation is from the true mean, not from that of the
-    batches: batches that are all off in the same way are worth less, however much they agree.
+    Independent samples give the number of samples in a batch. Deviations are from the true mean, not from that of the
+    batches: batches that are all wrong in the same way are worth less, however much they agree.
 
     Args:
         batch_means: any shape.
@@ -71,15 +71,19 @@ def effective_size(batch_means: ArrayLike, mean: float, variance: float) -> floa
     """
     error = float(np.square(np.asarray(batch_means, dtype=np.float64) - mean).mean())
     if error == 0.0:
-        raise ValueError("batches that are all exact have no effective size")
+        raise ValueError("all batch means are exact: the effective size would be infinite")
     return variance / error
 
 
 def window_means(series: ArrayLike, length: int) -> Floats:
-    """Means of ``length`` consecutive samples, ``[L, E]`` -> ``[L - length + 1, E]``; row t begins at step t."""
+    """Means of ``length`` consecutive samples, ``[L, E]`` -> ``[L - length + 1, E]``; row t begins at step t.
+
+    Raises:
+        ValueError: the series is shorter than a window.
+    """
     x = _streams(series)
     if not 1 <= length <= len(x):
-        raise ValueError(f"a window of {length} steps in a series of {len(x)}")
+        raise ValueError(f"a window of {length} steps does not fit a series of {len(x)}")
     sums = np.concatenate([np.zeros_like(x[:1]), np.cumsum(x, axis=0)])
     return np.asarray((sums[length:] - sums[:-length]) / length)
 

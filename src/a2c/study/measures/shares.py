@@ -14,15 +14,16 @@ def share(count: int, of: int, *, confidence: float = 0.95) -> Estimate:
 
     Args:
         count: runs in which it happened.
-        of: runs, at least 1.
+        of: all runs, at least 1.
+        confidence: share of such intervals that hold the truth.
 
     Raises:
-        ValueError: there are no runs, or fewer than ``count``.
+        ValueError: there are no runs, or fewer runs than ``count``.
 
     Source: Wilson 1927; Brown, Cai & DasGupta 2001, "Interval estimation for a binomial proportion".
     """
     if of < 1 or not 0 <= count <= of:
-        raise ValueError(f"{count} of {of} runs are no share")
+        raise ValueError(f"{count} of {of} runs is not a share")
     ends = stats.binomtest(count, of).proportion_ci(confidence, method="wilson")
     return Estimate(count / of, float(ends.low), float(ends.high))
 

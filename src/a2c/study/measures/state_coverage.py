@@ -9,7 +9,7 @@ Cells = NDArray[np.int64]
 
 
 def cells(obs: ArrayLike, low: ArrayLike, high: ArrayLike, bins: int) -> Cells:
-    """The cell of a regular grid that each observation lies in; what is beyond the ends counts to the outermost cells.
+    """The cell of a regular grid that each observation lies in; what is beyond the ends is in the outermost cells.
 
     Args:
         obs: ``[..., D]``.
@@ -34,7 +34,7 @@ def entropy(visited: ArrayLike) -> float:
 
         H = - sum_c p_c log p_c,   p_c the share of visits to cell c
 
-    The plug-in estimate: with n visits it is at most log n, so that only equal numbers of visits compare.
+    The plug-in estimate: with n visits it is at most log n, so compare only equal numbers of visits.
 
     Args:
         visited: cells, an array of any shape, not empty.
@@ -45,5 +45,5 @@ def entropy(visited: ArrayLike) -> float:
 
 
 def effective_states(visited: ArrayLike) -> float:
-    """exp(entropy): the number of cells that, equally often visited, would be spread as widely."""
+    """exp(entropy): the number of cells that, visited equally often, would have the same entropy."""
     return float(np.exp(entropy(visited)))

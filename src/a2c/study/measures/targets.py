@@ -21,7 +21,7 @@ def targets(rewards: Tensor, done: Tensor, values: Mapping[int, Tensor], gamma: 
 
     Args:
         rewards: ``[H, B]``: B continuations of H steps.
-        done: ``[H, B]`` bool: the world ended at this step; what comes later is not looked at.
+        done: ``[H, B]`` bool: the world ended at this step; later steps do not count.
         values: the critic's value ``[B]`` of the state after n steps, for each n <= H.
         gamma: discount.
 
@@ -41,7 +41,7 @@ def squared_bias(errors: ArrayLike) -> Floats:
 
         bias^2 = mean(error)^2 - var(error) / K
 
-    It is unbiased, and so it may be negative where there is no bias.
+    The estimate is unbiased, so it may be negative where there is no bias.
 
     Args:
         errors: ``[P, K]``: target minus reference, K >= 2 independent continuations of each of P states.
@@ -56,7 +56,7 @@ def squared_bias(errors: ArrayLike) -> Floats:
 def nested_means(values: ArrayLike, *, resamples: int = 2000, seed: int = 0) -> Floats:
     """Bootstrap draws of the mean over all states of all runs.
 
-    Runs are redrawn, then states within each: states of one run have a policy and a critic in common.
+    It redraws runs, then states within each: the states of one run share a policy and a critic.
 
     Args:
         values: ``[S, P, ...]``: P states in each of S runs.
@@ -65,10 +65,13 @@ def nested_means(values: ArrayLike, *, resamples: int = 2000, seed: int = 0) -> 
 
     Returns:
         ``[R, ...]``.
+
+    Raises:
+        ValueError: there are no states, or ``values`` has fewer than two dimensions.
     """
     found = np.asarray(values, dtype=np.float64)
     if found.ndim < 2 or found.size == 0:
-        raise ValueError(f"states of runs have shape [S, P, ...], not {list(found.shape)}")
+        raise ValueError(f"resampling states needs values [S, P, ...], not {list(found.shape)}")
     rng = np.random.default_rng(seed)
     count, states = found.shape[:2]
     means = []
