@@ -12,8 +12,8 @@ import torch
 from a2c.envs.spaces import Spaces
 from a2c.errors import CheckpointError, ConfigError
 from a2c.network.actor_critic import ActorCritic
-from a2c.playing.policy import Policy, checkpoint_payload, config_of, load_policy
-from a2c.storage.checkpoint import load_checkpoint, save_checkpoint
+from a2c.playing.policy import Policy, config_of, load_policy
+from a2c.storage.checkpoint import checkpoint_payload, load_checkpoint, save_checkpoint
 from builders import IMAGE, TORQUE, VECTOR, config, make_model
 
 SPECS = pytest.mark.parametrize("spaces", [VECTOR, TORQUE, IMAGE], ids=["discrete", "continuous", "image"])
@@ -135,7 +135,9 @@ def test_value_is_the_critics(spaces):
 def save_run(folder: Path, spaces: Spaces = VECTOR, **settings: object) -> ActorCritic:
     cfg = config(**settings)
     model = make_model(spaces, cfg)
-    payload = checkpoint_payload(cfg, spaces, {"model": model.state_dict()}, state={"env_steps": 123})
+    payload = checkpoint_payload(
+        asdict(cfg), spaces.to_dict(), {"model": model.state_dict()}, state={"env_steps": 123}, collector={}
+    )
     save_checkpoint(folder / "checkpoints" / "best.pt", payload)
     return model
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -122,8 +121,3 @@ def config_of(payload: dict[str, Any], path: Path) -> Config:
         return build(Config, translated(payload["config"]))
     except ConfigError as error:
         raise CheckpointError(f"{path} was saved by another version of a2c: {error}") from error
-
-
-def checkpoint_payload(cfg: Config, spaces: Spaces, learner: dict[str, Any], **rest: Any) -> dict[str, Any]:
-    """What a checkpoint holds: the settings, the spaces, the learner's state, and ``rest``, which the run adds."""
-    return {"config": asdict(cfg), "spec": spaces.to_dict(), "learner": learner, **rest}

@@ -15,7 +15,7 @@ from a2c.errors import CheckpointError, NumericError, RunIOError
 from a2c.learning.learner import Learner
 from a2c.machine.clock import Clock
 from a2c.playing.evaluation import Evaluator, eval_seeds
-from a2c.playing.policy import Policy, checkpoint_payload, load_policy
+from a2c.playing.policy import Policy, load_policy
 from a2c.run.progress import Progress
 from a2c.run.results import draw_results
 from a2c.run.showing.console import Console
@@ -25,7 +25,7 @@ from a2c.run.summary import Summary, start_facts, summarize
 from a2c.run.timing.stopwatch import Stopwatch
 from a2c.run.tracking.tracker import open_trackers
 from a2c.settings.config import Config
-from a2c.storage.checkpoint import find_checkpoint, load_checkpoint, save_checkpoint
+from a2c.storage.checkpoint import checkpoint_payload, find_checkpoint, load_checkpoint, save_checkpoint
 from a2c.storage.folders import point_latest_to
 
 
@@ -167,8 +167,8 @@ class Run:
     def save(self, name: str, state: TrainState) -> None:
         """Write ``checkpoints/NAME.pt``, atomically."""
         payload = checkpoint_payload(
-            self.cfg,
-            self._learner.model.spaces,
+            asdict(self.cfg),
+            self._learner.model.spaces.to_dict(),
             self._learner.state_dict(),
             collector=self._actors.state_dict(),
             state={**asdict(state), **asdict(self._counted())},

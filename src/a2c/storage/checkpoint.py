@@ -10,6 +10,7 @@ import hashlib
 import io
 import re
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,28 @@ FORMAT = 1
 MAX_BYTES = 4 << 30  # a larger file is not one of ours
 _TRAILER = b"a2c-sha256:"
 _TRAILER_BYTES = len(_TRAILER) + 32
+
+
+def checkpoint_payload(
+    config: Mapping[str, Any],
+    spaces: Mapping[str, Any],
+    learner: Mapping[str, Any],
+    *,
+    state: Mapping[str, Any],
+    collector: Mapping[str, Any],
+    **trackers: Any,
+) -> dict[str, Any]:
+    """Lay out a checkpoint.
+
+    Args:
+        config: all settings.
+        spaces: what the environment shows and takes; the key is ``spec``, as in files of version 0.1.
+        learner: ``model`` and ``optimizer``, each name -> tensor.
+        state: env_steps, update, episodes, best_eval, wall_time.
+        collector: the reward normaliser, or the workers of A3C.
+        trackers: what they keep to continue their records: ``wandb_id``.
+    """
+    return {"config": config, "spec": spaces, "learner": learner, "state": state, "collector": collector, **trackers}
 
 
 def save_checkpoint(path: Path, payload: dict[str, Any]) -> None:
