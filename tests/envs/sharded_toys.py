@@ -224,3 +224,15 @@ class FaultyEnv(gym.Env[Any, Any]):
 def faulty(num_envs: int, *bad: int, **fault: Any) -> list[Callable[[], FaultyEnv]]:
     """N sane environments, except those with an index in ``bad``."""
     return [partial(FaultyEnv, **(fault if env in bad else {})) for env in range(num_envs)]
+
+
+def third_step_raises(envs: ShardedAsyncVectorEnv, kind: type[Exception], said: str) -> Exception:
+    """Reset and step until an environment raises in the third step; what it raised."""
+    import pytest  # worker processes import this module
+
+    envs.reset()
+    for _ in range(2):
+        envs.step(np.zeros(envs.num_envs, np.int64))
+    with pytest.raises(kind, match=said) as caught:
+        envs.step(np.zeros(envs.num_envs, np.int64))
+    return caught.value

@@ -20,7 +20,7 @@ from a2c.envs.vector import main_shard, sharded, sharding
 from a2c.envs.vector.sharded import ShardedAsyncVectorEnv
 from a2c.errors import EnvironmentFailure
 from a2c.machine.processes import pool
-from envs.sharded_toys import PATIENCE, FaultyEnv, StepCounter, faulty, making, wait_until_all_but
+from envs.sharded_toys import PATIENCE, FaultyEnv, StepCounter, faulty, making, third_step_raises, wait_until_all_but
 
 ACTIONS = np.zeros(4, np.int64)
 Make = Any
@@ -78,12 +78,8 @@ def test_processes_wait_awake_only_where_each_has_a_core(
 
 def test_a_raising_environment_of_this_process_is_named_like_any_other(make: Make) -> None:
     envs = make(faulty(4, 2, fault="value_error", on_step=3))
-    envs.reset()
-    envs.step(ACTIONS)
-    envs.step(ACTIONS)
-    with pytest.raises(ValueError, match="the wheel") as caught:
-        envs.step(ACTIONS)
-    line, trace = caught.value.__notes__
+    caught = third_step_raises(envs, ValueError, "the wheel")
+    line, trace = caught.__notes__
     assert line == (
         f"environment 2 (main process, pid {os.getpid()}) raised ValueError in step 3; its traceback follows"
     )

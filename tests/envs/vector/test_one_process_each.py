@@ -102,12 +102,12 @@ def test_a_constructor_that_fails_names_its_environment() -> None:
 
 
 def test_an_environment_that_hangs_is_named() -> None:
-    envs = LockstepEnvs(OneProcessEach([Third, functools.partial(Third, "hang")]), step_timeout=1.0)
+    envs = LockstepEnvs(OneProcessEach([Third, functools.partial(Third, "hang")]), step_timeout=5.0)
     try:
         envs.reset([1, 2])
         for _ in range(2):
             envs.step(np.zeros(2, np.int64))
-        with pytest.raises(EnvironmentFailure, match=r"environment 1 did not answer: .*timed out after 1.0 second"):
+        with pytest.raises(EnvironmentFailure, match=r"environment 1 did not answer: .*timed out after 5.0 second"):
             envs.step(np.zeros(2, np.int64))
     finally:
         envs.close(terminate=True)

@@ -19,7 +19,7 @@ from gymnasium.spaces import Box, Discrete, MultiBinary
 
 from a2c.envs.vector.sharded import ShardedAsyncVectorEnv
 from a2c.errors import EnvironmentFailure
-from envs.sharded_toys import DiceEnv, FaultyEnv, StepCounter, faulty, making, wait_until_all_but
+from envs.sharded_toys import DiceEnv, FaultyEnv, StepCounter, faulty, making, third_step_raises, wait_until_all_but
 
 ACTIONS = np.zeros(4, np.int64)
 Make = Any
@@ -38,13 +38,9 @@ def pid_of(envs: ShardedAsyncVectorEnv, worker: int) -> int:
 
 def test_a_raising_step_comes_out_as_itself_with_index_pid_step_and_traceback(make: Make) -> None:
     envs = make(faulty(4, 2, fault="value_error", on_step=3))
-    envs.reset()
-    envs.step(ACTIONS)
-    envs.step(ACTIONS)
-    with pytest.raises(ValueError, match="the wheel") as caught:
-        envs.step(ACTIONS)
-    assert str(caught.value) == "the wheel came off: 100 %s % done"
-    line, trace = caught.value.__notes__
+    caught = third_step_raises(envs, ValueError, "the wheel")
+    assert str(caught) == "the wheel came off: 100 %s % done"
+    line, trace = caught.__notes__
     assert line == (
         f"environment 2 (worker 1, pid {pid_of(envs, 1)}) raised ValueError in step 3; its traceback follows"
     )
