@@ -42,17 +42,17 @@ def train(cfg: Config) -> Summary:
         write_text(settings, OmegaConf.to_yaml(OmegaConf.create(asdict(cfg))))
     except OSError as error:
         raise RunIOError(f"cannot write {settings}: {error.strerror or error}") from error
-    return train_in(folder, cfg)
+    return train_in(cfg, folder)
 
 
-def train_in(folder: Path, cfg: Config) -> Summary:
+def train_in(cfg: Config, folder: Path) -> Summary:
     """Train an agent in a run folder, with the algorithm that ``cfg.algo`` names.
 
     AC, A2C and A3C differ in how many environments act together and in where the gradient goes.
 
     Args:
-        folder: made if missing.
         cfg: validated settings.
+        folder: made if missing.
 
     Raises:
         A2CError: as :func:`train`.

@@ -12,6 +12,7 @@ from a2c.learning.learner import Learner
 from a2c.rollout import Rollout
 from a2c.run.run import open_run
 from a2c.run.state import TrainState
+from a2c.run.stopping import StopRequest
 from a2c.run.summary import Summary
 from a2c.settings.config import Config
 
@@ -35,11 +36,9 @@ def train(cfg: Config, folder: Path) -> Summary:
         learner, collector = build(cfg, envs, run.update, run.console.note)
         state = start = run.begin(learner, collector, envs.plan.facts(), envs.plan)
         try:
-            for state in updates(learner, collector, start, cfg.total_steps):
+            for state in updates(learner, collector, start, cfg.total_steps, run.stop):
                 if run.due(state):  # a report is the only wait for the device outside acting
                     run.report(state)
-                if run.stop:
-                    break
         except EnvironmentFailure:
             run.save("last", state)  # the weights are sound: lose the rollout, not the run
             raise
@@ -51,14 +50,16 @@ def updates(
     collector: AnyCollector,
     state: TrainState,
     total_steps: int,
+    stop: StopRequest | None = None,
     learned_from: Callable[[Rollout], Rollout] | None = None,
 ) -> Iterator[TrainState]:
-    """Collect and learn until ``total_steps``.
+    """Collect and learn until ``total_steps``, or until someone asks it to stop.
 
     Args:
         learner, collector: from :func:`a2c.build.build`.
         state: where training starts.
         total_steps: env steps at which it ends.
+        stop: ends it before the next update; None: nobody asks.
         learned_from: turns the rollout just collected into the one to learn from; None: learn from it as it is.
 
     Yields:
@@ -67,7 +68,7 @@ def updates(
     Raises:
         EnvironmentFailure, NumericError: an environment failed or gave a number that is not finite.
     """
-    while state.env_steps < total_steps:
+    while state.env_steps < total_steps and not stop:
         rollout = collector.collect(state.update)  # [T, N], already on the device
         batch = rollout if learned_from is None else learned_from(rollout)
         learner.update(batch, state.env_steps)  # one forward, one backward, one step
@@ -90,5 +91,5 @@ def training(
     with make_envs(cfg) as envs:
         learner, collector = build(cfg, envs)
         yield TrainState(), learner, collector
-        for state in updates(learner, collector, TrainState(), cfg.total_steps, learned_from):
+        for state in updates(learner, collector, TrainState(), cfg.total_steps, learned_from=learned_from):
             yield state, learner, collector

@@ -41,7 +41,7 @@ def with_one_worker(cfg: Config) -> Config:
 
 def record(cfg: Config, folder: Path) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """Train; the rows without clocks and lag, and the last checkpoint."""
-    summary = train_in(folder / "run", dataclasses.replace(cfg, runs_dir=str(folder)))
+    summary = train_in(dataclasses.replace(cfg, runs_dir=str(folder)), folder / "run")
     rows = [
         {key: value for key, value in row.items() if not key.startswith(("time/", "train/lag"))}
         for row in read_rows(folder / "run" / METRICS)
@@ -100,7 +100,7 @@ def test_a_resumed_worker_goes_on_as_a2c_does(tmp_path: Path):
 
 def test_every_push_is_counted_with_its_lag(tmp_path: Path):
     cfg = settings("env=cartpole", "algo=a3c", "num_workers=3", "total_steps=3000", "log_every=500", "eval.every=0")
-    train_in(tmp_path / "run", dataclasses.replace(cfg, runs_dir=str(tmp_path)))
+    train_in(dataclasses.replace(cfg, runs_dir=str(tmp_path)), tmp_path / "run")
     rows = read_rows(tmp_path / "run" / METRICS)
     pushes = [count for row in rows for count in row["train/lag_histogram"]]
     saved = load_checkpoint(tmp_path / "run" / "checkpoints" / "last.pt")
@@ -120,7 +120,7 @@ def test_another_number_of_workers_is_refused_on_resume(tmp_path: Path):
     record(cfg, tmp_path)
     again = dataclasses.replace(cfg, num_workers=2, resume=str(tmp_path / "run"), runs_dir=str(tmp_path))
     with pytest.raises(CheckpointError, match="it had num_workers=1, not 2; add num_workers=1"):
-        train_in(tmp_path / "run", again)
+        train_in(again, tmp_path / "run")
 
 
 def test_the_command_line_takes_algorithm_and_run_from_the_resumed_run(tmp_path: Path):
@@ -142,7 +142,7 @@ def failing(tmp_path: Path, name: str, **env: Any) -> Path:
     cfg = settings(f"env.id={name}", "algo=a3c", "num_workers=2", runs_dir=str(tmp_path))
     cfg.env = dataclasses.replace(cfg.env, **env)
     train_in(
-        tmp_path / "run", dataclasses.replace(cfg, total_steps=10_000, eval=dataclasses.replace(cfg.eval, every=0))
+        dataclasses.replace(cfg, total_steps=10_000, eval=dataclasses.replace(cfg.eval, every=0)), tmp_path / "run"
     )
     return tmp_path / "run"
 

@@ -29,7 +29,7 @@ class Trainer:
     error: BaseException | None = None
     stopped: str | None = None
 
-    def train_in(self, folder: Path, cfg: Config) -> types.SimpleNamespace:
+    def train_in(self, cfg: Config, folder: Path) -> types.SimpleNamespace:
         self.runs.append((cfg, folder))
         if self.error:
             raise self.error

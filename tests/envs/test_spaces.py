@@ -59,6 +59,16 @@ def test_actions_have_the_dtype_and_bounds_of_their_space():
     assert Spaces.from_dict(json.loads(json.dumps(spaces.to_dict()))) == spaces
 
 
+def test_only_a_known_dtype_can_differ():
+    narrow, wide = (spaces_of(VECTOR, Discrete(3, dtype=dtype)) for dtype in (np.int32, np.int64))
+    for ours, saved in ((narrow, wide), (wide, narrow)):
+        with pytest.raises(CheckpointError, match="action_dtype is int"):
+            ours.check_same(saved, "best.pt")
+        old = saved.to_dict()
+        del old["action_dtype"]  # a version that did not keep it
+        ours.check_same(Spaces.from_dict(old), "best.pt")
+
+
 def test_a_door_on_a_device_does_the_same():
     for space, given in ((Discrete(3, start=5), [0, 2]), (Box(-1, 2, (2,), np.float32), [[-9.0, 1.5], [0.5, 9.0]])):
         door = spaces_of(VECTOR, space).door

@@ -23,9 +23,8 @@ from gymnasium.spaces import Box, Discrete
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 from a2c.api import load_config
-from a2c.build import make_envs
+from a2c.build import build, make_envs
 from a2c.collecting.collector import Collector
-from a2c.envs.groups import EnvGroups
 from a2c.envs.lockstep import LockstepEnvs
 from a2c.envs.single.wrappers import KeepFinalObservation
 from a2c.envs.spaces import Spaces, spaces_of
@@ -33,6 +32,7 @@ from a2c.learning.learner import Learner
 from a2c.machine.graphs import captured
 from a2c.maths.noise import philox, uniform_noise
 from a2c.network.actor_critic import ActorCritic
+from a2c.network.heads import distribution_of
 from a2c.playing.evaluation import evaluate
 from a2c.playing.policy import load_policy
 from a2c.rollout import Rollout
@@ -131,8 +131,9 @@ def test_noise_is_the_same_on_every_device() -> None:
     there = uniform_noise(2**40 + 7, range(5, 9), 5, range(16), 6, DEVICE)
     assert torch.equal(here, there.cpu())  # integers and powers of two: exact
     for spaces in (Spaces((4,), "float32", 6, discrete=True), Spaces((4,), "float32", 3, discrete=False)):
-        noise = spaces.distribution.noise(there)
-        torch.testing.assert_close(noise.cpu(), spaces.distribution.noise(here), rtol=1e-4, atol=1e-5)  # log and cos
+        distribution = distribution_of(spaces)
+        noise = distribution.noise(there)
+        torch.testing.assert_close(noise.cpu(), distribution.noise(here), rtol=1e-4, atol=1e-5)  # log and cos
 
 
 @pytest.mark.parametrize("optimizer", ["rmsprop_tf", "rmsprop", "adam"])
@@ -263,9 +264,19 @@ def test_observations_leave_from_page_locked_memory() -> None:
     envs.close()
 
 
-@pytest.mark.parametrize(("vectorization", "env_groups"), [("sync", 1), ("sync", 2), ("workers", 1), ("workers", 2)])
+@pytest.mark.parametrize(
+    "stepping",
+    [
+        ("vectorization=sync",),
+        ("vectorization=sync", "env_groups=2"),
+        ("vectorization=workers", "main_shard=true"),
+        ("vectorization=workers", "main_shard=false"),
+        ("vectorization=workers", "env_groups=2"),
+    ],
+    ids=" ".join,
+)
 @pytest.mark.parametrize("env", ["cartpole", "pendulum"])
-def test_graphs_train_like_kernels_one_by_one(env: str, vectorization: str, env_groups: int) -> None:
+def test_graphs_train_like_kernels_one_by_one(env: str, stepping: tuple[str, ...]) -> None:
     """20 updates with every action; the same kernels on the same numbers: equal but for the order of their sums."""
     told: list[str] = []
     found = []
@@ -276,19 +287,14 @@ def test_graphs_train_like_kernels_one_by_one(env: str, vectorization: str, env_
             "num_envs=6",
             "n_step=4",
             f"cuda_graphs={str(graphs).lower()}",
-            f"vectorization={vectorization}",
-            f"env_groups={env_groups}",
+            *stepping,
             "lr_schedule=linear",
             "beta_schedule=linear",
             "total_steps=1000",
             "wandb.mode=disabled",
         )
         with make_envs(cfg) as envs:
-            assert isinstance(envs, EnvGroups)
-            spaces = spaces_of(envs.observation_space, envs.action_space)
-            model = ActorCritic(spaces, cfg.network, normalize_obs=cfg.normalize_obs, seed=cfg.seed).to(DEVICE)
-            learner = Learner(model, cfg, told.append)
-            collector = Collector(envs.groups, model, cfg, notify=told.append)
+            learner, collector = build(cfg, envs, notify=told.append)
             actions = []
             for update in range(20):
                 rollout = collector.collect(update)

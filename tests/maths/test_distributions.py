@@ -211,3 +211,13 @@ def test_a_distribution_owns_the_shape_and_dtype_of_its_actions():
         assert (action.shape, action.dtype) == ((5, *distribution.action_shape), distribution.action_dtype)
         assert (distribution.action_shape, distribution.action_dtype) == (shape, dtype)
         assert distribution.free_size == free
+
+
+def test_an_entropy_that_does_not_depend_on_the_parameters_has_no_gradient():
+    class OfFixedWidth:
+        def log_prob_entropy(self, params, actions):
+            return -0.5 * (actions - params).square().sum(-1), torch.ones(params.shape[:-1])
+
+    params, actions = draw(3, 2), draw(3, 2, seed=1)
+    *_, pullback = pullback_of(OfFixedWidth())(params, actions)
+    assert_close(pullback(torch.ones(3, dtype=torch.float64), 0.1), actions - params)

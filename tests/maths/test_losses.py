@@ -192,3 +192,9 @@ def test_ranks_with_unequal_counts_add_up_to_the_whole():
     ]
     for whole_gradient, *apart in zip(together, *summed, strict=True):
         assert_close(torch.cat(apart, dim=1) / weight.sum(), whole_gradient)
+
+
+def test_a_batch_without_time_has_a_loss_too():
+    one = torch.tensor([1.0, 2.0])
+    losses = actor_critic_loss(log_probs=one, entropies=one, values=one, returns=one + 1, advantages=one)
+    assert_close(losses.value_loss, torch.tensor(1.0))

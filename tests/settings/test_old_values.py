@@ -51,7 +51,11 @@ def old_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ({"compile": "auto"}, {"compile": False}, "compile=auto is now compile=false"),
         ({"compile": "true"}, {"compile": True}, None),
         ({"compile": "false"}, {"compile": False}, None),
-        ({"vectorization": "sharded", "main_shard": True}, {"vectorization": "workers", "main_shard": True}, None),
+        (
+            {"vectorization": "sharded", "main_shard": True},
+            {"vectorization": "workers", "main_shard": True},
+            "vectorization=sharded is now vectorization=workers main_shard=true",
+        ),
         ({"vectorization": "sync"}, {"vectorization": "sync", "main_shard": None}, None),
         ({"env": {"id": OLD_DEVICE_ID, "kwargs": {}}}, {"env": {"id": NEW_DEVICE_ID, "kwargs": {}}}, None),
     ],
@@ -122,6 +126,11 @@ def test_an_old_run_goes_on_in_its_folder(old_run: Path, capsys: pytest.CaptureF
         "compile=auto is now compile=false",
     ]
     assert "resumed after 2,016 steps" in said.out
+
+
+def test_a_resumed_run_takes_another_old_value_as_it_is_meant(old_run: Path) -> None:
+    cfg = load_config(f"resume={old_run}", "vectorization=sharded")
+    assert (cfg.vectorization, cfg.main_shard) == ("workers", False)  # although the run had hybrid
 
 
 def test_a_checkpoint_of_today_has_the_keys_of_version_0_1(old_run: Path) -> None:

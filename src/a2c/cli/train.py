@@ -123,7 +123,7 @@ def _train(tree: DictConfig, folder: Path, full: bool) -> int:
         from a2c.api import train_in
 
         log.info("training %s in %s", cfg.env.id, folder)
-        summary = train_in(folder, cfg)  # after the checks: it imports torch
+        summary = train_in(cfg, folder)  # after the checks: it imports torch
         log.info("ended after %d steps, mean score %s", summary.env_steps, summary.eval_mean)
         return exit_code_of_stop(summary.stopped)
     except (A2CError, KeyboardInterrupt) as error:

@@ -7,9 +7,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from gymnasium.spaces import Space
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv
 from numpy.typing import NDArray
 
+from a2c.envs.contract import space_tree
 from a2c.envs.vector.in_place import Block, StepsInPlace
 from a2c.errors import ConfigError, EnvironmentFailure
 from a2c.maths.trees import tree_map
@@ -37,6 +39,7 @@ class Backend:
         # Not by attribute: a wrapper passes on the attributes of what it wraps, and we must not bypass its own step.
         self._in_background = self._in_time or isinstance(envs, AsyncVectorEnv)
         self._pending: Any = None
+        self._leaves = space_tree(envs.single_observation_space)
         base = envs.unwrapped
         self._seeds_each = isinstance(base, (SyncVectorEnv, AsyncVectorEnv)) or getattr(base, "seeds_each_env", False)
 
@@ -77,7 +80,7 @@ class Backend:
         if not rewards.shape == terminated.shape == truncated.shape == (num_envs,):
             shapes = f"{rewards.shape}, {terminated.shape} and {truncated.shape}"
             raise EnvironmentFailure(f"rewards and flags have shapes {shapes}; each must be ({num_envs},)")
-        return tree_map(np.asarray, obs), rewards, terminated, truncated, infos
+        return self._arrays(obs), rewards, terminated, truncated, infos
 
     def _reset(self, seed: Any, options: dict[str, Any] | None) -> tuple[Any, dict[str, Any]]:
         if self._in_time:
@@ -85,7 +88,18 @@ class Backend:
             obs, infos = self.envs.reset_wait(timeout=self.timeout)  # type: ignore[attr-defined]
         else:
             obs, infos = self.envs.reset(seed=seed, options=options)
-        return tree_map(np.asarray, obs), infos
+        return self._arrays(obs), infos
+
+    def _arrays(self, obs: Any) -> Any:
+        """Observations as arrays, in the structure of their space."""
+        if isinstance(self._leaves, Space):
+            return np.asarray(obs)
+        try:
+            return tree_map(lambda _, part: np.asarray(part), self._leaves, obs)
+        except (KeyError, ValueError, TypeError) as error:
+            raise EnvironmentFailure(
+                f"observations are a {type(obs).__name__} of other parts than their space has: {error!r}"
+            ) from error
 
 
 class InPlaceBackend(Backend):

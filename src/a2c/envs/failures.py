@@ -27,7 +27,8 @@ def as_failure(error: Exception, envs: VectorEnv[Any, Any, Any] | None, when: st
     notes = list(getattr(error, "__notes__", ()))
     late = getattr(None if envs is None else envs.unwrapped, "late", None)
     if isinstance(error, multiprocessing.TimeoutError):
-        who = f"environment {', '.join(map(str, late()))} did not answer: " if late is not None else ""
+        missing = [] if late is None else late()  # empty if the last one answered meanwhile
+        who = "".join(f"environment {index} did not answer: " for index in missing[:1])
         failure = EnvironmentFailure(f"{who}{text.rstrip('.')} ({when})")
     elif notes and notes[0].endswith(FOLLOWS):  # our own vector environment knows more than we do
         failure = EnvironmentFailure(f"{notes.pop(0).removesuffix(FOLLOWS)}: {text}{FOLLOWS}")

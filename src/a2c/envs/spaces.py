@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import gymnasium as gym
@@ -37,7 +37,7 @@ class Spaces:
     start: int = 0  # the first discrete action
     low: tuple[float, ...] = ()  # bounds of a continuous action
     high: tuple[float, ...] = ()
-    action_dtype: str | None = None  # dtype that the environment takes; None: int64 if discrete, else float32
+    action_dtype: str | None = field(default=None, compare=False)  # None: of a version that did not keep it
 
     @property
     def obs(self) -> ObsPart:
@@ -76,7 +76,7 @@ class Spaces:
     def check_same(self, saved: Spaces, path: str) -> None:
         """Raise a :class:`CheckpointError` with every difference from ``saved``, the spaces of checkpoint ``path``."""
         ours, theirs = asdict(self), asdict(saved)
-        if theirs["action_dtype"] is None:  # or saved by a version that did not keep it
+        if theirs["action_dtype"] is None:
             del ours["action_dtype"]
         off = [f"{key} is {ours[key]}, was {theirs[key]}" for key in ours if ours[key] != theirs[key]]
         if off:
@@ -108,7 +108,9 @@ class ActionDoor:
             The same shape; ``actions`` itself where nothing has to change.
         """
         if self._bounds is None:
-            return (actions + self._start if self._start else actions).astype(self._dtype, copy=False)
+            if not self._start and actions.dtype is self._dtype:  # as for most environments
+                return actions
+            return (actions + self._start).astype(self._dtype, copy=False)
         low, high = self._bounds
         clipped: NDArray[Any] = np.minimum(np.maximum(actions, low), high)
         return clipped.astype(self._dtype, copy=False)
@@ -151,14 +153,12 @@ def spaces_of(observation_space: gym.Space[Any], action_space: gym.Space[Any]) -
     shape = tuple(int(size) for size in observation_space.shape)
     dtype = "uint8" if observation_space.dtype == np.uint8 else "float32"
     if isinstance(action_space, Discrete):
-        kept = None if action_space.dtype == np.int64 else str(action_space.dtype)
-        return Spaces(
-            shape, dtype, int(action_space.n), discrete=True, start=int(action_space.start), action_dtype=kept
-        )
+        count, start = int(action_space.n), int(action_space.start)
+        return Spaces(shape, dtype, count, discrete=True, start=start, action_dtype=str(action_space.dtype))
     if isinstance(action_space, Box) and len(action_space.shape) == 1:
         low, high = (tuple(float(x) for x in bound) for bound in (action_space.low, action_space.high))
-        kept = None if action_space.dtype == np.float32 else str(action_space.dtype)
-        return Spaces(shape, dtype, int(action_space.shape[0]), discrete=False, low=low, high=high, action_dtype=kept)
+        kept = str(action_space.dtype)
+        return Spaces(shape, dtype, len(low), discrete=False, low=low, high=high, action_dtype=kept)
     raise ConfigError(f"action space {action_space} is not supported; Discrete and one-dimensional Box are")
 
 

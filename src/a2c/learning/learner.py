@@ -95,9 +95,10 @@ class Learner:
 
     def _state(self) -> list[Tensor]:
         """Every tensor that an update changes."""
-        normalizer = [] if self._statistics is None else list(self._statistics.buffers())
+        buffers = [*self.model.buffers(), *([] if self._statistics is None else self._statistics.buffers())]
+        once = {id(tensor): tensor for tensor in buffers}.values()  # the statistics are usually the model's own
         gradient = gradient_of(self.weights)
-        return [self.weights.data, gradient, *self.optimizer.state.values(), *normalizer, *self.metrics.tensors]
+        return [self.weights.data, gradient, *self.optimizer.state.values(), *once, *self.metrics.tensors]
 
     @torch.no_grad()
     def _improve(self, rollout: Rollout, lr: Tensor | float, beta: Tensor | float) -> None:

@@ -83,7 +83,9 @@ def _by_autograd(distribution: Distribution, params: Tensor, actions: Tensor) ->
 
     def pullback(d_log_prob: Tensor, d_entropy: Tensor | float) -> Tensor:
         d_entropy = torch.as_tensor(d_entropy, dtype=entropy.dtype, device=entropy.device).expand_as(entropy)
-        (d_params,) = torch.autograd.grad((log_prob, entropy), inputs, (d_log_prob, d_entropy))
+        pairs = [(out, d_out) for out, d_out in ((log_prob, d_log_prob), (entropy, d_entropy)) if out.requires_grad]
+        outs, d_outs = zip(*pairs, strict=True)  # the entropy may not depend on the parameters
+        (d_params,) = torch.autograd.grad(outs, inputs, d_outs)
         return d_params
 
     return log_prob.detach(), entropy.detach(), pullback

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 
@@ -101,7 +100,7 @@ def loss_sums(
             raise ValueError(f"{name} has shape {list(tensor.shape)}; log_probs has {list(log_probs.shape)}")
     policy, value = -(log_probs * advantages.detach()), (returns.detach() - values).square()
     if weight is None:
-        return LossSums(policy.sum(), value.sum(), entropies.sum(), torch.full_like(values[0, 0], values.numel()))
+        return LossSums(policy.sum(), value.sum(), entropies.sum(), values.new_tensor(float(values.numel())))
     return LossSums((policy * weight).sum(), (value * weight).sum(), (entropies * weight).sum(), weight.sum())
 
 

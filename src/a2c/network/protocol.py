@@ -41,6 +41,12 @@ class Network(Protocol):
     def parameters(self, recurse: bool = True) -> Iterator[nn.Parameter]:
         """As in :class:`torch.nn.Module`."""
 
+    def buffers(self, recurse: bool = True) -> Iterator[Tensor]:
+        """As a module's."""
+
+    def train(self, mode: bool = True) -> Any:
+        """As a module's."""
+
     def state_dict(self) -> dict[str, Any]:
         """As in :class:`torch.nn.Module`."""
 

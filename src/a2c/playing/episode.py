@@ -27,10 +27,13 @@ def play_episode(policy: Policy, seed: int, render_mode: str = "rgb_array") -> t
 
     Raises:
         EnvironmentFailure, NumericError: the environment raised or broke its contract.
+        Exception: it cannot be rendered here.
     """
     if render_mode == "rgb_array" and sys.platform == "linux" and not _has_screen():
         os.environ.setdefault("SDL_VIDEODRIVER", "dummy")  # else SDL complains that there is no screen
-    env = Checked(make_env(policy.cfg.env, render_mode=render_mode), "the environment")
+    made = make_env(policy.cfg.env, render_mode=render_mode)
+    # In a window, Gymnasium renders within reset and step: what that raises is no fault of the environment.
+    env = made if render_mode == "human" else Checked(made, "the environment")
     frames: list[np.ndarray] = []
     score = 0.0
     try:

@@ -33,6 +33,7 @@ class Policy:
     def __init__(self, model: Network, cfg: Config, path: Path | None = None, env_steps: int = 0) -> None:
         self.model, self.cfg, self.path, self.env_steps = model, cfg, path, env_steps
         self._device, self._door = device_of(model), model.spaces.door
+        self._parts: Any = model.spaces.obs
         self._generator = torch.Generator().manual_seed(cfg.seed)
 
     def act(self, obs: Any, deterministic: bool = True) -> np.ndarray:
@@ -76,17 +77,20 @@ class Policy:
     def _batch(self, obs: Any) -> tuple[Tree, int, bool]:
         """``[B, *obs]`` on the device, a tree; B; and whether it was a single observation."""
         # Copies: torch takes neither read-only nor flipped arrays.
-        arrays = tree_map(lambda part, one: np.array(one, part.dtype), self.model.spaces.obs, obs)
-        batched = tree_map(lambda part, array: array.shape != part.shape, self.model.spaces.obs, arrays)
-        single = not any(leaves(batched))
-
-        def batch(part: ObsPart, array: np.ndarray) -> torch.Tensor:
-            if not single and array.shape[1:] != part.shape:
-                raise ValueError(f"observation has shape {array.shape}; the policy takes {part.shape} or a batch of it")
-            return torch.from_numpy(array[None] if single else array).to(self._device)
-
-        tensors = tree_map(batch, self.model.spaces.obs, arrays)
+        if isinstance(self._parts, ObsPart):  # the fast path
+            array = np.array(obs, self._parts.dtype)
+            single = array.shape == self._parts.shape
+            tensor = self._tensor(self._parts, array, single)
+            return tensor, len(tensor), single
+        arrays = tree_map(lambda part, one: np.array(one, part.dtype), self._parts, obs)
+        single = all(leaves(tree_map(lambda part, array: array.shape == part.shape, self._parts, arrays)))
+        tensors: Tree = tree_map(lambda part, array: self._tensor(part, array, single), self._parts, arrays)
         return tensors, len(leaves(tensors)[0]), single
+
+    def _tensor(self, part: ObsPart, array: np.ndarray, single: bool) -> torch.Tensor:
+        if not single and array.shape[1:] != part.shape:
+            raise ValueError(f"observation has shape {array.shape}; the policy takes {part.shape} or a batch of it")
+        return torch.from_numpy(array[None] if single else array).to(self._device)
 
 
 def load_policy(target: str | Path = "latest", *, runs_dir: str | Path = "runs", device: str = "cpu") -> Policy:

@@ -216,9 +216,11 @@ class Run:
         return self._tally
 
     def _evaluate(self, state: TrainState) -> dict[str, float]:
-        policy, seeds = Policy(self._learner.model, self.cfg), eval_seeds(self.cfg.seed, self.cfg.eval.episodes)
+        network, seeds = self._learner.model, eval_seeds(self.cfg.seed, self.cfg.eval.episodes)
         with self._stopwatch.evaluation():
-            result = self._evaluator.run(policy, seeds, stop=lambda: bool(self.stop))
+            network.train(False)  # a user's own may hold dropout or batch statistics
+            result = self._evaluator.run(Policy(network, self.cfg), seeds, stop=lambda: bool(self.stop))
+            network.train(True)
         if result is None:
             return {}
         best = self._tally.best_eval

@@ -33,7 +33,7 @@ def translated(tree: Mapping[str, Any], tell: Callable[[str], Any] | None = None
     for (key, old), means in _MEANS.items():
         if new.get(key) == old:
             new |= {name: value for name, value in means.items() if name == key or new.get(name) is None}
-            today = " ".join(f"{name}={str(value).lower()}" for name, value in means.items())
+            today = " ".join(f"{name}={str(new[name]).lower()}" for name in means)
             (tell or _tell_once)(f"{key}={old} is now {today}")
     return new
 

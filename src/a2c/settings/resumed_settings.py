@@ -54,6 +54,8 @@ def with_settings_of_resumed_run(overrides: Sequence[str], presets: Mapping[str,
                 raise ConfigError(f"{name}, but the run to resume trains {known}; leave out {group}=")
     # A3C's workers learn, so that their number belongs to the run.
     of_the_session = _OF_THE_SESSION - {"num_workers"} if algo == "a3c" else _OF_THE_SESSION
+    if "vectorization" in given:  # who chooses it anew chooses who steps a shard, too
+        saved.pop("main_shard", None)
     kept = [f"++{key}={written(value)}" for key, value in saved.items() if key not in of_the_session]
     chosen_here = tuple(f"{group}=" for group in presets)
     # The values that the run had override every value of the presets.

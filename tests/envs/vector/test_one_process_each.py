@@ -57,6 +57,13 @@ class Third(gym.Env[Any, Any]):
         return obs[:1] if fault == "shape" else obs, reward, False, False, {}
 
 
+class NeedsALicense(CountingEnv):
+    """Cannot be made."""
+
+    def __init__(self) -> None:
+        raise RuntimeError("no license")
+
+
 @pytest.mark.parametrize(
     ("fault", "kind", "said"),
     [
@@ -99,6 +106,13 @@ def test_a_constructor_that_fails_names_its_environment() -> None:
         EnvironmentFailure, match=r"environment 0 \(pid \d+\) raised RuntimeError in its constructor: no"
     ):
         OneProcessEach([broken, CountingEnv])
+
+
+def test_a_constructor_that_fails_in_its_process_names_its_environment() -> None:
+    with pytest.raises(
+        EnvironmentFailure, match=r"environment 1 \(pid \d+\) raised RuntimeError in its constructor: no"
+    ):
+        OneProcessEach([CountingEnv, NeedsALicense])
 
 
 def test_an_environment_that_hangs_is_named() -> None:

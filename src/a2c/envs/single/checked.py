@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import os
 import traceback
-from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
@@ -14,8 +14,6 @@ from a2c.envs.contract import fitting_observation, real_reward, space_tree
 from a2c.errors import A2CError, EnvironmentFailure, NumericError
 from a2c.machine.processes.failure_report import FOLLOWS, ContractError
 from a2c.maths.trees import tree_map
-
-Result = TypeVar("Result")
 
 
 class Checked(gym.Wrapper[Any, Any, Any, Any]):
@@ -42,44 +40,51 @@ class Checked(gym.Wrapper[Any, Any, Any, Any]):
             EnvironmentFailure: it raised or broke its contract.
             NumericError: the observation is not finite.
         """
-        return self._guarded("reset", lambda: self._observed(*self.env.reset(seed=seed, options=options)))
+        try:
+            obs, info = self.env.reset(seed=seed, options=options)
+            return self._checked(obs), info
+        except (Exception, SystemExit) as error:
+            raise self._named(error, "reset") from None
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         """As in Gymnasium, the reward as a float; raises as :meth:`reset`."""
         self._steps += 1
-        return self._guarded(f"step {self._steps}", lambda: self._stepped(action))
+        try:
+            obs, reward, terminated, truncated, info = self.env.step(action)
+            number = reward if type(reward) is float else real_reward(reward)
+            if not math.isfinite(number):
+                raise NumericError(self._not_finite("reward", str(number)))
+            return self._checked(obs), number, bool(terminated), bool(truncated), info
+        except (Exception, SystemExit) as error:
+            raise self._named(error, f"step {self._steps}") from None
 
-    def _stepped(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
-        obs, reward, terminated, truncated, info = self.env.step(action)
-        number = real_reward(reward)
-        if not np.isfinite(number):
-            raise NumericError(f"{self._name} gave the reward {number} in step {self._steps}; every one must be finite")
-        obs, info = self._observed(obs, info)
-        return obs, number, bool(terminated), bool(truncated), info
-
-    def _observed(self, obs: Any, info: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
-        return tree_map(self._fitting, self._spaces, obs), info
+    def _checked(self, obs: Any) -> Any:
+        space = self._spaces
+        if not isinstance(space, gym.Space):
+            return tree_map(self._fitting, space, obs)
+        if type(obs) is np.ndarray and obs.dtype == space.dtype and obs.shape == space.shape:  # as most are
+            return self._finite(obs)
+        return self._fitting(space, obs)
 
     def _fitting(self, space: gym.Space[Any], part: Any) -> Any:
         if space.shape is None or space.dtype is None:  # such as Text: there is nothing to check
             return part
-        fitting = fitting_observation(part, space.shape, space.dtype)
-        if fitting.dtype.kind == "f" and not np.isfinite(fitting).all():
-            shown = np.array2string(fitting, threshold=8)
-            raise NumericError(
-                f"{self._name} gave the observation {shown} in step {self._steps}; every one must be finite"
-            )
-        return fitting
+        return self._finite(fitting_observation(part, space.shape, space.dtype))
 
-    def _guarded(self, when: str, work: Callable[[], Result]) -> Result:
-        try:
-            return work()
-        except A2CError:
-            raise
-        except ContractError as error:
-            raise EnvironmentFailure(f"{self._name} {error} in {when}") from None
-        except (Exception, SystemExit) as error:
-            raise named_failure(error, self._name, when) from None
+    def _finite(self, array: np.ndarray) -> np.ndarray:
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            raise NumericError(self._not_finite("observation", np.array2string(array, threshold=8)))
+        return array
+
+    def _not_finite(self, what: str, shown: str) -> str:
+        return f"{self._name} gave the {what} {shown} in step {self._steps}; every one must be finite"
+
+    def _named(self, error: BaseException, when: str) -> A2CError:
+        if isinstance(error, A2CError):
+            return error
+        if isinstance(error, ContractError):
+            return EnvironmentFailure(f"{self._name} {error} in {when}")
+        return named_failure(error, self._name, when)
 
 
 def named_failure(error: BaseException, name: str, when: str) -> EnvironmentFailure:

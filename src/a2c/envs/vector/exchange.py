@@ -30,7 +30,7 @@ class Exchange:
         self.pool = pool
         self.state = AsyncState.DEFAULT
         self.broken: str | None = None
-        self._log_failures = log_failures
+        self.log_failures = log_failures
 
     def begin(self, state: AsyncState, operation: str, command: str, data: Sequence[Any]) -> None:
         """Send every shard a command.
@@ -95,7 +95,7 @@ class Exchange:
             self.broken = str(error) or type(error).__name__
             raise error
         self.broken = error.reports[0].line
-        if self._log_failures:
+        if self.log_failures:
             error.log()
         raise error.reports[0].exception() from None
 

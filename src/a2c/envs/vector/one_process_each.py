@@ -11,8 +11,9 @@ from typing import Any
 from gymnasium import Env
 from gymnasium.envs.registration import registry
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode
-from gymnasium.vector.async_vector_env import AsyncState
+from gymnasium.vector.async_vector_env import AsyncState, _async_worker
 
+from a2c.envs.failures import force_close
 from a2c.envs.single.checked import Checked, named_failure
 from a2c.envs.single.wrappers import KeepFinalObservation
 from a2c.errors import A2CError
@@ -40,8 +41,19 @@ class OneProcessEach(AsyncVectorEnv[Any, Any]):
         made = [_CheckedEnvFn(env_fn, index, registered) for index, env_fn in enumerate(env_fns)]
         # fork after torch has started its threads deadlocks the workers
         method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
-        with without_main_module(), single_threaded():
-            super().__init__(made, context=method, copy=False, autoreset_mode=AutoresetMode.SAME_STEP)
+        try:
+            with without_main_module(), single_threaded():
+                super().__init__(
+                    made,
+                    context=method,
+                    copy=False,
+                    autoreset_mode=AutoresetMode.SAME_STEP,
+                    worker=_tell_of_constructor,
+                )
+        except BaseException as error:
+            if hasattr(self, "processes"):  # some have started
+                force_close(self)
+            raise error.with_traceback(None) from None  # whose frames keep Gymnasium's semaphores
 
     def late(self) -> list[int]:
         """The environments that have not answered yet."""
@@ -63,7 +75,26 @@ class OneProcessEach(AsyncVectorEnv[Any, Any]):
             self.parent_pipes[index].close()
             self.parent_pipes[index] = None  # type: ignore[call-overload]  # as Gymnasium marks it
         self._state = AsyncState.DEFAULT
-        raise found[0][2]
+        try:
+            raise found[0][2]
+        finally:
+            del found  # with the exception it would be a cycle
+
+
+def _tell_of_constructor(
+    index: int, env_fn: EnvFn, pipe: Any, parent_pipe: Any, memory: Any, queue: Any, *rest: Any
+) -> None:
+    """Gymnasium's worker, which lets an error of the constructor end the process without a word."""
+    made: list[Env[Any, Any]] = []
+    try:
+        made.append(env_fn())
+    except Exception as error:
+        parent_pipe.close()
+        queue.put((index, type(error), error, ""))
+        pipe.recv()  # the first command, which this answers
+        pipe.send((None, False))
+        return
+    _async_worker(index, made.pop, pipe, parent_pipe, memory, queue, *rest)
 
 
 class _CheckedEnvFn:
