@@ -109,7 +109,8 @@ class Run:
                 learner.load_state_dict(self._resumed["learner"])
                 actors.load_state_dict(self._resumed["collector"])
             except (RuntimeError, ValueError, KeyError, TypeError) as error:
-                raise CheckpointError(f"{self.cfg.resume} belongs to another setup: {_one_line(error)}") from error
+                text = " ".join(str(error).split())
+                raise CheckpointError(f"{self.cfg.resume} belongs to another setup: {text}") from error
             actors.episode_count = self._tally.episodes
             after = f"resumed after {self._saved.env_steps:,} steps"
             self.console.note(f"{after}; episodes that were in flight start over")
@@ -216,14 +217,14 @@ class Run:
         return self._tally
 
     def _evaluate(self, state: TrainState) -> dict[str, float]:
-        network, seeds = self._learner.model, eval_seeds(self.cfg.seed, self.cfg.eval.episodes)
+        network, best = self._learner.model, self._tally.best_eval
+        seeds = eval_seeds(self.cfg.seed, self.cfg.eval.episodes)
         with self._stopwatch.evaluation():
             network.train(False)  # a user's own may hold dropout or batch statistics
             result = self._evaluator.run(Policy(network, self.cfg), seeds, stop=lambda: bool(self.stop))
             network.train(True)
         if result is None:
             return {}
-        best = self._tally.best_eval
         if best is None or result.mean >= best:  # of equal scores, the longer trained
             self._tally = replace(self._tally, best_eval=result.mean)
             self.save("best", state)
@@ -255,7 +256,3 @@ def _restored(saved: Mapping[str, Any]) -> tuple[TrainState, Tally]:
     """Where a run was, by the state in its checkpoint; an empty one is a new run."""
     state = TrainState(**{key: saved[key] for key in ("env_steps", "update") if key in saved})
     return state, Tally(**{key: saved[key] for key in ("episodes", "best_eval", "wall_time") if key in saved})
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())
