@@ -31,6 +31,7 @@ SIDES = ("before", "after", "before again")
 LEAST, STEP = 6, 2  # rounds at first, and more rounds at a time
 WORKS = {  # hybrid is workers with main_shard=true, under the name that earlier checkouts know too
     "cartpole-16": ("env.id=CartPole-v1", "num_envs=16", "vectorization=sync"),
+    "cartpole-128-sync": ("env.id=CartPole-v1", "num_envs=128", "vectorization=sync"),
     "cartpole-128": ("env.id=CartPole-v1", "num_envs=128", "vectorization=hybrid", "num_workers=1"),
     "pong-16": ("env.id=ALE/Pong-v5", "num_envs=16", "vectorization=hybrid", "num_workers=1", "env.clip_reward=true"),
 }
