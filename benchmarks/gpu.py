@@ -1,18 +1,23 @@
 #!/usr/bin/env python3
-"""Every measurement that needs a GPU, in one command.
+"""The first hour on a GPU, in one command: is it right, does it launch and wait as little as it should, how fast is it.
 
-    make bench-gpu                                        # about half an hour
+    make bench-gpu                                        # about an hour
     make bench-gpu ARGS="--parts pong-5 launches"         # some parts; the other stored results stay
     make bench-gpu ARGS="--set precision=bf16 env_groups=2"
     make bench-gpu ARGS=--dry-run                         # tiny, on the CPU: does the command work?
 
-If a part fails, it records the reason, and the others go on. Writes benchmarks/results/gpu.json after each part,
-and speed_cuda.json and .png; a dry run writes into a temporary folder.
+Parts run in the order of what the later ones rest on: tests, launches, page-locking, Pong with workers and then native,
+environments on the device, single settings against each other, the time to a score, the table beside
+Stable-Baselines3. If a part fails, it records the reason, and the others go on. Writes benchmarks/results/gpu.json
+after each part, and speed_cuda.json and .png; a dry run writes into a temporary folder.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
+import re
+import subprocess
 import sys
 import tempfile
 import time
@@ -23,7 +28,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from processes import HERE, MeasurementError, command_line, measure, run_script, store, stored
+from gpu_report import KINDS, summary
+from processes import HERE, MeasurementError, child_environment, command_line, measure, run_script, store, stored
 from rounds import paired_ratios, spread, take_turns
 from time_to_score import Goal, train_until
 
@@ -31,7 +37,6 @@ from machine import describe_machine
 
 Result = dict[str, Any]
 QUIET = ("wandb.mode=disabled", "gif=false")
-KINDS = ("native", "auto")  # of vector environment for Pong
 PONG = ("env.id=ALE/Pong-v5", "env.clip_reward=true", *QUIET)
 
 
@@ -75,6 +80,23 @@ TINY = Scale(
     works=("cartpole-16",),
     updates=2,
 )
+
+
+def tests(pattern: str, scale: Scale, args: argparse.Namespace) -> Result:
+    """tests/gpu, in which any notice of a slower way is a failure.
+
+    Raises:
+        MeasurementError: a test failed.
+    """
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(HERE.parent / "tests" / "gpu")]
+    command += ["-k", pattern] if pattern else []
+    environment = child_environment() | {"A2C_GPU_TEST_DEVICE": scale.device}
+    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | environment, cwd=HERE.parent)
+    lines = done.stdout.splitlines()
+    counts = {word: int(number) for number, word in re.findall(r"(\d+) (\w+)", lines[-1] if lines else "")}
+    if done.returncode != 0:
+        raise MeasurementError("; ".join(line for line in lines if line.startswith(("FAILED", "ERROR"))) or lines[-1])
+    return {"tests": counts}
 
 
 def pong(n_step: int, scale: Scale, args: argparse.Namespace) -> Result:
@@ -127,11 +149,41 @@ def pong_score(scale: Scale, args: argparse.Namespace) -> Result:
 
 
 def launches(scale: Scale, args: argparse.Namespace) -> Result:
-    """Launches, copies and waits of the host in a step and in an update."""
+    """Launches, copies and waits of the host in a step and in an update; environments on the host and on the device."""
     size = (f"num_envs={scale.pong_envs}", f"device={scale.device}", "vectorization=native")
-    found = measure("launches.py", *PONG, *size, *args.set, f"--updates={scale.updates}")
-    floors = {"per_step": {"graph_launches": 1, "waits": 1}, "per_update": {"waits": 0}}
-    return {"floors": floors, **found}
+    updates = f"--updates={scale.updates}"
+    on_device = (f"env.id={args.device_env}", f"num_envs={scale.device_envs}", f"device={scale.device}")
+    return {
+        "floors": {"host": {"per_step": {"graph_launches": 1, "waits": 1}, "per_update": {"waits": 0}}},
+        "floors on device": {"per_rollout": {"graph_launches": 1, "waits": 0}, "per_update": {"graph_launches": 1}},
+        "host": measure("launches.py", *PONG, *size, *args.set, updates),
+        "device": measure("launches.py", *on_device, "vectorization=device", *QUIET, *args.set, updates),
+    }
+
+
+def single_settings(scale: Scale, args: argparse.Namespace) -> Result:
+    """One setting changed at a time, in turns with none changed: how much each is worth here."""
+    size = (f"num_envs={scale.pong_envs}", f"device={scale.device}", "vectorization=native")
+    on_device = (f"env.id={args.device_env}", f"num_envs={scale.device_envs}", f"device={scale.device}")
+    works = {
+        "pong": ([*PONG, *size], ("precision=bf16", "env_groups=2", "tf32=false", "cuda_graphs=false")),
+        "device-cartpole": ([*on_device, "vectorization=device", *QUIET], ("cuda_graphs=false", "tf32=false")),
+    }
+    found: Result = {}
+    for name, (overrides, changes) in works.items():
+        seconds = f"--seconds={scale.seconds / 2}"
+        measures = {
+            change: partial(measure, "our_speed.py", *overrides, *args.set, *filter(None, [change]), seconds)
+            for change in ("", *changes)
+        }
+        rounds, failures = take_turns(measures, scale.rounds)
+        speeds = {change: [one["steps_per_second"] for one in found] for change, found in rounds.items()}
+        found[name] = {
+            "steps_per_second": {change or "as it is": spread(values) for change, values in speeds.items()},
+            "ratio": {change: spread(paired_ratios(values, speeds[""])) for change, values in speeds.items() if change},
+            "failed": failures,
+        }
+    return found
 
 
 def speed(scale: Scale, args: argparse.Namespace) -> Result:
@@ -145,11 +197,14 @@ def speed(scale: Scale, args: argparse.Namespace) -> Result:
 
 
 PARTS: dict[str, Callable[[Scale, argparse.Namespace], Result]] = {
+    "tests": partial(tests, ""),
+    "launches": launches,
+    "page-locking": partial(tests, "locked"),
     "pong-5": partial(pong, 5),
     "pong-20": partial(pong, 20),
-    "pong-score": pong_score,
     "device-cartpole": device_cartpole,
-    "launches": launches,
+    "settings": single_settings,
+    "pong-score": pong_score,
     "speed": speed,
 }
 
@@ -197,27 +252,6 @@ def main() -> None:
         store(path, results)
         print(f"{name}: {found.get('failed') or summary(found)} ({found['took_seconds']:.0f} s)", flush=True)
     print(path)
-
-
-def summary(found: Result) -> str:
-    """The main figures of a part in a few lines; the file has all of them."""
-    if "table" in found:
-        return "\n".join(["", *found["table"]])
-    parts: dict[str, Result] = {kind: found[kind] for kind in KINDS if kind in found} or {"": found}
-    lines = [f"  {kind} {_figures(part)}".rstrip() for kind, part in parts.items()]
-    return "\n".join(["", *lines, f"  asked for: {found['floors']}"])
-
-
-def _figures(part: Result) -> str:
-    kept = {key: value for key, value in part.items() if key in SHOWN and value}
-    if "steps_per_second" in kept:
-        kept["steps_per_second"] = {kind: round(found["median"]) for kind, found in kept["steps_per_second"].items()}
-    if "of_random" in kept:
-        kept["of_random"] = round(kept["of_random"]["median"], 3)
-    return ", ".join(f"{key} {value}" for key, value in kept.items())
-
-
-SHOWN = ("steps_per_second", "of_random", "failed", "per_step", "per_update", "reached", "seconds", "env_steps")
 
 
 if __name__ == "__main__":

@@ -20,7 +20,8 @@ from a2c.envs.make_vector_env import make_vector_env
 from a2c.envs.spaces import Spaces
 from a2c.learning.learner import Learner
 from a2c.machine.clock import LoopClock
-from a2c.machine.device import resolve_device, set_threads
+from a2c.machine.device import set_threads, use_device
+from a2c.machine.graphs import Graphs
 from a2c.network.actor_critic import ActorCritic
 from a2c.network.torsos import torso_kind
 from a2c.settings.config import Config
@@ -34,7 +35,7 @@ class TrainingEnvs:
 
     envs: EnvGroups | DeviceEnvs
     plan: Plan
-    make_collector: Callable[..., Any]  # (network, settings, index of the next update, clock=, notify=)
+    make_collector: Callable[..., Any]  # (network, settings, index of the next update, clock=, graphs=, notify=)
 
     @property
     def spaces(self) -> Spaces:
@@ -54,7 +55,7 @@ def make_envs(cfg: Config, *, first: int = 0) -> Iterator[TrainingEnvs]:
         ConfigError: there is no such device, or the settings do not fit the environment.
         EnvironmentFailure: an environment cannot be made.
     """
-    device = resolve_device(cfg.device)  # report a missing device before any process starts
+    device = use_device(cfg.device, tf32=cfg.tf32)  # report a missing device before any process starts
     chosen = plan(cfg)
 
     def group(begin: int, count: int) -> LockstepEnvs:
@@ -100,10 +101,13 @@ def build(
         EnvironmentFailure, NumericError: the first reset of the environments failed.
     """
     set_threads(cfg.threads, convolutions=torso_kind(envs.spaces, cfg.network) == "nature_cnn")
-    network = make_network(cfg, envs.spaces).to(resolve_device(cfg.device))
-    clock = LoopClock(next(network.parameters()).device)  # one clock for both: each marks its part of the loop
-    learner = Learner(network, cfg, clock=clock, notify=notify)
-    return learner, envs.make_collector(network, cfg, update, clock=clock, notify=notify)
+    device = use_device(cfg.device, tf32=cfg.tf32)
+    network = make_network(cfg, envs.spaces).to(device)
+    # One clock for both, in which each marks its part of the loop, and one capturer of graphs.
+    clock = LoopClock(device)
+    graphs = Graphs(notify) if cfg.cuda_graphs and device.type == "cuda" else None
+    learner = Learner(network, cfg, clock=clock, graphs=graphs, notify=notify)
+    return learner, envs.make_collector(network, cfg, update, clock=clock, graphs=graphs, notify=notify)
 
 
 def make_network(cfg: Config, spaces: Spaces) -> ActorCritic:

@@ -12,12 +12,11 @@ import torch
 from gymnasium.vector import AutoresetMode
 from torch import Tensor
 from torch.testing import assert_close
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from a2c.api import load_config
 from a2c.collecting.action_noise import ActionNoise
 from a2c.collecting.collector import Collector
-from a2c.collecting.device_collector import DeviceCollector
+from a2c.collecting.device_collector import DeviceCollector, value_all_rows
 from a2c.collecting.device_episodes import DeviceStatistics, Ended
 from a2c.collecting.reward_normalizer import DeviceRewardNormalizer, RewardNormalizer
 from a2c.envs.device.cartpole import CartPole
@@ -31,6 +30,7 @@ from a2c.rollout import Rollout
 from a2c.settings.config import Config
 from a2c.trainer import train
 from builders import config, kept, make_model
+from capturing import Operations
 from device_toys import Spoiled, TargetDevice, WildDevice
 
 N, T = 6, 5
@@ -291,61 +291,29 @@ def test_final_observations_of_what_did_not_end_may_be_anything() -> None:
     collector.metrics()
 
 
-class Waits(TorchDispatchMode):
-    """Counts operations whose result the host has to wait for, on a GPU; blind in inference mode."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.found: list[str] = []
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if func._schema.name in {"aten::_local_scalar_dense", "aten::nonzero", "aten::equal", "aten::masked_select"}:
-            self.found.append(func._schema.name)
-        if func._schema.name.startswith("aten::index"):  # by a mask, which is a nonzero in disguise
-            indices = [it for it in args[1] if it is not None] if isinstance(args[1], list | tuple) else []
-            self.found += [func._schema.name for it in indices if it.dtype in (torch.bool, torch.uint8)]
-        return func(*args, **(kwargs or {}))
-
-
-@pytest.fixture
-def seen_through(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Acting in no_grad instead of inference mode."""
-    monkeypatch.setattr(DeviceCollector, "_act", torch.no_grad()(DeviceCollector._act.__wrapped__))  # type: ignore[attr-defined]
-
-
-@pytest.mark.usefixtures("seen_through")
 @pytest.mark.parametrize(("mode", "waits"), [("SameStep", 0), ("NextStep", 1)])
 @pytest.mark.parametrize("changes", [{}, {"normalize_reward": True, "env": {"clip_reward": True}}])
 def test_nothing_waits_for_the_device(mode: str, waits: int, changes: dict[str, Any]) -> None:
     """And what is done without waiting gives the same, here where both ways can be gone."""
     collector, _, _ = collecting(WildDevice(N, mode), **changes)
     other, _, _ = collecting(WildDevice(N, mode), **changes)
-    collector.device = torch.device("cuda")  # as if
+    collector._value_finals = value_all_rows  # as on a GPU
     for update in range(5):
-        with Waits() as seen:
+        with Operations() as seen:
             rollout = collector.collect(update)
-        assert seen.found == ["aten::_local_scalar_dense"] * waits
+        assert seen.waits == ["aten::_local_scalar_dense"] * waits
         expected = other.collect(update)
         assert_close(rollout.final_values, expected.final_values)
         assert torch.equal(rollout.rewards, expected.rewards)
 
 
-def test_the_detector_of_waits_detects_them() -> None:
-    flags = torch.tensor([True, False])
-    for ask in (lambda: flags.any().item(), lambda: bool(flags.any()), flags.nonzero, lambda: torch.ones(2)[flags]):
-        with torch.no_grad(), Waits() as seen:
-            ask()
-        assert len(seen.found) == 1
-
-
-@pytest.mark.usefixtures("seen_through")
 def test_our_cartpole_waits_for_nothing() -> None:
     collector, _, _ = collecting(CartPole(N, max_episode_steps=4))
-    collector.device = torch.device("cuda")  # as if
-    with Waits() as seen:
+    collector._value_finals = value_all_rows  # as on a GPU
+    with Operations() as seen:
         for update in range(3):
             collector.collect(update)
-    assert seen.found == []
+    assert seen.waits == []
 
 
 def test_a_resumed_collector_starts_episodes_of_its_own_and_keeps_its_normaliser() -> None:

@@ -25,11 +25,12 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from a2c.api import load_config
 from a2c.build import build, make_envs
 from a2c.collecting.collector import Collector
+from a2c.envs.groups import EnvGroups
 from a2c.envs.lockstep import LockstepEnvs
 from a2c.envs.single.wrappers import KeepFinalObservation
 from a2c.envs.spaces import Spaces, spaces_of
 from a2c.learning.learner import Learner
-from a2c.machine.graphs import captured
+from a2c.machine.graphs import Graphs
 from a2c.maths.noise import philox, uniform_noise
 from a2c.network.actor_critic import ActorCritic
 from a2c.network.heads import distribution_of
@@ -92,15 +93,24 @@ def on(device: torch.device, rollout: Rollout) -> Rollout:
     return Rollout(**{name: part.to(device) if isinstance(part, torch.Tensor) else part for name, part in parts})
 
 
+def graphs_on(device: torch.device | str) -> Graphs | None:
+    """Captures on a GPU; no graph may be refused."""
+    return Graphs(pytest.fail) if torch.device(device).type == "cuda" else None
+
+
 def trainer(
-    world: str, cfg: Config, device: torch.device | str, mode: str = "SameStep"
+    world: str, cfg: Config, device: torch.device | str, mode: str = "SameStep", *, plain: bool = False
 ) -> tuple[Learner, Collector, LockstepEnvs]:
+    """Learner, collector and environments; with graphs on a GPU, unless they are to run kernel by kernel."""
     envs = LockstepEnvs(
         SyncVectorEnv([partial(kept, WORLDS[world])] * cfg.num_envs, autoreset_mode=AutoresetMode(mode))
     )
     spaces = spaces_of(envs.observation_space, envs.action_space)
-    model = ActorCritic(spaces, cfg.network, normalize_obs=cfg.normalize_obs, seed=cfg.seed).to(device)
-    return Learner(model, cfg), Collector(envs, model, cfg), envs
+    model = ActorCritic(
+        spaces, cfg.network, normalize_obs=cfg.normalize_obs, seed=cfg.seed, precision=cfg.precision
+    ).to(device)
+    graphs = None if plain else graphs_on(device)
+    return Learner(model, cfg, graphs=graphs), Collector(envs, model, cfg, graphs=graphs, notify=pytest.fail), envs
 
 
 @contextlib.contextmanager
@@ -306,6 +316,43 @@ def test_graphs_train_like_kernels_one_by_one(env: str, stepping: tuple[str, ...
     torch.testing.assert_close(found[1][1], found[0][1], rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.parametrize("mode", ["SameStep", "NextStep"], ids=["whole", "gaps"])
+@pytest.mark.parametrize("optimizer", ["rmsprop_tf", "adam"])
+@pytest.mark.parametrize(
+    ("world", "precision"),
+    [
+        ("discrete", "float32"),
+        ("continuous", "float32"),
+        ("images", "float32"),
+        ("images", "bf16"),
+        ("discrete", "bf16"),
+    ],
+)
+def test_every_network_optimizer_and_kind_of_rollout_is_captured(
+    world: str, precision: str, optimizer: str, mode: str
+) -> None:
+    """Episodes are cut within every rollout, so that final values count; 12 updates beside the plain kernels."""
+    normalised = {"normalize_obs": True, "normalize_reward": True} if world != "images" else {}
+    cfg = config(num_envs=6, n_step=10, precision=precision, optimizer=optimizer, lr=1e-4, **normalised)
+    found = []
+    for plain in (False, True):
+        learner, collector, envs = trainer(world, cfg, DEVICE, mode, plain=plain)
+        rewards, finals = [], 0
+        for update in range(12):
+            rollout = collector.collect(update)
+            rewards.append(rollout.rewards.clone())
+            finals += int((rollout.final_values != 0).sum())
+            learner.update(rollout, 60 * update)
+        envs.close()
+        assert finals > 12
+        assert (rollout.weight is not None) == (mode == "NextStep")
+        found.append((torch.stack(rewards), learner.weights.detach().clone(), learner.drain_metrics(0)))
+    (rewards, weights, metrics), (plain_rewards, plain_weights, plain_metrics) = found
+    torch.testing.assert_close(rewards, plain_rewards, rtol=1e-2, atol=1e-2)
+    torch.testing.assert_close(weights, plain_weights, rtol=1e-2, atol=1e-3)
+    assert metrics == pytest.approx(plain_metrics, rel=5e-2, abs=1e-2)
+
+
 @needs_cuda
 def test_a_graph_whose_results_differ_is_refused() -> None:
     told: list[str] = []
@@ -315,11 +362,55 @@ def test_a_graph_whose_results_differ_is_refused() -> None:
         calls.append(1)  # a graph does not run Python: it repeats what the call that was captured did
         number.fill_(float(len(calls)))
 
-    again = captured(drifts, [number], "a test", told.append)
+    again = Graphs(told.append).capture(drifts, [number], "a test")
     assert told == [
-        "no CUDA graph for a test: its results differ from the plain ones by 2.5e-01; going on without it, slower"
+        "no CUDA graph for a test: 1 of its 1 results differ from the plain ones, by 2.5e-01; "
+        "going on without it, slower"
     ]
     assert again is drifts
+
+
+@needs_cuda
+def test_a_capture_that_fails_leaves_everything_as_it_was() -> None:
+    """A wait within a capture breaks it; graphs from before go on, and so does whatever runs on the current stream."""
+    told: list[str] = []
+    graphs = Graphs(told.append)
+    good, number = torch.zeros(3, device=DEVICE), torch.zeros(3, device=DEVICE)
+    before = graphs.capture(lambda: good.add_(1), [good], "a sum")
+    calls = []
+
+    def waits() -> None:
+        calls.append(1)
+        number.add_(1)
+        if len(calls) == 5:  # the run that is captured
+            number.sum().item()
+
+    current = torch.cuda.current_stream()
+    assert graphs.capture(waits, [number], "waiting") is waits
+    assert torch.cuda.current_stream() == current
+    assert number.tolist() == [1, 1, 1]
+    assert len(told) == 1
+    assert told[0].startswith("no CUDA graph for waiting: ")
+    before()
+    number.mul_(3)
+    assert (good.tolist(), number.tolist()) == ([2, 2, 2], [3, 3, 3])
+    assert torch.randn(4, device=DEVICE).isfinite().all()
+
+
+@needs_cuda
+@pytest.mark.parametrize(
+    "stepping", [("vectorization=sync",), ("vectorization=workers", "num_workers=2")], ids=" ".join
+)
+def test_observations_are_locked_where_the_environments_write_them(stepping: tuple[str, ...]) -> None:
+    cfg = load_config("env=cartpole", f"device={DEVICE}", "num_envs=6", *stepping, "wandb.mode=disabled")
+    with make_envs(cfg) as envs:
+        _, collector = build(cfg, envs, notify=pytest.fail)
+        assert isinstance(envs.envs, EnvGroups)
+        (group,) = envs.envs.groups
+        source = collector._groups[0].actor._host_obs  # type: ignore[union-attr]
+        assert group.observations is not None
+        assert source.data_ptr() == group.observations.ctypes.data
+        assert source.is_pinned()
 
 
 def test_a_whole_run_trains_evaluates_and_saves(tmp_path: Path) -> None:

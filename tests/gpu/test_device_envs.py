@@ -27,7 +27,7 @@ from a2c.rollout import Rollout
 from a2c.trainer import train
 from builders import config, kept, make_model
 from device_toys import WildDevice
-from gpu.test_cuda import no_waiting
+from gpu.test_cuda import graphs_on, no_waiting
 
 DEVICE = torch.device(os.environ.get("A2C_GPU_TEST_DEVICE", "cuda"))
 ON_CUDA = DEVICE.type == "cuda"
@@ -39,11 +39,18 @@ pytestmark = [
 N, T = 64, 8
 
 
-def collecting(vector: Any, device: torch.device, **changes: Any) -> tuple[Learner, DeviceCollector]:
+def collecting(
+    vector: Any, device: torch.device, *, plain: bool = False, **changes: Any
+) -> tuple[Learner, DeviceCollector]:
+    """Learner and collector; with graphs on a GPU, unless they are to run kernel by kernel."""
     cfg = config(num_envs=N, n_step=T, normalize_advantage=True, **changes)
     envs = DeviceEnvs(vector, device)
     model = make_model(spaces_of(envs.observation_space, envs.action_space), cfg, spread=0.01).to(device)
-    return Learner(model, cfg), DeviceCollector(envs, model, cfg)
+    graphs = None if plain else graphs_on(device)
+    told: list[str] = []
+    collector = DeviceCollector(envs, model, cfg, graphs=graphs, notify=told.append)
+    assert bool(told) == (graphs is not None and not isinstance(vector, CartPole))
+    return Learner(model, cfg, graphs=graphs), collector
 
 
 @pytest.mark.parametrize("changes", [{}, {"normalize_reward": True, "normalize_obs": True}])
@@ -58,6 +65,22 @@ def test_nothing_in_a_rollout_or_an_update_waits_for_the_device(changes: dict[st
     assert metrics["rollout/episodes"] > N
     assert 5 < metrics["rollout/ep_len_mean"] <= 20
     assert learner.weights.isfinite().all()
+
+
+@pytest.mark.parametrize("changes", [{}, {"normalize_reward": True, "normalize_obs": True}])
+def test_captured_rollouts_train_as_the_plain_kernels(changes: dict[str, Any]) -> None:
+    """40 updates with episodes that fall and episodes that are cut."""
+    rows = []
+    for plain in (False, True):
+        learner, collector = collecting(CartPole(N, 20, DEVICE), DEVICE, plain=plain, lr=1e-4, **changes)
+        found = []
+        for update in range(40):
+            learner.update(collector.collect(update), 0)
+            if update % 10 == 9:
+                found.append(learner.drain_metrics(0) | collector.metrics())
+        rows.append(found)
+    for captured, expected in zip(*rows, strict=True):
+        assert captured == pytest.approx(expected, rel=2e-2, abs=1e-2)
 
 
 def test_cartpole_is_the_same_on_every_device() -> None:
@@ -98,14 +121,16 @@ def test_arrays_on_another_device_are_told() -> None:
         DeviceEnvs(CartPole(N), DEVICE).reset(0)
 
 
-def test_jax_and_torch_share_the_device() -> None:
+def test_jax_and_torch_share_the_device(notices: list[str]) -> None:
     jax = pytest.importorskip("jax")
     pytest.importorskip("flax")
     if ON_CUDA and jax.default_backend() != "gpu":
         pytest.skip("this jax sees no GPU")
     cfg = load_config("env.id=phys2d/CartPole-v1", "vectorization=device", f"device={DEVICE}", f"num_envs={N}")
     with make_envs(cfg) as envs:
-        learner, collector = build(cfg, envs)
+        learner, collector = build(cfg, envs, notify=notices.append)
+        assert len(notices) == ON_CUDA  # JAX's environments cannot be captured
+        notices.clear()
         for update in range(10):
             learner.update(collector.collect(update), 0)
         assert collector.metrics()["rollout/episodes"] > 0

@@ -10,9 +10,11 @@ from collections.abc import Iterator
 import pytest
 import torch
 
+from a2c.api import load_config
+from a2c.build import build, make_envs
 from a2c.errors import ConfigError
 from a2c.machine.cores import usable_cores
-from a2c.machine.device import describe_device, resolve_device, set_threads
+from a2c.machine.device import describe_device, resolve_device, set_threads, use_device
 
 
 @pytest.fixture
@@ -54,6 +56,57 @@ def test_a_gpu_beyond_the_last_is_a_config_error(monkeypatch):
     gpus(monkeypatch, 2)
     with pytest.raises(ConfigError, match=r"device=cuda:2, but torch sees 2 CUDA device\(s\)"):
         resolve_device("cuda:2")
+
+
+class Cuda:
+    """Notes what is set on a machine with two GPUs."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        gpus(monkeypatch, 2)
+        self.device = self.matmul = None
+        monkeypatch.setattr(torch.cuda, "set_device", lambda device: setattr(self, "device", device))
+        monkeypatch.setattr(torch, "set_float32_matmul_precision", lambda name: setattr(self, "matmul", name))
+
+
+@pytest.fixture
+def convolutions() -> Iterator[None]:
+    before = torch.backends.cudnn.allow_tf32
+    yield
+    torch.backends.cudnn.allow_tf32 = before
+
+
+@pytest.mark.usefixtures("convolutions")
+@pytest.mark.parametrize(("tf32", "matmul"), [(True, "high"), (False, "highest")])
+def test_the_gpu_in_use_is_the_current_one_and_rounds_as_told(monkeypatch, tf32, matmul):
+    """Graphs are captured on the current device: on another one they would be empty."""
+    cuda = Cuda(monkeypatch)
+    assert use_device("cuda:1", tf32=tf32) == torch.device("cuda:1")
+    assert cuda.device == torch.device("cuda:1")
+    assert cuda.matmul == matmul
+    assert torch.backends.cudnn.allow_tf32 is tf32
+
+
+@pytest.mark.usefixtures("convolutions")
+def test_cuda_without_an_index_is_the_one_that_is_current_already(monkeypatch):
+    cuda = Cuda(monkeypatch)
+    use_device("cuda", tf32=True)
+    assert cuda.device is None
+
+
+def test_on_the_cpu_nothing_is_set(monkeypatch):
+    cuda = Cuda(monkeypatch)
+    use_device("cpu", tf32=True)
+    assert (cuda.device, cuda.matmul) == (None, None)
+
+
+def test_training_uses_its_device_before_it_makes_anything(monkeypatch):
+    used = []
+    monkeypatch.setattr("a2c.build.use_device", lambda name, tf32: used.append((name, tf32)) or torch.device("cpu"))
+    cfg = load_config("env=cartpole", "device=cuda:1", "tf32=false", "num_envs=1", "wandb.mode=disabled")
+    with make_envs(cfg) as envs:
+        assert used == [("cuda:1", False)]
+        build(cfg, envs)
+    assert used == [("cuda:1", False)] * 2
 
 
 def test_mps_without_metal_is_a_config_error(monkeypatch):

@@ -15,8 +15,9 @@ from a2c.envs.spaces import spaces_of
 from a2c.envs.vector.inprocess import InProcessVectorEnv
 from a2c.errors import ConfigError
 from a2c.learning.learner import Learner
+from a2c.network.acting import policy_of
 from a2c.network.own_module import OwnModule
-from a2c.network.passes import AutogradPass, pass_over, policy_of
+from a2c.network.passes import AutogradPass, pass_over
 from a2c.playing.policy import Policy
 from a2c.rollout import Rollout
 from builders import TORQUE, VECTOR, config, make_model, random_rollout
@@ -84,7 +85,7 @@ def test_only_our_own_perceptron_has_a_pass_of_its_own() -> None:
     network = OwnModule(Plain(4, 3), VECTOR)
     flat = Learner(network, config()).weights
     assert isinstance(pass_over(network, flat, 2, 3), AutogradPass)
-    assert policy_of(network, 3) == network.policy
+    assert policy_of(network, 3).begin() == network.policy
 
 
 def test_a_module_that_gives_another_shape_is_named() -> None:

@@ -12,7 +12,7 @@ from torch.testing import assert_close
 from a2c.envs.spaces import Spaces
 from a2c.network.actor_critic import ActorCritic
 from a2c.network.flat_weights import flatten_parameters
-from a2c.network.passes import AutogradPass, MLPPass, pass_over, policy_of, written_out
+from a2c.network.passes import AutogradPass, MLPPass, pass_over, written_out
 from a2c.rollout import Rollout
 from builders import IMAGE, TORQUE, VECTOR, config, make_model
 
@@ -60,7 +60,7 @@ def test_forward_and_backward_are_those_of_autograd(
     obs = observations(spaces, T + 1)
     if model.normalizer is not None:
         model.normalizer.update(obs)
-    passes = MLPPass(model, flat, T, N), MLPPass(model, flat, T, N, compiled=True), AutogradPass(model)
+    passes = MLPPass(model, flat, T, N), MLPPass(model, flat, T, N, compiled=True), AutogradPass(model, flat)
     found = []
     for one in passes:
         with torch.no_grad():
@@ -93,30 +93,6 @@ def test_the_row_where_the_next_rollout_starts_is_valued_but_has_no_gradient() -
         found.append((values[-1].clone(), gradients(model)))
     assert not torch.equal(found[0][0], found[1][0])
     assert torch.equal(found[0][1], found[1][1])
-
-
-@pytest.mark.parametrize("normalize_obs", [False, True])
-@pytest.mark.parametrize("spaces", [VECTOR, TORQUE, BYTES, IMAGE], ids=["discrete", "continuous", "bytes", "image"])
-def test_the_policy_for_acting_is_the_models(spaces: Spaces, normalize_obs: bool) -> None:
-    cfg = config(network={"torso": "nature_cnn" if spaces is IMAGE else "mlp"}, normalize_obs=normalize_obs)
-    model = make_model(spaces, cfg, spread=0.3)
-    obs = observations(spaces, 1)[0]
-    obs = obs if obs.dtype == torch.uint8 else obs.float()
-    with torch.inference_mode():
-        assert_close(policy_of(model, N)(obs), model.policy(obs))
-
-
-def test_a_policy_asked_for_again_finds_weights_that_have_moved() -> None:
-    model = make_model(VECTOR, config(), spread=0.3)
-    obs = observations(VECTOR, 1)[0].float()
-    with torch.inference_mode():
-        before = policy_of(model, N)(obs).clone()
-    flat = flatten_parameters(model)
-    with torch.no_grad():
-        flat.mul_(2.0)
-    with torch.inference_mode():
-        assert_close(policy_of(model, N)(obs), model.policy(obs))
-        assert not torch.equal(model.policy(obs), before)
 
 
 def test_every_other_network_goes_through_autograd() -> None:

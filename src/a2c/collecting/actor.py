@@ -9,9 +9,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from a2c.machine.graphs import captured
+from a2c.machine.graphs import Graphs
 from a2c.maths.trees import Tree, tree_map
-from a2c.network.passes import policy_of
+from a2c.network.acting import PolicyFunction, policy_of
 from a2c.network.protocol import Network
 
 
@@ -29,8 +29,7 @@ class Actor:
         actions: ``[T, n, *action]`` on the device, written here.
         host_obs: ``[n, *obs]``, a tree: where observations arrive on the host, page-locked on CUDA; None: the device is
             the host.
-        graphs: capture each step in a CUDA graph.
-        notify: called with one line when a graph cannot be used.
+        graphs: captures each step in a CUDA graph; None: its kernels are launched one by one.
     """
 
     def __init__(
@@ -40,11 +39,11 @@ class Actor:
         noise: Tensor,
         actions: Tensor,
         host_obs: Tree | None,
-        graphs: bool,
-        notify: Callable[[str], None],
+        graphs: Graphs | None,
     ) -> None:
-        self._model, self._sample = model, model.distribution.sample
-        self._policy: Callable[[Tree], Tensor] = model.policy
+        self._sample = model.distribution.sample
+        self._acting = policy_of(model, actions.shape[1])
+        self._policy: PolicyFunction = model.policy
         self._noise, self._actions = noise.unbind(), actions.unbind()
         self._obs: list[Tree] = [tree_map(lambda part, t=t: part[t], obs) for t in range(len(self._noise) + 1)]
         self._host_obs = host_obs
@@ -52,14 +51,13 @@ class Actor:
         self._on_host = host_obs is None
         self._host_actions = actions if self._on_host else torch.empty_like(actions, device="cpu", pin_memory=on_cuda)
         self._host_action_rows: list[NDArray[Any]] = list(self._host_actions.numpy())
-        self._stream = torch.cuda.current_stream(actions.device) if on_cuda else None
-        self._graphs: list[Callable[[], None]] | None = [] if graphs else None
-        self._notify = notify
+        self._on_cuda = on_cuda
+        self._graphs = graphs
+        self._steps: list[Callable[[], None]] = []  # each captured during the first rollout
 
     def begin(self) -> None:
-        """Begin a rollout: look up the policy again, because its weights may have moved."""
-        if self._graphs is None:
-            self._policy = policy_of(self._model, len(self._actions[0]))
+        """Begin a rollout, in which the weights stay as they are."""
+        self._policy = self._acting.begin()
 
     def act(self, t: int) -> NDArray[Any]:
         """Actions ``[n, *action]`` for the observations of step ``t``; a view, valid until the next rollout.
@@ -70,8 +68,8 @@ class Actor:
             self._sample(self._policy(self._obs[t]), self._noise[t], out=self._actions[t])
         else:
             self._launch(t)
-            if self._stream is not None:
-                self._stream.synchronize()  # the one wait of a step; on Metal the copy itself waits
+            if self._on_cuda:  # the one wait of a step; on Metal the copy itself waits
+                torch.cuda.current_stream(self._actions[t].device).synchronize()
         return self._host_action_rows[t]
 
     def fetch(self, t: int) -> None:
@@ -83,17 +81,19 @@ class Actor:
         if self._graphs is None:
             self._device_step(t)
             return
-        if len(self._graphs) == t:  # during the first rollout
+        if len(self._steps) == t:
             results = [self._actions[t], self._host_actions[t]]
-            self._graphs.append(captured(lambda: self._device_step(t), results, f"acting at step {t}", self._notify))
+            for result in results:  # no policy draws these: a graph that does nothing shows
+                result.fill_(torch.nan if result.is_floating_point() else -1)
+            self._steps.append(self._graphs.capture(lambda: self._device_step(t), results, f"acting at step {t}"))
         else:
-            self._graphs[t]()
+            self._steps[t]()
 
     def _device_step(self, t: int) -> None:
         if t:  # the first row is the last of the rollout before
             self.fetch(t)
         self._sample(self._policy(self._obs[t]), self._noise[t], out=self._actions[t])
-        self._host_actions[t].copy_(self._actions[t], non_blocking=self._stream is not None)
+        self._host_actions[t].copy_(self._actions[t], non_blocking=self._on_cuda)
 
 
 def _copy(into: Tensor, source: Tensor) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -18,10 +18,11 @@ from a2c.collecting.action_noise import ActionNoise
 from a2c.collecting.actor import Actor
 from a2c.collecting.reward_normalizer import RewardNormalizer
 from a2c.collecting.rollout_memory import empty_actions, empty_observations, start_from_end
-from a2c.envs.episodes import Episode
+from a2c.envs.episodes import Episode, episode_means
 from a2c.envs.lockstep import LockstepEnvs
 from a2c.envs.seeding import TRAIN, env_seeds
 from a2c.machine.clock import ACT, ENV, TRANSFER, LoopClock
+from a2c.machine.graphs import Graphs
 from a2c.machine.transfer import HostBlock, page_locked, sent
 from a2c.maths.trees import tree_map
 from a2c.network.protocol import Network, device_of
@@ -59,7 +60,8 @@ class Collector:
         cfg: the settings.
         update: index of the next update; a resumed run starts episodes of its own.
         clock: measures where the time goes; None: a new one.
-        notify: called with one line when acting falls back to a slower way.
+        graphs: captures acting in CUDA graphs; None: kernel by kernel.
+        notify: called with one line when observations cannot take the quickest way to the device.
         first: global index of the first environment; above 0 where other collectors have the ones before.
     """
 
@@ -71,6 +73,7 @@ class Collector:
         update: int = 0,
         *,
         clock: LoopClock | None = None,
+        graphs: Graphs | None = None,
         notify: Callable[[str], None] = log.warning,
         first: int = 0,
     ) -> None:
@@ -103,7 +106,7 @@ class Collector:
         begin = 0
         for part in [envs] if isinstance(envs, LockstepEnvs) else envs:
             rows = slice(begin, begin := begin + part.num_envs)
-            self._groups.append(self._group(part, rows, seeds[rows], notify))
+            self._groups.append(self._group(part, rows, seeds[rows], graphs, notify))
 
     def collect(self, update: int) -> Rollout:
         """Act for ``n_step`` steps from where the last rollout ended.
@@ -120,14 +123,21 @@ class Collector:
         self._count_episodes()
         return self._rollout(finals)
 
-    def _group(self, envs: LockstepEnvs, rows: slice, seeds: Sequence[int], notify: Callable[[str], None]) -> _Group:
+    def _group(
+        self,
+        envs: LockstepEnvs,
+        rows: slice,
+        seeds: Sequence[int],
+        graphs: Graphs | None,
+        notify: Callable[[str], None],
+    ) -> _Group:
         """Reset these environments; the first rollout starts from their first observations."""
         first = envs.reset(seeds)
         source: Any = None  # what the device copies observations from
         host_obs: Any = None
         if self.device.type != "cpu":
             on_cuda = self.device.type == "cuda"
-            source = page_locked(envs.observations) if on_cuda and envs.observations is not None else None
+            source = page_locked(envs.observations, notify) if on_cuda and envs.observations is not None else None
             if source is None:
                 source = tree_map(
                     lambda part, memory: torch.empty(part.shape, dtype=memory.dtype, pin_memory=on_cuda),
@@ -141,8 +151,7 @@ class Collector:
             self._noise[:, rows],
             self._actions[:, rows],
             source,
-            graphs=self.cfg.cuda_graphs and self.device.type == "cuda",
-            notify=notify,
+            graphs,
         )
         group = _Group(envs, rows, actor, host_obs)
         self._put(group, self.cfg.n_step, first)
@@ -245,12 +254,3 @@ class Collector:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         if self.reward_normalizer is not None:
             self.reward_normalizer.load_state_dict(state["reward_normalizer"])
-
-
-def episode_means(episodes: Collection[Episode], count: int) -> dict[str, float]:
-    """Mean return and length of these episodes, absent if there are none, and ``count``, of all so far."""
-    found: dict[str, float] = {"rollout/episodes": count}
-    if episodes:
-        found["rollout/ep_rew_mean"] = float(np.mean([episode.reward for episode in episodes]))
-        found["rollout/ep_len_mean"] = float(np.mean([episode.length for episode in episodes]))
-    return found

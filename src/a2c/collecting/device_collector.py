@@ -18,8 +18,9 @@ from a2c.collecting.rollout_memory import empty_actions, empty_observations, sta
 from a2c.envs.device.lockstep import DeviceEnvs
 from a2c.envs.seeding import TRAIN, env_seed
 from a2c.machine.clock import ACT, ENV, LoopClock
-from a2c.maths.trees import Tree, tree_map
-from a2c.network.passes import policy_of
+from a2c.machine.graphs import Graphs
+from a2c.maths.trees import Tree, leaves, tree_map
+from a2c.network.acting import PolicyFunction, policy_of
 from a2c.network.protocol import Network, device_of
 from a2c.rollout import Rollout
 from a2c.settings.config import Config
@@ -32,7 +33,7 @@ class DeviceCollector:
 
     With SAME_STEP autoreset nothing in a rollout waits for the device. With NEXT_STEP the host asks once a rollout how
     many rows were transitions, so that the count of env steps stays exact: schedules and the end of training depend on
-    it.
+    it. All tensors stay where they are, so that a CUDA graph can repeat a whole rollout.
 
     Args:
         envs: the environments; the constructor resets them.
@@ -40,7 +41,8 @@ class DeviceCollector:
         cfg: the settings.
         update: index of the next update; a resumed run starts episodes of its own.
         clock: measures where the time goes; None: a new one.
-        notify: unused, as nothing here falls back; it completes the signature of the other collector.
+        graphs: captures rollouts in a CUDA graph; None: kernel by kernel.
+        notify: called with one line if ``graphs`` are there, but the environments cannot be captured.
     """
 
     def __init__(
@@ -51,6 +53,7 @@ class DeviceCollector:
         update: int = 0,
         *,
         clock: LoopClock | None = None,
+        graphs: Graphs | None = None,
         notify: Callable[[str], None] = log.warning,
     ) -> None:
         self.envs, self.model, self.cfg = envs, model, cfg
@@ -61,20 +64,32 @@ class DeviceCollector:
         steps, count = cfg.n_step, cfg.num_envs
         self.reward_normalizer = DeviceRewardNormalizer(count, cfg.gamma, device) if cfg.normalize_reward else None
         self._statistics = DeviceStatistics(count, device)
-        self._noise = ActionNoise(model.distribution, cfg.seed, steps, count, device)
+        self._noise_ahead = ActionNoise(model.distribution, cfg.seed, steps, count, device)
+        self._noise = torch.empty_like(self._noise_ahead.of(update))
+        self._acting = policy_of(model, count)
+        self._policy: PolicyFunction = model.policy
 
         self._obs = empty_observations(model.spaces, steps + 1, count, device)
         self._actions = empty_actions(model.distribution, steps, count, device)
         self._rewards = torch.empty(steps, count, device=device)
         self._terminated, self._truncated = torch.empty(2, steps, count, dtype=torch.bool, device=device)
+        self._valid = torch.ones(steps, count, dtype=torch.bool, device=device)
         self._weight = torch.empty(steps, count, device=device)
         self._final_values = torch.zeros(steps, count, device=device)
         self._same_step = envs.mode is AutoresetMode.SAME_STEP
         reached: Tree = tree_map(lambda part: part[1:], self._obs)
         self._final_obs: Tree = tree_map(torch.empty_like, reached) if self._same_step else reached
         self._resetting = torch.zeros(count, dtype=torch.bool, device=device)  # NEXT_STEP: the next row only resets
+        # To run the critic on truncated rows alone, the host would have to wait to learn how many there are: on a GPU
+        # that costs more than one forward pass of the critic on all rows.
+        self._value_finals = value_truncated_rows if device.type == "cpu" else value_all_rows
         first = envs.reset(env_seed(cfg.seed, TRAIN, 0, generation=update))
         tree_map(lambda memory, part: memory[-1].copy_(part), self._obs, first)
+
+        self._graphs = graphs if envs.changing is not None else None
+        self._again: Callable[[], None] | None = None  # repeats a rollout, once one has been captured
+        if graphs is not None and self._graphs is None:
+            notify("no CUDA graph for rollouts: these environments do not say that their steps can be captured")
 
     def collect(self, update: int) -> Rollout:
         """Act for ``n_step`` steps from where the last rollout ended.
@@ -87,21 +102,32 @@ class DeviceCollector:
             ConfigError: they broke the contract.
         """
         self.clock.begin_rollout()
-        self._act(update)
-        with torch.no_grad():
-            return self._rollout()
+        with torch.inference_mode():
+            self._noise.copy_(self._noise_ahead.of(update))
+            self._policy = self._acting.begin()
+            self.envs.draw(self.cfg.n_step)
+            if self._graphs is None:
+                self._act(self.clock.enter)
+                self._account()
+            elif self._again is None:
+                self._again = self._graphs.capture(self._act_and_account, self._changing(), "rollouts")
+            else:
+                self._again()
+        return self._rollout()
 
-    @torch.inference_mode()
-    def _act(self, update: int) -> None:
+    def _act_and_account(self) -> None:
+        self._act(_unclocked)  # a clock may wait for the device, which a capture forbids
+        self._account()
+
+    def _act(self, enter: Callable[[str], None]) -> None:
         """Act ``n_step`` times and fill the memory."""
-        noise, enter = self._noise.of(update), self.clock.enter
-        policy, sample = policy_of(self.model, self.envs.num_envs), self.model.distribution.sample
-        act_on = self.envs.step
+        sample, act_on, policy = self.model.distribution.sample, self.envs.step, self._policy
+        self.envs.begin()
         tree_map(start_from_end, self._obs)
         rows = [tree_map(lambda part, t=t: part[t], self._obs) for t in range(self.cfg.n_step + 1)]
         for t in range(self.cfg.n_step):
             enter(ACT)
-            sample(policy(rows[t]), noise[t], out=self._actions[t])
+            sample(policy(rows[t]), self._noise[t], out=self._actions[t])
             enter(ENV)
             step = act_on(self._actions[t])
             tree_map(Tensor.copy_, rows[t + 1], step.obs)
@@ -112,7 +138,8 @@ class DeviceCollector:
                 tree_map(lambda memory, part, t=t: memory[t].copy_(part), self._final_obs, step.final_obs)
         enter(ACT)  # values of final observations
 
-    def _rollout(self) -> Rollout:
+    def _account(self) -> None:
+        """From what the environments gave to what the learner takes; statistics on the way."""
         rewards, terminated, truncated = self._rewards, self._terminated, self._truncated
         valid = None if self._same_step else self._transitions()
         if valid is not None:
@@ -126,45 +153,39 @@ class DeviceCollector:
             rewards.sign_()
         if self.reward_normalizer is not None:
             rewards.copy_(self.reward_normalizer(rewards, done, valid))
-        transitions = rewards.numel() if valid is None else int(valid.sum())  # the one wait, in NEXT_STEP
-        return Rollout(
-            obs=self._obs,
-            actions=self._actions,
-            rewards=rewards,
-            terminated=terminated,
-            truncated=truncated,
-            final_values=self._value_finals(),
-            weight=None if valid is None or transitions == rewards.numel() else self._weight.copy_(valid),
-            transitions=transitions,
-        )
-
-    def _transitions(self) -> Tensor:
-        """``[T, N]``: False where the row before ended an episode, so that this one is only a reset."""
-        ended = self._terminated | self._truncated
-        valid = ~torch.cat((self._resetting.unsqueeze(0), ended[:-1]))
-        self._resetting = ended[-1]
-        return valid
-
-    def _value_finals(self) -> Tensor:
-        """V(final observation) where truncated, else 0.
-
-        On the CPU the critic runs on the truncated rows alone. Elsewhere it runs on every row, since the host would
-        have to wait to learn how many are truncated; that costs one forward pass of the critic per rollout.
-        """
-        truncated, values = self._truncated, self._final_values
         finals: Tree = self._final_obs
         if self._same_step:
             # Rows that were not truncated may hold anything, even NaN.
             finals = tree_map(lambda part: part.masked_fill(~_over(truncated, part), 0), finals)
             tree_map(lambda part: self._statistics.check("observation", part), finals)
-        if self.device.type != "cpu":
-            values.copy_(self.model.value(tree_map(lambda part: part.flatten(0, 1), finals)).view_as(values))
-            return values.masked_fill_(~truncated, 0.0)
-        values.zero_()
-        picked = truncated.nonzero(as_tuple=True)
-        if len(picked[0]):
-            values[picked] = self.model.value(tree_map(lambda part: part[picked], finals))
-        return values
+        self._value_finals(self.model, finals, truncated, self._final_values)
+
+    def _transitions(self) -> Tensor:
+        """``[T, N]``: False where the row before ended an episode, so that this one is only a reset."""
+        ended = self._terminated | self._truncated
+        torch.logical_not(torch.cat((self._resetting.unsqueeze(0), ended[:-1])), out=self._valid)
+        self._resetting.copy_(ended[-1])
+        return self._valid
+
+    def _rollout(self) -> Rollout:
+        transitions = self._rewards.numel() if self._same_step else int(self._valid.sum())  # the one wait, in NEXT_STEP
+        return Rollout(
+            obs=self._obs,
+            actions=self._actions,
+            rewards=self._rewards,
+            terminated=self._terminated,
+            truncated=self._truncated,
+            final_values=self._final_values,
+            weight=None if transitions == self._rewards.numel() else self._weight.copy_(self._valid),
+            transitions=transitions,
+        )
+
+    def _changing(self) -> list[Tensor]:
+        """Every tensor that a rollout changes, in place."""
+        memory = [self._actions, self._rewards, self._terminated, self._truncated, self._final_values]
+        normalizer = [] if self.reward_normalizer is None else self.reward_normalizer.tensors
+        envs = self.envs.changing or ()
+        return [*leaves(self._obs), *leaves(self._final_obs), *memory, *self._statistics.tensors, *normalizer, *envs]
 
     @property
     def episode_count(self) -> int:
@@ -203,6 +224,31 @@ class DeviceCollector:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         if self.reward_normalizer is not None:
             self.reward_normalizer.load_state_dict(state["reward_normalizer"])
+
+
+def value_all_rows(model: Network, finals: Tree, truncated: Tensor, values: Tensor) -> None:
+    """Write V(final observation) where truncated, else 0; the critic runs on every row, and nothing waits.
+
+    Args:
+        model: the network.
+        finals: ``[T, N, *obs]``, a tree; finite everywhere.
+        truncated: ``[T, N]`` bool.
+        values: ``[T, N]``, overwritten.
+    """
+    values.copy_(model.value(tree_map(lambda part: part.flatten(0, 1), finals)).view_as(values))
+    values.masked_fill_(~truncated, 0.0)
+
+
+def value_truncated_rows(model: Network, finals: Tree, truncated: Tensor, values: Tensor) -> None:
+    """As :func:`value_all_rows`, but the critic runs on the truncated rows alone; the host waits to learn which."""
+    values.zero_()
+    picked = truncated.nonzero(as_tuple=True)
+    if len(picked[0]):
+        values[picked] = model.value(tree_map(lambda part: part[picked], finals))
+
+
+def _unclocked(part: str) -> None:
+    pass
 
 
 def _over(flags: Tensor, part: Tensor) -> Tensor:

@@ -34,6 +34,11 @@ class DeviceStatistics:
         self._ended = torch.zeros(3, dtype=self._dtype, device=device)  # episodes, their returns, their lengths
         self._taint = torch.zeros(len(KINDS), num_envs, device=device)  # 0; NaN once a value was not finite
 
+    @property
+    def tensors(self) -> list[Tensor]:
+        """What :meth:`add` and :meth:`check` change, in place."""
+        return [self._running, self._ended, self._taint]
+
     def add(self, rewards: Tensor, done: Tensor, valid: Tensor | None) -> None:
         """Count the steps of a rollout; nothing waits for the device.
 
@@ -51,7 +56,7 @@ class DeviceStatistics:
         order = torch.arange(1, len(done) + 1, device=done.device).unsqueeze(1)
         last = (done * order).amax(0)  # [N]  1 + the step of the last end, 0 if there was none
         over = totals.gather(1, (last - 1).clamp(min=0).expand(2, 1, -1)).squeeze(1) * (last > 0)
-        self._running = totals[:, -1] - over
+        torch.sub(totals[:, -1], over, out=self._running)
         self._ended += torch.cat((done.sum().view(1), over.sum(1)))
 
     def check(self, kind: str, values: Tensor) -> None:

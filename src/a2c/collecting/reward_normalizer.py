@@ -62,7 +62,7 @@ class RewardNormalizer:
 
 
 class DeviceRewardNormalizer:
-    """:class:`RewardNormalizer` on tensors; only :meth:`state_dict` waits for the device."""
+    """:class:`RewardNormalizer` on tensors that never move; only :meth:`state_dict` waits for the device."""
 
     def __init__(
         self, num_envs: int, gamma: float, device: torch.device, clip: float = 10.0, eps: float = 1e-8
@@ -71,6 +71,11 @@ class DeviceRewardNormalizer:
         dtype = torch.float32 if device.type == "mps" else torch.float64  # Metal has no float64
         self.running = torch.zeros(num_envs, dtype=dtype, device=device)
         self.moments = torch.tensor([0.0, 1.0, 0.0], dtype=dtype, device=device)  # mean, variance, count
+
+    @property
+    def tensors(self) -> list[Tensor]:
+        """What a call changes, in place."""
+        return [self.running, self.moments]
 
     def __call__(self, rewards: Tensor, done: Tensor, valid: Tensor | None) -> Tensor:
         """Update the statistics from a rollout ``[T, N]`` and return its normalised rewards.
@@ -83,7 +88,7 @@ class DeviceRewardNormalizer:
         running = self.running
         for t in range(len(seen)):
             running = seen[t].add_(running, alpha=self.gamma) * going[t]
-        self.running = running
+        self.running.copy_(running)
         self._merge(seen, valid)
         scaled = rewards / torch.sqrt(self.moments[1] + self.eps)
         return scaled.clamp(-self.clip, self.clip)
@@ -100,9 +105,8 @@ class DeviceRewardNormalizer:
         total = (count + seen).clamp(min=1)
         delta = new_mean - mean
         moment = var * count + new_var * seen + delta.square() * count * seen / total
-        self.moments = torch.stack(
-            (mean + delta * seen / total, torch.where(seen > 0, moment / total, var), count + seen)
-        )
+        new = (mean + delta * seen / total, torch.where(seen > 0, moment / total, var), count + seen)
+        self.moments.copy_(torch.stack(new))
 
     def state_dict(self) -> dict[str, Any]:
         return dict(zip(("mean", "var", "count"), self.moments.tolist(), strict=True))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,15 @@ class Episode:
     env: int
     reward: float
     length: int
+
+
+def episode_means(episodes: Collection[Episode], count: int) -> dict[str, float]:
+    """Mean return and length of these episodes, absent if there are none, and ``count``, of all so far."""
+    found: dict[str, float] = {"rollout/episodes": count}
+    if episodes:
+        found["rollout/ep_rew_mean"] = float(np.mean([episode.reward for episode in episodes]))
+        found["rollout/ep_len_mean"] = float(np.mean([episode.length for episode in episodes]))
+    return found
 
 
 class EpisodeStatistics:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 
 from torch import Tensor
 
-from a2c.machine.graphs import captured
+from a2c.machine.graphs import Graphs
 from a2c.maths.trees import leaves
 from a2c.rollout import Rollout
 
 Improve = Callable[[Rollout, Tensor | float, Tensor | float], None]  # rollout, learning rate, beta
+Place = tuple[object, ...]
+
+MOST = 8  # rollouts in other memory: beyond that, whoever gives them makes new memory each time
 
 
 class GraphedUpdate:
@@ -19,21 +23,34 @@ class GraphedUpdate:
     Args:
         improve: the update.
         state: returns every tensor that the update changes.
-        notify: called with one line when the graph cannot be used.
+        graphs: captures it.
     """
 
-    def __init__(self, improve: Improve, state: Callable[[], list[Tensor]], notify: Callable[[str], None]) -> None:
-        self._improve, self._state, self._notify = improve, state, notify
-        self._graphs: dict[tuple[int | None, ...], Callable[[], None]] = {}
+    def __init__(self, improve: Improve, state: Callable[[], list[Tensor]], graphs: Graphs) -> None:
+        self._improve, self._state, self._graphs = improve, state, graphs
+        # The rollouts are kept, because a graph reads their memory: nobody else may get it.
+        self._known: dict[Place, tuple[Rollout, Callable[[], None]]] = {}
+        self._told = False
 
     def __call__(self, rollout: Rollout, lr: Tensor | float, beta: Tensor | float) -> None:
-        # A graph reads the memory that it was captured on: a rollout in other memory, or without weights, gets its own.
-        weight = None if rollout.weight is None else rollout.weight.data_ptr()
-        obs = (part.data_ptr() for part in leaves(rollout.obs))
-        key = (*obs, rollout.rewards.data_ptr(), rollout.final_values.data_ptr(), weight)
-        if key in self._graphs:
-            self._graphs[key]()
+        place = place_of(rollout)
+        if place in self._known:
+            self._known[place][1]()
+        elif len(self._known) == MOST:
+            if not self._told:
+                self._graphs.notify(f"rollouts in more than {MOST} places: updates on others run without a CUDA graph")
+            self._told = True
+            self._improve(rollout, lr, beta)
         else:
-            self._graphs[key] = captured(
-                lambda: self._improve(rollout, lr, beta), self._state(), "updates", self._notify
-            )
+            run = self._graphs.capture(lambda: self._improve(rollout, lr, beta), self._state(), "updates")
+            self._known[place] = rollout, run
+
+
+def place_of(rollout: Rollout) -> Place:
+    """Where the tensors of a rollout lie, and how: equal only if a graph of one serves the other."""
+    parts = [getattr(rollout, field.name) for field in dataclasses.fields(rollout) if field.name != "transitions"]
+    return tuple(
+        None if part is None else (part.data_ptr(), part.shape, part.stride(), part.dtype)
+        for tree in parts
+        for part in ([None] if tree is None else leaves(tree))
+    )

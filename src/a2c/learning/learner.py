@@ -15,6 +15,7 @@ from a2c.learning.optimizers import Optimizer, make_optimizer
 from a2c.machine.clock import UPDATE, LoopClock
 from a2c.machine.compiling import compiled_or_plain
 from a2c.machine.device import flush_denormals
+from a2c.machine.graphs import Graphs
 from a2c.maths.distributions import pullback_of
 from a2c.maths.losses import loss_gradients, standardize
 from a2c.maths.returns import lambda_returns, successor_values
@@ -22,7 +23,7 @@ from a2c.maths.schedules import scheduled
 from a2c.maths.trees import single
 from a2c.network.flat_weights import flatten_parameters, gradient_of
 from a2c.network.obs_normalizer import ObsNormalizer
-from a2c.network.passes import pass_over, written_out
+from a2c.network.passes import Pass, pass_over, written_out
 from a2c.network.protocol import Network
 from a2c.rollout import Rollout
 from a2c.settings.config import Config
@@ -37,7 +38,8 @@ class Learner:
         model: the network, already on its device.
         cfg: the settings.
         clock: measures where the time goes; None: a new one.
-        notify: called with one line when updates fall back to a slower way.
+        graphs: captures updates in CUDA graphs; None: kernel by kernel.
+        notify: called with one line when updates cannot be compiled.
         optimizer: makes the optimizer from the settings and the model's flat weights.
         statistics: the normaliser that observations update; None: the model's own.
     """
@@ -48,6 +50,7 @@ class Learner:
         cfg: Config,
         *,
         clock: LoopClock | None = None,
+        graphs: Graphs | None = None,
         notify: Callable[[str], None] = log.warning,
         optimizer: Callable[[Config, nn.Parameter], Optimizer] = make_optimizer,
         statistics: ObsNormalizer | None = None,
@@ -56,21 +59,18 @@ class Learner:
         self.weights = flatten_parameters(model)
         device = self.weights.device
         self.clock = LoopClock(device) if clock is None else clock
-        graphs = cfg.cuda_graphs and device.type == "cuda"
         # Learning rate and beta, as tensors where compiled or captured code would otherwise keep their first values.
-        self._coefficients = torch.zeros(2, device=device).unbind() if cfg.compile or graphs else None
+        self._coefficients = torch.zeros(2, device=device).unbind() if cfg.compile or graphs is not None else None
         self.optimizer = optimizer(cfg, self.weights)
         self.metrics = LossMetrics(device)
         self._statistics = model.normalizer if statistics is None else statistics
         self._log_prob_entropy_pullback = pullback_of(model.distribution)
-        self._shape = (cfg.n_step, cfg.num_envs)
-        self._pass = pass_over(model, self.weights, *self._shape, compiled=cfg.compile)
+        self._passes: dict[tuple[int, int], Pass] = {}  # all are kept, because graphs write to their memory
+        self._pass = self._pass_of(cfg.n_step, cfg.num_envs)
         improve: Improve = self._improve
         if cfg.compile and written_out(model):
             improve = compiled_or_plain(improve, notify)
-        self._run = improve
-        if graphs:
-            self._run = GraphedUpdate(improve, self._state, notify)
+        self._run = improve if graphs is None else GraphedUpdate(improve, self._state, graphs)
 
     def update(self, rollout: Rollout, env_steps: int) -> None:
         """Take one gradient step on a rollout.
@@ -80,10 +80,7 @@ class Learner:
             env_steps: transitions before this rollout, on which every schedule depends.
         """
         self.clock.enter(UPDATE)
-        steps, count = rollout.rewards.shape
-        if (steps, count) != self._shape:  # from a loop other than the trainer's
-            self._shape = (steps, count)
-            self._pass = pass_over(self.model, self.weights, steps, count, compiled=self.cfg.compile)
+        self._pass = self._pass_of(*rollout.rewards.shape)
         cfg = self.cfg
         lr: Tensor | float = scheduled(cfg.lr_schedule, cfg.lr, env_steps, cfg.total_steps)
         beta: Tensor | float = scheduled(cfg.beta_schedule, cfg.beta, env_steps, cfg.total_steps)
@@ -92,6 +89,13 @@ class Learner:
             lr, beta = self._coefficients[0].fill_(lr), self._coefficients[1].fill_(beta)
         with flush_denormals():
             self._run(rollout, lr, beta)
+
+    def _pass_of(self, steps: int, count: int) -> Pass:
+        """The pass over rollouts of this size; a loop other than the trainer's may give several sizes."""
+        if (steps, count) not in self._passes:
+            made = pass_over(self.model, self.weights, steps, count, compiled=self.cfg.compile)
+            self._passes[steps, count] = made
+        return self._passes[steps, count]
 
     def _state(self) -> list[Tensor]:
         """Every tensor that an update changes."""

@@ -30,6 +30,28 @@ def resolve_device(name: str) -> torch.device:
     return device
 
 
+def use_device(name: str, *, tf32: bool) -> torch.device:
+    """Resolve a device (:func:`resolve_device`) and prepare CUDA for training on it.
+
+    The device becomes the current one, because streams and graphs belong to the current device, whatever tensors they
+    work on: a graph captured on another one is empty, and replaying it does nothing.
+
+    Args:
+        name: as in the settings.
+        tf32: let float32 products run as TF32 (:attr:`a2c.settings.config.Config.tf32`).
+
+    Raises:
+        ConfigError: there is no such device.
+    """
+    device = resolve_device(name)
+    if device.type == "cuda":
+        if device.index is not None:
+            torch.cuda.set_device(device)
+        torch.set_float32_matmul_precision("high" if tf32 else "highest")
+        torch.backends.cudnn.allow_tf32 = tf32
+    return device
+
+
 def describe_device(device: torch.device) -> str:
     """For the start panel: ``cuda (NVIDIA H100 80GB HBM3)``, ``cpu (1 thread)``."""
     if device.type == "cuda":

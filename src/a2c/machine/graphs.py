@@ -1,77 +1,121 @@
-"""CUDA graphs: a sequence of kernels launched as one, checked against running it kernel by kernel."""
+"""CUDA graphs: a sequence of kernels launched as one, checked against running it kernel by kernel.
+
+A graph repeats the same kernels with the same numbers on the same addresses, and no Python runs. So a function that is
+captured takes its inputs from tensors that never move, changes tensors in place, and never waits for the device.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor
 
 WARM_UP = 3  # runs before capture: libraries choose their kernels and allocate their workspaces
+TOLERANCE = 1e-3  # largest error of a tensor, relative to its norm, between a graph and its function
 
 
-def captured(
-    function: Callable[[], None],
-    state: Sequence[Tensor],
-    name: str,
-    notify: Callable[[str], None],
-    tolerance: float = 1e-3,
-) -> Callable[[], None]:
-    """Run ``function`` once, and return what runs it again: a CUDA graph, or ``function`` itself.
+class Graphs:
+    """Captures functions in CUDA graphs, all on one stream and with one pool of memory.
 
-    A graph repeats the same kernels on the same addresses, so ``function`` must take its inputs from tensors that never
-    move, and must not wait for the device. A graph that cannot be captured, or whose results differ from those of
-    ``function``, is not used.
+    The graphs share memory for what they compute on the way, so they must not run at the same time: replay them on one
+    stream. After the first refusal no other function is captured: a capture that fails may leave the driver in a state
+    that spoils the next one.
 
     Args:
-        function: reads and writes tensors in place.
-        state: every tensor that it changes; on return they are as after one run.
-        name: of the function, for the message.
-        notify: called with one line when ``function`` itself is returned.
-        tolerance: largest error, relative to each tensor's norm, between graph and function.
+        notify: called with one line when something runs without a graph.
     """
-    before = [tensor.clone() for tensor in state]
 
-    def restore() -> None:
-        for tensor, saved in zip(state, before, strict=True):
-            tensor.copy_(saved)
+    def __init__(self, notify: Callable[[str], None]) -> None:
+        self.notify = notify
+        self._refused = False
+        self._stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        self._pool = torch.cuda.graph_pool_handle()
 
-    stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-    stream.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(stream):
-        for _ in range(WARM_UP):
+    def capture(self, function: Callable[[], None], state: Sequence[Tensor], name: str) -> Callable[[], None]:
+        """Run ``function`` once, and return what runs it again: a graph, or ``function`` itself.
+
+        A graph that cannot be captured, or whose results differ from those of ``function``, is not used. Before each
+        run of the comparison ``state`` is put back, so that a kernel that ran during the capture instead of being
+        captured shows; it shows in every tensor whose values ``function`` changes.
+
+        Args:
+            function: reads and writes tensors in place.
+            state: every tensor that it changes; on return they are as after one run.
+            name: of the function, for the message.
+        """
+        if self._refused:
             function()
-            restore()
-        function()
-    torch.cuda.current_stream().wait_stream(stream)
-    torch.cuda.synchronize()
-    expected = [tensor.clone() for tensor in state]
-
-    def refuse(reason: str) -> Callable[[], None]:
-        for tensor, right in zip(state, expected, strict=True):
-            tensor.copy_(right)
-        notify(f"no CUDA graph for {name}: {reason}; going on without it, slower")
+            return function
+        before = [tensor.clone() for tensor in state]
+        with self._aside():
+            for _ in range(WARM_UP):
+                function()
+                _put(state, before)
+            function()
+        expected = [tensor.clone() for tensor in state]
+        _put(state, before)
+        graph = torch.cuda.CUDAGraph()
+        try:
+            with self._aside(), self._capturing(graph):
+                function()
+            _put(state, before)
+            graph.replay()
+            torch.cuda.synchronize()
+            reason = _difference(state, expected)
+        except Exception as error:  # what a capture raises depends on the kernel that refused
+            reason = " ".join(str(error).split())[:200]
+        if not reason:
+            return graph.replay
+        self._refused = True
+        torch.cuda.synchronize()
+        _put(state, expected)
+        self.notify(f"no CUDA graph for {name}: {reason}; going on without it, slower")
         return function
 
-    restore()
-    graph = torch.cuda.CUDAGraph()
-    try:
-        with torch.cuda.graph(graph):
-            function()
-    except RuntimeError as error:
+    def _capturing(self, graph: torch.cuda.CUDAGraph) -> contextlib.AbstractContextManager[None]:
+        # Thread-local: other threads (JAX's, for one) may go on using the device meanwhile.
+        return torch.cuda.graph(graph, pool=self._pool, stream=self._stream, capture_error_mode="thread_local")
+
+    @contextlib.contextmanager
+    def _aside(self) -> Iterator[None]:
+        """Run on our own stream, after all that was launched before; whatever happens, the current stream comes back.
+
+        ``torch.cuda.graph`` alone leaves its stream the current one if ending the capture fails; acting would then wait
+        for another stream than the one its kernels run on.
+        """
+        current = torch.cuda.current_stream()
+        self._stream.wait_stream(current)
+        try:
+            with torch.cuda.stream(self._stream):
+                yield
+        finally:
+            torch.cuda.set_stream(current)
         torch.cuda.synchronize()
-        return refuse(" ".join(str(error).split())[:200])
-    graph.replay()
-    torch.cuda.synchronize()
-    worst = max(relative_error(found, right) for found, right in zip(state, expected, strict=True))
-    if not worst <= tolerance:
-        return refuse(f"its results differ from the plain ones by {worst:.1e}")
-    return graph.replay
+
+
+def _put(state: Sequence[Tensor], values: Sequence[Tensor]) -> None:
+    for tensor, value in zip(state, values, strict=True):
+        tensor.copy_(value)
+
+
+def _difference(state: Sequence[Tensor], expected: Sequence[Tensor]) -> str:
+    """What is wrong with a graph's results, by tensor; empty if nothing is."""
+    errors = [relative_error(found, right) for found, right in zip(state, expected, strict=True)]
+    # Not their maximum: NaN would hide behind the tensors before it.
+    off = [error for error in errors if not error <= TOLERANCE]
+    return f"{len(off)} of its {len(errors)} results differ from the plain ones, by {off[0]:.1e}" if off else ""
 
 
 def relative_error(found: Tensor, expected: Tensor) -> float:
-    """Norm of the difference over the norm of ``expected``; 0 where both are equal, infinities included."""
-    if torch.equal(found, expected):
+    """Norm of the difference over the norm of ``expected``; numbers that both are infinite or NaN alike are equal.
+
+    NaN if ``found`` is not finite where ``expected`` is another number.
+    """
+    same = (found == expected) | (found.isnan() & expected.isnan())
+    if bool(same.all()):
         return 0.0
-    difference = (found.double() - expected.double()).norm()
-    return float(difference / expected.double().norm().clamp(min=1e-12))
+    difference = (found.double() - expected.double()).masked_fill(same, 0.0)
+    scale = expected.double().masked_fill(~expected.isfinite(), 0.0).norm().clamp(min=1e-12)
+    return float(difference.norm() / scale)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import weakref
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -46,18 +48,33 @@ class HostBlock:
         return self.tensors
 
 
-def page_locked(array: NDArray[Any]) -> Tensor | None:
+def page_locked(array: NDArray[Any], notify: Callable[[str], None]) -> Tensor | None:
     """Lock an array in memory, so that the GPU reads it without another copy; the lock ends with the tensor.
 
+    Args:
+        array: of any shape.
+        notify: called with one line if the driver refuses.
+
     Returns:
-        A tensor on the array's own memory; None if the driver refuses.
+        A tensor on the array's own memory; None if it is empty or the driver refuses.
     """
+    if array.nbytes == 0:  # to CUDA an error
+        return None
     runtime = torch.cuda.cudart()  # type: ignore[no-untyped-call]
-    if int(runtime.cudaHostRegister(array.ctypes.data, array.nbytes, 0)) != 0:
+    error = int(runtime.cudaHostRegister(array.ctypes.data, array.nbytes, 0))
+    if error != 0:
+        _forget_last_error()
+        notify(f"memory of observations cannot be page-locked (CUDA error {error}); each step copies it once more")
         return None
     tensor = torch.from_numpy(array)
     weakref.finalize(tensor, runtime.cudaHostUnregister, array.ctypes.data)
     return tensor
+
+
+def _forget_last_error() -> None:
+    """Take the error of a failed call out of the runtime, which would otherwise give it to the next kernel's launch."""
+    with contextlib.suppress(RuntimeError):
+        torch.empty(1, device="cuda").fill_(0.0)
 
 
 def sent(array: NDArray[Any], device: torch.device) -> Tensor:

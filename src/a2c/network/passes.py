@@ -1,4 +1,4 @@
-"""Passes through the network in memory of their own: the policy for acting, forward and backward for learning.
+"""Passes through the network for learning: forward and backward, in memory of their own.
 
 For a multilayer perceptron at the sizes of a rollout, autograd, modules and the allocator cost several times the
 arithmetic. Its passes are therefore written out, and look up weights and memory once; every other network uses its own
@@ -45,12 +45,13 @@ class AutogradPass:
     """The pass for any network, by autograd.
 
     Args:
-        model: its weights must have gradients allocated (:func:`a2c.network.flat_weights.flatten_parameters`).
+        model: the network.
+        flat: its weights as one vector, with the gradient (:func:`a2c.network.flat_weights.flatten_parameters`).
         compiled: compile forward and backward at the first call.
     """
 
-    def __init__(self, model: Network, *, compiled: bool = False) -> None:
-        self._model = model
+    def __init__(self, model: Network, flat: nn.Parameter, *, compiled: bool = False) -> None:
+        self._model, self._flat = model, flat
         self._forward = torch.compile(model.forward, dynamic=False) if compiled else model.forward
         self._outputs: tuple[Tensor, Tensor] | None = None
 
@@ -66,9 +67,7 @@ class AutogradPass:
 
     def backward(self, d_params: Tensor, d_values: Tensor) -> None:
         assert self._outputs is not None
-        for param in self._model.parameters():
-            assert param.grad is not None
-            param.grad.zero_()
+        gradient_of(self._flat).zero_()
         torch.autograd.backward(self._outputs, (d_params.flatten(0, 1), d_values.flatten()))
         self._outputs = None
 
@@ -222,28 +221,11 @@ class MLPPass:
             self._torso.backward(self._inputs, d_features)
 
 
-def policy_of(model: Network, rows: int) -> Callable[[Any], Tensor]:
-    """The policy alone, for acting: ``[rows, *obs]`` -> parameters ``[rows, P]``, which the next call overwrites.
-
-    Valid until the weights move to other memory: ask again in every rollout.
-    """
-    if not written_out(model):
-        return model.policy
-    assert isinstance(model.torso, MLP)
-    layers, normalizer = [*model.torso.linears, model.policy_head.linear], model.normalizer
-    chain = Chain(layers, model.torso.activation, rows, 0, ends_linear=True, numpy=True)
-    chain.bind(torch.Tensor.detach, torch.Tensor.detach)
-    vectors = model.spaces.obs_dtype != "uint8" and len(model.spaces.obs_shape) == 1
-    if model.policy_head.log_std is None and normalizer is None and vectors:
-        return chain.forward
-    return lambda obs: model.policy_head.with_spread(chain.forward(as_float(model.inputs(obs).flatten(1))))
-
-
 def pass_over(model: Network, flat: nn.Parameter, steps: int, count: int, *, compiled: bool = False) -> Pass:
     """The fastest pass for this network; with ``compiled``, one that the caller can compile or that compiles itself."""
     if written_out(model):
         return MLPPass(model, flat, steps, count, compiled=compiled)
-    return AutogradPass(model, compiled=compiled)
+    return AutogradPass(model, flat, compiled=compiled)
 
 
 def written_out(model: Network) -> TypeGuard[ActorCritic]:

@@ -7,7 +7,7 @@ the layers' functions directly, because at the sizes of acting the modules' book
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 import torch
@@ -46,9 +46,19 @@ class MLP(nn.Sequential):
 
     def forward(self, obs: Tensor) -> Tensor:
         """``[B, *obs]`` -> ``[B, F]``."""
+        return self.run(obs, self.weights_for(obs.dtype))
+
+    def weights_for(self, dtype: torch.dtype) -> list[Tensor]:
+        """Weight and bias of every layer in turn; the dtype of observations does not matter."""
+        return [tensor for linear in self.linears for tensor in (linear.weight, linear.bias)]
+
+    def run(self, obs: Tensor, weights: Sequence[Tensor]) -> Tensor:
+        """:meth:`forward` with weights like those of :meth:`weights_for`; bfloat16 ones compute in bfloat16."""
         x = as_float(obs.flatten(1))
-        for linear in self.linears:
-            x = self._activate(F.linear(x, linear.weight, linear.bias))
+        if weights and weights[0].dtype is torch.bfloat16:
+            x = x.to(torch.bfloat16)
+        for weight, bias in zip(weights[::2], weights[1::2], strict=True):
+            x = self._activate(F.linear(x, weight, bias))
         return x
 
 
@@ -74,17 +84,32 @@ class NatureCNN(nn.Sequential):
 
     def forward(self, obs: Tensor) -> Tensor:
         """``[B, C, H, W]`` bytes, or floats on a common scale -> ``[B, 512]``."""
-        first, second, third, last = self._layers
-        weight = first.weight * BYTE if obs.dtype == torch.uint8 else first.weight
-        x = obs.to(_compute_dtype(obs)).contiguous(memory_format=torch.channels_last)
-        x = F.relu(F.conv2d(x, weight, first.bias, stride=4))
-        x = F.relu(F.conv2d(x, second.weight, second.bias, stride=2))
-        x = F.relu(F.conv2d(x, third.weight, third.bias))
-        return F.relu(F.linear(x.flatten(1), last.weight, last.bias))
+        return self.run(obs, self.weights_for(obs.dtype))
+
+    def weights_for(self, dtype: torch.dtype) -> list[Tensor]:
+        """Weight and bias of every layer in turn, for observations of ``dtype``: for bytes the first is scaled."""
+        weights: list[Tensor] = []
+        for layer in self._layers:
+            assert layer.bias is not None
+            weights += [layer.weight, layer.bias]
+        if dtype == torch.uint8:
+            weights[0] = weights[0] * BYTE
+        return weights
+
+    def run(self, obs: Tensor, weights: Sequence[Tensor]) -> Tensor:
+        """:meth:`forward` with weights like those of :meth:`weights_for`; bfloat16 ones compute in bfloat16."""
+        w1, b1, w2, b2, w3, b3, w4, b4 = weights
+        x = obs.to(_compute_dtype(obs, w1)).contiguous(memory_format=torch.channels_last)
+        x = F.relu(F.conv2d(x, w1, b1, stride=4))
+        x = F.relu(F.conv2d(x, w2, b2, stride=2))
+        x = F.relu(F.conv2d(x, w3, b3))
+        return F.relu(F.linear(x.flatten(1), w4, b4))
 
 
-def _compute_dtype(obs: Tensor) -> torch.dtype:
+def _compute_dtype(obs: Tensor, weight: Tensor) -> torch.dtype:
     """The dtype that the layers compute in: bytes, which are exact in bfloat16 too, go there in one step."""
+    if weight.dtype is torch.bfloat16:
+        return torch.bfloat16
     if obs.dtype == torch.uint8:
         device = obs.device.type
         return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else torch.float32

@@ -180,6 +180,9 @@ class Config:
     precision: str = setting(
         "precision of the torso; weights, heads and losses stay float32", choices=("float32", "bf16")
     )
+    tf32: bool = setting(
+        "on CUDA, float32 products of matrices and convolutions run as TF32 (10 bits of fraction); false: in full"
+    )
     compile: bool = setting("compile updates with torch.compile: slower on the CPU, not measured on CUDA")
     cuda_graphs: bool = setting("on CUDA, launch acting and updates as graphs; false: kernel by kernel")
     threads: int | None = setting("torch threads on the CPU; null: 1 for the mlp, all cores for the cnn", low=1)

@@ -12,7 +12,7 @@ _MEANS: dict[tuple[str, Any], dict[str, Any]] = {
     ("vectorization", "hybrid"): {"vectorization": "workers", "main_shard": True},
     ("compile", "auto"): {"compile": False},
 }
-_ADDED = {"main_shard": None}  # keys that runs of earlier versions lack
+_ADDED = {"main_shard": None, "tf32": True}  # keys that runs of earlier versions lack
 _ENV_IDS = {"a2c.device_envs:CartPoleDevice-v1": "a2c.envs.device:CartPoleDevice-v1"}
 
 _told: set[str] = set()

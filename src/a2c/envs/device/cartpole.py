@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,6 +19,7 @@ POLE, TOTAL, HALF_LENGTH = 0.1, 1.1, 0.5  # kg, kg, m: of the pole, of pole and 
 X_LIMIT, ANGLE_LIMIT = 2.4, 12 * 2 * math.pi / 360  # m, rad: beyond them the episode ends
 START = 0.05  # each of the four numbers of a start is uniform in +-START
 DRAW_AHEAD = 1 << 20  # numbers to draw at once: starts for as many steps as they suffice for
+STEPS = 64  # to draw for where the caller does not say how many come
 
 
 def next_state(state: Tensor, actions: Tensor) -> Tensor:
@@ -46,17 +47,12 @@ def next_state(state: Tensor, actions: Tensor) -> Tensor:
     return torch.add(state, torch.stack((x_dot, x_rate, spin, spin_rate), -1), alpha=SECONDS)
 
 
-class Steps(NamedTuple):
-    """Starts of episodes, drawn ahead for the steps from ``first``."""
-
-    first: int
-    starts: Tensor  # [steps, N, 4]  the state of a new episode if the old one ends at that step
-
-
 class CartPole(VectorEnv[Tensor, Tensor, Tensor]):
     """N cart-poles in torch, reset in the same step; nothing in a step waits for the device.
 
-    The start of an episode depends only on (seed, environment, step at which the last episode ended).
+    The start of an episode depends only on (seed, environment, step at which the last episode ended). All that a step
+    changes lies in tensors that never move, so that a rollout of steps can be a CUDA graph
+    (:class:`a2c.envs.device.capturable.Capturable`).
 
     Args:
         num_envs: N.
@@ -77,21 +73,46 @@ class CartPole(VectorEnv[Tensor, Tensor, Tensor]):
         self.action_space = batch_space(self.single_action_space, num_envs)
         self._limits = torch.tensor([X_LIMIT, ANGLE_LIMIT], device=self.device)
         self._rewards = torch.ones(num_envs, device=self.device)
-        self._ahead = max(1, DRAW_AHEAD // (4 * num_envs))
-        self._seed = 0
+        self._state = torch.zeros(num_envs, 4, device=self.device)
+        self._ages = torch.zeros(num_envs, dtype=torch.int64, device=self.device)
+        self._starts = self._ahead = torch.empty(0, num_envs, 4, device=self.device)
+        self._seed = self._next = self._at = self._ahead_first = 0
+
+    @property
+    def changing(self) -> list[Tensor]:
+        """The tensors that a step changes."""
+        return [self._state, self._ages]
+
+    def draw(self, steps: int) -> None:
+        """Draw where episodes start that begin in the next ``steps`` steps; unused ones are lost."""
+        if len(self._starts) != steps:
+            self._starts = torch.empty(steps, self.num_envs, 4, device=self.device)
+        # Counted here and not by the steps: a graph repeats them without Python.
+        first, self._next = self._next, self._next + steps
+        # Many draws at once: a small tensor costs more to launch than to fill.
+        start = first - self._ahead_first
+        if not 0 <= start <= len(self._ahead) - steps:
+            count = max(1, DRAW_AHEAD // (4 * self.num_envs * steps)) * steps
+            self._ahead, self._ahead_first, start = self._drawn(first, count), first, 0
+        self._starts.copy_(self._ahead[start : start + steps])
+        self._at = 0
+
+    def begin(self) -> None:
+        """The next step is the first of those that :meth:`draw` was for."""
+        self._at = 0
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Tensor, dict[str, Any]]:
         """Start a new episode everywhere.
 
         Returns:
-            ``[N, 4]`` float32 observations, and no infos.
+            ``[N, 4]`` float32 observations, which the next step overwrites, and no infos.
         """
         super().reset(seed=seed)
         self._seed = int(self.np_random.integers(2**32)) if seed is None else int(seed)
-        self._steps = 0
-        self._drawn = self._draw(0)
-        self._state = self._drawn.starts[0]
-        self._ages = torch.zeros(self.num_envs, dtype=torch.int64, device=self.device)
+        self._state.copy_(self._drawn(0, 1)[0])
+        self._ages.zero_()
+        self._next, self._at, self._ahead = 1, 0, self._ahead[:0]
+        self._starts = self._starts[:0]
         return self._state, {}
 
     def step(self, actions: Any) -> tuple[Tensor, Tensor, Tensor, Tensor, dict[str, Any]]:
@@ -101,23 +122,22 @@ class CartPole(VectorEnv[Tensor, Tensor, Tensor]):
             actions: ``[N]``, 0 or 1.
 
         Returns:
-            ``[N, 4]`` observations, ``[N]`` rewards (1), terminated and truncated; ``infos["final_obs"]`` is
-            ``[N, 4]``, the observations before any reset.
+            ``[N, 4]`` observations, which the next step overwrites, ``[N]`` rewards (1), terminated and truncated;
+            ``infos["final_obs"]`` is ``[N, 4]``, the observations before any reset.
         """
-        self._steps += 1
-        if self._steps >= self._drawn.first + self._ahead:
-            self._drawn = self._draw(self._steps)
+        if self._at == len(self._starts):  # nobody draws for us
+            self.draw(STEPS)
         final = next_state(self._state, torch.as_tensor(actions, device=self.device))
-        self._ages = self._ages + 1
+        self._ages += 1
         terminated = (final[:, ::2].abs() > self._limits).any(-1)
         truncated = self._ages >= self.max_episode_steps
         done = terminated | truncated
-        self._state = torch.where(done.unsqueeze(-1), self._drawn.starts[self._steps - self._drawn.first], final)
+        torch.where(done.unsqueeze(-1), self._starts[self._at], final, out=self._state)
         self._ages.masked_fill_(done, 0)
+        self._at += 1
         return self._state, self._rewards, terminated, truncated, {"final_obs": final}
 
-    def _draw(self, first: int) -> Steps:
-        """Draw starts for many steps at once: a small tensor costs more to launch than to fill."""
-        steps = range(first, first + self._ahead)
-        uniform = uniform_noise(self._seed, steps, 1, range(self.num_envs), 4, self.device)
-        return Steps(first, uniform.squeeze(1).mul_(2 * START).sub_(START))
+    def _drawn(self, first: int, steps: int) -> Tensor:
+        """``[steps, N, 4]``: the start of a new episode if the old one ends at that step, for steps from ``first``."""
+        numbers, envs = range(first, first + steps), range(self.num_envs)
+        return uniform_noise(self._seed, numbers, 1, envs, 4, self.device).squeeze(1).mul_(2 * START).sub_(START)

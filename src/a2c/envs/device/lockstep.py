@@ -5,6 +5,7 @@ docs/device_environments.md has the contract. :class:`a2c.envs.lockstep.Lockstep
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +18,7 @@ from torch import Tensor
 from torch.utils.dlpack import from_dlpack
 
 from a2c.envs.backends import autoreset_mode
+from a2c.envs.device.capturable import capturable
 from a2c.envs.failures import as_failure
 from a2c.envs.make_vector_env import make_registered
 from a2c.envs.single.make_env import make_env
@@ -63,6 +65,23 @@ class DeviceEnvs:
         self._shape = (self.num_envs, *(self.observation_space.shape or ()))
         self._to_env = action_door(self.action_space).on(self.device)
         self._steps = 0
+        # In NEXT_STEP the host counts the transitions of every rollout, so there is no graph to leave it out of.
+        self._capturable = envs if capturable(envs) and self.mode is AutoresetMode.SAME_STEP else None
+
+    @property
+    def changing(self) -> Sequence[Tensor] | None:
+        """Every tensor that a step changes, where a CUDA graph can repeat steps; None: it cannot."""
+        return None if self._capturable is None else self._capturable.changing
+
+    def draw(self, steps: int) -> None:
+        """Draw what the next ``steps`` steps need; before every rollout, outside graphs."""
+        if self._capturable is not None:
+            self._capturable.draw(steps)
+
+    def begin(self) -> None:
+        """The next step is the first of those that :meth:`draw` was for."""
+        if self._capturable is not None:
+            self._capturable.begin()
 
     def reset(self, seed: int) -> Tensor:
         """Start a new episode everywhere.

@@ -1,0 +1,108 @@
+"""A step of acting can be a CUDA graph: played again from a tape, it draws the same actions."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from a2c.collecting.actor import Actor
+from a2c.envs.spaces import Spaces
+from a2c.machine.graphs import Graphs
+from a2c.network.actor_critic import ActorCritic
+from builders import IMAGE, TORQUE, VECTOR, config, make_model
+from capturing import FakeCuda, KernelByKernel, Operations, visible
+
+T, N = 3, 2
+
+
+@pytest.fixture
+def cuda(monkeypatch: pytest.MonkeyPatch) -> FakeCuda:
+    visible(monkeypatch)
+    return FakeCuda(monkeypatch)
+
+
+class Acting:
+    """An actor with its memory, as on a GPU: observations arrive in memory of their own."""
+
+    def __init__(self, model: ActorCritic, graphs: Graphs | None) -> None:
+        spaces, distribution = model.spaces, model.distribution
+        dtype = getattr(torch, spaces.obs_dtype)
+        self.obs = torch.zeros(T + 1, N, *spaces.obs_shape, dtype=dtype)
+        self.noise = torch.zeros(T, N, *distribution.noise(torch.full((distribution.noise_size,), 0.5)).shape)
+        self.actions = torch.zeros(T, N, *distribution.action_shape, dtype=distribution.action_dtype)
+        self.arriving = torch.zeros(N, *spaces.obs_shape, dtype=dtype)
+        self.model, self.actor = model, Actor(model, self.obs, self.noise, self.actions, self.arriving, graphs)
+
+    @torch.inference_mode()
+    def rollout(self, observations: Tensor, uniform: Tensor) -> Tensor:
+        self.noise.copy_(self.model.distribution.noise(uniform))
+        self.obs[0].copy_(observations[0])
+        self.actor.begin()
+        for t in range(T):
+            self.arriving.copy_(observations[t])
+            assert self.actor.act(t).shape == self.actions[t].shape
+        return self.actions.clone()
+
+
+def given(spaces: Spaces, model: ActorCritic, seed: int) -> tuple[Tensor, Tensor]:
+    draw = torch.Generator().manual_seed(seed)
+    uniform = torch.rand(T, N, model.distribution.noise_size, generator=draw).clamp(1e-3, 1 - 1e-3)
+    if spaces.obs_dtype == "uint8":
+        return torch.randint(0, 256, (T, N, *spaces.obs_shape), generator=draw).to(torch.uint8), uniform
+    return torch.randn(T, N, *spaces.obs_shape, generator=draw), uniform
+
+
+@pytest.mark.parametrize("normalize_obs", [False, True], ids=["raw", "normalised"])
+@pytest.mark.parametrize(
+    ("spaces", "precision"),
+    [(VECTOR, "float32"), (TORQUE, "float32"), (IMAGE, "float32"), (IMAGE, "bf16")],
+    ids=["discrete", "continuous", "images", "images-bf16"],
+)
+def test_captured_acting_draws_the_same_actions(
+    cuda: FakeCuda, spaces: Spaces, precision: str, normalize_obs: bool
+) -> None:
+    """From other observations and noise, with other weights and statistics, than it was captured with."""
+    model = make_model(spaces, config(precision=precision, normalize_obs=normalize_obs), spread=0.1)
+    captured, plain = Acting(model, Graphs(pytest.fail)), Acting(model, None)
+    for seed in range(3):
+        drawn = given(spaces, model, seed)
+        assert torch.equal(captured.rollout(*drawn), plain.rollout(*drawn))
+        with torch.no_grad():
+            for weights in model.parameters():
+                weights.mul_(1.1)
+        if model.normalizer is not None:
+            model.normalizer.update(drawn[0])
+    assert len(cuda.captures) == T
+    assert cuda.replays == T + 2 * T
+
+
+@pytest.mark.parametrize("spaces", [VECTOR, TORQUE], ids=["discrete", "continuous"])
+def test_a_graph_that_does_nothing_shows_even_where_the_only_action_is_the_one_that_memory_held(
+    cuda: FakeCuda, spaces: Spaces
+) -> None:
+    cuda.graph.eager = True
+    told: list[str] = []
+    model = make_model(spaces, config(), spread=0.0)
+    acting, plain = Acting(model, Graphs(told.append)), Acting(model, KernelByKernel())
+    drawn = given(spaces, model, 0)
+    expected = plain.rollout(*drawn)
+    acting.actions.copy_(expected)  # by chance
+    assert torch.equal(acting.rollout(*drawn), expected)
+    assert len(told) == 1
+    assert told[0].startswith("no CUDA graph for acting at step 0: 2 of its 2 results differ from the plain ones")
+
+
+@pytest.mark.parametrize(("spaces", "budget"), [(VECTOR, 10), (TORQUE, 11), (IMAGE, 18)], ids=["mlp", "spread", "cnn"])
+def test_a_step_of_acting_launches_few_kernels_and_waits_once(
+    monkeypatch: pytest.MonkeyPatch, spaces: Spaces, budget: int
+) -> None:
+    visible(monkeypatch)
+    model = make_model(spaces, config())
+    acting = Acting(model, None)
+    drawn = given(spaces, model, 0)
+    acting.rollout(*drawn)
+    with torch.inference_mode(), Operations() as seen:
+        acting.actor.act(1)
+    assert seen.waits == []  # the one wait is for the stream
+    assert seen.launched <= budget, seen.counts
