@@ -56,7 +56,7 @@ def test_episodes_end_where_gymnasiums_do() -> None:
     for _ in range(80):
         actions = torch.randint(0, 2, (64,), generator=draw)
         actions[:16] = (obs[:16, 2] + obs[:16, 3] > 0).long()  # these balance
-        before, (obs, rewards, terminated, truncated, infos) = obs, envs.step(actions)
+        before, (obs, rewards, terminated, truncated, infos) = obs.clone(), envs.step(actions)  # a step overwrites obs
         ages += 1
         for i in range(64):
             state, reward, over = gymnasium_step(before[i].numpy(), int(actions[i]))
@@ -93,7 +93,7 @@ def played(num_envs: int, seed: int, steps: int = 60) -> Tensor:
     """``[steps, N, 4]``: what cart-poles that are always pushed to the right show."""
     envs = CartPole(num_envs)
     actions = torch.ones(num_envs, dtype=torch.int64)
-    return torch.stack([envs.reset(seed=seed)[0], *(envs.step(actions)[0] for _ in range(steps))])
+    return torch.stack([envs.reset(seed=seed)[0].clone(), *(envs.step(actions)[0].clone() for _ in range(steps))])
 
 
 def test_starts_depend_on_seed_environment_and_step_alone(monkeypatch: pytest.MonkeyPatch) -> None:
