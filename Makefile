@@ -81,7 +81,7 @@ bench-precision: $(READY)  ## does bf16 learn as well as float32: make bench-pre
 bench-refactor: $(READY)  ## as fast as another checkout? make bench-refactor ARGS="--before ../before"
 	@$(RUN)/python benchmarks/before_after.py $(ARGS)
 
-bench-gpu: $(PEERS)  ## all that needs a GPU; make bench-gpu ARGS=--dry-run tries it on the CPU
+bench-gpu: $(PEERS)  ## the first hour on a GPU; make bench-gpu ARGS=--dry-run tries it on the CPU
 	@$(RUN)/python benchmarks/gpu.py $(ARGS)
 
 setup: $(READY)  ## create .venv (any other target does so when needed)
