@@ -47,10 +47,9 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip what needs a CUDA device where there is none, unless another is named for it (tests/gpu)."""
-    elsewhere = "A2C_GPU_TEST_DEVICE" in os.environ
+    """Skip what needs a CUDA device where there is none (tests/gpu runs on the CPU then)."""
     for item in items:
-        if item.get_closest_marker("gpu") and not elsewhere and not has_cuda():
+        if item.get_closest_marker("gpu") and not has_cuda():
             item.add_marker(pytest.mark.skip(reason="no CUDA device"))
 
 

@@ -11,7 +11,7 @@ from a2c.envs.spaces import Spaces
 from a2c.machine.graphs import Graphs
 from a2c.network.actor_critic import ActorCritic
 from builders import IMAGE, TORQUE, VECTOR, config, make_model
-from capturing import FakeCuda, KernelByKernel, Operations, visible
+from capturing import FakeCuda, KernelByKernel, Operations, Stream, visible
 
 T, N = 3, 2
 
@@ -91,6 +91,16 @@ def test_a_graph_that_does_nothing_shows_even_where_the_only_action_is_the_one_t
     assert torch.equal(acting.rollout(*drawn), expected)
     assert len(told) == 1
     assert told[0].startswith("no CUDA graph for acting at step 0: 2 of its 2 results differ from the plain ones")
+
+
+def test_a_step_waits_for_the_stream_that_its_work_runs_on(cuda: FakeCuda) -> None:
+    """Not for the one that was current when the actor was made."""
+    model = make_model(VECTOR, config())
+    acting = Acting(model, None)
+    acting.actor._on_cuda = True  # as if
+    cuda.current = Stream()
+    acting.rollout(*given(VECTOR, model, 0))
+    assert (cuda.current.waits, cuda.first.waits) == (T, 0)
 
 
 @pytest.mark.parametrize(("spaces", "budget"), [(VECTOR, 10), (TORQUE, 11), (IMAGE, 18)], ids=["mlp", "spread", "cnn"])

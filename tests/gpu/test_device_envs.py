@@ -1,6 +1,6 @@
 """Environments on a GPU: nothing in a rollout waits, and it holds what the same environments give on the CPU.
 
-A2C_GPU_TEST_DEVICE=cpu runs the bodies where there is no GPU.
+Where there is no GPU they run on the CPU.
 """
 
 from __future__ import annotations
@@ -29,13 +29,9 @@ from builders import config, kept, make_model
 from device_toys import WildDevice
 from gpu.test_cuda import graphs_on, no_waiting
 
-DEVICE = torch.device(os.environ.get("A2C_GPU_TEST_DEVICE", "cuda"))
+DEVICE = torch.device(os.environ.get("A2C_GPU_TEST_DEVICE", "cuda" if torch.cuda.is_available() else "cpu"))
 ON_CUDA = DEVICE.type == "cuda"
 
-pytestmark = [
-    pytest.mark.gpu,
-    pytest.mark.skipif(ON_CUDA and not torch.cuda.is_available(), reason="no CUDA device"),
-]
 N, T = 64, 8
 
 

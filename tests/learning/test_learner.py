@@ -99,7 +99,8 @@ def test_an_update_is_one_forward_one_backward_and_one_step(monkeypatch: pytest.
             calls.append(("backward", *(tuple(gradient.shape[:2]) for gradient in gradients)))
             self.inner.backward(*gradients)
 
-    monkeypatch.setattr(learner, "_pass_of", lambda steps, count, counted=Counted(learner._pass): counted)
+    counted = Counted(learner._pass)
+    monkeypatch.setattr(learner, "_pass_of", lambda steps, count: counted)
     for name in ("forward", "policy", "value"):
         monkeypatch.setattr(model, name, lambda *_, name=name: calls.append(name))
     step = learner.optimizer.step
