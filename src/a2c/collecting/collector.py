@@ -80,7 +80,8 @@ class Collector:
         self.model, self.cfg = model, cfg
         self.device = device_of(model)
         self.reward_normalizer = RewardNormalizer(cfg.num_envs, cfg.gamma) if cfg.normalize_reward else None
-        self.episodes: deque[Episode] = deque(maxlen=100)  # the latest, for the mean return
+        # The latest, for the mean return; of more than a hundred environments one each, or short ones crowd in.
+        self.episodes: deque[Episode] = deque(maxlen=max(100, cfg.num_envs))
         self.episode_count = 0
         self.clock = LoopClock(self.device) if clock is None else clock
 
@@ -238,13 +239,14 @@ class Collector:
         return self._final_values
 
     def _count_episodes(self) -> None:
-        for group in self._groups:
-            finished = group.envs.drain_episodes()
-            self.episodes.extend(finished)
-            self.episode_count += len(finished)
+        """Note the episodes that ended in a rollout, in the order in which they did, whatever the groups."""
+        ended = [(group.rows.start, episode) for group in self._groups for episode in group.envs.drain_episodes()]
+        ended.sort(key=lambda each: (each[1].step, each[0] + each[1].env))
+        self.episodes.extend(episode for _, episode in ended)
+        self.episode_count += len(ended)
 
     def metrics(self) -> dict[str, float]:
-        """Mean return and length of the latest 100 episodes, absent before the first ends, and the count of all."""
+        """Mean return and length of the latest episodes, absent before the first ends, and the count of all."""
         return episode_means(self.episodes, self.episode_count)
 
     def state_dict(self) -> dict[str, Any]:
