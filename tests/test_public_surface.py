@@ -38,7 +38,7 @@ def test_whatever_a2c_raises_can_be_caught_by_one_name() -> None:
 
 
 def test_the_commands_are_these() -> None:
-    assert set(COMMANDS) == {"train", "eval", "watch", "study"}
+    assert set(COMMANDS) == {"train", "eval", "watch", "doctor", "study"}
 
 
 def test_every_setting_of_version_0_1_is_still_one() -> None:
