@@ -11,9 +11,9 @@ from a2c.envs.spaces import Spaces
 from a2c.machine.graphs import Graphs
 from a2c.network.actor_critic import ActorCritic
 from builders import IMAGE, TORQUE, VECTOR, config, make_model
-from capturing import FakeCuda, KernelByKernel, Operations, Stream, visible
+from capturing import VIEWS, FakeCuda, KernelByKernel, Operations, Stream, visible
 
-T, N = 3, 2
+T, N = 3, 16
 
 
 @pytest.fixture
@@ -91,6 +91,27 @@ def test_a_graph_that_does_nothing_shows_even_where_the_only_action_is_the_one_t
     assert torch.equal(acting.rollout(*drawn), expected)
     assert len(told) == 1
     assert told[0].startswith("no CUDA graph for acting at step 0: 2 of its 2 results differ from the plain ones")
+
+
+@pytest.mark.parametrize("spaces", [VECTOR, TORQUE, IMAGE], ids=["discrete", "continuous", "images"])
+def test_a_graph_that_leaves_out_any_operation_of_a_step_is_refused(cuda: FakeCuda, spaces: Spaces) -> None:
+    """The plain runs before have left the right numbers everywhere in memory: they must not count."""
+    model = make_model(spaces, config(), spread=5.0)
+    drawn = given(spaces, model, 0)
+    Acting(model, Graphs(pytest.fail)).rollout(*drawn)
+    second = cuda.graphs[1].tape.calls  # of the second step, whose observations arrive
+    refused = []
+    for index in range(len(second)):
+        told: list[str] = []
+        acting = Acting(model, Graphs(told.append))
+        acting.actor._steps.append(lambda acting=acting: acting.actor._device_step(0))  # captured before
+        cuda.graph.drops = index
+        acting.rollout(*drawn)
+        cuda.graph.drops = None
+        if cuda.graphs[-1].dropped not in VIEWS:
+            refused.append((cuda.graphs[-1].dropped, bool(told)))
+    assert len(refused) > 5
+    assert [name for name, told in refused if not told] == []  # sharp policies, many rows: no action is right by chance
 
 
 def test_a_step_waits_for_the_stream_that_its_work_runs_on(cuda: FakeCuda) -> None:
