@@ -31,6 +31,7 @@ class Actor:
             the host.
         graphs: capture each step in a CUDA graph.
         notify: called with one line when a graph cannot be used.
+        fetch: writes the row of a step from what has arrived on the host, without waiting; None: copies ``host_obs``.
     """
 
     def __init__(
@@ -42,12 +43,13 @@ class Actor:
         host_obs: Tree | None,
         graphs: bool,
         notify: Callable[[str], None],
+        fetch: Callable[[int], None] | None = None,
     ) -> None:
         self._model, self._sample = model, model.distribution.sample
         self._policy: Callable[[Tree], Tensor] = model.policy
         self._noise, self._actions = noise.unbind(), actions.unbind()
         self._obs: list[Tree] = [tree_map(lambda part, t=t: part[t], obs) for t in range(len(self._noise) + 1)]
-        self._host_obs = host_obs
+        self._host_obs, self._fetch = host_obs, fetch
         on_cuda = actions.is_cuda
         self._on_host = host_obs is None
         self._host_actions = actions if self._on_host else torch.empty_like(actions, device="cpu", pin_memory=on_cuda)
@@ -76,7 +78,9 @@ class Actor:
 
     def fetch(self, t: int) -> None:
         """Copy the environments' latest observations to the row of step ``t``, without waiting."""
-        if self._host_obs is not None:
+        if self._fetch is not None:
+            self._fetch(t)
+        elif self._host_obs is not None:
             tree_map(_copy, self._obs[t], self._host_obs)
 
     def _launch(self, t: int) -> None:
