@@ -30,6 +30,7 @@ class Actor:
         host_obs: ``[n, *obs]``, a tree: where observations arrive on the host, page-locked on CUDA; None: the device is
             the host.
         graphs: captures each step in a CUDA graph; None: its kernels are launched one by one.
+        fetch: writes the row of a step from what has arrived on the host, without waiting; None: copies ``host_obs``.
     """
 
     def __init__(
@@ -40,13 +41,14 @@ class Actor:
         actions: Tensor,
         host_obs: Tree | None,
         graphs: Graphs | None,
+        fetch: Callable[[int], None] | None = None,
     ) -> None:
         self._model, self._sample = model, model.distribution.sample
         self._acting = policy_of(model, actions.shape[1])
         self._policy: PolicyFunction = model.policy
         self._noise, self._actions = noise.unbind(), actions.unbind()
         self._obs: list[Tree] = [tree_map(lambda part, t=t: part[t], obs) for t in range(len(self._noise) + 1)]
-        self._host_obs = host_obs
+        self._host_obs, self._fetch = host_obs, fetch
         on_cuda = actions.is_cuda
         self._on_host = host_obs is None
         self._host_actions = actions if self._on_host else torch.empty_like(actions, device="cpu", pin_memory=on_cuda)
@@ -74,7 +76,9 @@ class Actor:
 
     def fetch(self, t: int) -> None:
         """Copy the environments' latest observations to the row of step ``t``, without waiting."""
-        if self._host_obs is not None:
+        if self._fetch is not None:
+            self._fetch(t)
+        elif self._host_obs is not None:
             tree_map(_copy, self._obs[t], self._host_obs)
 
     def _launch(self, t: int) -> None:
