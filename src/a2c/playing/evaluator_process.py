@@ -46,6 +46,7 @@ class EvaluatorProcess:
 
     def __init__(self, cfg: Config, make_network: Callable[[], Network], episodes: int, threads: int) -> None:
         self.busy, self.closed = True, False  # busy with its environments
+        self._owner = os.getpid()
         self._step_timeout = cfg.env.step_timeout
         self._arrays = arrays = SharedArrays({"current": ((1,), np.int64), "beats": ((1,), np.int64)})
         self._current, self._beats = arrays["current"], arrays["beats"]
@@ -57,7 +58,7 @@ class EvaluatorProcess:
         self._at_exit = close_at_exit(self)
         registered, environ = Pickled(registered_elsewhere()), environ_for_workers()
         factory = Pickled(make_network)
-        spec = EvaluatorSpec(cfg, factory, episodes, threads, arrays, registered, environ, os.getpid())
+        spec = EvaluatorSpec(cfg, factory, episodes, threads, arrays, registered, environ, self._owner)
         try:
             self._pool.start(run_evaluator, spec, range(min(episodes, MAX_ENVS)))
         except BaseException:
@@ -112,7 +113,7 @@ class EvaluatorProcess:
 
     def close(self, terminate: bool = False) -> None:
         """End the process; with ``terminate``, or while an answer is still to come, at once."""
-        if not self.closed:
+        if not self.closed and os.getpid() == self._owner:  # a forked copy leaves it to the process that started it
             self.closed = True
             atexit.unregister(self._at_exit)
             self._pool.stop(ask=not terminate and not self.busy)
@@ -120,16 +121,19 @@ class EvaluatorProcess:
 
     def _received(self, stop: Callable[[], bool] | None) -> list[Any]:
         """The next answer alone in a list, or nothing."""
+        late: int | None = None
 
         def look() -> None:
-            if self._hangs() or (stop is not None and stop()):
+            nonlocal late
+            late = self._hanging()
+            if late is not None or (stop is not None and stop()):
                 raise _EndOfWaitError
 
         try:
-            answers = self._pool.collect(0.0) if stop is None else self._pool.collect(None, look)
+            answers = self._pool.collect(0.0 if stop is None else None, look)
         except (EnvironmentTimeoutError, _EndOfWaitError):
-            if self._hangs():
-                raise self._late() from None
+            if late is not None:
+                raise self._late(late) from None
             return []
         except WorkersError as error:
             self.close(terminate=True)
@@ -142,17 +146,17 @@ class EvaluatorProcess:
             raise answers[0]
         return answers
 
-    def _hangs(self) -> bool:
-        """Whether one call of an environment has lasted for longer than ``env.step_timeout``, as far as we looked."""
+    def _hanging(self) -> int | None:
+        """The environment of which one call has lasted for longer than ``env.step_timeout``, as far as we looked."""
         if self._step_timeout is None:
-            return False
+            return None
         env, beats, now = int(self._current[0]), int(self._beats[0]), time.monotonic()  # the process writes beats first
         if env == NONE_RUNS or beats != self._seen[0]:
             self._seen = (beats, now)
-        return now - self._seen[1] > self._step_timeout
+        return env if now - self._seen[1] > self._step_timeout else None
 
-    def _late(self) -> EnvironmentFailure:
-        env, pid = int(self._current[0]), self.pid
+    def _late(self, env: int) -> EnvironmentFailure:
+        pid = self.pid
         self.close(terminate=True)
         text = f"environment {env} of the evaluation did not answer in {self._step_timeout:g} s"
         return EnvironmentFailure(f"{text} (pid {pid}; env.step_timeout)")
