@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import gymnasium as gym
@@ -13,27 +14,44 @@ from a2c.errors import A2CError
 from a2c.network.flat_weights import flatten_parameters
 from a2c.network.protocol import Network
 from a2c.playing.evaluation import EvalResult, Evaluator
-from a2c.playing.evaluator_worker import NONE_RUNS, EvaluatorSpec
 from a2c.playing.policy import Policy
+from a2c.settings.config import Config
+
+NONE_RUNS = -1  # in ``current``
 
 
 class Player:
     """Plays the episodes of one evaluation after the other with the same environments and network.
 
+    Args:
+        cfg: the settings.
+        make_network: makes the network on the CPU.
+        episodes: as in :class:`a2c.playing.evaluation.Evaluator`.
+        threads: of torch, in the whole process.
+        current: ``[1]`` int64, the environment that runs now, or ``NONE_RUNS``.
+        beats: ``[1]`` int64, calls of environments so far.
+
     Raises:
         ConfigError, EnvironmentFailure: as :class:`a2c.playing.evaluation.Evaluator`.
     """
 
-    def __init__(self, spec: EvaluatorSpec) -> None:
-        torch.set_num_threads(spec.threads)
-        self._evaluator = Evaluator(spec.cfg.env, spec.episodes)
-        current, beats = spec.arrays["current"], spec.arrays["beats"]
+    def __init__(
+        self,
+        cfg: Config,
+        make_network: Callable[[], Network],
+        episodes: int,
+        threads: int,
+        current: NDArray[Any],
+        beats: NDArray[Any],
+    ) -> None:
+        torch.set_num_threads(threads)
+        self._evaluator = Evaluator(cfg.env, episodes)
         envs = [_Watched(env, index, current, beats) for index, env in enumerate(self._evaluator.envs)]
         self._evaluator.envs = list(envs)
-        self._network: Network = spec.make_network.open()()
+        self._network: Network = make_network()
         flatten_parameters(self._network)  # as in the main process: sums may depend on where in memory numbers lie
         self._network.train(False)
-        self._policy = Policy(self._network, spec.cfg)
+        self._policy = Policy(self._network, cfg)
 
     def play(self, weights: dict[str, Tensor], seeds: list[int]) -> EvalResult | A2CError | None:
         """The scores, or what an environment did: plain text, its traceback as a note, so that it crosses whole."""

@@ -20,7 +20,8 @@ from a2c.machine.processes.pool import WorkerPool
 from a2c.machine.processes.shared_arrays import SharedArrays
 from a2c.network.protocol import Network
 from a2c.playing.evaluation import MAX_ENVS, EvalResult
-from a2c.playing.evaluator_worker import NONE_RUNS, EvaluatorSpec, run_evaluator
+from a2c.playing.evaluator_player import NONE_RUNS
+from a2c.playing.evaluator_worker import EvaluatorSpec, run_evaluator
 from a2c.settings.config import Config
 
 

@@ -18,8 +18,6 @@ from a2c.machine.processes.pickles import Pickled, loads
 from a2c.machine.processes.shared_arrays import SharedArrays
 from a2c.settings.config import Config
 
-NONE_RUNS = -1  # in ``current``
-
 
 @dataclass(slots=True)
 class EvaluatorSpec:
@@ -29,7 +27,7 @@ class EvaluatorSpec:
     make_network: Pickled  # () -> Network on the CPU
     episodes: int
     threads: int
-    arrays: SharedArrays  # current, beats: [1] int64, the environment that runs now, and calls of environments so far
+    arrays: SharedArrays  # current and beats, as a Player takes them
     registry: Pickled  # environments that the main process registered
     environ: dict[str, str]
     parent_pid: int
@@ -53,7 +51,8 @@ def _serve(spec: EvaluatorSpec, pipe: Connection) -> None:
 
     player: Player | None = None
     try:
-        player = Player(spec)
+        current, beats = spec.arrays["current"], spec.arrays["beats"]
+        player = Player(spec.cfg, spec.make_network.open(), spec.episodes, spec.threads, current, beats)
         answer(pipe, None)
     except A2CError as error:
         answer(pipe, error)
