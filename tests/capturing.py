@@ -101,6 +101,18 @@ class Stream:
         self.waits += 1
 
 
+class Generator:
+    """A random generator that a failed capture leaves waiting."""
+
+    waiting = False
+
+    def clone_state(self) -> Generator:
+        return Generator()
+
+    def graphsafe_set_state(self, state: Generator) -> None:
+        self.waiting = state.waiting
+
+
 class TapeGraph:
     """A CUDA graph whose capture is a tape."""
 
@@ -125,6 +137,7 @@ class TapeGraph:
         if self.drops is not None:
             self.dropped = self.tape.calls.pop(self.drops)[0]._schema.name.removeprefix("aten::")
         if self.ends is not None:
+            torch.cuda.default_generators[0].waiting = True  # type: ignore[attr-defined]
             raise RuntimeError(self.ends)
 
     def replay(self) -> None:
@@ -163,6 +176,8 @@ class FakeCuda:
             "empty_cache": lambda: None,
             "graph_pool_handle": self._pool,
             "CUDAGraph": self.graph,
+            "current_device": lambda: 0,
+            "default_generators": (Generator(),),
         }
         for name, fake in fakes.items():
             monkeypatch.setattr(torch.cuda, name, fake)

@@ -409,13 +409,15 @@ def test_observations_are_locked_where_the_environments_write_them(stepping: tup
         assert source.is_pinned()
 
 
-def test_a_whole_run_trains_evaluates_and_saves(tmp_path: Path) -> None:
+@pytest.mark.parametrize("apart", ["auto", "true", "false"])
+def test_a_whole_run_trains_evaluates_and_saves(tmp_path: Path, apart: str) -> None:
     cfg = load_config(
         "env=cartpole",
         f"device={DEVICE}",
         "total_steps=2000",
         "vectorization=sync",
         "eval.every=1000",
+        f"eval.apart={apart}",
         "eval.episodes=2",
         "eval.final_episodes=2",
         "wandb.mode=disabled",
@@ -426,4 +428,6 @@ def test_a_whole_run_trains_evaluates_and_saves(tmp_path: Path) -> None:
     assert summary.env_steps >= 2000
     assert summary.eval_mean is not None
     there, here = load_policy(tmp_path / "run", device=str(DEVICE)), load_policy(tmp_path / "run", device="cpu")
-    assert evaluate(there, episodes=2).rewards == evaluate(here, episodes=2).rewards
+    scores = evaluate(here, episodes=2)
+    assert evaluate(there, episodes=2).rewards == scores.rewards
+    assert summary.eval_mean == scores.mean  # whoever played them

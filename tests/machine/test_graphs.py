@@ -68,6 +68,7 @@ def test_a_capture_that_fails_leaves_the_current_stream_and_the_results_and_says
     again = work.captured()
     assert again is work
     assert cuda.current is cuda.first
+    assert not torch.cuda.default_generators[0].waiting  # type: ignore[attr-defined]
     assert work.number.tolist() == [2, 2]
     assert work.runs == 1
     again()

@@ -76,6 +76,7 @@ class Graphs:
             return graph.replay
         self._refused = True
         torch.cuda.synchronize()
+        _release_generator()
         _put([*state, *inputs], [*expected, *given])
         self.notify(f"no CUDA graph for {name}: {reason}; going on without it, slower")
         return function
@@ -99,6 +100,12 @@ class Graphs:
         finally:
             torch.cuda.set_stream(current)
         torch.cuda.synchronize()
+
+
+def _release_generator() -> None:
+    """Let CUDA's random generator go on: a capture that fails leaves it waiting for the capture's end."""
+    generator = torch.cuda.default_generators[torch.cuda.current_device()]
+    generator.graphsafe_set_state(generator.clone_state())  # a copy waits for nothing
 
 
 @torch.no_grad()
