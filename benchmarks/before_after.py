@@ -3,14 +3,16 @@
     git worktree add ../before COMMIT
     python benchmarks/before_after.py --before ../before           # make bench-refactor ARGS="--before ../before"
 
-Each round measures the other checkout, this one, and the other one again, which shows how far two measurements of the
-same code lie apart. Rounds go on until the 95 % interval of the ratio is narrow. Both checkouts train the same works
-with the same settings, at the steps per second that `a2c train` has between evaluations.
+Each round measures the other checkout, this one, and the other one again: this one beside the mean of those on its two
+sides, and the two of the same code beside each other. Trainings stand ready and take turns of half a second. Rounds go
+on until the 95 % interval of the ratio is narrow. Both checkouts train the same works with the same settings, at the
+steps per second that `a2c train` has between evaluations.
 """
 
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import subprocess
 import sys
@@ -18,9 +20,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from processes import HERE, command_line, measure, store, stored
+from processes import HERE, command_line, store, stored
 from quiet import Quiet
 from rounds import take_turns
+from turns import trainings
 from works import SAME_WORK
 
 from a2c.study.measures.gradients import Estimate
@@ -28,7 +31,7 @@ from a2c.study.measures.paired import ratio
 from machine import describe_machine
 
 SIDES = ("before", "after", "before again")
-LEAST, STEP = 6, 2  # rounds at first, and more rounds at a time
+LEAST, STEP = 10, 5  # rounds at first, and more rounds at a time
 WORKS = {  # hybrid is workers with main_shard=true, under the name that earlier checkouts know too
     "cartpole-16": ("env.id=CartPole-v1", "num_envs=16", "vectorization=sync"),
     "cartpole-128-sync": ("env.id=CartPole-v1", "num_envs=128", "vectorization=sync"),
@@ -42,12 +45,6 @@ STARTS = {  # arguments of Python, for a whole process
     "a2c --help": ("-m", "a2c", "--help"),
 }
 START_TURNS = 20  # processes in one measurement
-
-
-def training(root: Path, overrides: tuple[str, ...], seconds: float) -> float:
-    """Steps per second of the checkout in ``root``."""
-    arguments = (*overrides, *SAME_WORK, "device=cpu", f"--seconds={seconds}")
-    return float(measure("our_speed.py", *arguments, root=root)["steps_per_second"])
 
 
 def starts(root: Path, command: tuple[str, ...]) -> float:
@@ -88,7 +85,8 @@ def compared(measures: dict[str, Any], width: float, most: int, quiet: Quiet) ->
             return {"failed": failures}
         for side, values in more.items():
             found[side] += values
-        new, same = (shown(ratio(found[side], found["before"])) for side in SIDES[1:])
+        around = [math.sqrt(one * other) for one, other in zip(found["before"], found["before again"], strict=True)]
+        new, same = shown(ratio(found["after"], around)), shown(ratio(found["before again"], found["before"]))
         if new["high"] - new["low"] < width:
             break
     return {"after / before": new, "before / before": same, "rounds": len(found["after"]), "per second": found}
@@ -109,9 +107,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--before", type=Path, required=True, help="the other checkout")
     parser.add_argument("--works", nargs="+", default=[*WORKS, *STARTS], choices=[*WORKS, *STARTS])
-    parser.add_argument("--seconds", type=float, default=3.0, help="of each training; a tenth more warms up")
+    parser.add_argument("--seconds", type=float, default=0.5, help="of each turn")
     parser.add_argument("--width", type=float, default=0.04, help="of the 95 %% interval of the ratio")
-    parser.add_argument("--most", type=int, default=40, help="rounds, however wide the interval still is")
+    parser.add_argument("--most", type=int, default=200, help="rounds, however wide the interval still is")
     parser.add_argument("--out", type=Path, default=HERE / "results" / "before_after.json")
     args = parser.parse_args()
     quiet, roots = Quiet(), dict(zip(SIDES, (args.before.resolve(), HERE.parent, args.before.resolve()), strict=True))
@@ -122,10 +120,12 @@ def main() -> None:
     }
     for name in args.works:
         if name in WORKS:
-            measures = {side: partial(training, root, WORKS[name], args.seconds) for side, root in roots.items()}
+            with trainings(roots, (*WORKS[name], *SAME_WORK, "device=cpu")) as ready:
+                measures = {side: partial(one.turn, args.seconds) for side, one in ready.items()}
+                found = compared(measures, args.width, args.most, quiet)
         else:
             measures = {side: partial(starts, root, STARTS[name]) for side, root in roots.items()}
-        found = compared(measures, args.width, args.most, quiet)
+            found = compared(measures, args.width, args.most, quiet)
         results = stored(args.out).get("works", {}) | {name: found}
         store(args.out, {**origin, "busy looks": quiet.busy, "works": results})
         print(name, *(f"{key}: {found[key]}" for key in list(found)[:3]), sep="  ", flush=True)
