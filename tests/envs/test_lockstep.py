@@ -200,10 +200,10 @@ def test_a_step_says_where_an_episode_has_begun(mode, end):
 
 @pytest.mark.parametrize("mode", MODES)
 def test_no_episode_begins_where_only_a_life_was_lost(mode):
-    makers = scripted([["go", "life", "go", "truncated"]], [1.0], "event")
+    makers = scripted([["go", "life", "go", "truncated"], ["go", "truncated", "go", "go"]], [1.0], "event")
     envs = LockstepEnvs(SyncVectorEnv(makers, autoreset_mode=mode), life_loss=True)
-    envs.reset([0])
-    steps = [envs.step(np.zeros(1, np.int64)) for _ in range(5)]
+    envs.reset([0, 0])
+    steps = [envs.step(np.zeros(2, np.int64)) for _ in range(5)]  # the second episode ends where the first loses a life
     assert [bool(step.terminated[0]) for step in steps] == [False, True, False, False, False]
     begins = 4 if mode == "NextStep" else 3
     assert [bool(step.began[0]) for step in steps] == [t == begins for t in range(5)]

@@ -47,6 +47,11 @@ class Doubling(Sending):
 
 
 class DoublingWrapper(VectorWrapper):
+    """A wrapper that passes on every attribute."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.env, name)
+
     def step(self, actions: Any) -> Any:
         self.env.send(actions)
         obs, rewards, *rest = self.env.recv()
