@@ -484,6 +484,11 @@ def test_auto_changes_over_when_evaluations_have_cost_as_much_as_a_process(
     monkeypatch.setattr(evaluators, "usable_cores", lambda: 1)
     a2c.train(settings(tmp_path / "one core", TOY, "eval.apart=auto"))
     assert told == ["here"] * 5
+    told.clear()
+    monkeypatch.setattr(evaluators, "usable_cores", lambda: 2)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    a2c.train(settings(tmp_path / "two threads on two cores", TOY, "eval.apart=auto"))
+    assert told == ["here"] * 5
 
 
 def test_auto_does_without_a_process_that_cannot_be_had(
