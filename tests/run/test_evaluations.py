@@ -196,13 +196,33 @@ def test_rows_wait_for_the_scores_of_those_before_them(tmp_path: Path, monkeypat
     assert [step for what, step in log if what == "out"] == [*range(20, 501, 20)]
 
 
-def test_only_one_evaluation_is_under_way_and_a_checkpoint_waits_for_it(tmp_path: Path, told: list[str]) -> None:
-    """The first evaluation may end at once or not before the next is due: the files say what came first."""
-    waits = fault("wait", tmp_path / "files", opens=60)  # 240 steps of training: the next evaluation is due at 400
-    cfg = settings(tmp_path, TOY, "eval.every=200", "checkpoint.every=300", "eval.apart=true", **waits)
-    summary = a2c.train(cfg)
-    assert told == ["begin", "end"] * 7  # at 200, 400, ..., 1200, and the final one
-    assert sum("eval/mean_reward" in row for row in rows(summary)) == 6
+def test_the_next_evaluation_and_a_later_checkpoint_wait_for_the_one_under_way(
+    tmp_path: Path, told: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An evaluation ends only once somebody waits for it."""
+    result, write = Evaluators.result, Checkpoints.write
+
+    def waiting(self: Evaluators, wait: bool) -> EvalResult | None:
+        if wait:
+            (tmp_path / GO).touch()
+        return result(self, wait)
+
+    def writing(self: Checkpoints, name: str, payload: dict[str, Any]) -> None:
+        told.append(f"{name} {payload['state']['env_steps']}")
+        write(self, name, payload)
+        (tmp_path / GO).unlink(missing_ok=True)  # also for the next evaluation
+
+    monkeypatch.setattr(Evaluators, "result", waiting)
+    monkeypatch.setattr(Checkpoints, "write", writing)
+    monkeypatch.setattr(Checkpoints, "improves", lambda self, score: True)
+    often = ("eval.every=200", "checkpoint.every=300", "total_steps=600", "log_every=20")
+    a2c.train(settings(tmp_path, TOY, *often, "eval.apart=true", **fault("wait", tmp_path)))
+    assert told == [
+        *("begin", "end", "best 200", "last 300"),
+        *("begin", "end", "best 400"),
+        *("last 600", "begin", "end", "best 600", "last 600"),  # one report: saved before, and with the score
+        *("begin", "end"),  # the final score
+    ]
 
 
 class Doubles:
@@ -463,6 +483,11 @@ def test_auto_changes_over_when_evaluations_have_cost_as_much_as_a_process(
     told.clear()
     monkeypatch.setattr(evaluators, "usable_cores", lambda: 1)
     a2c.train(settings(tmp_path / "one core", TOY, "eval.apart=auto"))
+    assert told == ["here"] * 5
+    told.clear()
+    monkeypatch.setattr(evaluators, "usable_cores", lambda: 2)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    a2c.train(settings(tmp_path / "two threads on two cores", TOY, "eval.apart=auto"))
     assert told == ["here"] * 5
 
 

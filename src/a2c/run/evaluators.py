@@ -110,7 +110,9 @@ class Evaluators:
         self._spent += time.perf_counter() - begin
         cfg = self._cfg
         goes_on = cfg.eval.every > 0 and env_steps + cfg.eval.every < cfg.total_steps  # the last one has no beside
-        if self._may_start and goes_on and self._spent > START_SECONDS and usable_cores() > 1:
+        # Where torch has threads on all cores, as for a cnn, evaluations in place use them all too.
+        core_left = usable_cores() > torch.get_num_threads()
+        if self._may_start and goes_on and core_left and self._spent > START_SECONDS:
             self._start()
         return result
 
