@@ -18,6 +18,7 @@ from a2c.playing.evaluation import Evaluator, eval_seeds
 from a2c.playing.policy import Policy, load_policy
 from a2c.run.progress import Progress
 from a2c.run.results import draw_results
+from a2c.run.resuming import best_score
 from a2c.run.showing.console import Console
 from a2c.run.state import Tally, TrainState
 from a2c.run.stopping import StopRequest, stop_on_signals
@@ -63,7 +64,7 @@ class Run:
             self.checkpoints.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise RunIOError(f"cannot write the run folder {folder}: {error.strerror or error}") from error
-        point_latest_to(folder, Path(cfg.runs_dir))
+        self._tally = replace(self._tally, best_eval=best_score(self.checkpoints))  # the file and its score, or neither
         self.console = Console(cfg)
         continues_here = self._resumed is not None and (folder / "metrics.jsonl").exists()
         self.trackers = open_trackers(
@@ -125,6 +126,7 @@ class Run:
         trace, note = self.folder / "trace.json.gz", self.console.note
         self._stopwatch = Stopwatch(cfg, learner, actors.clock, plan, trace, note)
         self._closing.callback(self._stopwatch.close)
+        point_latest_to(self.folder, Path(cfg.runs_dir))
         return self._saved
 
     def due(self, state: TrainState) -> bool:

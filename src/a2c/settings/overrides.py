@@ -17,7 +17,9 @@ from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 
 from a2c.errors import ConfigError
+from a2c.settings.hydra_keys import check_override, is_hydras, names_code
 from a2c.settings.suggest import nearest, unknown_key
+from a2c.settings.sweep_guard import refuse_from_a_sweep
 from a2c.settings.typed_settings import leaf_types, optional
 
 FREE = "env.kwargs"  # holds whatever arguments the environment takes
@@ -47,7 +49,9 @@ def prepare(overrides: Sequence[str], schema: type[Any], groups: Mapping[str, Se
     prepared: dict[str, str] = {}
     for text, item in _split(overrides, known):
         key = item.key_or_group
-        if key.split(".")[0].split("/")[0] == "hydra":
+        refuse_from_a_sweep(text, hydras=is_hydras(key))
+        if is_hydras(key):
+            check_override(text, item)
             prepared[key] = text
         elif key in groups and item.package is None:
             _check_choice(item, groups[key])
@@ -73,6 +77,8 @@ def _split(overrides: Sequence[str], known: Mapping[str, Any]) -> Iterator[tuple
 def _checked(text: str, item: Override, known: dict[str, Any]) -> str:
     key = item.key_or_group
     if FREE in known and (key == FREE or key.startswith(f"{FREE}.")):
+        if names_code(key) or any(names_code(name) for name in _keys(item.value())):
+            raise ConfigError(f"{text} names code to run; a2c takes no code from settings but the module of env.id")
         return text if item.is_delete() else "++" + text.lstrip("+")
     if item.package is not None:
         raise ConfigError(f"cannot read '{text}'; write {key}=..., packages (@) are not used here")
@@ -83,6 +89,16 @@ def _checked(text: str, item: Override, known: dict[str, Any]) -> str:
     if item.value() == "None" and optional(known[key])[1]:
         return f"{key}=null"
     return text.lstrip("+")
+
+
+def _keys(value: Any) -> Iterator[str]:
+    """Every key of nested mappings and lists."""
+    if isinstance(value, Mapping):
+        yield from map(str, value)
+        value = list(value.values())
+    if isinstance(value, list):
+        for part in value:
+            yield from _keys(part)
 
 
 def _check_choice(item: Override, options: Sequence[str]) -> None:
