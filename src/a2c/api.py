@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from omegaconf import OmegaConf
 
 from a2c.errors import RunIOError
-from a2c.run.claim import claimed
+from a2c.run.claiming import claimed
 from a2c.settings.compose import load_config
 from a2c.settings.config import Config
 from a2c.settings.rules import validate

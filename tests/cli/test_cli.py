@@ -176,7 +176,9 @@ def test_a_failure_is_kept_in_the_log_of_the_run(trainer):
     assert "NumericError: numeric error: boom" in (trainer.runs[0][1] / "train.log").read_text()
 
 
-@pytest.mark.parametrize(("stopped", "code"), [(None, 0), ("SIGINT", 130), ("SIGTERM", 143), ("SIGUSR1", 143)])
+@pytest.mark.parametrize(
+    ("stopped", "code"), [(None, 0), ("SIGINT", 130), ("SIGTERM", 143), ("SIGUSR1", 143), ("SIGHUP", 129)]
+)
 def test_a_signal_that_ended_the_run_is_the_exit_code(trainer, stopped, code):
     trainer.stopped = stopped
     assert cli.main(["train"]) == code

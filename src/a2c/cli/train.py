@@ -22,7 +22,7 @@ from a2c.cli.flags import parse_flags
 from a2c.cli.help import train_help
 from a2c.cli.records import write_records
 from a2c.errors import A2CError, ConfigError, RunIOError
-from a2c.run.claim import claimed
+from a2c.run.claiming import claimed
 from a2c.run.tracking.redaction import redact_argument
 from a2c.settings.compose import compose_plain, conf_dir, one_line, plain, prepare_training, to_config
 from a2c.settings.config import Config

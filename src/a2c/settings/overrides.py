@@ -22,6 +22,7 @@ from a2c.settings.suggest import nearest, unknown_key
 from a2c.settings.sweep_guard import refuse_from_a_sweep
 from a2c.settings.typed_settings import leaf_types, optional
 
+DEEPEST = 50  # brackets within brackets
 FREE = "env.kwargs"  # holds whatever arguments the environment takes
 
 
@@ -123,8 +124,10 @@ def parse(text: str) -> tuple[str, Override]:
         The text that Hydra could read, and what it read.
 
     Raises:
-        ConfigError: it is not ``key=value``.
+        ConfigError: it is not ``key=value``, or its value is nested beyond reason.
     """
+    if _depth(text) > DEEPEST:
+        raise ConfigError(f"the value of {text.partition('=')[0]} is nested more than {DEEPEST} deep")
     parser = OverridesParser.create()
     key, equals, value = text.partition("=")
     attempts = [text]
@@ -136,6 +139,14 @@ def parse(text: str) -> tuple[str, Override]:
         except HydraException:
             continue
     raise ConfigError(f"cannot read '{text}'; write key=value")
+
+
+def _depth(text: str) -> int:
+    depth = deepest = 0
+    for letter in text:
+        depth += (letter in "[{(") - (letter in "]})")
+        deepest = max(deepest, depth)
+    return deepest
 
 
 def _from_python(value: str) -> str | None:

@@ -21,7 +21,7 @@ import pytest
 import a2c
 from a2c.cli import main
 from a2c.errors import CheckpointError, ConfigError, RunIOError
-from a2c.run.claim import claimed
+from a2c.run.claiming import claimed
 from a2c.storage.checkpoint import load_checkpoint
 from a2c.storage.metrics_file import read_rows
 from a2c.storage.run_lock import LOCK, locked
