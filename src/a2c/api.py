@@ -26,7 +26,8 @@ __all__ = ["load_config", "train"]
 def train(cfg: Config) -> Summary:
     """Train an agent in a new run folder or, with ``cfg.resume``, in the folder of the run to continue.
 
-    Ctrl-C and SIGTERM stop training and save a checkpoint; ``Summary.stopped`` then names the signal.
+    Ctrl-C, SIGTERM, SIGUSR1 and a closed terminal stop training and save a checkpoint; ``Summary.stopped`` then names
+    the signal. A checkpoint that lies in no run's folder begins a new run.
 
     Args:
         cfg: the settings; this function validates them.

@@ -144,6 +144,17 @@ def test_what_a_stopped_run_prints_goes_on_with_it(tmp_path: Path, monkeypatch: 
     assert not (tmp_path / "runs").exists()
 
 
+def test_the_gif_of_a_checkpoint_of_no_run_lies_beside_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["train", *QUICK]) == 0
+    (tmp_path / "x" / "mymodels").mkdir(parents=True)
+    shutil.copy("runs/latest/checkpoints/last.pt", "x/mymodels/ck.pt")
+    assert main(["watch", "run=x/mymodels/ck.pt"]) == 0
+    assert sorted(str(path) for path in Path("x").rglob("*.*")) == ["x/mymodels/ck.pt", "x/mymodels/watch.gif"]
+    assert main(["watch", "run=runs/latest/checkpoints/last.pt"]) == 0
+    assert (tmp_path / "runs" / "latest" / "watch.gif").exists()
+
+
 def test_a_makefile_of_somebody_else_is_not_advertised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "Makefile").write_text("all:\n")

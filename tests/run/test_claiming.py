@@ -110,6 +110,50 @@ def test_the_lock_goes_with_the_trainer_even_while_its_workers_live(
         first.wait()
 
 
+def test_of_two_that_resume_a_run_at_once_one_goes_on(run: Path) -> None:
+    before = [row["global_step"] for row in read_rows(run / "metrics.jsonl")]
+    command = [sys.executable, "-m", "a2c", "train", "resume=latest", "total_steps=1e9"]
+    with Path("out").open("w") as out, Path("err").open("w") as err:
+        both = [subprocess.Popen(command, stdout=out, stderr=err) for _ in range(2)]
+    try:
+        deadline = time.monotonic() + 300
+        while all(one.poll() is None for one in both):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        (refused,) = [one for one in both if one.poll() is not None]
+        (other,) = [one for one in both if one is not refused]
+        assert refused.returncode == 6
+        while len(read_rows(run / "metrics.jsonl")) < len(before) + 20:
+            assert other.poll() is None, Path("err").read_text()
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        other.send_signal(signal.SIGTERM)
+        assert other.wait(300) == 143
+    finally:
+        for one in both:
+            one.kill()
+            one.wait()
+    assert Path("err").read_text().count("\n") == 1
+    steps = [row["global_step"] for row in read_rows(run / "metrics.jsonl")]
+    assert steps == sorted(set(steps))
+
+
+def test_an_environment_whose_code_has_changed_is_refused_before_anything_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    code = "import gymnasium\ngymnasium.register('Mine-v0', entry_point=lambda **_: gymnasium.make('NAME').unwrapped)\n"
+    (tmp_path / "changing.py").write_text(code.replace("NAME", "CartPole-v1"))
+    mine = trained(tmp_path / "runs", "env.id=changing:Mine-v0", "env.max_episode_steps=20")
+    before = contents(mine)
+    sys.modules.pop("changing")
+    (tmp_path / "changing.py").write_text(code.replace("NAME", "Acrobot-v1") + "\n")
+    assert main(["train", "resume=latest", "total_steps=900", "--trust"]) == 5
+    assert "it belongs to another environment: obs_shape is (6,), was (4,)" in capsys.readouterr().err
+    assert contents(mine) == before
+
+
 def workers_of(pid: int) -> list[int]:
     """Processes below those that ``pid`` started."""
     found, waiting = [], [pid]
@@ -172,7 +216,7 @@ def test_a_folder_that_cannot_be_written_is_an_io_error(tmp_path: Path) -> None:
         ("normalize_obs=true", "its network has other layers; settings that differ and matter: normalize_obs=true"),
         ("normalize_reward=true", "it holds no statistics of rewards; settings that differ and matter: "),
         ("optimizer=rmsprop", "it holds the state of another optimizer: "),
-        ("env.id=Acrobot-v1", "another environment: obs_shape is (6,), was (4,)"),
+        ("env.id=Acrobot-v1", "it belongs to another environment: obs_shape is (6,), was (4,)"),
     ],
 )  # fmt: skip
 def test_what_does_not_fit_is_refused_before_anything_is_written(

@@ -11,6 +11,7 @@ from pathlib import Path
 from a2c.cli.command import NamedEnv, allow_code, read_arguments
 from a2c.errors import A2CError, EnvironmentFailure
 from a2c.settings.config import DEVICE, setting
+from a2c.storage.folders import run_of
 
 USAGE = """\
 Usage: a2c watch [KEY=VALUE ...]
@@ -30,7 +31,7 @@ class WatchCommand:
     render: str = setting("a GIF, or a window on the screen", choices=("gif", "human"))
     episodes: int = setting("episodes to play; a GIF shows them one after the other", low=1)
     seed: int = setting("seed of the first episode; each further one takes the next seed", low=0, high=2**31 - 1)
-    output: str | None = setting("file of the GIF; null: watch.gif in the run folder")
+    output: str | None = setting("file of the GIF; null: watch.gif in the run folder, or beside a checkpoint of none")
     device: str = setting(**DEVICE)
     env: NamedEnv = setting("environment of the run")
 
@@ -64,7 +65,8 @@ def run(arguments: Sequence[str]) -> int:
         print(f"episode {episode + 1}: score {score:.2f}")
     if command.render == "gif":
         assert policy.path is not None
-        print(record_gif(frames, Path(command.output or policy.path.parent.parent / "watch.gif"), fps))
+        folder = run_of(command.run, command.runs_dir) or policy.path.parent
+        print(record_gif(frames, Path(command.output or folder / "watch.gif"), fps))
     return 0
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from a2c.build import make_network
 from a2c.envs.single.make_env import make_env
 from a2c.envs.spaces import Spaces, spaces_of
-from a2c.errors import A2CError, CheckpointError
+from a2c.errors import CheckpointError
 from a2c.learning.learner import Learner
 from a2c.network.torsos import torso_kind
 from a2c.run.tracking.redaction import redact
@@ -52,7 +52,7 @@ def prepare_resumed(cfg: Config, folder: Path) -> None:
     if lacking:
         raise CheckpointError(f"{path} lacks {', '.join(lacking)}; it is no checkpoint of a run")
     changes = list(_changes(saved["config"], cfg))
-    reason = _why_it_does_not_fit(cfg, saved, {key for key, _, _ in changes}, str(path))
+    reason = _why_it_does_not_fit(cfg, saved, {key for key, _, _ in changes})
     if reason is not None:
         raise CheckpointError(f"{path} does not fit: {reason}{_listed(changes)}; nothing was changed")
     other = [change for change in changes if not _among(change[0], _QUIET)]
@@ -92,21 +92,18 @@ def _bring_best(source: Path, saved: Mapping[str, Any], target: Path) -> None:
         shutil.copyfile(source, temporary)
 
 
-def _why_it_does_not_fit(cfg: Config, saved: Mapping[str, Any], changed: set[str], path: str) -> str | None:
+def _why_it_does_not_fit(cfg: Config, saved: Mapping[str, Any], changed: set[str]) -> str | None:
+    made = make_env(cfg.env)  # its code may have changed, too
+    made.close()
     try:
         spaces = Spaces.from_dict(dict(saved["spec"]))
-        if any(key.startswith("env.") for key in changed):  # otherwise the run itself finds out, with its own
-            made = make_env(cfg.env)
-            made.close()
-            spaces_of(made.observation_space, made.action_space).check_same(spaces, path)
+        spaces_of(made.observation_space, made.action_space).check_same(spaces, "it")
         # As small as it gets: what is saved depends on neither.
         small = replace(cfg, num_envs=1, n_step=1, compile=False, device="cpu")
         learner = Learner(make_network(small, spaces), small)
         learner.load_state_dict(saved["learner"])
     except CheckpointError as error:
-        return str(error).partition(" belongs to ")[2] or str(error)
-    except A2CError:
-        raise
+        return str(error).removeprefix("checkpoint error: ")
     except (RuntimeError, ValueError, KeyError, TypeError) as error:
         reason = " ".join(str(error).split())
         return "its network has other layers" if "state_dict" in reason else reason

@@ -61,8 +61,9 @@ def refusal(error: Exception, spec: EnvSpec, kwargs: dict[str, Any]) -> A2CError
     if isinstance(error, (ImportError, gym.error.DependencyNotInstalled)):
         hint = next((how for start, how in _INSTALL.items() if str(spec.entry_point).startswith(start)), None)
         missing = _missing_module(error)
-        if missing is None:
-            return ConfigError(f"{spec.id} needs a package that is missing: {hint or line}")
+        if missing is None:  # it is there, and does not load
+            line = next(iter(str(error.__cause__ or error).strip().splitlines()), line)
+            return ConfigError(f"{spec.id} needs a package that cannot be loaded ({line}){f': {hint}' if hint else ''}")
         how = f": {hint}" if hint else "; install the package that holds it"
         return ConfigError(f"{spec.id} needs the module '{missing}', which is not installed{how}")
     if isinstance(error, TypeError) and "argument" in line:
