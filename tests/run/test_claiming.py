@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import json
 import multiprocessing
 import os
 import shutil
@@ -22,7 +23,7 @@ import a2c
 from a2c.cli import main
 from a2c.errors import CheckpointError, ConfigError, RunIOError
 from a2c.run.claiming import claimed
-from a2c.storage.checkpoint import load_checkpoint
+from a2c.storage.checkpoint import load_checkpoint, save_checkpoint
 from a2c.storage.metrics_file import read_rows
 from a2c.storage.run_lock import LOCK, locked
 
@@ -295,6 +296,18 @@ def test_the_best_score_comes_along_with_its_file_or_not_at_all(run: Path, tmp_p
         assert state["best_eval"] >= score
 
 
+def test_the_best_checkpoint_of_before_is_the_best_of_the_run_that_goes_on(run: Path, tmp_path: Path) -> None:
+    for name in ("best", "last"):  # a score that 20 more steps will not reach
+        path = run / "checkpoints" / f"{name}.pt"
+        saved = load_checkpoint(path)
+        save_checkpoint(path, {**saved, "state": {**saved["state"], "best_eval": 499.0}})
+    best = (run / "checkpoints" / "best.pt").read_bytes()
+    elsewhere = tmp_path / "elsewhere"
+    assert main(["train", f"resume={run}", f"hydra.run.dir={elsewhere}", "total_steps=320"]) == 0
+    assert (elsewhere / "checkpoints" / "best.pt").read_bytes() == best
+    assert json.loads((elsewhere / "summary.json").read_text())["best_eval"] == 499.0
+
+
 def test_a_score_without_its_file_is_forgotten_in_the_same_folder_too(run: Path, capsys: Any) -> None:
     best = run / "checkpoints" / "best.pt"
     best.write_bytes(b"damaged")
@@ -356,6 +369,24 @@ def test_a_refused_run_leaves_no_folder_and_latest_as_it_was(
         with pytest.raises(ConfigError):
             a2c.train(a2c.load_config(*LIGHT, override))
     assert [path for path in run.parents[1].glob("*/*") if path.is_dir() and path.parent.name != "latest"] == [run]
+    assert (run.parents[1] / "latest").resolve() == run
+    assert [path.name for path in run.parents[1].iterdir() if path.name != "latest"] == ["CartPole-v1"]
+
+
+def test_latest_stays_where_it_was_however_late_a_run_is_refused(run: Path, monkeypatch: Any, capsys: Any) -> None:
+    monkeypatch.syspath_prepend(Path.cwd())
+    Path("scarce.py").write_text(
+        "import gymnasium\n"
+        "made = []\n"
+        "def make(**_):\n"
+        "    made.append(1)\n"
+        "    if len(made) > 2:\n"
+        "        raise RuntimeError('no licence left')\n"
+        "    return gymnasium.make('CartPole-v1').unwrapped\n"
+        "gymnasium.register('Scarce-v0', entry_point=make)\n"
+    )
+    assert main(["train", "env.id=scarce:Scarce-v0", *LIGHT]) == 3  # two to train with, none to evaluate with
+    assert "no licence left" in capsys.readouterr().err
     assert (run.parents[1] / "latest").resolve() == run
     assert [path.name for path in run.parents[1].iterdir() if path.name != "latest"] == ["CartPole-v1"]
 

@@ -119,6 +119,26 @@ def test_a_preset_of_ones_own_names_no_code_either(folder: Path, name: str, caps
     assert not (folder / "runs").exists()
 
 
+@pytest.mark.parametrize("kind", ["launcher", "sweeper"])
+@pytest.mark.parametrize("more", [[], ["-m", "lr=interval(1,2)"], ["-m", "seed=1,2"]], ids=["one", "interval", "list"])
+def test_a_launcher_or_sweeper_of_a_folder_of_presets_is_no_way_in(
+    folder: Path, kind: str, more: list[str], capsys: Any
+) -> None:
+    place = folder / "mine" / "hydra" / kind
+    place.mkdir(parents=True)
+    (place / "bad.yaml").write_text("_target_: alarm.C\n")
+    assert main(["train", "-cd", "mine", f"hydra/{kind}=bad", *more]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+    assert not (folder / "runs").exists()
+
+
+def test_presets_are_looked_at_whatever_sweeps_them(folder: Path, capsys: Any) -> None:
+    (folder / "mine" / "env").mkdir(parents=True)
+    (folder / "mine" / "env" / "bad.yaml").write_text(f"# @package _global_\n{PRESETS['class']}")
+    assert main(["train", "-cd", "mine", "-m", "hydra/sweeper=basic", "env=cartpole,bad"]) == 2
+    assert "names code to run" in capsys.readouterr().err
+
+
 # ---- run folders ----
 
 

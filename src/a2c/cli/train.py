@@ -43,7 +43,10 @@ def run(arguments: Sequence[str]) -> int:
     if not flags.shell_completion:
         overrides = prepare_training(overrides, *more, trust=flags.trust)
         jobs = _jobs_to_check(overrides) if flags.multirun else [overrides]
-        configs = [_allowed(to_config(compose_plain("config", job, *more))) for job in jobs]
+        trees = [compose_plain("config", job, *more) for job in jobs]
+        # Another sweeper reads values in its own way: whether they fit shows when each job starts.
+        unread = flags.multirun and _another_sweeper(overrides)
+        configs = [] if unread else [_allowed(to_config(tree)) for tree in trees]
         if not flags.multirun and configs[0].resume:
             overrides = [*_same_folder(configs[0], overrides), *overrides]
     return run_hydra(_hydra_arguments(flags, overrides), "config")
@@ -54,18 +57,20 @@ def _allowed(cfg: Config) -> Config:
     return cfg
 
 
+def _another_sweeper(overrides: Sequence[str]) -> bool:
+    return any(parse(text)[1].key_or_group == "hydra/sweeper" for text in overrides)
+
+
 def _jobs_to_check(overrides: Sequence[str]) -> list[list[str]]:
     """Jobs of a multirun that show every value of every sweep at least once."""
     parsed = [parse(text)[1] for text in overrides]
-    if any(item.key_or_group == "hydra/sweeper" for item in parsed):
-        return []  # another sweeper reads the values in its own way; each job is checked when it starts
     choices = []
     for text, item in zip(overrides, parsed, strict=True):
         if not item.is_sweep_override():
             choices.append([text])
         elif item.is_discrete_sweep():
             choices.append([f"{item.get_key_element()}={value}" for value in item.sweep_string_iterator()])
-        else:
+        elif not _another_sweeper(overrides):
             raise ConfigError(f"{text}: -m trains with lists, like 1,2,3, and with range(...)")
     first = [options[0] for options in choices]
     others = [[*first[:i], value, *first[i + 1 :]] for i, options in enumerate(choices) for value in options[1:]]
@@ -143,9 +148,9 @@ def _train(tree: DictConfig, folder: Path, full: bool) -> int:
         discard_if_empty(folder, folder)
         return exit_code_of(error, full)
     try:
-        from a2c.api import train_in
-
         with claimed(cfg, folder):
+            from a2c.api import train_in
+
             write_records(cfg, folder)
             log.info("training %s in %s", cfg.env.id, folder)
             try:

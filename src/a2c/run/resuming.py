@@ -65,7 +65,14 @@ def prepare_resumed(cfg: Config, folder: Path) -> None:
 
 
 def best_score(checkpoints: Path) -> float | None:
-    """The score of the best checkpoint, as it says itself; None where there is none that can be read."""
+    """The score of the best checkpoint, as it says itself: file and score are there both or neither.
+
+    Args:
+        checkpoints: their folder.
+
+    Returns:
+        None where there is no such file, or none that can be read.
+    """
     path = checkpoints / BEST
     if not path.is_file():
         return None

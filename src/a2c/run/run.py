@@ -64,7 +64,7 @@ class Run:
             self.checkpoints.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise RunIOError(f"cannot write the run folder {folder}: {error.strerror or error}") from error
-        self._tally = replace(self._tally, best_eval=best_score(self.checkpoints))  # the file and its score, or neither
+        self._tally = replace(self._tally, best_eval=best_score(self.checkpoints) if cfg.resume else None)
         self.console = Console(cfg)
         continues_here = self._resumed is not None and (folder / "metrics.jsonl").exists()
         self.trackers = open_trackers(
