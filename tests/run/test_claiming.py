@@ -376,16 +376,14 @@ def test_a_refused_run_leaves_no_folder_and_latest_as_it_was(
 def test_latest_stays_where_it_was_however_late_a_run_is_refused(run: Path, monkeypatch: Any, capsys: Any) -> None:
     monkeypatch.syspath_prepend(Path.cwd())
     Path("scarce.py").write_text(
-        "import gymnasium\n"
-        "made = []\n"
+        "import gymnasium, pathlib\n"
         "def make(**_):\n"
-        "    made.append(1)\n"
-        "    if len(made) > 2:\n"
+        "    if list(pathlib.Path('runs').glob('scarce*/*/checkpoints')):  # the run has begun: this is to evaluate with\n"
         "        raise RuntimeError('no licence left')\n"
         "    return gymnasium.make('CartPole-v1').unwrapped\n"
         "gymnasium.register('Scarce-v0', entry_point=make)\n"
     )
-    assert main(["train", "env.id=scarce:Scarce-v0", *LIGHT]) == 3  # two to train with, none to evaluate with
+    assert main(["train", "env.id=scarce:Scarce-v0", *LIGHT]) == 3
     assert "no licence left" in capsys.readouterr().err
     assert (run.parents[1] / "latest").resolve() == run
     assert [path.name for path in run.parents[1].iterdir() if path.name != "latest"] == ["CartPole-v1"]
