@@ -101,15 +101,31 @@ class Stream:
         self.waits += 1
 
 
+class Generator:
+    """A random generator that a failed capture leaves waiting."""
+
+    waiting = False
+
+    def clone_state(self) -> Generator:
+        return Generator()
+
+    def graphsafe_set_state(self, state: Generator) -> None:
+        self.waiting = state.waiting
+
+
 class TapeGraph:
     """A CUDA graph whose capture is a tape."""
 
     ends: str | None = None  # what ending a capture raises
     eager = False  # work ran during the capture and was not captured: the graph is empty
+    drops: int | None = None  # this operation was not captured
     after: Any = staticmethod(lambda: None)  # runs after each replay
+
+    dropped = ""
 
     def __init__(self) -> None:
         self.tape = Tape()
+        FakeCuda.now.graphs.append(self)
 
     def capture_begin(self, *pool: Any, **options: Any) -> None:
         assert FakeCuda.now.current is not FakeCuda.now.first, "a capture on the stream that everything else uses"
@@ -118,7 +134,10 @@ class TapeGraph:
 
     def capture_end(self) -> None:
         self.tape.__exit__(None, None, None)
+        if self.drops is not None:
+            self.dropped = self.tape.calls.pop(self.drops)[0]._schema.name.removeprefix("aten::")
         if self.ends is not None:
+            torch.cuda.default_generators[0].waiting = True  # type: ignore[attr-defined]
             raise RuntimeError(self.ends)
 
     def replay(self) -> None:
@@ -135,6 +154,7 @@ class FakeCuda:
         graph: the class of its graphs, whose attributes make them fail.
         captures: pool and options of every capture.
         replays: how many there were.
+        graphs: all that were made.
     """
 
     now: FakeCuda
@@ -144,6 +164,7 @@ class FakeCuda:
         self.first = self.current = Stream()
         self.captures: list[tuple[Any, dict[str, Any]]] = []
         self.replays = 0
+        self.graphs: list[TapeGraph] = []
         self.graph = type("Graph", (TapeGraph,), {})
         self.pools = 0
         fakes: dict[str, Any] = {
@@ -155,6 +176,8 @@ class FakeCuda:
             "empty_cache": lambda: None,
             "graph_pool_handle": self._pool,
             "CUDAGraph": self.graph,
+            "current_device": lambda: 0,
+            "default_generators": (Generator(),),
         }
         for name, fake in fakes.items():
             monkeypatch.setattr(torch.cuda, name, fake)
@@ -183,7 +206,9 @@ class KernelByKernel(Graphs):
     def __init__(self, notify: Callable[[str], None] = pytest.fail) -> None:
         self.notify = notify
 
-    def capture(self, function: Callable[[], None], state: Sequence[Tensor], name: str) -> Callable[[], None]:
+    def capture(
+        self, function: Callable[[], None], state: Sequence[Tensor], name: str, inputs: Sequence[Tensor] = ()
+    ) -> Callable[[], None]:
         function()
         return function
 

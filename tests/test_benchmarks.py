@@ -21,6 +21,7 @@ from rich.console import Console
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))  # scripts, not a package
 
 import catch
+import evaluation_apart
 import launches
 import our_speed
 import precision
@@ -237,11 +238,22 @@ def test_a_run_that_ends_short_of_its_goal_is_a_failure() -> None:
         train_until(Goal("rollout/ep_rew_mean", 1.0), ["no_such=1"], limit=30)
 
 
-@pytest.mark.parametrize("script", ["speed.py", "scaling.py", "gpu.py", "vector_environment.py"])
+@pytest.mark.parametrize("script", ["speed.py", "scaling.py", "gpu.py", "vector_environment.py", "evaluation_apart.py"])
 def test_every_command_explains_itself(script: str) -> None:
     command = [sys.executable, str(processes.HERE / script), "--help"]
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=processes.child_environment())
     assert "make bench" in done.stdout
+
+
+def test_trainings_are_paired_by_round_and_a_missed_goal_has_no_figure() -> None:
+    found = {
+        "false": [{"end": 20.0, "goal": 5.0}, {"end": 10.0, "goal": 4.0}],
+        "true": [{"end": 10.0, "goal": None}, {"end": 5.0, "goal": 4.0}],
+    }
+    results = evaluation_apart.summarized(found)
+    assert results["false"]["end"] == {"seconds": [20.0, 10.0], "median": 15.0, "low": 10.0, "high": 20.0}
+    assert results["true"]["end"]["times false"] == pytest.approx([0.5, 0.5, 0.5])  # in both rounds
+    assert "goal" not in results["true"]
 
 
 # ---- precision ----

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from a2c.envs.seeding import EVAL, env_seed
+
 TESTS = Path(__file__).parent
 PATIENCE = 300.0  # seconds: no run ends by itself what is waited for here, and a busy machine takes its time
 LIGHT = (
@@ -149,10 +151,7 @@ def test_nothing_outlives_a_killed_run(start: Start, algo: str) -> None:
     assert len(family) >= 3  # the fork server and two workers
     run.process.kill()
     run.process.wait()
-    deadline = time.monotonic() + PATIENCE
-    while left := {pid for pid in family if Path(f"/proc/{pid}").exists() and not is_zombie(pid)}:
-        assert time.monotonic() < deadline, left
-        time.sleep(0.05)
+    await_end_of(family)
 
 
 def test_a_reward_that_is_no_number_never_reaches_the_weights(start: Start) -> None:
@@ -161,6 +160,41 @@ def test_a_reward_that_is_no_number_never_reaches_the_weights(start: Start) -> N
     error = run.err.read_text()
     assert error.startswith("numeric error: environment 0 gave the reward nan in step 41"), error
     assert len(error.splitlines()) == 1
+
+
+@pytest.fixture
+def evaluates(start: Start, tmp_path: Path) -> Training:
+    """A training beside which an evaluation is under way that never ends."""
+    kwargs = f"env.kwargs={{fault:wait,seeds:[{env_seed(1, EVAL, 0)}],folder:'{tmp_path}'}}"
+    apart = ("eval.apart=true", "eval.every=1000", "vectorization=sync", "total_steps=1_000_000_000")
+    run = start("env.id=evaluation_toys:Sides-v0", kwargs, *apart)
+    run.wait_until((tmp_path / "reached").exists)
+    return run
+
+
+def test_a_killed_process_of_the_evaluation_is_named(evaluates: Training) -> None:
+    (victim,) = workers_of(evaluates.process.pid)
+    os.kill(victim, signal.SIGKILL)
+    assert evaluates.process.wait(PATIENCE) == 3
+    named = f"environment error: the process of the evaluation (pid {victim}) was killed by SIGKILL (out of memory?) "
+    assert evaluates.err.read_text() == f"{named}while it ran environment 0\n"
+    assert (evaluates.folder / "checkpoints" / "last.pt").exists(), "the run was lost"
+
+
+def test_ctrl_c_ends_a_run_in_order_while_it_evaluates(evaluates: Training) -> None:
+    os.killpg(evaluates.process.pid, signal.SIGINT)
+    assert evaluates.process.wait(PATIENCE) == 130
+    assert json.loads((evaluates.folder / "summary.json").read_text())["stopped"] == "SIGINT"
+    assert "eval/" not in (evaluates.folder / "metrics.jsonl").read_text()
+    assert evaluates.err.read_text() == ""
+
+
+def test_no_evaluation_outlives_a_killed_run(evaluates: Training) -> None:
+    family = children_of(evaluates.process.pid) | workers_of(evaluates.process.pid)
+    assert len(family) >= 2  # the fork server and the process of the evaluation
+    evaluates.process.kill()
+    evaluates.process.wait()
+    await_end_of(family)
 
 
 def children_of(pid: int) -> set[int]:
@@ -172,6 +206,14 @@ def children_of(pid: int) -> set[int]:
 def workers_of(pid: int) -> set[int]:
     """Processes that step environments, or learn: children of the fork server, which is a child of the run."""
     return {worker for child in children_of(pid) for worker in children_of(child)}
+
+
+def await_end_of(family: set[int]) -> None:
+    """Wait until none of these processes is left."""
+    deadline = time.monotonic() + PATIENCE
+    while left := {pid for pid in family if Path(f"/proc/{pid}").exists() and not is_zombie(pid)}:
+        assert time.monotonic() < deadline, left
+        time.sleep(0.05)
 
 
 def is_zombie(pid: int) -> bool:

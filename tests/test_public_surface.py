@@ -42,7 +42,7 @@ def test_whatever_a2c_raises_can_be_caught_by_one_name() -> None:
 
 
 def test_the_commands_are_these() -> None:
-    assert set(COMMANDS) == {"train", "eval", "watch", "study"}
+    assert set(COMMANDS) == {"train", "eval", "watch", "doctor", "study"}
 
 
 def test_the_commands_that_load_a_run_take_these_settings() -> None:
@@ -71,4 +71,4 @@ def test_every_setting_of_version_0_1_is_still_one() -> None:
     old = {key for key, _ in flatten(yaml.safe_load((OLD_RUN / ".hydra" / "config.yaml").read_text()))}
     now = {key for key, _, _ in settings(Config)}
     assert old <= now
-    assert now - old == {"main_shard", "tf32"}
+    assert now - old == {"main_shard", "tf32", "eval.apart"}

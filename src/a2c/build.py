@@ -16,7 +16,7 @@ from a2c.envs.choosing.plan import plan
 from a2c.envs.device.lockstep import DeviceEnvs, make_device_envs
 from a2c.envs.groups import EnvGroups, in_groups
 from a2c.envs.lockstep import LockstepEnvs
-from a2c.envs.make_vector_env import make_vector_env
+from a2c.envs.make_vector_env import make_vector_env, newest_frames
 from a2c.envs.spaces import Spaces
 from a2c.learning.learner import Learner
 from a2c.machine.clock import LoopClock
@@ -57,14 +57,16 @@ def make_envs(cfg: Config, *, first: int = 0) -> Iterator[TrainingEnvs]:
     """
     device = use_device(cfg.device, tf32=cfg.tf32)  # report a missing device before any process starts
     chosen = plan(cfg)
+    env, frames = newest_frames(cfg.env, chosen)
 
     def group(begin: int, count: int) -> LockstepEnvs:
         return LockstepEnvs(
-            make_vector_env(cfg.env, count, chosen),
+            make_vector_env(env, count, chosen),
             clip_reward=cfg.env.clip_reward,
             life_loss=cfg.env.atari.life_loss,
             step_timeout=cfg.env.step_timeout,
             first=first + begin,
+            frames=frames,
         )
 
     made: TrainingEnvs

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 import torch
+from gymnasium.vector import AutoresetMode
 from torch import Tensor
 
 from a2c.collecting.actor import Actor
-from a2c.envs.spaces import Spaces
+from a2c.collecting.collector import Collector
+from a2c.envs.frames import Frames
+from a2c.envs.lockstep import LockstepEnvs
+from a2c.envs.spaces import Spaces, spaces_of
+from a2c.envs.vector.inprocess import InProcessVectorEnv
 from a2c.machine.graphs import Graphs
 from a2c.network.actor_critic import ActorCritic
-from builders import IMAGE, TORQUE, VECTOR, config, make_model
-from capturing import FakeCuda, KernelByKernel, Operations, Stream, visible
+from builders import IMAGE, TORQUE, VECTOR, config, kept, make_model
+from capturing import VIEWS, FakeCuda, KernelByKernel, Operations, Stream, visible
+from envs.films import film
 
-T, N = 3, 2
+T, N = 3, 16
 
 
 @pytest.fixture
@@ -93,6 +101,27 @@ def test_a_graph_that_does_nothing_shows_even_where_the_only_action_is_the_one_t
     assert told[0].startswith("no CUDA graph for acting at step 0: 2 of its 2 results differ from the plain ones")
 
 
+@pytest.mark.parametrize("spaces", [VECTOR, TORQUE, IMAGE], ids=["discrete", "continuous", "images"])
+def test_a_graph_that_leaves_out_any_operation_of_a_step_is_refused(cuda: FakeCuda, spaces: Spaces) -> None:
+    """The plain runs before have left the right numbers everywhere in memory: they must not count."""
+    model = make_model(spaces, config(), spread=5.0)
+    drawn = given(spaces, model, 0)
+    Acting(model, Graphs(pytest.fail)).rollout(*drawn)
+    second = cuda.graphs[1].tape.calls  # of the second step, whose observations arrive
+    refused = []
+    for index in range(len(second)):
+        told: list[str] = []
+        acting = Acting(model, Graphs(told.append))
+        acting.actor._steps.append(lambda acting=acting: acting.actor._device_step(0))  # captured before
+        cuda.graph.drops = index
+        acting.rollout(*drawn)
+        cuda.graph.drops = None
+        if cuda.graphs[-1].dropped not in VIEWS:
+            refused.append((cuda.graphs[-1].dropped, bool(told)))
+    assert len(refused) > 5
+    assert [name for name, told in refused if not told] == []  # sharp policies, many rows: no action is right by chance
+
+
 def test_a_step_waits_for_the_stream_that_its_work_runs_on(cuda: FakeCuda) -> None:
     """Not for the one that was current when the actor was made."""
     model = make_model(VECTOR, config())
@@ -101,6 +130,30 @@ def test_a_step_waits_for_the_stream_that_its_work_runs_on(cuda: FakeCuda) -> No
     cuda.current = Stream()
     acting.rollout(*given(VECTOR, model, 0))
     assert (cuda.current.waits, cuda.first.waits) == (T, 0)
+
+
+@pytest.mark.parametrize("frames", [Frames(4, repeated=True), Frames(4, repeated=False)], ids=["repeated", "zeros"])
+def test_stacks_that_a_captured_step_builds_are_those_of_a_plain_one(
+    cuda: FakeCuda, monkeypatch: pytest.MonkeyPatch, frames: Frames
+) -> None:
+    """With episodes that begin anew; bit for bit."""
+    monkeypatch.setattr("a2c.collecting.collector.on_host", lambda device: False)  # as if
+    runs = []
+    for graphs in (Graphs(pytest.fail), None):
+        vector = InProcessVectorEnv([partial(film, 1)] * 3, copy=False, autoreset_mode=AutoresetMode.SAME_STEP)
+        envs = LockstepEnvs(vector, frames=frames)
+        cfg = config(num_envs=3, n_step=5)
+        model = make_model(spaces_of(envs.observation_space, envs.action_space), cfg, spread=0.1)
+        collector = Collector(envs, model, cfg, graphs=graphs)
+        rollouts = [kept(collector.collect(update)) for update in range(6)]
+        envs.close()
+        runs.append(rollouts)
+    assert len(cuda.captures) == 5
+    assert any(bool((one.terminated | one.truncated).any()) for one in runs[0])
+    for one, other in zip(*runs, strict=True):
+        assert torch.equal(one.obs, other.obs)
+        assert torch.equal(one.actions, other.actions)
+        assert torch.equal(one.final_values, other.final_values)
 
 
 @pytest.mark.parametrize(("spaces", "budget"), [(VECTOR, 10), (TORQUE, 11), (IMAGE, 18)], ids=["mlp", "spread", "cnn"])

@@ -69,6 +69,18 @@ def test_captured_rollouts_and_updates_train_as_the_plain_ones(cuda: FakeCuda, c
     assert min(row["rollout/ep_len_mean"] for row in rows) < 20  # fallen
 
 
+def test_a_graph_that_does_nothing_is_refused_and_training_goes_on_as_without(cuda: FakeCuda) -> None:
+    """As on the wrong device, where the work runs during the capture and the graph stays empty."""
+    cuda.graph.eager = True
+    told: list[str] = []
+    weights, rows = trained(Graphs(told.append), 20)
+    same_weights, same_rows = trained(KernelByKernel(), 20)
+    assert torch.equal(weights, same_weights)
+    assert rows == same_rows
+    assert len(told) == 1
+    assert told[0].startswith("no CUDA graph for rollouts: ")
+
+
 @pytest.mark.parametrize("changes", [{}, NORMALISED], ids=["raw", "normalised"])
 def test_nothing_that_a_rollout_or_an_update_uses_moves(changes: dict[str, Any]) -> None:
     learner, collector = trainer(CartPole(N, max_episode_steps=7), None, **changes)

@@ -17,10 +17,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from a2c.envs.episodes import Episode, LifeCounter
+from a2c.envs.frames import Frames
 from a2c.envs.lockstep import LockstepEnvs
 from a2c.envs.single.wrappers import KeepFinalObservation
 from a2c.envs.vector.sharded import ShardedAsyncVectorEnv
 from a2c.errors import ConfigError, EnvironmentFailure, NumericError
+from envs.films import film
 from envs.toys import ENDS, CountingVectorEnv, FaultyEnv, IdentityEnv, ScriptedEnv, TargetEnv
 
 MODES = ("SameStep", "NextStep", "Disabled")
@@ -184,6 +186,37 @@ def test_counting_in_every_mode(mode, end):
     assert envs.drain_episodes() == []
     # 9 rows: SAME_STEP and DISABLED lose none; NEXT_STEP loses one row an episode
     assert [len(r) for r in rows] == ([6, 7] if mode == "NextStep" else [9, 9])
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("end", ENDS)
+def test_a_step_says_where_an_episode_has_begun(mode, end):
+    envs = LockstepEnvs(CountingVectorEnv([2, 3], end, mode))
+    envs.reset([0, 0])
+    for _ in range(9):
+        step = envs.step(np.zeros(2, np.int64))
+        np.testing.assert_array_equal(step.began, step.obs[:, 0] == 0)  # only a reset gives 0
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_no_episode_begins_where_only_a_life_was_lost(mode):
+    makers = scripted([["go", "life", "go", "truncated"]], [1.0], "event")
+    envs = LockstepEnvs(SyncVectorEnv(makers, autoreset_mode=mode), life_loss=True)
+    envs.reset([0])
+    steps = [envs.step(np.zeros(1, np.int64)) for _ in range(5)]
+    assert [bool(step.terminated[0]) for step in steps] == [False, True, False, False, False]
+    begins = 4 if mode == "NextStep" else 3
+    assert [bool(step.began[0]) for step in steps] == [t == begins for t in range(5)]
+
+
+def test_with_frames_the_space_is_of_stacks_and_a_step_of_frames():
+    makers = [functools.partial(film, 1)] * 2
+    envs = LockstepEnvs(SyncVectorEnv(makers, autoreset_mode="SameStep"), frames=Frames(3, repeated=True))
+    assert envs.observation_space == Box(0, 255, (3, 36, 36), np.uint8)
+    assert envs.reset([0, 1]).shape == (2, 1, 36, 36)
+    step = envs.step(np.zeros(2, np.int64))
+    assert step.obs.shape == (2, 1, 36, 36)
+    assert step.final_obs.shape[1:] == (1, 36, 36)
 
 
 @pytest.mark.parametrize("mode", MODES)

@@ -57,6 +57,23 @@ def test_gradient_and_losses_are_the_naive_ones(
     assert logged["train/explained_variance"] == pytest.approx(explained, abs=1e-5)
 
 
+@pytest.mark.parametrize("optimizer", ["rmsprop_tf", "rmsprop", "adam"])
+def test_a_rollout_without_a_transition_changes_nothing(optimizer: str) -> None:
+    """One environment, one step, and that a reset: an optimizer with momentum would step without data."""
+    cfg = config(optimizer=optimizer, normalize_obs=True)
+    model = make_model(VECTOR, cfg)
+    learner = Learner(model, cfg)
+    rollout, _ = random_rollout(model, steps=1, count=1)
+    learner.update(rollout, 0)
+    before = copy.deepcopy((learner.state_dict(), learner.weights.detach()))
+    learner.update(replace(rollout, weight=torch.zeros(1, 1), transitions=0), 1)
+    for key, tensor in before[0]["model"].items():
+        assert torch.equal(tensor, learner.model.state_dict()[key])
+    for key, tensor in before[0]["optimizer"].items():
+        assert torch.equal(tensor, learner.optimizer.state[key])
+    assert torch.equal(before[1], learner.weights)
+
+
 @pytest.mark.parametrize("shared", [False, True])
 def test_images_and_a_shared_torso_have_the_naive_gradient_too(shared: bool) -> None:
     cfg = config(network={"torso": "nature_cnn", "shared_torso": shared})

@@ -68,6 +68,7 @@ def test_a_capture_that_fails_leaves_the_current_stream_and_the_results_and_says
     again = work.captured()
     assert again is work
     assert cuda.current is cuda.first
+    assert not torch.cuda.default_generators[0].waiting  # type: ignore[attr-defined]
     assert work.number.tolist() == [2, 2]
     assert work.runs == 1
     again()
@@ -94,7 +95,7 @@ def test_what_a_function_raises_within_its_capture_refuses_the_graph(cuda: FakeC
 
     def waits() -> None:
         runs.append(1)
-        if len(runs) == 5:  # after three runs to warm up and one for the results
+        if len(runs) == 6:  # after three runs to warm up, one for the results, and one that spoils what they left
             raise RuntimeError("Cannot copy between CPU and CUDA tensors during CUDA graph capture")
         work()
 
@@ -134,7 +135,7 @@ def test_what_python_computes_anew_shows_as_a_difference(cuda: FakeCuda) -> None
 
     assert Graphs(told.append).capture(drifts, [number], "a test") is drifts
     assert told == [
-        "no CUDA graph for a test: 1 of its 1 results differ from the plain ones, by 2.5e-01; "
+        "no CUDA graph for a test: 1 of its 1 results differ from the plain ones, by 5.0e-01; "
         "going on without it, slower"
     ]
 

@@ -378,7 +378,7 @@ def test_latest_stays_where_it_was_however_late_a_run_is_refused(run: Path, monk
     Path("scarce.py").write_text(
         "import gymnasium, pathlib\n"
         "def make(**_):\n"
-        "    if list(pathlib.Path('runs').glob('scarce*/*/checkpoints')):  # the run has begun: this is to evaluate with\n"
+        "    if list(pathlib.Path('runs').glob('scarce*/*/checkpoints')):  # to evaluate with\n"
         "        raise RuntimeError('no licence left')\n"
         "    return gymnasium.make('CartPole-v1').unwrapped\n"
         "gymnasium.register('Scarce-v0', entry_point=make)\n"

@@ -17,7 +17,7 @@ import torch
 
 from a2c.errors import CheckpointError, RunIOError
 from a2c.storage import checkpoint
-from a2c.storage.checkpoint import FORMAT, find_checkpoint, load_checkpoint, save_checkpoint
+from a2c.storage.checkpoint import FORMAT, find_checkpoint, frozen, load_checkpoint, save_checkpoint
 
 PAYLOAD = {"weights": torch.arange(6.0).view(2, 3), "steps": 7, "name": "run", "nested": {"list": [1, None, 2.5]}}
 
@@ -47,6 +47,17 @@ def test_what_is_saved_is_what_loads(saved):
     loaded = load_checkpoint(saved)
     assert torch.equal(loaded.pop("weights"), PAYLOAD["weights"])
     assert loaded == {"format": FORMAT, "steps": 7, "name": "run", "nested": {"list": [1, None, 2.5]}}
+
+
+def test_what_is_frozen_has_memory_of_its_own():
+    flat = torch.arange(6.0)
+    kept = frozen({"weights": [flat[:2], (flat[2:].view(2, 2), "text")], "steps": 7})
+    flat.zero_()
+    first, (second, text) = kept["weights"]
+    assert first.tolist() == [0.0, 1.0]
+    assert second.tolist() == [[2.0, 3.0], [4.0, 5.0]]
+    assert (text, kept["steps"]) == ("text", 7)
+    assert first.untyped_storage().nbytes() == 2 * 4  # not the whole vector
 
 
 def test_plain_torch_reads_it_too(saved):

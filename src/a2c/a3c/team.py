@@ -51,7 +51,7 @@ class Team:
         context = multiprocessing_context(None, preload="a2c.a3c.worker")
         self._pool = WorkerPool(context, True, "A3C", self._shared.current)
         self._collectors: list[Any] = [None] * workers
-        self._episodes: deque[Episode] = deque(maxlen=100)
+        self._episodes: deque[Episode] = deque(maxlen=max(100, workers * cfg.num_envs))
         self._lags = np.zeros(MOST_LAG + 1, np.int64)  # since the last metrics
         self._lag_sum = self._lag_max = 0
         self._seen: list[tuple[int, float]] = []  # updates of each worker, and when that last changed
@@ -119,7 +119,7 @@ class Team:
             self.episode_count += report.ended
             self._lags += report.lags
             self._lag_sum, self._lag_max = self._lag_sum + report.lag_sum, max(self._lag_max, report.lag_max)
-        # In turns, so that the latest hundred come from all workers.
+        # In turns, so that the latest ones come from all workers.
         for episodes in itertools.zip_longest(*(report.episodes for report in reports)):
             self._episodes.extend(episode for episode in episodes if episode is not None)
         self.clock.add([report.seconds for report in reports])

@@ -50,7 +50,7 @@ class Report:
     metrics: list[Tensor]  # sums of the losses
     seconds: dict[str, float]  # of each part of the loop
     collector: Any  # state of its collector
-    episodes: list[Episode] = field(default_factory=list)  # the latest 100
+    episodes: list[Episode] = field(default_factory=list)  # the latest ones
     ended: int = 0  # episodes that ended
     lags: NDArray[np.int64] = field(default_factory=lambda: np.zeros(MOST_LAG + 1, np.int64))  # pushes by lag
     lag_sum: int = 0

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from a2c.machine.graphs import Graphs
-from a2c.maths.trees import Tree, tree_map
+from a2c.maths.trees import Tree, leaves, tree_map
 from a2c.network.acting import PolicyFunction, policy_of
 from a2c.network.protocol import Network
 
@@ -30,6 +30,7 @@ class Actor:
         host_obs: ``[n, *obs]``, a tree: where observations arrive on the host, page-locked on CUDA; None: the device is
             the host.
         graphs: captures each step in a CUDA graph; None: its kernels are launched one by one.
+        fetch: writes the row of a step from what has arrived on the host, without waiting; None: copies ``host_obs``.
     """
 
     def __init__(
@@ -40,13 +41,14 @@ class Actor:
         actions: Tensor,
         host_obs: Tree | None,
         graphs: Graphs | None,
+        fetch: Callable[[int], None] | None = None,
     ) -> None:
-        self._sample = model.distribution.sample
+        self._model, self._sample = model, model.distribution.sample
         self._acting = policy_of(model, actions.shape[1])
         self._policy: PolicyFunction = model.policy
         self._noise, self._actions = noise.unbind(), actions.unbind()
         self._obs: list[Tree] = [tree_map(lambda part, t=t: part[t], obs) for t in range(len(self._noise) + 1)]
-        self._host_obs = host_obs
+        self._host_obs, self._fetch = host_obs, fetch
         on_cuda = actions.is_cuda
         self._on_host = host_obs is None
         self._host_actions = actions if self._on_host else torch.empty_like(actions, device="cpu", pin_memory=on_cuda)
@@ -74,20 +76,28 @@ class Actor:
 
     def fetch(self, t: int) -> None:
         """Copy the environments' latest observations to the row of step ``t``, without waiting."""
-        if self._host_obs is not None:
+        if self._fetch is not None:
+            self._fetch(t)
+        elif self._host_obs is not None:
             tree_map(_copy, self._obs[t], self._host_obs)
 
     def _launch(self, t: int) -> None:
         if self._graphs is None:
             self._device_step(t)
             return
-        if len(self._steps) == t:
-            results = [self._actions[t], self._host_actions[t]]
-            for result in results:  # no policy draws these: a graph that does nothing shows
-                result.fill_(torch.nan if result.is_floating_point() else -1)
-            self._steps.append(self._graphs.capture(lambda: self._device_step(t), results, f"acting at step {t}"))
+        if len(self._steps) == t:  # during the first rollout
+            self._steps.append(self._captured(t, self._graphs))
         else:
             self._steps[t]()
+
+    def _captured(self, t: int, graphs: Graphs) -> Callable[[], None]:
+        results = [self._actions[t], self._host_actions[t], *(leaves(self._obs[t]) if t else ())]
+        self._device_step(t)
+        for result in results:  # spoil what is right by now, actions too: a graph that leaves something out shows
+            result.fill_(torch.nan) if result.is_floating_point() else result.bitwise_not_()
+        read = [self._noise[t], *leaves(self._host_obs), *leaves(self._obs[max(t - 1, 0)])]
+        inputs = [*read, *self._model.parameters(), *self._model.buffers()]
+        return graphs.capture(lambda: self._device_step(t), results, f"acting at step {t}", inputs)
 
     def _device_step(self, t: int) -> None:
         if t:  # the first row is the last of the rollout before

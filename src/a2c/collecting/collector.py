@@ -16,14 +16,16 @@ from torch import Tensor
 
 from a2c.collecting.action_noise import ActionNoise
 from a2c.collecting.actor import Actor
+from a2c.collecting.frame_stacks import DeviceStacks, HostStacks, continued, stacks_of
 from a2c.collecting.reward_normalizer import RewardNormalizer
-from a2c.collecting.rollout_memory import empty_actions, empty_observations, start_from_end
+from a2c.collecting.rollout_memory import arrivals, empty_actions, empty_observations, start_from_end
 from a2c.envs.episodes import Episode, episode_means
 from a2c.envs.lockstep import LockstepEnvs
 from a2c.envs.seeding import TRAIN, env_seeds
 from a2c.machine.clock import ACT, ENV, TRANSFER, LoopClock
+from a2c.machine.device import on_host
 from a2c.machine.graphs import Graphs
-from a2c.machine.transfer import HostBlock, page_locked, sent
+from a2c.machine.transfer import HostBlock, sent
 from a2c.maths.trees import tree_map
 from a2c.network.protocol import Network, device_of
 from a2c.rollout import Rollout
@@ -45,6 +47,7 @@ class _Group:
     rows: slice
     actor: Actor
     host_obs: Any  # [n, *obs] a tree to fill, from which the device copies; None: it needs none
+    stacks: HostStacks | DeviceStacks | None  # None: environments give whole observations
 
 
 class Collector:
@@ -80,7 +83,8 @@ class Collector:
         self.model, self.cfg = model, cfg
         self.device = device_of(model)
         self.reward_normalizer = RewardNormalizer(cfg.num_envs, cfg.gamma) if cfg.normalize_reward else None
-        self.episodes: deque[Episode] = deque(maxlen=100)  # the latest, for the mean return
+        # The latest, for the mean return; of more than a hundred environments one each, or short ones crowd in.
+        self.episodes: deque[Episode] = deque(maxlen=max(100, cfg.num_envs))
         self.episode_count = 0
         self.clock = LoopClock(self.device) if clock is None else clock
 
@@ -91,7 +95,8 @@ class Collector:
         )
         self._noise = torch.empty_like(self._noise_ahead.of(update))
         self._actions = empty_actions(distribution, steps, count, self.device)
-        self._host_obs = tree_map(Tensor.numpy, self._obs) if self.device.type == "cpu" else None
+        self._on_host = on_host(self.device)
+        self._host_obs = tree_map(Tensor.numpy, self._obs) if self._on_host else None
         self._host = HostBlock(
             {"rewards": np.float32, "terminated": np.bool_, "truncated": np.bool_, "valid": np.bool_},
             (steps, count),
@@ -133,18 +138,8 @@ class Collector:
     ) -> _Group:
         """Reset these environments; the first rollout starts from their first observations."""
         first = envs.reset(seeds)
-        source: Any = None  # what the device copies observations from
-        host_obs: Any = None
-        if self.device.type != "cpu":
-            on_cuda = self.device.type == "cuda"
-            source = page_locked(envs.observations, notify) if on_cuda and envs.observations is not None else None
-            if source is None:
-                source = tree_map(
-                    lambda part, memory: torch.empty(part.shape, dtype=memory.dtype, pin_memory=on_cuda),
-                    first,
-                    self._obs,
-                )
-                host_obs = tree_map(Tensor.numpy, source)
+        source, host_obs = (None, None) if self._on_host else arrivals(first, envs.observations, self._obs, notify)
+        stacks = None if envs.frames is None else stacks_of(envs.frames, self._obs, rows, source, host_obs)
         actor = Actor(
             self.model,
             tree_map(lambda part: part[:, rows], self._obs),
@@ -152,9 +147,10 @@ class Collector:
             self._actions[:, rows],
             source,
             graphs,
+            fetch=None if stacks is None else stacks.fetch,
         )
-        group = _Group(envs, rows, actor, host_obs)
-        self._put(group, self.cfg.n_step, first)
+        group = _Group(envs, rows, actor, host_obs, stacks)
+        self._put(group, self.cfg.n_step, first, np.ones(envs.num_envs, np.bool_))
         actor.fetch(self.cfg.n_step)
         return group
 
@@ -184,15 +180,17 @@ class Collector:
     def _receive(self, group: _Group, t: int, finals: Finals) -> None:
         """Wait for a group's step t-1 and write down its results; its observations are those of step t."""
         step, rows, host = group.envs.receive(), group.rows, self._host.arrays
-        self._put(group, t, step.obs)
+        self._put(group, t, step.obs, step.began)
         host["rewards"][t - 1, rows], host["valid"][t - 1, rows] = step.rewards, step.valid
         host["terminated"][t - 1, rows], host["truncated"][t - 1, rows] = step.terminated, step.truncated
         if len(step.final_rows):
             finals.append((t - 1, step.final_rows + rows.start, step.final_obs))
 
-    def _put(self, group: _Group, t: int, obs: Any) -> None:
+    def _put(self, group: _Group, t: int, obs: Any, began: NDArray[np.bool_]) -> None:
         """Write observations where the device reads those of step t."""
-        if group.host_obs is not None:
+        if group.stacks is not None:
+            group.stacks.put(t, obs, began)
+        elif group.host_obs is not None:
             tree_map(lambda host, part: host.__setitem__(..., part), group.host_obs, obs)
         elif isinstance(self._host_obs, np.ndarray):  # the fast path
             self._host_obs[t, group.rows] = obs
@@ -230,7 +228,8 @@ class Collector:
             rows = sent(np.concatenate([rows for _, rows, _ in finals]), self.device)
 
             def on_device(memory: Tensor, *parts: NDArray[Any]) -> Tensor:
-                return sent(np.concatenate(parts), self.device).to(memory.dtype)
+                final = sent(np.concatenate(parts), self.device).to(memory.dtype)
+                return final if self._groups[0].stacks is None else continued(memory[times, rows], final)
 
             self._final_values[times, rows] = self.model.value(
                 tree_map(on_device, self._obs, *(obs for _, _, obs in finals))
@@ -238,13 +237,14 @@ class Collector:
         return self._final_values
 
     def _count_episodes(self) -> None:
-        for group in self._groups:
-            finished = group.envs.drain_episodes()
-            self.episodes.extend(finished)
-            self.episode_count += len(finished)
+        """Note the episodes that ended in a rollout, in the order in which they did, whatever the groups."""
+        ended = [(group.rows.start, episode) for group in self._groups for episode in group.envs.drain_episodes()]
+        ended.sort(key=lambda each: (each[1].step, each[0] + each[1].env))
+        self.episodes.extend(episode for _, episode in ended)
+        self.episode_count += len(ended)
 
     def metrics(self) -> dict[str, float]:
-        """Mean return and length of the latest 100 episodes, absent before the first ends, and the count of all."""
+        """Mean return and length of the latest episodes, absent before the first ends, and the count of all."""
         return episode_means(self.episodes, self.episode_count)
 
     def state_dict(self) -> dict[str, Any]:

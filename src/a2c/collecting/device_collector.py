@@ -110,7 +110,8 @@ class DeviceCollector:
                 self._act(self.clock.enter)
                 self._account()
             elif self._again is None:
-                self._again = self._graphs.capture(self._act_and_account, self._changing(), "rollouts")
+                read = [self._noise, *self.model.parameters(), *self.model.buffers()]
+                self._again = self._graphs.capture(self._act_and_account, self._changing(), "rollouts", read)
             else:
                 self._again()
         return self._rollout()

@@ -68,7 +68,7 @@ class DeviceStatistics:
         """
         if values.is_floating_point():
             others = [axis for axis in range(values.ndim) if axis != 1]
-            self._taint[KINDS.index(kind)] += (values * 0).sum(others)  # NaN where any is not finite
+            self._taint[KINDS.index(kind)].add_((values * 0).sum(others))  # NaN where any is not finite
 
     def drain(self) -> Ended:
         """Read and clear the sums; waits for the device.

@@ -10,15 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from a2c.envs.episodes import Episode
-    from a2c.envs.lockstep import LockstepEnvs, Step
+    from a2c.envs.lockstep import LockstepEnvs
     from a2c.envs.single.make_env import make_env
+    from a2c.envs.step import Step
     from a2c.envs.vector.sharded import ShardedAsyncVectorEnv
 
 _HOME = {
     "Episode": "a2c.envs.episodes",
     "LockstepEnvs": "a2c.envs.lockstep",
     "ShardedAsyncVectorEnv": "a2c.envs.vector.sharded",
-    "Step": "a2c.envs.lockstep",
+    "Step": "a2c.envs.step",
     "make_env": "a2c.envs.single.make_env",
 }
 

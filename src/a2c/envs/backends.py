@@ -69,11 +69,7 @@ class Backend:
             EnvironmentFailure: rewards or flags do not have shape ``[N]``.
             Exception: what the vector environment raised.
         """
-        if self._in_background:
-            limit = {"timeout": self.timeout} if self._in_time else {}
-            obs, rewards, terminated, truncated, infos = self.envs.step_wait(**limit)  # type: ignore[attr-defined]
-        else:
-            obs, rewards, terminated, truncated, infos = self.envs.step(self._pending)
+        obs, rewards, terminated, truncated, infos = self._wait()
         rewards = np.asarray(rewards, np.float64)
         terminated, truncated = np.asarray(terminated, np.bool_), np.asarray(truncated, np.bool_)
         num_envs = self.envs.num_envs
@@ -81,6 +77,12 @@ class Backend:
             shapes = f"{rewards.shape}, {terminated.shape} and {truncated.shape}"
             raise EnvironmentFailure(f"rewards and flags have shapes {shapes}; each must be ({num_envs},)")
         return self._arrays(obs), rewards, terminated, truncated, infos
+
+    def _wait(self) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
+        if not self._in_background:
+            return self.envs.step(self._pending)
+        limit = {"timeout": self.timeout} if self._in_time else {}
+        return self.envs.step_wait(**limit)  # type: ignore[attr-defined, no-any-return]
 
     def _reset(self, seed: Any, options: dict[str, Any] | None) -> tuple[Any, dict[str, Any]]:
         if self._in_time:
@@ -133,11 +135,42 @@ class InPlaceBackend(Backend):
         return self._obs, self._rewards, self._terminated, self._truncated, infos
 
 
+class SendingBackend(Backend):
+    """ale-py's vector environment: its threads step the games between :meth:`begin` and :meth:`finish`.
+
+    Its ``send`` and ``recv`` keep no order: what is received may belong to another call, and without a ``send`` nothing
+    ever comes. So every call here that is out of turn raises :class:`a2c.errors.EnvironmentFailure`.
+    """
+
+    def __init__(self, envs: AnyVectorEnv, timeout: float | None) -> None:
+        super().__init__(envs, timeout)
+        self._under_way = False
+
+    def begin(self, actions: NDArray[Any]) -> None:
+        self._in_turn("step", after_send=False)
+        self.envs.send(actions)  # type: ignore[attr-defined]
+        self._under_way = True
+
+    def _wait(self) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
+        self._in_turn("wait", after_send=True)
+        received = self.envs.recv()  # type: ignore[attr-defined]
+        self._under_way = False
+        return received  # type: ignore[no-any-return]
+
+    def _reset(self, seed: Any, options: dict[str, Any] | None) -> tuple[Any, dict[str, Any]]:
+        self._in_turn("reset", after_send=False)
+        return super()._reset(seed, options)
+
+    def _in_turn(self, call: str, after_send: bool) -> None:
+        if self._under_way is not after_send:
+            raise EnvironmentFailure(f"{call}: {'a' if self._under_way else 'no'} step is under way")
+
+
 def backend_of(envs: AnyVectorEnv, timeout: float | None, info_keys: Sequence[str]) -> Backend:
     """The cheapest way to step ``envs``.
 
-    Only an instance of exactly our own classes steps in place: a wrapper or a subclass may have a ``step`` that gives
-    something else, which we must not bypass.
+    Only an instance of exactly our own classes steps in place or by ``send`` and ``recv``: a wrapper or a subclass may
+    have a ``step`` that gives something else, which we must not bypass.
 
     Args:
         envs: any vector environment.
@@ -148,6 +181,8 @@ def backend_of(envs: AnyVectorEnv, timeout: float | None, info_keys: Sequence[st
         block: Block | None = envs.block  # type: ignore[attr-defined]
         if block is not None:
             return InPlaceBackend(envs, block, timeout, info_keys)
+    if vars(type(envs)).get("sends", False):  # its own class says so: subclasses inherit, wrappers pass on
+        return SendingBackend(envs, timeout)
     return Backend(envs, timeout)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ class Episode:
     env: int
     reward: float
     length: int
+    step: int = field(default=0, compare=False)  # of the lockstep, with which it ended
 
 
 def episode_means(episodes: Collection[Episode], count: int) -> dict[str, float]:
@@ -50,7 +51,7 @@ class EpisodeStatistics:
         """End the episodes of the rows in ``done`` with step ``step``; the next ones begin ``pause`` steps later."""
         rows = done.nonzero()[0]
         facts = zip(rows.tolist(), self._returns[rows].tolist(), self._began[rows].tolist(), strict=True)
-        self.finished.extend(Episode(row, total, step - began) for row, total, began in facts)
+        self.finished.extend(Episode(row, total, step - began, step) for row, total, began in facts)
         self._returns[rows] = 0.0
         self._began[rows] = step + pause
 

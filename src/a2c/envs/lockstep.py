@@ -13,7 +13,6 @@ limit cut the episode, because the learner bootstraps from its value.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, NoReturn
 
 import numpy as np
@@ -26,24 +25,13 @@ from a2c.envs.batch_checks import BatchChecks
 from a2c.envs.contract import space_tree
 from a2c.envs.episodes import Episode, EpisodeStatistics, LifeCounter
 from a2c.envs.failures import as_failure, force_close
+from a2c.envs.frames import Frames
 from a2c.envs.spaces import action_door
+from a2c.envs.step import Step
 from a2c.errors import A2CError, EnvironmentFailure
 from a2c.maths.trees import tree_map
 
 _TOLD = ("lives", "life_lost")  # infos that tell of a lost life
-
-
-@dataclass(slots=True)
-class Step:
-    """One lockstep step of N environments."""
-
-    obs: Any  # [N, *obs]  a tree: where the next step starts; may be a view, valid until that step
-    rewards: NDArray[np.float32]  # [N]  to learn from: with ``clip_reward`` the signs
-    terminated: NDArray[np.bool_]  # [N]  the episode ended by itself, or a life was lost; wins over truncated
-    truncated: NDArray[np.bool_]  # [N]  a time limit cut the episode
-    valid: NDArray[np.bool_]  # [N]  False where the row is a NEXT_STEP reset and no transition
-    final_rows: NDArray[np.intp]  # [K]  the truncated environments
-    final_obs: Any  # [K, *obs]  a tree: their final observations, a copy
 
 
 class LockstepEnvs:
@@ -56,6 +44,11 @@ class LockstepEnvs:
             the game and its statistics go on.
         step_timeout: seconds for one reset or step, where ``envs`` has ``step_wait(timeout)``: in other processes.
         first: global index of the first environment, where there are groups.
+        frames: ``envs`` give the newest frame ``[1, *frame]`` of each observation, which is a stack of them; None: they
+            give observations.
+
+    Attributes:
+        observation_space: of one observation: with ``frames``, of a stack, though ``reset`` and ``Step`` hold frames.
 
     Raises:
         ConfigError: ``envs`` does not say its autoreset mode, or its action space is not supported.
@@ -69,22 +62,23 @@ class LockstepEnvs:
         life_loss: bool = False,
         step_timeout: float | None = None,
         first: int = 0,
+        frames: Frames | None = None,
     ) -> None:
-        self.envs = envs
+        self.envs, self.frames = envs, frames
         self.num_envs: int = envs.num_envs
-        self.observation_space: Space[Any] = envs.single_observation_space
+        given: Space[Any] = envs.single_observation_space
+        self.observation_space = given if frames is None else frames.stacked(given)
         self.action_space: Space[Any] = envs.single_action_space
         self._mode = autoreset_mode(envs)
         self._clip_reward = clip_reward
         self._backend = backend_of(envs, step_timeout, _TOLD if life_loss else ())
         self._door = action_door(self.action_space)
         n = self.num_envs
-        self._checks = BatchChecks(n, self.observation_space, first)
+        self._checks = BatchChecks(n, given, first)
         self._no_flags = bytes(n)
         self._all, self._none = np.broadcast_to(True, n), np.broadcast_to(False, n)  # most steps end no episode
         self._no_rows = np.empty(0, np.intp)
-        leaves = space_tree(self.observation_space)
-        self._no_final = tree_map(lambda space: np.empty((0, *(space.shape or ())), space.dtype), leaves)
+        self._no_final = tree_map(lambda part: np.empty((0, *(part.shape or ())), part.dtype), space_tree(given))
 
         self._resetting = np.zeros(n, np.bool_)  # NEXT_STEP: rows that the next step resets
         self._any_resetting = False
@@ -169,7 +163,7 @@ class LockstepEnvs:
             # Copies, because _end changes the flags and the caller keeps them.
             return self._end(obs, learned, terminated.copy(), truncated.copy(), infos, lost)
         died = self._none if lost is None else np.array(lost, np.bool_)
-        return Step(obs, learned, died, self._none, self._all, self._no_rows, self._no_final)
+        return Step(obs, learned, died, self._none, self._all, self._none, self._no_rows, self._no_final)
 
     def drain_episodes(self) -> list[Episode]:
         """Episodes finished since the last call, in order of (step, environment)."""
@@ -193,7 +187,9 @@ class LockstepEnvs:
     ) -> Step:
         """Finish a step in which episodes end, or, in NEXT_STEP, one that follows such a step."""
         ended = terminated | truncated
-        valid = self._all
+        valid, began = self._all, ended
+        if self._mode is AutoresetMode.NEXT_STEP:
+            began = self._resetting
         if self._any_resetting:
             valid = ~self._resetting
             terminated &= valid
@@ -219,7 +215,7 @@ class LockstepEnvs:
             self._resetting, self._any_resetting = ended, any_ended
         if lost is not None:  # after the episodes: the game goes on
             terminated |= lost & valid & ~ended
-        return Step(obs, learned, terminated, truncated, valid, final_rows, final_obs)
+        return Step(obs, learned, terminated, truncated, valid, began, final_rows, final_obs)
 
     def _final_observations(self, rows: NDArray[np.intp], obs: Any, infos: dict[str, Any]) -> Any:
         """The final observations of the truncated rows: ``[K, *obs]``, a copy."""

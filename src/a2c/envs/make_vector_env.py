@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+from dataclasses import replace
 from typing import Any
 
 import gymnasium as gym
@@ -12,6 +13,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 
 from a2c.envs.choosing.choose import Plan
 from a2c.envs.failures import as_failure
+from a2c.envs.frames import Frames
 from a2c.envs.single import atari
 from a2c.envs.single.make_env import make_env
 from a2c.envs.single.registry import find_spec, refusal
@@ -62,6 +64,26 @@ def make_vector_env(env: EnvConfig, num_envs: int, plan: Plan) -> AnyVectorEnv:
         raise
     except Exception as error:
         raise as_failure(error, None, f"making {num_envs} x {env.id}") from error
+
+
+def newest_frames(env: EnvConfig, plan: Plan) -> tuple[EnvConfig, Frames | None]:
+    """Settings of the same environment without its frame stack, and how to stack what it then gives.
+
+    Args:
+        env: which environment, as the policy sees it.
+        plan: what steps it: ours repeat the first frame of an episode, ale-py puts it after zeros.
+
+    Returns:
+        The settings for :func:`make_vector_env`, and the stacks; ``env`` itself and None where its observations are no
+        stack, or where nobody can tell when a stack begins anew.
+    """
+    if env.atari.frame_stack == 1 or not atari.is_atari(find_spec(env.id)):
+        return env, None
+    native = plan.vectorization == "native"
+    if native and env.kwargs.get("life_loss_info"):  # ale-py then says "terminated" where it does not reset
+        return env, None
+    frames = Frames(env.atari.frame_stack, repeated=not native)
+    return replace(env, atari=replace(env.atari, frame_stack=1)), frames
 
 
 def make_registered(

@@ -42,15 +42,18 @@ class GraphedUpdate:
             self._told = True
             self._improve(rollout, lr, beta)
         else:
-            run = self._graphs.capture(lambda: self._improve(rollout, lr, beta), self._state(), "updates")
+            read = [*tensors_of(rollout), *(rate for rate in (lr, beta) if isinstance(rate, Tensor))]
+            run = self._graphs.capture(lambda: self._improve(rollout, lr, beta), self._state(), "updates", read)
             self._known[place] = rollout, run
 
 
 def place_of(rollout: Rollout) -> Place:
     """Where the tensors of a rollout lie, and how: equal only if a graph of one serves the other."""
-    parts = [getattr(rollout, field.name) for field in dataclasses.fields(rollout) if field.name != "transitions"]
-    return tuple(
-        None if part is None else (part.data_ptr(), part.shape, part.stride(), part.dtype)
-        for tree in parts
-        for part in ([None] if tree is None else leaves(tree))
-    )
+    layouts = ((part.data_ptr(), part.shape, part.stride(), part.dtype) for part in tensors_of(rollout))
+    return (rollout.weight is None, *layouts)
+
+
+def tensors_of(rollout: Rollout) -> list[Tensor]:
+    """Every tensor of a rollout."""
+    parts = (getattr(rollout, field.name) for field in dataclasses.fields(rollout) if field.name != "transitions")
+    return [tensor for tree in parts if tree is not None for tensor in leaves(tree)]

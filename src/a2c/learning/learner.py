@@ -73,13 +73,15 @@ class Learner:
         self._run = improve if graphs is None else GraphedUpdate(improve, self._state, graphs)
 
     def update(self, rollout: Rollout, env_steps: int) -> None:
-        """Take one gradient step on a rollout.
+        """Take one gradient step on a rollout; one without a transition changes nothing.
 
         Args:
             rollout: T steps of N environments.
             env_steps: transitions before this rollout, on which every schedule depends.
         """
         self.clock.enter(UPDATE)
+        if rollout.transitions == 0:  # NEXT_STEP: every row was a reset; Adam would step from its momentum alone
+            return
         self._pass = self._pass_of(*rollout.rewards.shape)
         cfg = self.cfg
         lr: Tensor | float = scheduled(cfg.lr_schedule, cfg.lr, env_steps, cfg.total_steps)

@@ -52,6 +52,11 @@ def use_device(name: str, *, tf32: bool) -> torch.device:
     return device
 
 
+def on_host(device: torch.device) -> bool:
+    """Whether what lies on the device lies in the memory of the host, where arrays and environments are."""
+    return device.type == "cpu"
+
+
 def describe_device(device: torch.device) -> str:
     """For the start panel: ``cuda (NVIDIA H100 80GB HBM3)``, ``cpu (1 thread)``."""
     if device.type == "cuda":

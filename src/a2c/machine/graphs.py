@@ -33,34 +33,40 @@ class Graphs:
         self._stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         self._pool = torch.cuda.graph_pool_handle()
 
-    def capture(self, function: Callable[[], None], state: Sequence[Tensor], name: str) -> Callable[[], None]:
+    def capture(
+        self, function: Callable[[], None], state: Sequence[Tensor], name: str, inputs: Sequence[Tensor] = ()
+    ) -> Callable[[], None]:
         """Run ``function`` once, and return what runs it again: a graph, or ``function`` itself.
 
-        A graph that cannot be captured, or whose results differ from those of ``function``, is not used. Before each
-        run of the comparison ``state`` is put back, so that a kernel that ran during the capture instead of being
-        captured shows; it shows in every tensor whose values ``function`` changes.
+        A graph that cannot be captured, or whose results differ from those of ``function``, is not used. The comparison
+        must not profit from what plain runs left behind: work that ran during the capture instead of being captured
+        would not be missed. So before the capture state and inputs are spoiled and ``function`` runs on them, which
+        spoils all that it computes on the way; then they are put back, and the graph has to get everything right again.
 
         Args:
             function: reads and writes tensors in place.
             state: every tensor that it changes; on return they are as after one run.
             name: of the function, for the message.
+            inputs: tensors that it only reads and that all it computes depends on, where ``state`` alone has none.
         """
         if self._refused:
             function()
             return function
-        before = [tensor.clone() for tensor in state]
+        before, given = ([tensor.detach().clone() for tensor in tensors] for tensors in (state, inputs))
         with self._aside():
             for _ in range(WARM_UP):
                 function()
                 _put(state, before)
             function()
         expected = [tensor.clone() for tensor in state]
-        _put(state, before)
+        _spoil([*state, *inputs])
         graph = torch.cuda.CUDAGraph()
         try:
+            with self._aside():
+                function()
             with self._aside(), self._capturing(graph):
                 function()
-            _put(state, before)
+            _put([*state, *inputs], [*before, *given])
             graph.replay()
             torch.cuda.synchronize()
             reason = _difference(state, expected)
@@ -70,7 +76,8 @@ class Graphs:
             return graph.replay
         self._refused = True
         torch.cuda.synchronize()
-        _put(state, expected)
+        _release_generator()
+        _put([*state, *inputs], [*expected, *given])
         self.notify(f"no CUDA graph for {name}: {reason}; going on without it, slower")
         return function
 
@@ -95,9 +102,26 @@ class Graphs:
         torch.cuda.synchronize()
 
 
+def _release_generator() -> None:
+    """Let CUDA's random generator go on: a capture that fails leaves it waiting for the capture's end."""
+    generator = torch.cuda.default_generators[torch.cuda.current_device()]
+    generator.graphsafe_set_state(generator.clone_state())  # a copy waits for nothing
+
+
+@torch.no_grad()
 def _put(state: Sequence[Tensor], values: Sequence[Tensor]) -> None:
     for tensor, value in zip(state, values, strict=True):
         tensor.copy_(value)
+
+
+@torch.no_grad()
+def _spoil(tensors: Sequence[Tensor]) -> None:
+    """Put in what shows wherever it is used: NaN, other bytes, other flags. Integers stay: they may be indices."""
+    for tensor in tensors:
+        if tensor.is_floating_point():
+            tensor.fill_(torch.nan)
+        elif tensor.dtype in (torch.uint8, torch.bool):
+            tensor.bitwise_not_()
 
 
 def _difference(state: Sequence[Tensor], expected: Sequence[Tensor]) -> str:

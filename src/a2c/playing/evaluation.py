@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 
 from a2c.envs.seeding import EVAL, FINAL_EVAL, env_seed
@@ -50,7 +51,9 @@ class Evaluator:
 
     def __init__(self, env: EnvConfig, episodes: int) -> None:
         count = min(episodes, MAX_ENVS)
-        self.envs = [Checked(make_env(env), f"environment {index} of the evaluation") for index in range(count)]
+        self.envs: list[gym.Env[Any, Any]] = [
+            Checked(make_env(env), f"environment {index} of the evaluation") for index in range(count)
+        ]
 
     def run(
         self,
@@ -96,7 +99,7 @@ class Evaluator:
             actions = policy.act(tree_map(_stacked, *(obs[env] for env in playing)), deterministic)
             for env, action in zip(list(playing), actions, strict=True):
                 obs[env], reward, terminated, truncated, _ = self.envs[env].step(action)
-                rewards[playing[env]] += reward
+                rewards[playing[env]] += float(reward)
                 lengths[playing[env]] += 1
                 if terminated or truncated:
                     next_episode(env)

@@ -88,8 +88,8 @@ def _bring_best(source: Path, saved: Mapping[str, Any], target: Path) -> None:
     """Copy the best checkpoint beside the one to continue, if it is of the same run and not from later on."""
     try:
         best = load_checkpoint(source)
-        same = best["spec"] == saved["spec"] and best["config"]["network"] == saved["config"]["network"]
-        same = same and best["state"]["best_eval"] == saved["state"]["best_eval"]
+        ours, theirs = best["config"], saved["config"]
+        same = all(ours[key] == theirs[key] for key in ("network", "seed", "env")) and best["spec"] == saved["spec"]
         if not same or best["state"]["env_steps"] > saved["state"]["env_steps"]:
             return
     except (CheckpointError, KeyError, TypeError):

@@ -3,43 +3,29 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from a2c.envs.choosing.choose import Plan
 from a2c.envs.spaces import Spaces
-from a2c.errors import CheckpointError, NumericError, RunIOError
+from a2c.errors import A2CError, CheckpointError, NumericError
 from a2c.learning.learner import Learner
-from a2c.machine.clock import Clock
-from a2c.playing.evaluation import Evaluator, eval_seeds
-from a2c.playing.policy import Policy, load_policy
+from a2c.playing.policy import load_policy
+from a2c.run.checkpoints import Actors, Checkpoints
+from a2c.run.evaluations import WAITING_ROW, Evaluations, Row
+from a2c.run.evaluators import Evaluators
 from a2c.run.progress import Progress
 from a2c.run.results import draw_results
-from a2c.run.resuming import best_score
 from a2c.run.showing.console import Console
-from a2c.run.state import Tally, TrainState
+from a2c.run.state import TrainState
 from a2c.run.stopping import StopRequest, stop_on_signals
 from a2c.run.summary import Summary, start_facts, summarize
 from a2c.run.timing.stopwatch import Stopwatch
 from a2c.run.tracking.tracker import open_trackers
 from a2c.settings.config import Config
-from a2c.storage.checkpoint import checkpoint_payload, find_checkpoint, load_checkpoint, save_checkpoint
 from a2c.storage.folders import point_latest_to
-
-
-class Actors(Protocol):
-    """What a run needs from whoever acts: a collector or a team of workers."""
-
-    episode_count: int
-
-    @property
-    def clock(self) -> Clock: ...
-    def metrics(self) -> dict[str, Any]: ...
-    def state_dict(self) -> dict[str, Any]: ...
-    def load_state_dict(self, state: dict[str, Any]) -> None: ...
 
 
 class Run:
@@ -57,25 +43,27 @@ class Run:
 
     def __init__(self, cfg: Config, folder: Path, stop: StopRequest) -> None:
         self.cfg, self.folder, self.stop = cfg, folder, stop
-        self.checkpoints = folder / "checkpoints"
-        self._resumed = load_checkpoint(find_checkpoint(cfg.resume, cfg.runs_dir, "last")) if cfg.resume else None
-        self._saved, self._tally = _restored({} if self._resumed is None else self._resumed["state"])
-        try:
-            self.checkpoints.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise RunIOError(f"cannot write the run folder {folder}: {error.strerror or error}") from error
-        self._tally = replace(self._tally, best_eval=best_score(self.checkpoints) if cfg.resume else None)
+        self._checkpoints = Checkpoints(folder / "checkpoints", cfg)
+        self._resumed, self._saved = self._checkpoints.resumed, self._checkpoints.saved
+        self._waiting = {} if self._resumed is None else self._resumed.get(WAITING_ROW, {})
         self.console = Console(cfg)
         continues_here = self._resumed is not None and (folder / "metrics.jsonl").exists()
-        self.trackers = open_trackers(
-            folder,
-            cfg,
-            notify=self.console.note,
-            saved=self._resumed,
-            resume_from=self._saved.env_steps if continues_here else None,
+        known = self._saved.env_steps - bool(self._waiting)  # a row that waited is made again
+        self._evaluators = Evaluators(cfg, lambda: bool(stop), self.console.note)  # before any record begins
+        try:
+            self.trackers = open_trackers(
+                folder,
+                cfg,
+                notify=self.console.note,
+                saved=self._resumed,
+                resume_from=known if continues_here else None,
+            )
+        except BaseException:
+            self._evaluators.close()
+            raise
+        self._evaluations = Evaluations(
+            self._evaluators, self._checkpoints, self._write, timed=lambda: self._stopwatch.evaluation()
         )
-        self._evaluator = Evaluator(cfg.env, max(cfg.eval.episodes, cfg.eval.final_episodes))
-        self._started = time.perf_counter() - self._tally.wall_time
         self._learner: Learner  # begin() sets these four
         self._actors: Actors
         self._stopwatch: Stopwatch
@@ -103,6 +91,7 @@ class Run:
             CheckpointError: the checkpoint belongs to another environment or network.
         """
         self._learner, self._actors = learner, actors
+        self._checkpoints.open(learner, actors, self.trackers)
         self.console.start(start_facts(self.cfg, learner, self.folder, environments))
         if self._resumed is not None:
             learner.model.spaces.check_same(Spaces.from_dict(self._resumed["spec"]), str(self.cfg.resume))
@@ -112,7 +101,6 @@ class Run:
             except (RuntimeError, ValueError, KeyError, TypeError) as error:
                 text = " ".join(str(error).split())
                 raise CheckpointError(f"{self.cfg.resume} belongs to another setup: {text}") from error
-            actors.episode_count = self._tally.episodes
             after = f"resumed after {self._saved.env_steps:,} steps"
             self.console.note(f"{after}; episodes that were in flight start over")
         cfg = self.cfg
@@ -126,7 +114,11 @@ class Run:
         trace, note = self.folder / "trace.json.gz", self.console.note
         self._stopwatch = Stopwatch(cfg, learner, actors.clock, plan, trace, note)
         self._closing.callback(self._stopwatch.close)
+        self._evaluators.open(learner.model.spaces)
         point_latest_to(self.folder, Path(cfg.runs_dir))
+        if self._waiting:  # the last session died in this evaluation
+            self._evaluate(self._saved, self._waiting, save=True, show=True)
+            self._progress.reported(self._saved)
         return self._saved
 
     def due(self, state: TrainState) -> bool:
@@ -156,41 +148,39 @@ class Run:
         metrics = self._learner.drain_metrics(state.env_steps) | self._actors.metrics()
         self._check_finite(metrics, state)
         metrics["time/fps"] = progress.speed(state)
-        if progress.evaluate(state):
-            metrics |= self._evaluate(state)
-        if progress.save(state):
-            self.save("last", state)
-        metrics |= self._stopwatch.metrics()
-        self.trackers.log(state.env_steps, metrics)
-        self._metrics = metrics
-        if progress.show(state):
-            self.console.row(state.env_steps, metrics)
+        evaluate, save = progress.evaluate(state), progress.save(state)
+        self._evaluations.receive(wait=evaluate or save)
+        if evaluate:
+            self._evaluate(state, metrics, save=save, show=progress.show(state))
+        else:
+            if save:
+                self._checkpoints.write("last", self._checkpoints.payload(state))
+            self._add(state, metrics, {}, show=progress.show(state))
         progress.reported(state)
 
     def save(self, name: str, state: TrainState) -> None:
-        """Write ``checkpoints/NAME.pt``, atomically."""
-        payload = checkpoint_payload(
-            asdict(self.cfg),
-            self._learner.model.spaces.to_dict(),
-            self._learner.state_dict(),
-            collector=self._actors.state_dict(),
-            state={**asdict(state), **asdict(self._counted())},
-            **self.trackers.state_dict(),
-        )
-        save_checkpoint(self.checkpoints / f"{name}.pt", payload)
+        """Write ``checkpoints/NAME.pt``, atomically, once no evaluation is under way."""
+        self.settle()
+        self._checkpoints.write(name, self._checkpoints.payload(state))
+
+    def settle(self) -> None:
+        """After a failure, wait for the evaluation under way, which is of sound weights, whatever comes of it."""
+        with contextlib.suppress(A2CError):
+            self._evaluations.receive(wait=True)
 
     def finish(self, state: TrainState) -> Summary:
         """Unless stopped, score the best checkpoint and draw the results; write summary.json, show the end panel."""
+        if not self.stop:
+            self._evaluations.receive(wait=True)
         if self.stop:
             self.save("last", state)
             self.console.note(f"{self.stop.signal}: stopped after {state.env_steps:,} steps, checkpoint saved")
-        tally = self._counted()
+        tally = self._checkpoints.tally
         ending = self._stopwatch.end(state.env_steps - self._saved.env_steps)
         scores, device = None, self._learner.weights.device
         if not self.stop:
             best = load_policy(self.folder, device=str(device))
-            seeds = eval_seeds(self.cfg.seed, self.cfg.eval.final_episodes, final=True)
-            scores = self._evaluator.run(best, seeds, stop=lambda: bool(self.stop))
+            scores = self._evaluators.final(best)
         wandb_id = self.trackers.state_dict()["wandb_id"]
         summary = summarize(
             self.cfg, state, tally, self.folder, ending, device=device, stopped=self.stop.signal, wandb_id=wandb_id
@@ -209,35 +199,36 @@ class Run:
     def close(self, exit_code: int = 0) -> None:
         """End the profile, close environments and console, and end the records, if :meth:`finish` has not."""
         self._closing.close()
-        self._evaluator.close()
+        with contextlib.suppress(A2CError):
+            self._evaluations.break_off()
+        self._evaluators.close()
         self.console.close()
         self.trackers.finish({}, {}, exit_code)
 
-    def _counted(self) -> Tally:
-        wall_time = time.perf_counter() - self._started
-        self._tally = replace(self._tally, episodes=self._actors.episode_count, wall_time=wall_time)
-        return self._tally
+    def _evaluate(self, state: TrainState, metrics: Mapping[str, Any], *, save: bool, show: bool) -> None:
+        last = state.env_steps >= self.cfg.total_steps
+        scores = self._evaluations.evaluate(state, self._learner.model, metrics, save=save, last=last)
+        self._add(state, metrics, scores, show=show)
 
-    def _evaluate(self, state: TrainState) -> dict[str, float]:
-        network, best = self._learner.model, self._tally.best_eval
-        seeds = eval_seeds(self.cfg.seed, self.cfg.eval.episodes)
-        with self._stopwatch.evaluation():
-            network.train(False)  # a user's own may hold dropout or batch statistics
-            result = self._evaluator.run(Policy(network, self.cfg), seeds, stop=lambda: bool(self.stop))
-            network.train(True)
-        if result is None:
-            return {}
-        if best is None or result.mean >= best:  # of equal scores, the longer trained
-            self._tally = replace(self._tally, best_eval=result.mean)
-            self.save("best", state)
-        return {"eval/mean_reward": result.mean, "eval/std_reward": result.std}
+    def _add(
+        self, state: TrainState, metrics: Mapping[str, Any], scores: Mapping[str, float] | None, *, show: bool
+    ) -> None:
+        row = Row(state.env_steps, metrics, self._stopwatch.metrics(), show)
+        self._metrics = {**row.metrics, **row.times}
+        self._evaluations.add(row, scores)
+
+    def _write(self, row: Row, scores: Mapping[str, float]) -> None:
+        metrics = {**row.metrics, **scores, **row.times}
+        self.trackers.log(row.env_steps, metrics)
+        if row.show:
+            self.console.row(row.env_steps, metrics)
 
     def _check_finite(self, metrics: dict[str, float], state: TrainState) -> None:
         for name in ("train/loss", "train/grad_norm"):
             if not abs(metrics[name]) < float("inf"):
                 raise NumericError(
                     f"{name} is {metrics[name]} after {state.env_steps:,} steps; no such gradient was applied, and "
-                    f"{self.checkpoints} holds the weights from before; a lower lr or max_grad_norm may help"
+                    f"{self._checkpoints.folder} holds the weights from before; a lower lr or max_grad_norm may help"
                 )
 
 
@@ -250,11 +241,8 @@ def open_run(cfg: Config, folder: Path) -> Iterator[Run]:
         try:
             yield run
             exit_code = 0
+        except A2CError:
+            run.settle()
+            raise
         finally:
             run.close(exit_code)
-
-
-def _restored(saved: Mapping[str, Any]) -> tuple[TrainState, Tally]:
-    """Where a run was, by the state in its checkpoint; an empty one is a new run."""
-    state = TrainState(**{key: saved[key] for key in ("env_steps", "update") if key in saved})
-    return state, Tally(**{key: saved[key] for key in ("episodes", "best_eval", "wall_time") if key in saved})

@@ -53,16 +53,17 @@ def presets(*more: Path, group: str = "env") -> dict[str, Path]:
     return {path.stem: path for folder in (*more, conf_dir()) for path in sorted((folder / group).glob("*.yaml"))}
 
 
-def load_config(*overrides: str) -> Config:
+def load_config(*overrides: str, trust: bool = True) -> Config:
     """Compose ``conf/config.yaml``, a preset and overrides, as the command line does.
 
     Args:
         overrides: like ``"env=cartpole"``, ``"n_step=8"``, ``"env.id=Acrobot-v1"``.
+        trust: whether a run to resume may import a module that its ``env.id`` names; False: only if it is given here.
 
     Raises:
         ConfigError: an unknown key, a wrong type or a value out of range, in one line.
     """
-    return to_config(compose_plain("config", prepare_training(overrides)))
+    return to_config(compose_plain("config", prepare_training(overrides, trust=trust)))
 
 
 def prepare_training(overrides: Sequence[str], *more: Path, trust: bool = True) -> list[str]:

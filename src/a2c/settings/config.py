@@ -123,6 +123,10 @@ class EvalConfig:
     every: int = setting("env steps between evaluations; 0 evaluates only at the end", low=0)
     episodes: int = setting("episodes of an evaluation during training", low=1)
     final_episodes: int = setting("episodes of the evaluation at the end", low=1)
+    apart: str = setting(
+        "evaluate in a process of its own while training goes on; auto: where that saves time; changes no score",
+        choices=("auto", "true", "false"),
+    )
 
 
 @dataclass(slots=True)

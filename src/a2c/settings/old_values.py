@@ -14,6 +14,7 @@ _MEANS: dict[tuple[str, Any], dict[str, Any]] = {
     ("compile", "auto"): {"compile": False},
 }
 _ADDED = {"main_shard": None, "tf32": True}  # keys that runs of earlier versions lack
+_ADDED_WITHIN = {"eval": {"apart": "auto"}}  # and keys of groups
 _ENV_IDS = {"a2c.device_envs:CartPoleDevice-v1": "a2c.envs.device:CartPoleDevice-v1"}
 
 
@@ -25,6 +26,9 @@ def translated(tree: Mapping[str, Any], tell: Callable[[str], Any] | None = None
         tell: called with one line about each old value; None writes it to stderr, once per process.
     """
     new = {**_ADDED, **tree}
+    for group, added in _ADDED_WITHIN.items():
+        if isinstance(kept := new.get(group), Mapping):
+            new[group] = {**added, **kept}
     if new.get("compile") in ("true", "false"):  # it used to be text
         new["compile"] = new["compile"] == "true"
     if isinstance(env := new.get("env"), Mapping) and env.get("id") in _ENV_IDS:

@@ -32,7 +32,7 @@ def checkpoint_payload(
     *,
     state: Mapping[str, Any],
     collector: Mapping[str, Any],
-    **trackers: Any,
+    **more: Any,
 ) -> dict[str, Any]:
     """Lay out a checkpoint.
 
@@ -42,9 +42,21 @@ def checkpoint_payload(
         learner: ``model`` and ``optimizer``, each name -> tensor.
         state: env_steps, update, episodes, best_eval, wall_time.
         collector: the reward normaliser, or the workers of A3C.
-        trackers: what they keep to continue their records: ``wandb_id``.
+        more: what trackers keep to continue their records (``wandb_id``); see :mod:`a2c.run.evaluations` for
+            ``waiting_row``.
     """
-    return {"config": config, "spec": spaces, "learner": learner, "state": state, "collector": collector, **trackers}
+    return {"config": config, "spec": spaces, "learner": learner, "state": state, "collector": collector, **more}
+
+
+def frozen(value: Any) -> Any:
+    """A copy of a payload, or of a part of one, that training no longer changes: each tensor on the CPU, on its own."""
+    if isinstance(value, torch.Tensor):
+        return value.detach().to("cpu", copy=True)
+    if isinstance(value, Mapping):
+        return {key: frozen(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(frozen(part) for part in value)
+    return value
 
 
 def save_checkpoint(path: Path, payload: dict[str, Any]) -> None:

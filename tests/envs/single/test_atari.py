@@ -11,7 +11,10 @@ from gymnasium.wrappers import AtariPreprocessing, FrameStackObservation
 pytest.importorskip("ale_py")
 pytest.importorskip("cv2")
 
+from a2c.envs.choosing.choose import Plan
+from a2c.envs.frames import Frames
 from a2c.envs.lockstep import LockstepEnvs
+from a2c.envs.make_vector_env import newest_frames
 from a2c.envs.seeding import TRAIN, env_seeds
 from a2c.envs.single.make_env import make_env
 from a2c.errors import ConfigError
@@ -65,6 +68,26 @@ def test_an_observation_is_the_callers():
     env.step(2)
     np.testing.assert_array_equal(first, kept)
     np.testing.assert_array_equal(second[:3], first[1:])
+
+
+@pytest.mark.parametrize("vectorization", ["sync", "workers", "async", "native"])
+def test_training_stacks_what_games_without_a_stack_give(vectorization):
+    env, frames = newest_frames(env_config(BREAKOUT, atari={"frame_skip": 3}), Plan(vectorization, None, ""))
+    assert env == env_config(BREAKOUT, atari={"frame_skip": 3, "frame_stack": 1})
+    assert frames == Frames(4, repeated=vectorization != "native")
+
+
+@pytest.mark.parametrize(
+    "env",
+    [
+        env_config("CartPole-v1"),
+        env_config(PONG, atari={"frame_stack": 1}),
+        env_config(BREAKOUT, life_loss_info=True),  # ale-py then ends an episode without a reset
+    ],
+    ids=["no game", "no stack", "no reset"],
+)
+def test_what_cannot_be_stacked_from_single_frames_comes_whole(env):
+    assert newest_frames(env, Plan("native", None, "")) == (env, None)
 
 
 def test_the_settings_shape_the_observation():

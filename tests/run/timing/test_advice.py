@@ -145,6 +145,17 @@ CASES: dict[str, tuple[dict[str, float], list[str], Setup, list[str]]] = {
         ["evaluation takes 40% of the run: raise eval.every (20,000) or lower eval.episodes (20)",
          "update-bound (70% of training): raise num_envs (16): larger batches cost less a step"],
     ),
+    "evaluation in place, as the user wanted": (
+        shares(env=0.06, act=0.12, update=0.42, eval=0.4), ["eval.apart=false"], CPU,
+        ["evaluation takes 40% of the run: eval.apart=auto evaluates in a process of its own",
+         "update-bound (70% of training): raise num_envs (16): larger batches cost less a step"],
+    ),
+    "evaluation in place on one core": (
+        shares(env=0.06, act=0.12, update=0.42, eval=0.4), ["eval.apart=false", "eval.every=0"],
+        replace(CPU, cores=1, processes=1, vectorization="sync"),
+        ["evaluation takes 40% of the run: lower eval.episodes (20)",
+         "update-bound (70% of training): raise num_envs (16): larger batches cost less a step"],
+    ),
     "one evaluation only": (
         shares(env=0.4, act=0.1, update=0.1, eval=0.4), ["eval.every=0", "vectorization=native", "num_envs=4096"],
         replace(CPU, vectorization="native"),

@@ -12,6 +12,7 @@ class NativeAtari(AtariVectorEnv):
     """Takes a list of seeds; the rest is ale-py's."""
 
     seeds_each_env = True
+    sends = True  # ``send`` returns at once and ``recv`` waits (:class:`a2c.envs.backends.SendingBackend`)
 
     def reset(self, *, seed: Any = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         return super().reset(seed=np.asarray(seed) if isinstance(seed, list) else seed, options=options)

@@ -18,6 +18,7 @@ from a2c.machine.processes.pickles import dumps_by_value
 ONE_THREAD = dict.fromkeys(
     ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"), "1"
 )
+_preloads: dict[str, None] = {}  # an ordered set
 
 
 @contextlib.contextmanager
@@ -61,13 +62,15 @@ def multiprocessing_context(name: str | None, preload: str) -> Any:
 
     Args:
         name: fork, forkserver or spawn; None: forkserver, or spawn where there is none.
-        preload: the module that a new forkserver imports once for all the processes that it starts.
+        preload: a module that a new forkserver imports once for all the processes that it starts, beside those that
+            others have named before.
     """
     if name is None:
         name = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
     context = multiprocessing.get_context(name)
     if name == "forkserver":
-        context.set_forkserver_preload([preload])
+        _preloads[preload] = None
+        context.set_forkserver_preload(list(_preloads))
     return context
 
 

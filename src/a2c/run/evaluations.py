@@ -1,0 +1,170 @@
+"""The evaluations of a run and the rows of metrics that wait for their scores.
+
+An evaluation in a process of its own is under way while training goes on, one at a time. The row of its report waits
+for the scores and later rows wait behind it, so that metrics.jsonl, W&B and the screen get the rows that they get from
+an evaluation in place. Nothing is saved of what came after an evaluation before its scores are there; so every
+``last.pt`` knows the best score of all evaluations before it.
+
+There is one exception: ``last.pt`` of the report at which an evaluation begins is written at once, and the evaluation
+may cost nobody more than itself. That file does not know the score, nor has metrics.jsonl the row. So it holds the row,
+as ``waiting_row``. When the scores are there, it is written again, with the best score and without the row. If the
+program dies meanwhile, a resumed run finds the row, evaluates the same weights again and goes on as if nothing had
+happened. Whether ``best.pt`` was already written then makes no difference: it would be the same file.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any
+
+from a2c.network.protocol import Network
+from a2c.playing.evaluation import EvalResult
+from a2c.run.checkpoints import Checkpoints
+from a2c.run.evaluators import Evaluators
+from a2c.run.state import TrainState
+from a2c.storage.checkpoint import frozen
+from a2c.storage.metrics_file import plain
+
+WAITING_ROW = "waiting_row"  # key of a checkpoint
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What a report leaves: a row of metrics, ``metrics | scores | times``."""
+
+    env_steps: int
+    metrics: Mapping[str, Any]
+    times: Mapping[str, float]
+    show: bool  # in the table on the screen
+
+
+class Evaluations:
+    """Evaluates, keeps the best checkpoint, and passes on rows in order.
+
+    Args:
+        evaluators: who plays the episodes.
+        checkpoints: of the run.
+        write: called with every row and its scores, in order.
+        timed: counts the time inside as evaluation.
+    """
+
+    def __init__(
+        self,
+        evaluators: Evaluators,
+        checkpoints: Checkpoints,
+        write: Callable[[Row, Mapping[str, float]], None],
+        timed: Callable[[], AbstractContextManager[None]],
+    ) -> None:
+        self._evaluators, self._checkpoints = evaluators, checkpoints
+        self._write, self._timed = write, timed
+        self._snapshot: dict[str, Any] | None = None  # the checkpoint of the moment when the one under way began
+        self._is_last = False  # it is in last.pt too
+        self._rows: deque[Row] = deque()  # the first one waits for scores, the others behind it
+
+    def evaluate(
+        self, state: TrainState, network: Network, metrics: Mapping[str, Any], *, save: bool, last: bool
+    ) -> dict[str, float] | None:
+        """Evaluate the network; none may be under way.
+
+        Args:
+            state: where the run is.
+            network: of the learner.
+            metrics: of this report's row.
+            save: a ``last.pt`` is due as well; this method writes it.
+            last: training ends here: the scores are waited for.
+
+        Returns:
+            Scores for the row, none if the run is to end; None: they come later, and :meth:`add` says to which row.
+
+        Raises:
+            EnvironmentFailure, NumericError: an environment failed.
+            RunIOError: a checkpoint cannot be written.
+        """
+        assert self._snapshot is None
+        with self._timed():
+            apart = self._evaluators.ready_apart()
+        if not apart:
+            with self._timed():
+                result = self._evaluators.here(network, state.env_steps)
+            if result is not None and self._checkpoints.improves(result.mean):
+                self._checkpoints.write("best", self._checkpoints.payload(state))
+            if save:
+                self._checkpoints.write("last", self._checkpoints.payload(state))
+            return _scores(result)
+        with self._timed():
+            snapshot = frozen(self._checkpoints.payload(state))
+        if save:
+            self._checkpoints.write("last", {**snapshot, WAITING_ROW: {name: plain(metrics[name]) for name in metrics}})
+        with self._timed():
+            self._evaluators.begin(snapshot["learner"]["model"])
+        self._snapshot, self._is_last = snapshot, save
+        return self._received(wait=True) if last else None
+
+    def add(self, row: Row, scores: Mapping[str, float] | None) -> None:
+        """Pass on a row; without scores it waits for those of the evaluation under way. Raises :class:`RunIOError`."""
+        if scores is None or self._rows:
+            self._rows.append(row)
+        else:
+            self._write(row, scores)
+
+    def receive(self, wait: bool) -> None:
+        """Take the scores of the evaluation under way, if there is one, and pass on the rows that waited.
+
+        Args:
+            wait: until they are there or the run is to end; then the evaluation is broken off, and its row has none.
+
+        Raises:
+            EnvironmentFailure, NumericError: an environment failed; its row has been passed on without scores.
+            RunIOError: a row or a checkpoint cannot be written.
+        """
+        if self._snapshot is None:
+            return
+        try:
+            scores = self._received(wait)
+        except BaseException:
+            self._pass_on({})
+            raise
+        if scores is not None:
+            self._pass_on(scores)
+
+    def break_off(self) -> None:
+        """End the evaluation under way, if there is one, at once; its row is passed on without scores."""
+        if self._snapshot is not None:
+            self._snapshot = None
+            self._evaluators.break_off()
+        self._pass_on({})
+
+    def _received(self, wait: bool) -> dict[str, float] | None:
+        """Scores of the evaluation under way, which then is no longer; None: they are not there yet."""
+        snapshot = self._snapshot
+        assert snapshot is not None
+        try:
+            with self._timed():
+                result = self._evaluators.result(wait)
+        except BaseException:
+            self._snapshot = None
+            self._evaluators.break_off()
+            raise
+        if result is None and not wait:
+            return None
+        self._snapshot = None
+        if result is None:
+            self._evaluators.break_off()
+            return {}
+        if self._checkpoints.improves(result.mean):
+            self._checkpoints.write("best", self._checkpoints.stamped(snapshot))
+        if self._is_last:
+            self._checkpoints.write("last", self._checkpoints.stamped(snapshot))
+        return _scores(result)
+
+    def _pass_on(self, scores: Mapping[str, float]) -> None:
+        while self._rows:
+            self._write(self._rows.popleft(), scores)
+            scores = {}
+
+
+def _scores(result: EvalResult | None) -> dict[str, float]:
+    return {} if result is None else {"eval/mean_reward": result.mean, "eval/std_reward": result.std}

@@ -1,0 +1,172 @@
+"""Who plays the episodes of a run's evaluations: this process, or one of its own beside it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from a2c.build import make_network
+from a2c.envs.spaces import Spaces
+from a2c.machine.cores import usable_cores
+from a2c.machine.device import resolve_device
+from a2c.network.protocol import Network
+from a2c.playing.evaluation import EvalResult, Evaluator, eval_seeds
+from a2c.playing.evaluator_process import EvaluatorProcess
+from a2c.playing.policy import Policy
+from a2c.settings.config import Config
+from a2c.storage.checkpoint import frozen
+
+# What a process costs until it can evaluate: mostly loading torch, on one core. Who has evaluated for as long has paid
+# that much for waiting, and may expect to wait as long again: from there on the process pays (the rule of ski rental,
+# which at worst costs twice what the better choice would have).
+START_SECONDS = 2.0
+
+
+class Evaluators:
+    """The evaluator of this process or that of its own process, as ``eval.apart`` says.
+
+    Both give the same scores, bit for bit on the CPU, so that ``auto`` may change over when it likes.
+
+    Args:
+        cfg: the settings.
+        stop: whether the run is to end; it ends evaluations early.
+        notify: called with one line when ``auto`` cannot have a process.
+
+    Raises:
+        ConfigError, EnvironmentFailure: as :func:`a2c.envs.make_env`; where the process begins at once, it is the first
+            evaluation that raises.
+    """
+
+    def __init__(self, cfg: Config, stop: Callable[[], bool], notify: Callable[[str], None]) -> None:
+        self._cfg, self._stop, self._notify = cfg, stop, notify
+        self._episodes = max(cfg.eval.episodes, cfg.eval.final_episodes)
+        self._seeds = eval_seeds(cfg.seed, cfg.eval.episodes)
+        self._process: EvaluatorProcess | None = None
+        self._may_start = cfg.eval.apart == "auto"
+        self._spent = 0.0  # seconds of evaluation in this process
+        self._at_once = apart_at_once(cfg)
+        self._here = None if self._at_once else Evaluator(cfg.env, self._episodes)  # a bad environment fails early
+
+    def open(self, spaces: Spaces) -> None:
+        """Begin the process if it is wanted from the start; it makes itself ready in the background."""
+        self._make_network = partial(make_network, self._cfg, spaces)
+        if self._at_once:
+            self._start()
+
+    def ready_apart(self) -> bool:
+        """Whether the process takes the next evaluation; waits until it is ready, unless the run is to end."""
+        if self._process is None or self._stop():
+            return False
+        try:
+            if not self._process.wait_until_ready(self._stop):
+                return False
+        except Exception as error:
+            self._stay_here(error)
+            return False
+        if self._here is not None:  # the process has environments of its own
+            self._here.close()
+            self._here = None
+        return True
+
+    def begin(self, weights: Mapping[str, Tensor]) -> None:
+        """Begin an evaluation in the process (:meth:`ready_apart`).
+
+        Args:
+            weights: the network's state, frozen.
+        """
+        assert self._process is not None
+        self._process.begin(weights, self._seeds)
+
+    def result(self, wait: bool) -> EvalResult | None:
+        """The scores of the evaluation that has begun; None: not there yet or, having waited, the run is to end.
+
+        Raises:
+            EnvironmentFailure, NumericError: as :meth:`EvaluatorProcess.result`.
+        """
+        assert self._process is not None
+        result = self._process.result(None)  # what is there counts, also where the run is to end
+        return self._process.result(self._stop) if result is None and wait else result
+
+    def break_off(self) -> None:
+        """End the process at once."""
+        if self._process is not None:
+            self._process.close(terminate=True)
+            self._process = None
+
+    def here(self, network: Network, env_steps: int) -> EvalResult | None:
+        """Evaluate the network in this process; None if the run is to end.
+
+        Raises:
+            EnvironmentFailure, NumericError: as :meth:`a2c.playing.evaluation.Evaluator.run`.
+        """
+        begin = time.perf_counter()
+        network.train(False)  # a user's own may hold dropout or batch statistics
+        result = self._run_here(Policy(network, self._cfg), self._seeds)
+        network.train(True)
+        self._spent += time.perf_counter() - begin
+        cfg = self._cfg
+        goes_on = cfg.eval.every > 0 and env_steps + cfg.eval.every < cfg.total_steps  # the last one has no beside
+        if self._may_start and goes_on and self._spent > START_SECONDS and usable_cores() > 1:
+            self._start()
+        return result
+
+    def final(self, best: Policy) -> EvalResult | None:
+        """The final score of a policy, by whoever has environments; None if the run is to end."""
+        seeds = eval_seeds(self._cfg.seed, self._cfg.eval.final_episodes, final=True)
+        if self._has_the_network_of(best.cfg) and self.ready_apart():
+            assert self._process is not None
+            self._process.begin(frozen(best.model.state_dict()), seeds)
+            return self._process.result(self._stop)
+        return self._run_here(best, seeds)
+
+    def close(self) -> None:
+        """Close the environments and end the process."""
+        if self._here is not None:
+            self._here.close()
+        if self._process is not None:
+            self._process.close()
+
+    def _run_here(self, policy: Policy, seeds: list[int]) -> EvalResult | None:
+        if self._stop():
+            return None
+        if self._here is None:
+            self._here = Evaluator(self._cfg.env, self._episodes)
+        return self._here.run(policy, seeds, stop=self._stop)
+
+    def _start(self) -> None:
+        self._may_start = False
+        # On the CPU as many threads as here: sums depend on that. Beside a GPU there is no one to be equal to.
+        on_cpu = resolve_device(self._cfg.device).type == "cpu"
+        threads = torch.get_num_threads() if on_cpu else self._cfg.threads or 1
+        try:
+            self._process = EvaluatorProcess(self._cfg, self._make_network, self._episodes, threads)
+        except Exception as error:
+            self._stay_here(error)
+
+    def _stay_here(self, error: Exception) -> None:
+        """No process can be had: an error for who asked for it; ``auto`` does without."""
+        if self._cfg.eval.apart != "auto":
+            raise error
+        self.break_off()
+        why = next(iter(str(error).splitlines()), "") or type(error).__name__
+        self._notify(f"evaluations stay in this process: {why}")
+
+    def _has_the_network_of(self, cfg: Config) -> bool:
+        """Whether the process has the network of these settings: a resumed run may have changed its precision."""
+        own = self._cfg
+        return (own.network, own.precision, own.normalize_obs) == (cfg.network, cfg.precision, cfg.normalize_obs)
+
+
+def apart_at_once(cfg: Config) -> bool:
+    """Whether all evaluations of a run belong in a process of their own.
+
+    On a GPU ``auto`` says so where there are two cores: the process plays on the CPU, so that no second process opens
+    the GPU, and all evaluations of a run must be made on the same device.
+    """
+    if cfg.eval.apart != "auto":
+        return cfg.eval.apart == "true"
+    return resolve_device(cfg.device).type != "cpu" and usable_cores() > 1
