@@ -389,6 +389,18 @@ def test_latest_stays_where_it_was_however_late_a_run_is_refused(run: Path, monk
     assert [path.name for path in run.parents[1].iterdir() if path.name != "latest"] == ["CartPole-v1"]
 
 
+def test_a_run_that_never_got_to_a_checkpoint_keeps_its_settings(tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "runs" / "CartPole-v1" / "killed-early"
+    (folder / ".hydra").mkdir(parents=True)
+    (folder / "checkpoints").mkdir()
+    (folder / ".hydra" / "config.yaml").write_text("env: {id: CartPole-v1}\n")
+    (folder / "metrics.jsonl").touch()
+    before = contents(folder)
+    assert main(["train", f"resume={folder}"]) == 5
+    assert contents(folder) == before
+
+
 def test_what_a_run_has_written_stays_when_it_fails(tmp_path: Path) -> None:
     cfg = a2c.load_config("env=cartpole", f"runs_dir={tmp_path}")
     folder = tmp_path / "CartPole-v1" / "one"

@@ -29,7 +29,7 @@ from a2c.settings.config import Config
 from a2c.settings.notices import tell
 from a2c.settings.overrides import parse, quote
 from a2c.settings.sweep_guard import refuse_foreign_code
-from a2c.storage.folders import LATEST, discard_if_empty, run_of
+from a2c.storage.folders import LATEST, discard_if_empty, is_run, run_of
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -145,7 +145,8 @@ def _train(tree: DictConfig, folder: Path, full: bool) -> int:
     try:
         cfg = _as_typed_at(Path(HydraConfig.get().runtime.cwd), _allowed(to_config(plain(tree))))
     except A2CError as error:
-        discard_if_empty(folder, folder)
+        if not is_run(folder):
+            discard_if_empty(folder, folder)
         return exit_code_of(error, full)
     try:
         with claimed(cfg, folder):

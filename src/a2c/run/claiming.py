@@ -9,7 +9,7 @@ from pathlib import Path
 from a2c.errors import CheckpointError, ConfigError, EnvironmentFailure, RunIOError
 from a2c.settings.config import Config
 from a2c.settings.notices import tell
-from a2c.storage.folders import discard_if_empty, refuse_links_out
+from a2c.storage.folders import discard_if_empty, is_run, refuse_links_out
 from a2c.storage.run_lock import locked
 
 _REFUSALS = (ConfigError, EnvironmentFailure, CheckpointError, RunIOError, KeyboardInterrupt)
@@ -19,8 +19,8 @@ _REFUSALS = (ConfigError, EnvironmentFailure, CheckpointError, RunIOError, Keybo
 def claimed(cfg: Config, folder: Path) -> Iterator[None]:
     """Hold a run folder for as long as the block lasts.
 
-    Nothing in it has changed if this raises before the block begins. A folder in which a refused run has left nothing
-    goes away.
+    Nothing in it has changed if this raises before the block begins. A new folder in which a refused run has left
+    nothing goes away.
 
     Args:
         cfg: the settings; ``cfg.resume`` names a run or a checkpoint to continue.
@@ -32,6 +32,7 @@ def claimed(cfg: Config, folder: Path) -> Iterator[None]:
         ConfigError: a link leads out of the folder.
     """
     refuse_links_out(folder)
+    new = not is_run(folder)
     with locked(folder, tell):
         try:
             if cfg.resume:
@@ -40,5 +41,6 @@ def claimed(cfg: Config, folder: Path) -> Iterator[None]:
                 prepare_resumed(cfg, folder)
             yield
         except _REFUSALS:
-            discard_if_empty(folder, Path(cfg.runs_dir))
+            if new:
+                discard_if_empty(folder, Path(cfg.runs_dir))
             raise

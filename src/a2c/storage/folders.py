@@ -64,8 +64,13 @@ def run_of(target: str, runs_dir: str | Path) -> Path | None:
     if path.is_file():
         path = path.resolve()
         folder = path.parent.parent
-        return folder if path.parent.name == CHECKPOINTS and any((folder / mark).exists() for mark in MARKS) else None
+        return folder if path.parent.name == CHECKPOINTS and is_run(folder) else None
     return path.resolve() if path.is_dir() else None
+
+
+def is_run(folder: Path) -> bool:
+    """Whether a run has begun in ``folder``."""
+    return any((folder / mark).exists() for mark in MARKS)
 
 
 def refuse_links_out(folder: Path) -> None:
