@@ -2,7 +2,7 @@
 
     python benchmarks/turn_taker.py FILE KEY=VALUE ...
 
-FILE holds four float64: go (1: train, 0: pause, -1: end), 1 + turns done once it is ready, steps and seconds of all turns.
+FILE holds four float64: go (1: train, 0: pause, -1: end), 1 + turns done once it is ready, steps and seconds of all.
 """
 
 from __future__ import annotations

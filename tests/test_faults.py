@@ -91,7 +91,12 @@ def start(tmp_path: Path) -> Iterator[Start]:
 
 @pytest.mark.parametrize(
     ("number", "whole_group", "code"),
-    [(signal.SIGINT, True, 130), (signal.SIGTERM, False, 143), (signal.SIGUSR1, True, 143)],
+    [
+        (signal.SIGINT, True, 130),
+        (signal.SIGTERM, False, 143),
+        (signal.SIGUSR1, True, 143),
+        (signal.SIGHUP, True, 129),  # as a closed terminal does
+    ],
 )
 @ALGOS
 def test_a_signal_ends_a_run_in_order(

@@ -82,6 +82,18 @@ def requirements() -> list[Requirement]:
     return [Requirement(line) for line in [*PROJECT["dependencies"], *extras]]
 
 
+def test_an_extra_holds_what_gymnasium_imports_for_its_environments():
+    from importlib.metadata import requires
+
+    for ours, theirs in {"mujoco": "mujoco", "box2d": "box2d", "classic": "classic-control"}.items():
+        listed = PROJECT["optional-dependencies"][ours] + PROJECT["dependencies"]
+        have = {canonicalize_name(Requirement(line).name) for line in listed}
+        for needed in map(Requirement, requires("gymnasium") or []):
+            applies = needed.marker is not None and needed.marker.evaluate({"extra": theirs})
+            if applies and not needed.marker.evaluate({"extra": ""}):
+                assert canonicalize_name(needed.name) in have, f"a2c[{ours}] lacks {needed.name}"
+
+
 def test_every_requirement_is_pinned_to_a_version_that_it_allows():
     for needed in requirements():
         if needed.name != "a2c":

@@ -9,7 +9,11 @@ import yaml
 
 import a2c
 from a2c.cli.commands import COMMANDS
+from a2c.cli.evaluate import EvalCommand
+from a2c.cli.flags import parse_flags
+from a2c.cli.watch import WatchCommand
 from a2c.settings.config import Config, settings
+from a2c.settings.hydra_keys import KEYS
 from a2c.settings.resumed_settings import flatten
 
 OLD_RUN = Path(__file__).parent / "fixtures" / "run_of_0_1"
@@ -39,6 +43,28 @@ def test_whatever_a2c_raises_can_be_caught_by_one_name() -> None:
 
 def test_the_commands_are_these() -> None:
     assert set(COMMANDS) == {"train", "eval", "watch", "doctor", "study"}
+
+
+def test_the_commands_that_load_a_run_take_these_settings() -> None:
+    common = {"run", "runs_dir", "seed", "episodes", "device", "env.id"}
+    assert {key for key, _, _ in settings(EvalCommand)} == common | {"deterministic"}
+    assert {key for key, _, _ in settings(WatchCommand)} == common | {"render", "output"}
+
+
+def test_the_options_are_these() -> None:
+    flags = vars(parse_flags([]))
+    assert set(flags) == {
+        "overrides", "help", "multirun", "cfg", "resolve", "package", "info", "config_dir", "shell_completion",
+        "hydra_help", "trust",
+    }  # fmt: skip
+    assert parse_flags(["--trust"]).trust is True
+
+
+def test_of_hydras_settings_these_may_be_set() -> None:
+    assert set(KEYS) == {
+        "hydra.job.name", "hydra.job.chdir", "hydra.run.dir", "hydra.sweep.dir", "hydra.sweep.subdir", "hydra.verbose",
+        "hydra/launcher", "hydra/sweeper",
+    }  # fmt: skip
 
 
 def test_every_setting_of_version_0_1_is_still_one() -> None:

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 from omegaconf import OmegaConf
 
 from a2c.errors import RunIOError
+from a2c.run.claiming import claimed
 from a2c.settings.compose import load_config
 from a2c.settings.config import Config
-from a2c.settings.resumed_settings import SETTINGS
 from a2c.settings.rules import validate
+from a2c.settings.saved_settings import SETTINGS
 from a2c.storage.atomic import write_text
 from a2c.storage.folders import new_run, run_of
 
@@ -25,7 +26,8 @@ __all__ = ["load_config", "train"]
 def train(cfg: Config) -> Summary:
     """Train an agent in a new run folder or, with ``cfg.resume``, in the folder of the run to continue.
 
-    Ctrl-C and SIGTERM stop training and save a checkpoint; ``Summary.stopped`` then names the signal.
+    Ctrl-C, SIGTERM, SIGUSR1 and a closed terminal stop training and save a checkpoint; ``Summary.stopped`` then names
+    the signal. A checkpoint that lies in no run's folder begins a new run.
 
     Args:
         cfg: the settings; this function validates them.
@@ -36,13 +38,14 @@ def train(cfg: Config) -> Summary:
     cfg = validate(cfg)
     folder = run_of(cfg.resume, cfg.runs_dir) if cfg.resume else None
     folder = folder or Path(cfg.runs_dir) / new_run(cfg.runs_dir, cfg.env.id, cfg.name, cfg.algo, cfg.seed)
-    settings = folder / SETTINGS
-    try:
-        settings.parent.mkdir(parents=True, exist_ok=True)
-        write_text(settings, OmegaConf.to_yaml(OmegaConf.create(asdict(cfg))))
-    except OSError as error:
-        raise RunIOError(f"cannot write {settings}: {error.strerror or error}") from error
-    return train_in(cfg, folder)
+    with claimed(cfg, folder):
+        settings = folder / SETTINGS
+        try:
+            settings.parent.mkdir(parents=True, exist_ok=True)
+            write_text(settings, OmegaConf.to_yaml(OmegaConf.create(asdict(cfg))))
+        except OSError as error:
+            raise RunIOError(f"cannot write {settings}: {error.strerror or error}") from error
+        return train_in(cfg, folder)
 
 
 def train_in(cfg: Config, folder: Path) -> Summary:

@@ -41,6 +41,7 @@ def trainer(monkeypatch, tmp_path) -> Trainer:
     monkeypatch.chdir(tmp_path)
     stand_in = Trainer()
     monkeypatch.setattr("a2c.api.train_in", stand_in.train_in)
+    monkeypatch.setattr("a2c.run.resuming.prepare_resumed", lambda cfg, folder: None)  # its runs save no checkpoint
     return stand_in
 
 
@@ -131,7 +132,8 @@ def test_a_failed_job_does_not_stop_the_others_but_is_not_forgotten(trainer, cap
     trainer.error = NumericError("boom")
     assert cli.main(["train", "-m", "seed=1,2"]) == 4
     assert len(trainer.runs) == 2
-    assert capsys.readouterr().err == "numeric error: boom\n" * 2
+    said = "2 of 2 runs failed: run 1 seed=1 (exit code 4), run 2 seed=2 (exit code 4)\n"
+    assert capsys.readouterr().err == "numeric error: boom\n" * 2 + said
 
 
 def test_a_signal_stops_a_whole_multirun(trainer):
@@ -174,7 +176,9 @@ def test_a_failure_is_kept_in_the_log_of_the_run(trainer):
     assert "NumericError: numeric error: boom" in (trainer.runs[0][1] / "train.log").read_text()
 
 
-@pytest.mark.parametrize(("stopped", "code"), [(None, 0), ("SIGINT", 130), ("SIGTERM", 143), ("SIGUSR1", 143)])
+@pytest.mark.parametrize(
+    ("stopped", "code"), [(None, 0), ("SIGINT", 130), ("SIGTERM", 143), ("SIGUSR1", 143), ("SIGHUP", 129)]
+)
 def test_a_signal_that_ended_the_run_is_the_exit_code(trainer, stopped, code):
     trainer.stopped = stopped
     assert cli.main(["train"]) == code

@@ -6,6 +6,7 @@ import multiprocessing
 import pickle
 import subprocess
 import sys
+import types
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from gymnasium.vector import AutoresetMode
 from a2c.envs.lockstep import LockstepEnvs
 from a2c.envs.seeding import TRAIN, env_seeds
 from a2c.envs.single.make_env import make_env, reward_threshold
+from a2c.envs.single.mujoco_log import log_warnings
 from a2c.envs.spaces import check_spaces
 from a2c.errors import ConfigError, EnvironmentFailure
 from envs.configs import OURS, env_config, planned, toy, vector_config
@@ -122,6 +124,37 @@ def test_missing_box2d_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "Box2D", None)
     with pytest.raises(ConfigError, match=r"LunarLander-v3 needs .*pip install box2d"):
         make_env(env_config("LunarLander-v3"))
+
+
+@pytest.mark.parametrize("missing", ["mujoco", "imageio"])
+def test_the_module_that_is_really_missing_is_named(monkeypatch, tmp_path, missing):
+    # Gymnasium says "MuJoCo is not installed" whatever its module could not import
+    for name in [name for name in sys.modules if name.startswith(("gymnasium.envs.mujoco", "mujoco", "imageio"))]:
+        monkeypatch.delitem(sys.modules, name)
+    for name in {"mujoco", "glfw"} - {missing}:
+        (tmp_path / f"{name}.py").write_text("__version__ = '3.3.0'\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setitem(sys.modules, missing, None)
+    with pytest.raises(ConfigError) as caught:
+        make_env(env_config("HalfCheetah-v5"))
+    assert str(caught.value) == (
+        f"config error: HalfCheetah-v5 needs the module '{missing}', which is not installed: "
+        "pip install mujoco imageio (the extra a2c[mujoco])"
+    )
+
+
+def test_warnings_of_mujoco_go_to_the_log_once(monkeypatch, caplog):
+    callbacks = []
+    stand_in = types.ModuleType("mujoco")
+    stand_in.set_mju_user_warning = callbacks.append
+    monkeypatch.setitem(sys.modules, "mujoco", stand_in)
+    log_warnings(gym.spec("CartPole-v1"))
+    assert callbacks == []
+    log_warnings(gym.spec("HalfCheetah-v5"))
+    with caplog.at_level("INFO", logger="a2c"):
+        callbacks[0]("compiler attribute 'settotalmass' is deprecated")
+        callbacks[0]("compiler attribute 'settotalmass' is deprecated")
+    assert caplog.messages == ["MuJoCo: compiler attribute 'settotalmass' is deprecated"]
 
 
 # ---- settings ----

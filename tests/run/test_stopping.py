@@ -11,7 +11,7 @@ import pytest
 
 from a2c.run.stopping import StopRequest, stop_on_signals
 
-SIGNALS = ["SIGINT", "SIGTERM", "SIGUSR1"]
+SIGNALS = ["SIGINT", "SIGTERM", "SIGUSR1", "SIGHUP"]
 
 
 def press(name: str) -> None:
@@ -29,13 +29,33 @@ def test_the_first_signal_is_noted_and_nothing_is_interrupted(name):
 
 
 @pytest.mark.parametrize("first", SIGNALS)
-@pytest.mark.parametrize("second", SIGNALS)
+@pytest.mark.parametrize("second", SIGNALS[:-1])
 def test_the_second_signal_interrupts_at_once(first, second):
     with stop_on_signals() as stop:
         press(first)
         with pytest.raises(KeyboardInterrupt):
             press(second)
         assert stop.signal == first  # the exit code tells what came first
+
+
+@pytest.mark.parametrize("first", SIGNALS)
+def test_a_terminal_that_hangs_up_again_interrupts_nothing(first):
+    with stop_on_signals() as stop:
+        press(first)
+        press("SIGHUP")  # the shell and the kernel both send one
+        press("SIGHUP")
+        assert stop.signal == first
+
+
+def test_who_ignores_hanging_up_goes_on():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # nohup a2c train
+    try:
+        with stop_on_signals() as stop:
+            press("SIGHUP")
+            assert not stop
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 @pytest.mark.parametrize("ends", [None, ValueError, KeyboardInterrupt])

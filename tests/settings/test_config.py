@@ -10,6 +10,7 @@ from omegaconf import OmegaConf
 from a2c.errors import A2CError, CheckpointError, ConfigError
 from a2c.settings.compose import compose_plain, conf_dir, load_config, prepare_training, presets
 from a2c.settings.config import Config, settings
+from a2c.settings.hydra_keys import KEYS as HYDRA_KEYS
 from a2c.settings.overrides import parse, quote, written
 from a2c.settings.rules import validate
 from a2c.settings.suggest import ALIASES
@@ -30,7 +31,7 @@ REFUSED = {
     "env.atari.frameskip=4": "unknown key 'env.atari.frameskip'; did you mean 'env.atari.frame_skip'?",
     "activation=relu": "unknown key 'activation'; did you mean 'network.activation'?",
     "network={torsso: mlp}": "unknown key 'network.torsso'; did you mean 'network.torso'?",
-    "hydra.runn=1": "unknown key 'hydra.runn'",
+    "hydra.runn=1": f"unknown key 'hydra.runn'; of Hydra's settings these are used here: {', '.join(HYDRA_KEYS)}",
     "+sweep=cartpole": "unknown key 'sweep'; did you mean 'seed'?",
     # names of other libraries
     "n_steps=5": "unknown key 'n_steps'; here it is called 'n_step'",

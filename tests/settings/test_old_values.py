@@ -12,7 +12,7 @@ import pytest
 import a2c
 from a2c.cli import main
 from a2c.errors import ConfigError
-from a2c.settings import old_values
+from a2c.settings import notices
 from a2c.settings.compose import load_config
 from a2c.settings.old_values import translated
 from a2c.storage.checkpoint import load_checkpoint
@@ -24,7 +24,7 @@ OLD_DEVICE_ID, NEW_DEVICE_ID = "a2c.device_envs:CartPoleDevice-v1", "a2c.envs.de
 
 @pytest.fixture(autouse=True)
 def _nothing_said_yet(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(old_values, "_told", set())
+    monkeypatch.setattr(notices, "_told", set())
 
 
 @pytest.fixture

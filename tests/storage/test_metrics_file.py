@@ -79,6 +79,22 @@ def test_a_line_cut_off_by_a_kill_is_no_row(tmp_path: Path) -> None:
     assert steps_in(path) == [10, 30]
 
 
+GARBAGE = [b"garbage", b"\xff\xfe", b"[1]", b'{"loss": 1}', b'{"global_step": "7"}', b"null", b"", b"[" * 5000]
+
+
+@pytest.mark.parametrize("line", GARBAGE, ids=range(len(GARBAGE)))
+def test_a_line_that_is_no_row_is_told_and_skipped(tmp_path: Path, line: bytes, caplog: Any) -> None:
+    path = tmp_path / "metrics.jsonl"
+    write(path, 10)
+    with path.open("ab") as file:
+        file.write(line + b"\n")
+    write(path, 20, 30, 40, resume_from=30)  # after the garbage
+    assert steps_in(path) == [10, 20, 30, 40]
+    write(path, 35, resume_from=30)
+    assert steps_in(path) == [10, 20, 30, 35]  # nothing after it was lost, nothing twice
+    assert f"{path}: line 2 is no row of metrics; it is skipped" in caplog.text
+
+
 def test_a_new_run_starts_a_new_file(tmp_path: Path) -> None:
     path = tmp_path / "metrics.jsonl"
     write(path, 10, 20)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import importlib
-import os
 import sys
 from collections.abc import Sequence
 
 from a2c import __version__
 from a2c.cli.commands import COMMANDS
 from a2c.cli.exit_codes import exit_code_of, full_errors
-from a2c.errors import ConfigError
+from a2c.cli.standard_streams import open_what_is_closed, point_nowhere
+from a2c.errors import ConfigError, RunIOError
 from a2c.settings.suggest import nearest
 
 
@@ -21,16 +21,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: without the program's name; None takes those of this process.
 
     Returns:
-        The exit code: 0 ok, 2 config, 3 environment, 4 numeric, 5 checkpoint, 6 i/o, 130 SIGINT, 143 SIGTERM.
+        The exit code: 0 ok, 2 config, 3 environment, 4 numeric, 5 checkpoint, 6 i/o, 129 SIGHUP, 130 SIGINT,
+        143 SIGTERM.
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
+    open_what_is_closed()
     try:
         code = _run(arguments)
         sys.stdout.flush()
         return code
     except BrokenPipeError:  # a2c train --help | head
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        point_nowhere(sys.stdout)
         return 0
+    except OSError as error:
+        if error.filename is not None:
+            return exit_code_of(error, full_errors())
+        point_nowhere(sys.stdout)  # it is what was being written to, and the exit would flush it again
+        return exit_code_of(RunIOError(f"cannot write what to show: {error.strerror or error}"), full_errors())
     except (Exception, KeyboardInterrupt) as error:
         return exit_code_of(error, full_errors())
 
@@ -72,5 +79,5 @@ def _help() -> str:
   --version                          a2c's version
   -sc install=bash                   completion: eval "$(a2c -sc install=bash)"
 
-Exit codes: 0 ok, 2 config, 3 environment, 4 numeric, 5 checkpoint, 6 i/o, 130 Ctrl-C, 143 SIGTERM.
+Exit codes: 0 ok, 2 config, 3 environment, 4 numeric, 5 checkpoint, 6 i/o, 129 closed terminal, 130 Ctrl-C, 143 SIGTERM.
 HYDRA_FULL_ERROR=1 shows the traceback of an error."""

@@ -32,7 +32,7 @@ def run(arguments: Sequence[str]) -> int:
         return 0
     if flags.multirun or flags.cfg:
         raise ConfigError("a2c doctor has neither -m nor -c")
-    cfg = load_config(*flags.overrides)
+    cfg = load_config(*flags.overrides, trust=flags.trust)
     from a2c.envs.examining.examination import examine
 
     lines, code = [f"a2c doctor {' '.join(flags.overrides)}"], 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from a2c.cli.command import read_arguments
+from a2c.cli.command import NamedEnv, allow_code, read_arguments
 from a2c.settings.config import DEVICE, setting
 
 USAGE = """\
@@ -27,6 +27,7 @@ class EvalCommand:
     seed: int | None = setting("seed of the environments; null: as in the final evaluation of the run", low=0)
     deterministic: bool = setting("greedy actions; false samples them as in training")
     device: str = setting(**DEVICE)
+    env: NamedEnv = setting("environment of the run")
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -34,12 +35,17 @@ def run(arguments: Sequence[str]) -> int:
     command = read_arguments(arguments, EvalCommand, "eval", USAGE)
     if command is None:
         return 0
+    from a2c.cli.eval_progress import EvalProgress
     from a2c.envs.single.make_env import reward_threshold  # these import torch
     from a2c.playing.evaluation import evaluate
     from a2c.playing.policy import load_policy
 
     policy = load_policy(command.run, runs_dir=command.runs_dir, device=command.device)
-    result = evaluate(policy, command.episodes, seed=command.seed, deterministic=command.deterministic)
+    allow_code(policy.cfg.env.id, policy.path, command.env.id, arguments)
+    with EvalProgress(command.episodes) as progress:
+        result = evaluate(
+            policy, command.episodes, seed=command.seed, deterministic=command.deterministic, ended=progress.ended
+        )
     threshold = reward_threshold(policy.cfg.env.id)
     print(f"{policy.path}, {policy.cfg.env.id}, trained for {policy.env_steps:,} steps")
     print(

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
-import signal
 import sys
 import traceback
 
 from a2c.errors import A2CError
 
-_STOPPED = {"SIGINT": 128 + signal.SIGINT, "SIGTERM": 128 + signal.SIGTERM, "SIGUSR1": 128 + signal.SIGTERM}
+_STOPPED = {
+    "SIGHUP": 129,
+    "SIGINT": 130,
+    "SIGTERM": 143,
+    "SIGUSR1": 143,
+}  # 128 + its number; Slurm's USR1 is a TERM
 
 
 def exit_code_of(error: BaseException, full: bool) -> int:
@@ -19,16 +24,22 @@ def exit_code_of(error: BaseException, full: bool) -> int:
     An :class:`A2CError` prints one line and its notes, such as an environment's own traceback. Any other exception is
     a bug and prints its traceback. With ``full`` all of them do.
     """
+    with contextlib.suppress(OSError, ValueError):  # nobody can read it: the exit code says it all the same
+        _print(error, full)
+    if isinstance(error, KeyboardInterrupt):
+        return _STOPPED["SIGINT"]
+    return error.exit_code if isinstance(error, A2CError) else 1
+
+
+def _print(error: BaseException, full: bool) -> None:
     if isinstance(error, KeyboardInterrupt):
         print("interrupted", file=sys.stderr)
-        return _STOPPED["SIGINT"]
-    if full or not isinstance(error, A2CError):
+    elif full or not isinstance(error, A2CError):
         traceback.print_exception(error, file=sys.stderr)
-        return error.exit_code if isinstance(error, A2CError) else 1
-    print(" ".join(str(error).split("\n")), file=sys.stderr)
-    for note in getattr(error, "__notes__", ()):
-        print(note, file=sys.stderr)
-    return error.exit_code
+    else:
+        print(" ".join(str(error).split("\n")), file=sys.stderr)
+        for note in getattr(error, "__notes__", ()):
+            print(note, file=sys.stderr)
 
 
 def exit_code_of_stop(name: str | None) -> int:

@@ -31,6 +31,7 @@ def parse_flags(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("-i", "--info", nargs="?", const="all")
     parser.add_argument("-cd", "--config-dir", type=Path)
     parser.add_argument("-sc", "--shell-completion", action="store_true")
+    parser.add_argument("--trust", action="store_true")
     parser.add_argument("--hydra-help", action="store_true")
     flags, unknown = parser.parse_known_intermixed_args(list(arguments))
     if unknown:

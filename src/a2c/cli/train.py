@@ -8,6 +8,7 @@ import logging
 import os
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import hydra
@@ -19,12 +20,16 @@ from omegaconf.errors import OmegaConfBaseException
 from a2c.cli.exit_codes import exit_code_of, exit_code_of_stop, full_errors, log_failure
 from a2c.cli.flags import parse_flags
 from a2c.cli.help import train_help
+from a2c.cli.records import write_records
 from a2c.errors import A2CError, ConfigError, RunIOError
+from a2c.run.claiming import claimed
+from a2c.run.tracking.redaction import redact_argument
 from a2c.settings.compose import compose_plain, conf_dir, one_line, plain, prepare_training, to_config
 from a2c.settings.config import Config
+from a2c.settings.notices import tell
 from a2c.settings.overrides import parse, quote
 from a2c.settings.sweep_guard import refuse_foreign_code
-from a2c.storage.folders import run_of
+from a2c.storage.folders import LATEST, discard_if_empty, is_run, run_of
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -36,9 +41,12 @@ def run(arguments: Sequence[str]) -> int:
     more = [flags.config_dir] if flags.config_dir else []
     overrides = flags.overrides
     if not flags.shell_completion:
-        overrides = prepare_training(overrides, *more)
+        overrides = prepare_training(overrides, *more, trust=flags.trust)
         jobs = _jobs_to_check(overrides) if flags.multirun else [overrides]
-        configs = [_allowed(to_config(compose_plain("config", job, *more))) for job in jobs]
+        trees = [compose_plain("config", job, *more) for job in jobs]
+        # Another sweeper reads values in its own way: whether they fit shows when each job starts.
+        unread = flags.multirun and _another_sweeper(overrides)
+        configs = [] if unread else [_allowed(to_config(tree)) for tree in trees]
         if not flags.multirun and configs[0].resume:
             overrides = [*_same_folder(configs[0], overrides), *overrides]
     return run_hydra(_hydra_arguments(flags, overrides), "config")
@@ -49,18 +57,20 @@ def _allowed(cfg: Config) -> Config:
     return cfg
 
 
+def _another_sweeper(overrides: Sequence[str]) -> bool:
+    return any(parse(text)[1].key_or_group == "hydra/sweeper" for text in overrides)
+
+
 def _jobs_to_check(overrides: Sequence[str]) -> list[list[str]]:
     """Jobs of a multirun that show every value of every sweep at least once."""
     parsed = [parse(text)[1] for text in overrides]
-    if any(item.key_or_group == "hydra/sweeper" for item in parsed):
-        return []  # another sweeper reads the values in its own way; each job is checked when it starts
     choices = []
     for text, item in zip(overrides, parsed, strict=True):
         if not item.is_sweep_override():
             choices.append([text])
         elif item.is_discrete_sweep():
             choices.append([f"{item.get_key_element()}={value}" for value in item.sweep_string_iterator()])
-        else:
+        elif not _another_sweeper(overrides):
             raise ConfigError(f"{text}: -m trains with lists, like 1,2,3, and with range(...)")
     first = [options[0] for options in choices]
     others = [[*first[:i], value, *first[i + 1 :]] for i, options in enumerate(choices) for value in options[1:]]
@@ -96,9 +106,11 @@ def run_hydra(arguments: Sequence[str], config_name: str) -> int:
         RunIOError: the run folder cannot be written.
     """
     codes: list[int] = []
+    jobs: list[list[str]] = []
     full = full_errors()  # read it before _command_line sets the variable for Hydra
 
     def job(tree: DictConfig) -> None:
+        jobs.append(list(HydraConfig.get().overrides.task))
         code = _train(tree, Path(HydraConfig.get().runtime.output_dir), full)
         codes.append(code)
         if code >= 128:  # a signal ends a whole multirun
@@ -112,23 +124,61 @@ def run_hydra(arguments: Sequence[str], config_name: str) -> int:
     except (HydraException, OmegaConfBaseException) as error:
         raise _plain_error(error) from error
     except OSError as error:
-        raise RunIOError(f"cannot write {error.filename}: {error.strerror or error}") from error
+        raise _cannot_write(error) from error
+    finally:
+        _name_the_failed(jobs, codes)
     return next((code for code in codes if code), 0)
+
+
+def _name_the_failed(jobs: Sequence[Sequence[str]], codes: Sequence[int]) -> None:
+    """After several jobs, one line that says which failed, by what only they were told."""
+    failed = []
+    for number, (job, code) in enumerate(zip(jobs, codes, strict=False), 1):
+        own = [redact_argument(text) for text in job if not all(text in other for other in jobs)]
+        failed += [f"{' '.join([f'run {number}', *own])} (exit code {code})"] if code else []
+    if len(jobs) > 1 and failed:
+        tell(f"{len(failed)} of {len(jobs)} runs failed: {', '.join(failed)}")
 
 
 def _train(tree: DictConfig, folder: Path, full: bool) -> int:
     log = logging.getLogger("a2c")
     try:
-        cfg = _allowed(to_config(plain(tree)))
-        from a2c.api import train_in
-
-        log.info("training %s in %s", cfg.env.id, folder)
-        summary = train_in(cfg, folder)  # after the checks: it imports torch
-        log.info("ended after %d steps, mean score %s", summary.env_steps, summary.eval_mean)
-        return exit_code_of_stop(summary.stopped)
-    except (A2CError, KeyboardInterrupt) as error:
-        log_failure(error)
+        cfg = _as_typed_at(Path(HydraConfig.get().runtime.cwd), _allowed(to_config(plain(tree))))
+    except A2CError as error:
+        if not is_run(folder):
+            discard_if_empty(folder, folder)
         return exit_code_of(error, full)
+    try:
+        with claimed(cfg, folder):
+            from a2c.api import train_in
+
+            write_records(cfg, folder)
+            log.info("training %s in %s", cfg.env.id, folder)
+            try:
+                summary = train_in(cfg, folder)  # after the checks: it imports torch
+            except BaseException as error:
+                log_failure(error)
+                raise
+            log.info("ended after %d steps, mean score %s", summary.env_steps, summary.eval_mean)
+        return exit_code_of_stop(summary.stopped)
+    except OSError as error:
+        return exit_code_of(_cannot_write(error), full)
+    except (Exception, KeyboardInterrupt) as error:  # what is no A2CError shows its traceback; other jobs go on
+        return exit_code_of(error, full)
+
+
+def _as_typed_at(here: Path, cfg: Config) -> Config:
+    """With ``hydra.job.chdir=true``: paths and modules are meant as seen from where the command was typed."""
+    if Path.cwd() == here:
+        return cfg
+    if str(here) not in sys.path:
+        sys.path.append(str(here))
+    resume = cfg.resume if cfg.resume in (None, LATEST) else str(here / cfg.resume)
+    return replace(cfg, runs_dir=str(here / cfg.runs_dir), resume=resume)
+
+
+def _cannot_write(error: OSError) -> RunIOError:
+    return RunIOError(f"cannot write {error.filename or 'a file of the run'}: {error.strerror or error}")
 
 
 def _plain_error(error: Exception) -> A2CError:

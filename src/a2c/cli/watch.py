@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from a2c.cli.command import read_arguments
+from a2c.cli.command import NamedEnv, allow_code, read_arguments
 from a2c.errors import A2CError, EnvironmentFailure
 from a2c.settings.config import DEVICE, setting
+from a2c.storage.folders import run_of
 
 USAGE = """\
 Usage: a2c watch [KEY=VALUE ...]
@@ -28,8 +31,9 @@ class WatchCommand:
     render: str = setting("a GIF, or a window on the screen", choices=("gif", "human"))
     episodes: int = setting("episodes to play; a GIF shows them one after the other", low=1)
     seed: int = setting("seed of the first episode; each further one takes the next seed", low=0, high=2**31 - 1)
-    output: str | None = setting("file of the GIF; null: watch.gif in the run folder")
+    output: str | None = setting("file of the GIF; null: watch.gif in the run folder, or beside a checkpoint of none")
     device: str = setting(**DEVICE)
+    env: NamedEnv = setting("environment of the run")
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -37,11 +41,14 @@ def run(arguments: Sequence[str]) -> int:
     command = read_arguments(arguments, WatchCommand, "watch", USAGE)
     if command is None:
         return 0
+    if command.render == "human":
+        _ask_for_a_screen()
     from a2c.playing.episode import play_episode
     from a2c.playing.policy import load_policy  # these import torch
     from a2c.run.showing.gif import record_gif
 
     policy = load_policy(command.run, runs_dir=command.runs_dir, device=command.device)
+    allow_code(policy.cfg.env.id, policy.path, command.env.id, arguments)
     frames, fps = [], 30.0
     for episode in range(command.episodes):
         try:
@@ -58,5 +65,41 @@ def run(arguments: Sequence[str]) -> int:
         print(f"episode {episode + 1}: score {score:.2f}")
     if command.render == "gif":
         assert policy.path is not None
-        print(record_gif(frames, Path(command.output or policy.path.parent.parent / "watch.gif"), fps))
+        folder = run_of(command.run, command.runs_dir) or policy.path.parent
+        print(record_gif(frames, Path(command.output or folder / "watch.gif"), fps))
     return 0
+
+
+def _ask_for_a_screen() -> None:
+    """Refuse to play where nobody could see it: SDL would go on without a screen, and say nothing.
+
+    Raises:
+        EnvironmentFailure: there is no screen here.
+    """
+    if sys.platform != "linux":
+        return
+    driver = os.environ.get("SDL_VIDEODRIVER", "")
+    if driver in ("dummy", "offscreen"):
+        why = f"SDL_VIDEODRIVER={driver} shows nothing"
+    elif driver or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"):
+        why = _sdl_without_a_screen()
+    else:
+        why = "neither DISPLAY nor WAYLAND_DISPLAY is set"
+    if why:
+        raise EnvironmentFailure(f"render=human needs a screen, and there is none here: {why}; leave it out for a GIF")
+
+
+def _sdl_without_a_screen() -> str:
+    """Why SDL finds no screen although one is named; empty where it finds one, or is not installed."""
+    os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")  # as Gymnasium does
+    try:
+        import pygame
+    except ImportError:
+        return ""
+    try:
+        pygame.display.init()
+        driver = pygame.display.get_driver()
+        pygame.display.quit()
+    except pygame.error as error:
+        return str(error)
+    return f"SDL uses its driver '{driver}', which shows nothing" if driver in ("dummy", "offscreen") else ""

@@ -62,6 +62,7 @@ class Evaluator:
         *,
         deterministic: bool = True,
         stop: Callable[[], bool] = lambda: False,
+        ended: Callable[[int], object] = lambda count: None,
     ) -> EvalResult | None:
         """Play one episode for every seed, side by side.
 
@@ -70,6 +71,7 @@ class Evaluator:
             seeds: of the episodes.
             deterministic: greedy actions; False samples.
             stop: called before every step; True ends the evaluation.
+            ended: called after every episode with how many have ended.
 
         Returns:
             The scores in the order of the seeds; None if ``stop`` ended it early.
@@ -78,7 +80,7 @@ class Evaluator:
             EnvironmentFailure, NumericError: an environment raised or broke its contract.
         """
         rewards, lengths = [0.0] * len(seeds), [0] * len(seeds)
-        waiting = iter(range(len(seeds)))
+        waiting, over = iter(range(len(seeds))), 0
         playing: dict[int, int] = {}  # environment -> episode
         obs: dict[int, Any] = {}
 
@@ -101,6 +103,8 @@ class Evaluator:
                 lengths[playing[env]] += 1
                 if terminated or truncated:
                     next_episode(env)
+                    over += 1
+                    ended(over)
         return EvalResult(rewards, lengths)
 
     def close(self) -> None:
@@ -118,7 +122,14 @@ def eval_seeds(seed: int, episodes: int, *, final: bool = False) -> list[int]:
     return [env_seed(seed, FINAL_EVAL if final else EVAL, episode) for episode in range(episodes)]
 
 
-def evaluate(policy: Policy, episodes: int = 20, *, seed: int | None = None, deterministic: bool = True) -> EvalResult:
+def evaluate(
+    policy: Policy,
+    episodes: int = 20,
+    *,
+    seed: int | None = None,
+    deterministic: bool = True,
+    ended: Callable[[int], object] = lambda count: None,
+) -> EvalResult:
     """Play whole episodes of the environment that the policy was trained on.
 
     Args:
@@ -126,6 +137,7 @@ def evaluate(policy: Policy, episodes: int = 20, *, seed: int | None = None, det
         episodes: how many.
         seed: of the environments; None: the training seed, in the role of the final evaluation.
         deterministic: greedy actions; False samples.
+        ended: called after every episode with how many have ended.
 
     Returns:
         Raw returns (no clipping, no normalisation) and lengths in steps, in the order of the seeds.
@@ -137,7 +149,7 @@ def evaluate(policy: Policy, episodes: int = 20, *, seed: int | None = None, det
     evaluator = Evaluator(policy.cfg.env, episodes)
     try:
         seeds = eval_seeds(policy.cfg.seed if seed is None else seed, episodes, final=True)
-        result = evaluator.run(policy, seeds, deterministic=deterministic)
+        result = evaluator.run(policy, seeds, deterministic=deterministic, ended=ended)
     finally:
         evaluator.close()
     assert result is not None  # nothing asked it to stop

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from a2c.errors import RunIOError
 from a2c.learning.learner import Learner
 from a2c.machine.clock import Clock
+from a2c.run.resuming import best_score
 from a2c.run.state import Tally, TrainState
 from a2c.run.tracking.tracker import Trackers
 from a2c.settings.config import Config
@@ -57,6 +58,8 @@ class Checkpoints:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise RunIOError(f"cannot write the run folder {folder.parent}: {error.strerror or error}") from error
+        if cfg.resume:
+            self._tally = replace(self._tally, best_eval=best_score(folder))
 
     def open(self, learner: Learner, actors: Actors, trackers: Trackers) -> None:
         """Take over what the checkpoints hold the state of, and count its episodes on."""

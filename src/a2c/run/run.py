@@ -46,18 +46,21 @@ class Run:
         self._checkpoints = Checkpoints(folder / "checkpoints", cfg)
         self._resumed, self._saved = self._checkpoints.resumed, self._checkpoints.saved
         self._waiting = {} if self._resumed is None else self._resumed.get(WAITING_ROW, {})
-        point_latest_to(folder, Path(cfg.runs_dir))
         self.console = Console(cfg)
         continues_here = self._resumed is not None and (folder / "metrics.jsonl").exists()
         known = self._saved.env_steps - bool(self._waiting)  # a row that waited is made again
-        self.trackers = open_trackers(
-            folder,
-            cfg,
-            notify=self.console.note,
-            saved=self._resumed,
-            resume_from=known if continues_here else None,
-        )
-        self._evaluators = Evaluators(cfg, lambda: bool(stop), self.console.note)
+        self._evaluators = Evaluators(cfg, lambda: bool(stop), self.console.note)  # before any record begins
+        try:
+            self.trackers = open_trackers(
+                folder,
+                cfg,
+                notify=self.console.note,
+                saved=self._resumed,
+                resume_from=known if continues_here else None,
+            )
+        except BaseException:
+            self._evaluators.close()
+            raise
         self._evaluations = Evaluations(
             self._evaluators, self._checkpoints, self._write, timed=lambda: self._stopwatch.evaluation()
         )
@@ -112,6 +115,7 @@ class Run:
         self._stopwatch = Stopwatch(cfg, learner, actors.clock, plan, trace, note)
         self._closing.callback(self._stopwatch.close)
         self._evaluators.open(learner.model.spaces)
+        point_latest_to(self.folder, Path(cfg.runs_dir))
         if self._waiting:  # the last session died in this evaluation
             self._evaluate(self._saved, self._waiting, save=True, show=True)
             self._progress.reported(self._saved)

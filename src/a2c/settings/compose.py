@@ -2,27 +2,34 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 from yaml import MarkedYAMLError
 
 from a2c.errors import A2CError, ConfigError
 from a2c.settings.config import Config
+from a2c.settings.hydra_keys import check_composed
 from a2c.settings.old_values import translated
 from a2c.settings.overrides import prepare
 from a2c.settings.resumed_settings import with_settings_of_resumed_run
 from a2c.settings.rules import validate
+from a2c.settings.sizes import check_folder, check_interpolations
 from a2c.settings.typed_settings import build
 from a2c.storage.folders import new_run
 
 GROUPS = ("env", "algo")  # folders of conf/ with presets; a config takes one of each
+
+_composing = threading.RLock()  # Hydra keeps what it composes with in one place for the whole process
 
 # Cached, so that one composed config means one folder, however often its path is read.
 OmegaConf.register_new_resolver("new_run", new_run, use_cache=True, replace=True)
@@ -46,32 +53,36 @@ def presets(*more: Path, group: str = "env") -> dict[str, Path]:
     return {path.stem: path for folder in (*more, conf_dir()) for path in sorted((folder / group).glob("*.yaml"))}
 
 
-def load_config(*overrides: str) -> Config:
+def load_config(*overrides: str, trust: bool = True) -> Config:
     """Compose ``conf/config.yaml``, a preset and overrides, as the command line does.
 
     Args:
         overrides: like ``"env=cartpole"``, ``"n_step=8"``, ``"env.id=Acrobot-v1"``.
+        trust: whether a run to resume may import a module that its ``env.id`` names; False: only if it is given here.
 
     Raises:
         ConfigError: an unknown key, a wrong type or a value out of range, in one line.
     """
-    return to_config(compose_plain("config", prepare_training(overrides)))
+    return to_config(compose_plain("config", prepare_training(overrides, trust=trust)))
 
 
-def prepare_training(overrides: Sequence[str], *more: Path) -> list[str]:
+def prepare_training(overrides: Sequence[str], *more: Path, trust: bool = True) -> list[str]:
     """Training overrides for Hydra: checked and completed (:func:`prepare`), after those of a resumed run.
 
     Args:
         overrides: as typed.
         more: folders with further presets.
+        trust: whether a resumed run may import a module that ``overrides`` do not name.
 
     Raises:
-        ConfigError: an override is wrong.
+        ConfigError: an override is wrong, or a file of settings is out of all proportion.
         CheckpointError: there is no run to resume.
     """
+    for folder in (*more, conf_dir()):
+        check_folder(folder, GROUPS)
     groups = {group: presets(*more, group=group) for group in GROUPS}
     return with_settings_of_resumed_run(
-        prepare(overrides, Config, {group: list(files) for group, files in groups.items()}), groups
+        prepare(overrides, Config, {group: list(files) for group, files in groups.items()}), groups, trust=trust
     )
 
 
@@ -87,19 +98,39 @@ def compose_plain(name: str, overrides: Sequence[str], *more: Path) -> dict[str,
         ConfigError: Hydra refuses an override, or a file is not valid.
     """
     search = [f"hydra.searchpath=[{','.join(f'file://{folder}' for folder in more)}]"] if more else []
+    for folder in (*more, conf_dir()):
+        check_folder(folder, GROUPS)
     try:
-        with initialize_config_dir(config_dir=str(conf_dir()), version_base="1.3"):
-            return plain(compose(name, [*search, *overrides]))
+        with _composing, _hydra_of_its_own(), initialize_config_dir(config_dir=str(conf_dir()), version_base="1.3"):
+            tree = compose(name, [*search, *overrides], return_hydra_config=True)
+        check_composed(OmegaConf.to_container(tree.hydra, resolve=False))
+        with open_dict(tree):
+            del tree["hydra"]
+        return plain(tree)
     except (HydraException, OmegaConfBaseException, MarkedYAMLError) as error:
         raise ConfigError(one_line(error)) from error
+    except RecursionError:
+        raise ConfigError("the settings are nested too deeply, or refer to themselves") from None
+
+
+@contextlib.contextmanager
+def _hydra_of_its_own() -> Iterator[None]:
+    """Compose although Hydra is at work in this process: it may run this job, or be the caller's."""
+    holder = GlobalHydra.instance()
+    before, holder.hydra = holder.hydra, None
+    try:
+        yield
+    finally:
+        GlobalHydra.instance().hydra = before
 
 
 def plain(cfg: DictConfig) -> dict[str, Any]:
     """An OmegaConf tree as plain dictionaries and lists, interpolations resolved.
 
     Raises:
-        ConfigError: an interpolation leads nowhere.
+        ConfigError: an interpolation leads nowhere, or there are more than anybody writes.
     """
+    check_interpolations(OmegaConf.to_container(cfg, resolve=False), "the settings")
     try:
         tree = OmegaConf.to_container(cfg, resolve=True)
     except OmegaConfBaseException as error:

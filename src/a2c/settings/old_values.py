@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Mapping
 from typing import Any
+
+from a2c.settings.notices import tell_once
 
 # (key, old value) -> what it means now
 _MEANS: dict[tuple[str, Any], dict[str, Any]] = {
@@ -15,8 +16,6 @@ _MEANS: dict[tuple[str, Any], dict[str, Any]] = {
 _ADDED = {"main_shard": None, "tf32": True}  # keys that runs of earlier versions lack
 _ADDED_WITHIN = {"eval": {"apart": "auto"}}  # and keys of groups
 _ENV_IDS = {"a2c.device_envs:CartPoleDevice-v1": "a2c.envs.device:CartPoleDevice-v1"}
-
-_told: set[str] = set()
 
 
 def translated(tree: Mapping[str, Any], tell: Callable[[str], Any] | None = None) -> dict[str, Any]:
@@ -38,11 +37,5 @@ def translated(tree: Mapping[str, Any], tell: Callable[[str], Any] | None = None
         if new.get(key) == old:
             new |= {name: value for name, value in means.items() if name == key or new.get(name) is None}
             today = " ".join(f"{name}={str(new[name]).lower()}" for name in means)
-            (tell or _tell_once)(f"{key}={old} is now {today}")
+            (tell or tell_once)(f"{key}={old} is now {today}")
     return new
-
-
-def _tell_once(line: str) -> None:
-    if line not in _told:
-        _told.add(line)
-        sys.stderr.write(f"{line}\n")

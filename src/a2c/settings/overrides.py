@@ -17,9 +17,12 @@ from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 
 from a2c.errors import ConfigError
+from a2c.settings.hydra_keys import check_override, is_hydras, names_code
 from a2c.settings.suggest import nearest, unknown_key
+from a2c.settings.sweep_guard import refuse_from_a_sweep
 from a2c.settings.typed_settings import leaf_types, optional
 
+DEEPEST = 50  # brackets within brackets
 FREE = "env.kwargs"  # holds whatever arguments the environment takes
 
 
@@ -47,7 +50,9 @@ def prepare(overrides: Sequence[str], schema: type[Any], groups: Mapping[str, Se
     prepared: dict[str, str] = {}
     for text, item in _split(overrides, known):
         key = item.key_or_group
-        if key.split(".")[0].split("/")[0] == "hydra":
+        refuse_from_a_sweep(text, hydras=is_hydras(key))
+        if is_hydras(key):
+            check_override(text, item)
             prepared[key] = text
         elif key in groups and item.package is None:
             _check_choice(item, groups[key])
@@ -73,6 +78,8 @@ def _split(overrides: Sequence[str], known: Mapping[str, Any]) -> Iterator[tuple
 def _checked(text: str, item: Override, known: dict[str, Any]) -> str:
     key = item.key_or_group
     if FREE in known and (key == FREE or key.startswith(f"{FREE}.")):
+        if names_code(key) or any(names_code(name) for name in _keys(item.value())):
+            raise ConfigError(f"{text} names code to run; a2c takes no code from settings but the module of env.id")
         return text if item.is_delete() else "++" + text.lstrip("+")
     if item.package is not None:
         raise ConfigError(f"cannot read '{text}'; write {key}=..., packages (@) are not used here")
@@ -83,6 +90,16 @@ def _checked(text: str, item: Override, known: dict[str, Any]) -> str:
     if item.value() == "None" and optional(known[key])[1]:
         return f"{key}=null"
     return text.lstrip("+")
+
+
+def _keys(value: Any) -> Iterator[str]:
+    """Every key of nested mappings and lists."""
+    if isinstance(value, Mapping):
+        yield from map(str, value)
+        value = list(value.values())
+    if isinstance(value, list):
+        for part in value:
+            yield from _keys(part)
 
 
 def _check_choice(item: Override, options: Sequence[str]) -> None:
@@ -107,8 +124,10 @@ def parse(text: str) -> tuple[str, Override]:
         The text that Hydra could read, and what it read.
 
     Raises:
-        ConfigError: it is not ``key=value``.
+        ConfigError: it is not ``key=value``, or its value is nested beyond reason.
     """
+    if _depth(text) > DEEPEST:
+        raise ConfigError(f"the value of {text.partition('=')[0]} is nested more than {DEEPEST} deep")
     parser = OverridesParser.create()
     key, equals, value = text.partition("=")
     attempts = [text]
@@ -120,6 +139,14 @@ def parse(text: str) -> tuple[str, Override]:
         except HydraException:
             continue
     raise ConfigError(f"cannot read '{text}'; write key=value")
+
+
+def _depth(text: str) -> int:
+    depth = deepest = 0
+    for letter in text:
+        depth += (letter in "[{(") - (letter in "]})")
+        deepest = max(deepest, depth)
+    return deepest
 
 
 def _from_python(value: str) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,42 +10,55 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from a2c.errors import CheckpointError, ConfigError
+from a2c.settings.config import Config
 from a2c.settings.old_values import translated
 from a2c.settings.overrides import FREE, parse, written
+from a2c.settings.saved_settings import SETTINGS, read_settings
+from a2c.settings.sizes import check_tree
+from a2c.settings.trust import ask_for_trust
+from a2c.settings.typed_settings import leaf_types
 from a2c.storage.folders import run_of
 
-SETTINGS = Path(".hydra") / "config.yaml"  # of a run folder
-_OF_THE_SESSION = {"resume", "runs_dir", "device", "threads", "num_workers"}  # not part of the run
+OF_THE_SESSION = {"resume", "runs_dir", "device", "threads", "num_workers"}  # not part of the run
+
+__all__ = ["OF_THE_SESSION", "SETTINGS", "flatten", "with_settings_of_resumed_run"]
 
 
-def with_settings_of_resumed_run(overrides: Sequence[str], presets: Mapping[str, Mapping[str, Path]]) -> list[str]:
+def with_settings_of_resumed_run(
+    overrides: Sequence[str], presets: Mapping[str, Mapping[str, Path]], *, trust: bool = True
+) -> list[str]:
     """Put the settings of the run that ``resume`` names before ``overrides``.
+
+    They stand in the run folder or, where that holds none and for a checkpoint outside of any run, in the checkpoint.
 
     Args:
         overrides: from :func:`a2c.settings.overrides.prepare`.
         presets: the file of every preset, by group and name.
+        trust: whether an ``env.id`` of the run may import a module that ``overrides`` do not name.
 
     Returns:
-        Overrides for Hydra; unchanged without ``resume``, or where its run folder holds no settings.
+        Overrides for Hydra; unchanged without ``resume``.
 
     Raises:
         CheckpointError: there is no such run.
-        ConfigError: ``env=`` or ``algo=`` chooses another environment or algorithm than that of the run.
+        ConfigError: ``env=`` or ``algo=`` chooses another environment or algorithm than that of the run; or the
+            settings of the run cannot be read, are no settings, or import code that nobody named.
     """
     given = {item.key_or_group: item.value() for _, item in map(parse, overrides)}
     resume, runs_dir = given.get("resume"), str(given.get("runs_dir", "runs"))
     if not isinstance(resume, str):
         return list(overrides)
     folder = run_of(resume, runs_dir)
-    if folder is None:
+    if folder is None and not Path(resume).is_file():
         where = f"there is no latest run under {runs_dir}" if resume == "latest" else f"there is no {resume}"
         raise CheckpointError(f"{where}; nothing to resume")
-    if not (folder / SETTINGS).is_file():
-        return list(overrides)
-    tree = OmegaConf.to_container(OmegaConf.load(folder / SETTINGS))
-    assert isinstance(tree, dict)
-    saved = dict(flatten(translated({str(key): value for key, value in tree.items()})))
+    source, tree = read_settings(folder, resume, runs_dir)
+    check_tree(tree, str(source))
+    saved = dict(flatten(translated(tree)))
+    _check_saved(saved, source)
     algo = saved.pop("algo", "a2c")
+    if not trust and "env.id" not in given:
+        ask_for_trust(saved["env.id"], f"the run to resume, {folder or resume},")
     for group, key, known in (("env", "env.id", saved["env.id"]), ("algo", "algo", algo)):
         preset = given.get(group)
         if isinstance(preset, str) and preset in presets[group] and preset != "custom":
@@ -53,13 +67,32 @@ def with_settings_of_resumed_run(overrides: Sequence[str], presets: Mapping[str,
                 name = f"{group}={preset}" if preset == chosen else f"{group}={preset} is {chosen}"
                 raise ConfigError(f"{name}, but the run to resume trains {known}; leave out {group}=")
     # A3C's workers learn, so that their number belongs to the run.
-    of_the_session = _OF_THE_SESSION - {"num_workers"} if algo == "a3c" else _OF_THE_SESSION
+    of_the_session = OF_THE_SESSION - {"num_workers"} if algo == "a3c" else OF_THE_SESSION
     if "vectorization" in given:  # who chooses it anew chooses who steps a shard, too
         saved.pop("main_shard", None)
-    kept = [f"++{key}={written(value)}" for key, value in saved.items() if key not in of_the_session]
+    kept = [f"++{key}={_written(key, value, source)}" for key, value in saved.items() if key not in of_the_session]
     chosen_here = tuple(f"{group}=" for group in presets)
     # The values that the run had override every value of the presets.
     return ["env=custom", f"algo={algo}", *kept, *(text for text in overrides if not text.startswith(chosen_here))]
+
+
+def _check_saved(saved: Mapping[str, Any], source: Path) -> None:
+    """Refuse what is no setting: who made the run folder could else set what Hydra imports, or read secrets."""
+    known = dict(leaf_types(Config))
+    for key, value in saved.items():
+        if key not in known:
+            raise ConfigError(f"{source} holds '{key}', which is no setting; take it out")
+        if re.search(r"\$\{[^}]*:", str(value)):
+            raise ConfigError(f"{source}: {key} reads {value!r}; write its value there")
+    if not isinstance(saved.get("env.id"), str) or not isinstance(saved.get("algo", ""), str):
+        raise ConfigError(f"{source} holds no env.id; it is not the settings of a run")
+
+
+def _written(key: str, value: Any, source: Path) -> str:
+    try:
+        return written(value)
+    except ValueError as error:
+        raise ConfigError(f"{source}: {key}: {error}") from error
 
 
 def flatten(tree: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 
 from a2c.errors import ConfigError
@@ -15,7 +16,28 @@ def refuse_foreign_code(cfg: Config, environ: Mapping[str, str] = os.environ) ->
     Raises:
         ConfigError: the id names a module, a sweep agent started this process, and A2C_ALLOW_SWEEP_CODE is not 1.
     """
-    if ":" in cfg.env.id and environ.get("WANDB_SWEEP_ID") and environ.get("A2C_ALLOW_SWEEP_CODE") != "1":
+    if ":" in cfg.env.id and _guarded(environ):
         raise ConfigError(
             f"env.id={cfg.env.id} imports code that a sweep chose; set A2C_ALLOW_SWEEP_CODE=1 to allow it"
         )
+
+
+def refuse_from_a_sweep(text: str, *, hydras: bool, environ: Mapping[str, str] = os.environ) -> None:
+    """Refuse an override inside a sweep agent that sets Hydra's own settings, or reads what is not the sweep's to know.
+
+    Args:
+        text: the override.
+        hydras: whether its key is one of Hydra's.
+        environ: the environment variables.
+
+    Raises:
+        ConfigError: a sweep agent started this process, and A2C_ALLOW_SWEEP_CODE is not 1.
+    """
+    reads = re.search(r"\$\{\s*[\w.]+\s*:", text)  # ${oc.env:WANDB_API_KEY} would send the key to the server
+    if (hydras or reads) and _guarded(environ):
+        what = "sets Hydra's own settings" if hydras else f"reads {reads[0] if reads else ''}...}}"
+        raise ConfigError(f"{text} {what}, which a sweep may not; set A2C_ALLOW_SWEEP_CODE=1 to allow it")
+
+
+def _guarded(environ: Mapping[str, str]) -> bool:
+    return bool(environ.get("WANDB_SWEEP_ID")) and environ.get("A2C_ALLOW_SWEEP_CODE") != "1"

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, TypeVar
 
 from a2c.errors import ConfigError
+from a2c.settings.sizes import check_tree
 from a2c.settings.suggest import unknown_key
 
 Record = TypeVar("Record")
@@ -34,6 +35,8 @@ def build(schema: type[Record], tree: Mapping[str, Any], prefix: str = "") -> Re
     Raises:
         ConfigError: a key is unknown or missing, or a value has another type; names the dotted key.
     """
+    if not prefix:
+        check_tree(tree, "the settings")
     hints = typing.get_type_hints(schema)
     for key in tree:
         if key not in hints:

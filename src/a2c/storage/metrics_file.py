@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Any
 from a2c.errors import RunIOError
 
 METRICS = "metrics.jsonl"
+log = logging.getLogger("a2c")
 
 
 class MetricsFile:
@@ -68,9 +70,9 @@ class MetricsFile:
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
-    """Every complete row; skips a last line that a dying process left unfinished."""
+    """Every complete row; skips lines that are none, such as a last one that a dying process left unfinished."""
     lines = path.read_bytes().split(b"\n")[:-1] if path.exists() else []
-    return [json.loads(line) for line in lines]
+    return [row for row in map(_row, lines) if row is not None]
 
 
 def plain(value: Any) -> Any:
@@ -83,11 +85,30 @@ def plain(value: Any) -> Any:
     return number if math.isfinite(number) else None
 
 
+def _row(line: bytes) -> dict[str, Any] | None:
+    """The row in a line; None if it holds something else."""
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    step = row.get("global_step") if isinstance(row, dict) else None
+    return row if isinstance(step, int | float) and not isinstance(step, bool) else None
+
+
 def _size_up_to(path: Path, env_steps: int) -> int:
-    """Bytes of the leading complete rows whose global_step is at most ``env_steps``."""
-    size = 0
-    for line in path.read_bytes().splitlines(keepends=True):
-        if not line.endswith(b"\n") or json.loads(line)["global_step"] > env_steps:
+    """Bytes up to the last row before the first whose global_step is over ``env_steps``; what lies between them stays.
+
+    A line that is no row is never ours: it is told, not removed, unless only such lines follow.
+    """
+    size = end = 0
+    for number, line in enumerate(path.read_bytes().splitlines(keepends=True), 1):
+        end += len(line)
+        row = _row(line)
+        if row is None and line.endswith(b"\n"):
+            log.warning("%s: line %d is no row of metrics; it is skipped", path, number)
+        if row is None or not line.endswith(b"\n"):
+            continue
+        if row["global_step"] > env_steps:
             break
-        size += len(line)
+        size = end
     return size

@@ -142,7 +142,7 @@ def _noted(key: str, outcome: Outcome, tell: Tell) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _stopped_by_signals() -> Iterator[None]:
-    """Ctrl-C, SIGTERM and Slurm's SIGUSR1 interrupt the measurement; outside the main thread none arrives."""
+    """Ctrl-C, SIGTERM, SIGUSR1 and a closed terminal interrupt the measurement; outside the main thread none does."""
 
     def stop(number: int, frame: FrameType | None) -> None:
         raise _Stop(signal.Signals(number).name)
@@ -150,7 +150,8 @@ def _stopped_by_signals() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    names = [name for name in ("SIGINT", "SIGTERM", "SIGUSR1") if hasattr(signal, name)]
+    names = [name for name in ("SIGINT", "SIGTERM", "SIGUSR1", "SIGHUP") if hasattr(signal, name)]
+    names = [name for name in names if name != "SIGHUP" or signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN]
     before = {getattr(signal, name): signal.signal(getattr(signal, name), stop) for name in names}
     try:
         yield

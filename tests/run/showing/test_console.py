@@ -158,7 +158,7 @@ def test_the_end_says_what_was_reached_where_it_is_and_what_to_type(cfg: Config)
 def test_the_newest_run_is_called_latest_and_a_checkout_has_make(cfg: Config, tmp_path: Path) -> None:
     (tmp_path / "runs/CartPole-v1/one").mkdir(parents=True)
     (tmp_path / "runs/latest").symlink_to("CartPole-v1/one")
-    (tmp_path / "Makefile").touch()
+    (tmp_path / "Makefile").write_text("board: $(READY)\n")
     commands = [command for command, _ in words.next_commands(SUMMARY | {"stopped": "SIGINT"}, cfg)]
     assert commands == [
         "a2c train resume=latest",

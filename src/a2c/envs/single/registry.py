@@ -15,13 +15,14 @@ from typing import Any
 import gymnasium as gym
 from gymnasium.envs.registration import EnvSpec
 
+from a2c.envs.single.mujoco_log import log_warnings
 from a2c.errors import A2CError, ConfigError, EnvironmentFailure
 
 # Where an environment's code lives (the start of its entry point) -> what installs what it needs.
 _INSTALL = {
     "ale_py": "pip install ale-py opencv-python-headless (the extra a2c[atari])",
     "gymnasium.envs.box2d": "pip install box2d pygame-ce (the extra a2c[box2d])",
-    "gymnasium.envs.mujoco": "pip install mujoco (the extra a2c[mujoco])",
+    "gymnasium.envs.mujoco": "pip install mujoco imageio (the extra a2c[mujoco])",
     "gymnasium.envs.classic_control": "pip install pygame-ce (the extra a2c[classic])",
     "gymnasium.envs.toy_text": "pip install pygame-ce (the extra a2c[classic])",
     "gymnasium.envs.phys2d": "pip install jax flax",
@@ -42,6 +43,7 @@ def find_spec(env_id: str) -> EnvSpec:
         _register_atari(name)
     if name not in gym.registry or _is_old_atari(gym.registry[name]):
         raise ConfigError(_unknown(env_id, module, name))
+    log_warnings(gym.spec(name))
     return gym.spec(name)
 
 
@@ -58,10 +60,26 @@ def refusal(error: Exception, spec: EnvSpec, kwargs: dict[str, Any]) -> A2CError
     line = next(iter(str(error).strip().splitlines()), "") or "no message"
     if isinstance(error, (ImportError, gym.error.DependencyNotInstalled)):
         hint = next((how for start, how in _INSTALL.items() if str(spec.entry_point).startswith(start)), None)
-        return ConfigError(f"{spec.id} needs a package that is missing: {hint or line}")
+        missing = _missing_module(error)
+        if missing is None:  # it is there, and does not load
+            line = next(iter(str(error.__cause__ or error).strip().splitlines()), line)
+            return ConfigError(f"{spec.id} needs a package that cannot be loaded ({line}){f': {hint}' if hint else ''}")
+        how = f": {hint}" if hint else "; install the package that holds it"
+        return ConfigError(f"{spec.id} needs the module '{missing}', which is not installed{how}")
     if isinstance(error, TypeError) and "argument" in line:
         return ConfigError(f"{spec.id} does not accept env.kwargs={kwargs}: {line}")
     return EnvironmentFailure(f"{spec.id} could not be made: {type(error).__name__}: {line}")
+
+
+def _missing_module(error: BaseException) -> str | None:
+    """The module that was really missing: Gymnasium reports a guess, and keeps what happened as the cause."""
+    found: str | None = None
+    link: BaseException | None = error
+    while link is not None:
+        if isinstance(link, ModuleNotFoundError) and link.name:
+            found = link.name  # the first cause counts
+        link = link.__cause__ or link.__context__
+    return found
 
 
 def _import(module: str) -> ModuleType:

@@ -24,7 +24,7 @@ DONE, RESULT, FAILED = b".", b"R", b"!"
 
 
 def become_worker(life_line: Connection, parent_pid: int, environ: dict[str, str]) -> None:
-    """Make this process a worker, which ends with the main process and leaves SIGINT, SIGTERM and SIGUSR1 to it.
+    """Make this process a worker, which ends with the main process and leaves signals to it.
 
     Args:
         life_line: our end of the pipe that closes when the main process ends.
@@ -32,8 +32,8 @@ def become_worker(life_line: Connection, parent_pid: int, environ: dict[str, str
         environ: replaces all environment variables of this process.
     """
     leave_with_parent(life_line, parent_pid)
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
-        # Ctrl-C and Slurm signal the whole process group, but the main process decides when workers stop.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP):
+        # Ctrl-C, a closed terminal and Slurm signal the whole group, but the main process decides when workers stop.
         signal.signal(number, signal.SIG_IGN)
     os.environ.clear()
     os.environ.update(environ)

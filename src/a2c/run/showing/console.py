@@ -164,8 +164,10 @@ class _Terminal(Terminal):
         return super().size
 
 
-def _is_terminal(stream: TextIO) -> bool:
-    """A terminal that can redraw lines and show box characters."""
+def _is_terminal(stream: TextIO | None) -> bool:
+    """A terminal that can redraw lines and show box characters; a process without a console has no stream at all."""
+    if stream is None:
+        return False
     encoding = (getattr(stream, "encoding", None) or "").lower().replace("-", "")
     return stream.isatty() and encoding == "utf8" and os.environ.get("TERM", "") not in ("dumb", "unknown")
 

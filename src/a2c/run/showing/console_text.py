@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
+import re
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,6 +14,8 @@ from typing import Any
 
 from a2c.machine.clock import EVAL, LOOP
 from a2c.settings.config import Config
+from a2c.settings.overrides import quote
+from a2c.settings.trust import FLAG, imports_foreign_code
 
 SHOWN = 0.005  # smaller shares show as 0%
 PARTS = {EVAL: "evaluation"}  # the long name, where there is room
@@ -149,23 +154,42 @@ def _score(summary: Mapping[str, Any]) -> str:
 
 
 def next_commands(summary: Mapping[str, Any], cfg: Config) -> list[tuple[str, str]]:
-    """Commands worth typing now, with what each does."""
-    folder = Path(summary["folder"])
-    runs_dir = Path(cfg.runs_dir)
-    newest = (runs_dir / "latest").resolve() == folder.resolve()
-    run = "latest" if newest else relative(folder)
+    """Commands worth typing now, with what each does; they work where the run was started."""
+    folder, runs_dir = Path(summary["folder"]), Path(cfg.runs_dir)
+    usual = runs_dir.absolute() == Path("runs").absolute()  # where the commands look up latest
+    newest = usual and (runs_dir / "latest").resolve() == folder.resolve()
+    run = "latest" if newest else _as_value(relative(folder))
+    trust = f" {FLAG}" if imports_foreign_code(cfg.env.id) else ""
     commands = []
     if summary.get("stopped"):
-        commands.append((f"a2c train resume={run}", "continue where it stopped"))
-    commands.append((f"a2c watch run={run}", "see it play"))
-    commands.append((f"a2c eval run={run} episodes=100", "measure it again"))
+        place = "" if usual else f" {shlex.quote(f'runs_dir={_as_value(relative(runs_dir))}')}"
+        commands.append((f"a2c train {shlex.quote(f'resume={run}')}{place}{trust}", "continue where it stopped"))
+    named = shlex.quote(f"run={run}")
+    commands.append((f"a2c watch {named}{trust}", "see it play"))
+    commands.append((f"a2c eval {named} episodes=100{trust}", "measure it again"))
     if summary.get("wandb_id"):
-        board = "make board" if Path("Makefile").is_file() else f"wandb leet {relative(runs_dir / 'wandb')}"
-        commands.append((board, "compare all runs"))
+        board = f"wandb leet {shlex.quote(relative(runs_dir / 'wandb'))}"
+        commands.append(("make board" if usual and _makes("board") else board, "compare all runs"))
     return commands
 
 
+def _as_value(path: str) -> str:
+    """A path as the value of an override."""
+    return path if re.fullmatch(r"[\w./@+-]+", path) else quote(path)
+
+
+def _makes(target: str) -> bool:
+    with contextlib.suppress(OSError, UnicodeDecodeError):
+        return re.search(rf"^{target}:", Path("Makefile").read_text(), re.MULTILINE) is not None
+    return False
+
+
 def relative(path: Path) -> str:
-    """The path as one types it here: relative if it is inside the working folder."""
+    """The path as one types it here: relative if it is inside the working folder.
+
+    Where the working folder is a run's own (``hydra.job.chdir=true``), nobody types anything here: the whole path.
+    """
     absolute, here = Path(path).absolute(), Path.cwd()
-    return str(absolute.relative_to(here)) if absolute.is_relative_to(here) else str(absolute)
+    if (here / ".hydra" / "config.yaml").is_file() or not absolute.is_relative_to(here):
+        return str(absolute)
+    return str(absolute.relative_to(here))

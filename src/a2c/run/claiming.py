@@ -1,0 +1,46 @@
+"""Before a run writes anything: the folder is its own, stays within itself, and the checkpoint to resume fits."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from a2c.errors import CheckpointError, ConfigError, EnvironmentFailure, RunIOError
+from a2c.settings.config import Config
+from a2c.settings.notices import tell
+from a2c.storage.folders import discard_if_empty, is_run, refuse_links_out
+from a2c.storage.run_lock import locked
+
+_REFUSALS = (ConfigError, EnvironmentFailure, CheckpointError, RunIOError, KeyboardInterrupt)
+
+
+@contextlib.contextmanager
+def claimed(cfg: Config, folder: Path) -> Iterator[None]:
+    """Hold a run folder for as long as the block lasts.
+
+    Nothing in it has changed if this raises before the block begins. A new folder in which a refused run has left
+    nothing goes away.
+
+    Args:
+        cfg: the settings; ``cfg.resume`` names a run or a checkpoint to continue.
+        folder: the run folder; it exists.
+
+    Raises:
+        RunIOError: another run holds the folder, or it cannot be written.
+        CheckpointError: the checkpoint to continue is missing, damaged, or does not fit the settings.
+        ConfigError: a link leads out of the folder.
+    """
+    refuse_links_out(folder)
+    new = not is_run(folder)
+    with locked(folder, tell):
+        try:
+            if cfg.resume:
+                from a2c.run.resuming import prepare_resumed  # imports torch
+
+                prepare_resumed(cfg, folder)
+            yield
+        except _REFUSALS:
+            if new:
+                discard_if_empty(folder, Path(cfg.runs_dir))
+            raise

@@ -1,0 +1,154 @@
+"""Does the checkpoint to continue fit the settings? Asked before the run folder changes."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from a2c.build import make_network
+from a2c.envs.single.make_env import make_env
+from a2c.envs.spaces import Spaces, spaces_of
+from a2c.errors import CheckpointError
+from a2c.learning.learner import Learner
+from a2c.network.torsos import torso_kind
+from a2c.run.tracking.redaction import redact
+from a2c.settings.config import Config
+from a2c.settings.notices import tell
+from a2c.settings.old_values import translated
+from a2c.settings.resumed_settings import OF_THE_SESSION, flatten
+from a2c.settings.typed_settings import show
+from a2c.storage.atomic import replacing
+from a2c.storage.checkpoint import find_checkpoint, load_checkpoint
+from a2c.storage.folders import CHECKPOINTS, run_of
+
+BEST = "best.pt"
+# What the saved weights, optimizer, normalisers and workers were made for.
+_MATTERS = ("algo", "env.id", "env.kwargs", "env.atari.frame_stack", "env.atari.screen_size", "network.torso",
+            "network.hidden_sizes", "network.activation", "network.shared_torso", "normalize_obs", "normalize_reward",
+            "optimizer", "num_workers")  # fmt: skip
+# Changed at every other resume, and without effect on what is learned.
+_QUIET = ("total_steps", "log_every", "name", "gif", "profile", "eval.", "checkpoint.", "wandb.", "vectorization",
+          "main_shard", "env_groups", "compile", "cuda_graphs", "tf32", "env.step_timeout")  # fmt: skip
+_PARTS = ("config", "spec", "learner", "state", "collector")
+
+
+def prepare_resumed(cfg: Config, folder: Path) -> None:
+    """Check the checkpoint to continue; into another folder, bring the best one along.
+
+    Args:
+        cfg: the settings; ``cfg.resume`` names the checkpoint.
+        folder: where the run goes on.
+
+    Raises:
+        CheckpointError: it is missing or damaged, or does not fit the settings; nothing has changed then.
+    """
+    path = find_checkpoint(str(cfg.resume), cfg.runs_dir, "last")
+    saved = load_checkpoint(path)
+    lacking = [part for part in _PARTS if not isinstance(saved.get(part), Mapping)]
+    if lacking:
+        raise CheckpointError(f"{path} lacks {', '.join(lacking)}; it is no checkpoint of a run")
+    changes = list(_changes(saved["config"], cfg))
+    reason = _why_it_does_not_fit(cfg, saved, {key for key, _, _ in changes})
+    if reason is not None:
+        raise CheckpointError(f"{path} does not fit: {reason}{_listed(changes)}; nothing was changed")
+    other = [change for change in changes if not _among(change[0], _QUIET)]
+    if other:
+        tell(f"resuming with other settings than before: {_spelled(other)}")
+    if path.parent.resolve() != (folder / CHECKPOINTS).resolve():
+        if run_of(str(path), cfg.runs_dir) is None:
+            tell(f"{path} lies in no run's folder: a new run begins in {os.path.relpath(folder)}")
+        _bring_best(path.with_name(BEST), saved, folder / CHECKPOINTS / BEST)
+
+
+def best_score(checkpoints: Path) -> float | None:
+    """The score of the best checkpoint, as it says itself: file and score are there both or neither.
+
+    Args:
+        checkpoints: their folder.
+
+    Returns:
+        None where there is no such file, or none that can be read.
+    """
+    path = checkpoints / BEST
+    if not path.is_file():
+        return None
+    try:
+        score = load_checkpoint(path)["state"]["best_eval"]
+    except (CheckpointError, KeyError, TypeError):
+        tell(f"{path} cannot be read; the next evaluation takes its place")
+        return None
+    return score if isinstance(score, float) else None
+
+
+def _bring_best(source: Path, saved: Mapping[str, Any], target: Path) -> None:
+    """Copy the best checkpoint beside the one to continue, if it is of the same run and not from later on."""
+    try:
+        best = load_checkpoint(source)
+        ours, theirs = best["config"], saved["config"]
+        same = all(ours[key] == theirs[key] for key in ("network", "seed", "env")) and best["spec"] == saved["spec"]
+        if not same or best["state"]["env_steps"] > saved["state"]["env_steps"]:
+            return
+    except (CheckpointError, KeyError, TypeError):
+        return  # then the run goes on without: the score does not come along either
+    target.parent.mkdir(exist_ok=True)
+    with replacing(target) as temporary:
+        shutil.copyfile(source, temporary)
+
+
+def _why_it_does_not_fit(cfg: Config, saved: Mapping[str, Any], changed: set[str]) -> str | None:
+    made = make_env(cfg.env)  # its code may have changed, too
+    made.close()
+    try:
+        spaces = Spaces.from_dict(dict(saved["spec"]))
+        spaces_of(made.observation_space, made.action_space).check_same(spaces, "it")
+        # As small as it gets: what is saved depends on neither.
+        small = replace(cfg, num_envs=1, n_step=1, compile=False, device="cpu")
+        learner = Learner(make_network(small, spaces), small)
+        learner.load_state_dict(saved["learner"])
+    except CheckpointError as error:
+        return str(error).removeprefix("checkpoint error: ")
+    except (RuntimeError, ValueError, KeyError, TypeError) as error:
+        reason = " ".join(str(error).split())
+        return "its network has other layers" if "state_dict" in reason else reason
+    if "network.activation" in changed and torso_kind(spaces, cfg.network) == "mlp":
+        return "its weights were learned with another activation"
+    collector = saved["collector"]
+    if cfg.algo == "a3c" and "workers" in collector and len(collector["workers"]) != (cfg.num_workers or 0):
+        if cfg.num_workers is not None:
+            had = len(collector["workers"])
+            return f"it had num_workers={had}, not {cfg.num_workers}; add num_workers={had}"
+    elif cfg.algo == "a3c" and "workers" not in collector:
+        return "it has no workers; only algo=a3c saves them"
+    elif cfg.algo != "a3c" and cfg.normalize_reward and collector.get("reward_normalizer") is None:
+        return "it holds no statistics of rewards"
+    return None
+
+
+def _changes(before: Mapping[str, Any], cfg: Config) -> Iterator[tuple[str, Any, Any]]:
+    """Every setting that differs from the checkpoint's, except what belongs to the session."""
+    old, new = dict(flatten(translated(before))), dict(flatten(asdict(cfg)))
+    session = OF_THE_SESSION - {"num_workers"} if cfg.algo == "a3c" else OF_THE_SESSION
+    for key, value in new.items():
+        if key in old and key not in session and redact(old[key], key) != redact(value, key):
+            yield key, redact(old[key], key), redact(value, key)
+
+
+def _among(key: str, names: tuple[str, ...]) -> bool:
+    return any(key.startswith(name) if name.endswith(".") else key == name for name in names)
+
+
+def _listed(changes: list[tuple[str, Any, Any]]) -> str:
+    if not changes:
+        return ""
+    mattering = [change for change in changes if _among(change[0], _MATTERS)]
+    others = [change for change in changes if not _among(change[0], _MATTERS)]
+    said = f"; settings that differ and matter: {_spelled(mattering)}" if mattering else ""
+    return said + (f"; {'that do not' if mattering else 'settings that differ'}: {_spelled(others)}" if others else "")
+
+
+def _spelled(changes: list[tuple[str, Any, Any]]) -> str:
+    return ", ".join(f"{key}={show(new)} (was {show(old)})" for key, old, new in changes)

@@ -1,0 +1,83 @@
+"""One run in a folder at a time. The kernel lets go of the lock when its process ends, however it ends."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from a2c.errors import RunIOError
+
+if sys.platform != "win32":
+    import fcntl
+
+LOCK = ".lock"
+_UNSUPPORTED = {errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK, errno.ENOSYS, errno.EINVAL}
+
+# A lock belongs to an open file. A forked child has that file too, and would keep the lock of a run that died.
+_held: set[int] = set()
+
+
+def _close_in_child() -> None:
+    for descriptor in _held:
+        with contextlib.suppress(OSError):
+            os.close(descriptor)
+    _held.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_close_in_child)
+
+
+@contextlib.contextmanager
+def locked(folder: Path, tell: Callable[[str], object]) -> Iterator[None]:
+    """Keep every other run out of ``folder`` for as long as the block lasts.
+
+    Nothing in the folder changes before the lock is ours. The file stays; who holds the lock, not the file, counts.
+
+    Args:
+        folder: the run folder; it exists.
+        tell: called with one line where the file system has no locks; the run goes on there without one.
+
+    Raises:
+        RunIOError: another run holds the folder, or it cannot be written.
+    """
+    path = folder / LOCK
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)  # closed in every program that this one starts
+    except OSError as error:
+        raise RunIOError(f"cannot write the run folder {folder}: {error.strerror or error}") from error
+    _held.add(descriptor)
+    pid = os.getpid()
+    try:
+        if _lock(descriptor, folder, tell):
+            with contextlib.suppress(OSError):  # a full disk: then the line does not say who holds it
+                os.ftruncate(descriptor, 0)
+                os.pwrite(descriptor, f"process {pid} on {socket.gethostname()}\n".encode(), 0)
+        yield
+    finally:
+        if os.getpid() == pid:  # a forked child has closed its copy, and the number may mean another file by now
+            _held.discard(descriptor)
+            os.close(descriptor)
+
+
+def _lock(descriptor: int, folder: Path, tell: Callable[[str], object]) -> bool:
+    """Take the lock; False where there is none to take."""
+    if sys.platform == "win32":
+        tell(f"this system has no locks: see to it that no second run writes into {folder}")
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        holder = os.pread(descriptor, 200, 0).decode(errors="replace").strip() or "another process"
+        raise RunIOError(f"{folder} belongs to a run that is going on ({holder}); wait for it, or stop it") from None
+    except OSError as error:
+        if error.errno not in _UNSUPPORTED:
+            raise RunIOError(f"cannot lock {folder}: {error.strerror or error}") from error
+        tell(f"the file system of {folder} has no locks: see to it that no second run writes into it")
+        return False
+    return True
