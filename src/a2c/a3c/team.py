@@ -20,8 +20,7 @@ from a2c.errors import EnvironmentFailure
 from a2c.learning.learner import Learner
 from a2c.machine.clock import LOOP, UPDATE, LoopClock
 from a2c.machine.processes.failure_report import WorkersError
-from a2c.machine.processes.launch import environ_for_workers, multiprocessing_context, registered_elsewhere
-from a2c.machine.processes.pickles import Pickled
+from a2c.machine.processes.launch import Registered, environ_for_workers, multiprocessing_context
 from a2c.machine.processes.pool import WorkerPool
 from a2c.run.state import TrainState
 from a2c.settings.config import Config
@@ -69,7 +68,7 @@ class Team:
             EnvironmentFailure: an environment could not be made.
         """
         self._shared.publish(self._learner, state.env_steps, state.update)
-        registered, environ, envs = Pickled(registered_elsewhere()), environ_for_workers(), self._cfg.num_envs
+        registered, environ, envs = Registered(), environ_for_workers(), self._cfg.num_envs
         for worker, collector in enumerate(self._collectors):
             first = worker * envs
             spec = WorkerSpec(

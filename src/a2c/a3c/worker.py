@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from gymnasium.envs.registration import registry
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -21,8 +20,9 @@ from a2c.collecting.collector import Collector
 from a2c.envs.episodes import Episode
 from a2c.machine.clock import OTHER, LoopClock
 from a2c.machine.processes.failure_report import report_failure
+from a2c.machine.processes.launch import Registered
 from a2c.machine.processes.life import COMMAND, answer, become_worker, tell_failure
-from a2c.machine.processes.pickles import Pickled, loads
+from a2c.machine.processes.pickles import loads
 from a2c.settings.config import Config
 
 MOST_LAG = 63  # of the histogram; its last cell holds this lag and more
@@ -38,7 +38,7 @@ class WorkerSpec:
     shared: Shared
     updates: int  # made before this session: noise and episodes go on from there
     collector: Any  # state of its collector, or None
-    registry: Pickled  # environments that the main process registered
+    registered: Registered  # environments that the main process registered
     environ: dict[str, str]
     parent_pid: int
 
@@ -62,7 +62,7 @@ def run_async_worker(spec: WorkerSpec, pipe: Connection, life_line: Connection) 
     become_worker(life_line, spec.parent_pid, spec.environ)
     cfg = spec.cfg
     try:
-        registry.update(spec.registry.open())
+        spec.registered.register()
         with make_envs(cfg, first=spec.first) as envs:
             torch.set_num_threads(cfg.threads or 1)  # the other cores have workers of their own
             network = make_network(cfg, envs.spaces)

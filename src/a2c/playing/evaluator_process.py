@@ -13,7 +13,7 @@ from torch import Tensor
 
 from a2c.errors import A2CError, EnvironmentFailure
 from a2c.machine.processes.failure_report import EnvironmentTimeoutError, WorkersError, how_it_ended
-from a2c.machine.processes.launch import environ_for_workers, multiprocessing_context, registered_elsewhere
+from a2c.machine.processes.launch import Registered, environ_for_workers, multiprocessing_context
 from a2c.machine.processes.life_line import close_at_exit
 from a2c.machine.processes.pickles import Pickled
 from a2c.machine.processes.pool import WorkerPool
@@ -57,7 +57,7 @@ class EvaluatorProcess:
         # No daemon: a user's environment may start processes of its own, as it may in the main process.
         self._pool = WorkerPool(context, False, "evaluator", self._current)
         self._at_exit = close_at_exit(self)
-        registered, environ = Pickled(registered_elsewhere()), environ_for_workers()
+        registered, environ = Registered(), environ_for_workers()
         factory = Pickled(make_network)
         spec = EvaluatorSpec(cfg, factory, episodes, threads, arrays, registered, environ, self._owner)
         try:

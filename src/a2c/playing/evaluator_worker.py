@@ -9,10 +9,9 @@ import os
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 
-from gymnasium.envs.registration import registry
-
 from a2c.errors import A2CError
 from a2c.machine.processes.failure_report import report_failure
+from a2c.machine.processes.launch import Registered
 from a2c.machine.processes.life import COMMAND, answer, become_worker, tell_failure
 from a2c.machine.processes.pickles import Pickled, loads
 from a2c.machine.processes.shared_arrays import SharedArrays
@@ -28,7 +27,7 @@ class EvaluatorSpec:
     episodes: int
     threads: int
     arrays: SharedArrays  # current and beats, as a Player takes them
-    registry: Pickled  # environments that the main process registered
+    registered: Registered  # environments that the main process registered
     environ: dict[str, str]
     parent_pid: int
 
@@ -37,7 +36,7 @@ def run_evaluator(spec: EvaluatorSpec, pipe: Connection, life_line: Connection) 
     """Make environments and network, then evaluate when told to; report every exception to the main process."""
     become_worker(life_line, spec.parent_pid, spec.environ)
     try:
-        registry.update(spec.registry.open())
+        spec.registered.register()
         _serve(spec, pipe)
     except (BrokenPipeError, ConnectionResetError, EOFError):
         pass  # the main process is gone

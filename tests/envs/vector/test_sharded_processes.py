@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import importlib
 import os
 import select
 import signal
@@ -77,6 +78,7 @@ def test_workers_and_forkserver_leave_with_a_killed_parent(tmp_path: Path, fault
 import os, time
 from multiprocessing import forkserver
 from pathlib import Path
+from typing import Any
 if __name__ == "__main__":
     envs = ShardedAsyncVectorEnv(faulty(4, 1, 2, fault={fault!r}), num_workers=2, context={context!r})
     other = ShardedAsyncVectorEnv(faulty(1), num_workers=1, context={context!r})
@@ -106,6 +108,7 @@ def test_a_signal_to_the_whole_group_is_the_main_processes_business(tmp_path: Pa
     body = f"""
 import os, signal, time
 from pathlib import Path
+from typing import Any
 heard = []
 signal.signal({int(number)}, lambda *_: heard.append(1))
 envs = ShardedAsyncVectorEnv(faulty(4), num_workers=2)
@@ -248,6 +251,20 @@ def test_closing_gives_every_descriptor_back(main_shard: bool) -> None:
     for _ in range(3):
         once()
     assert open_descriptors() == before
+
+
+def test_a_registration_that_workers_cannot_find_harms_only_who_asks_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its module is known to this process alone."""
+    (tmp_path / "only_here.py").write_text("import gymnasium\nclass Env(gymnasium.Env): pass\n")
+    with monkeypatch.context() as path:
+        path.syspath_prepend(tmp_path)
+        env = importlib.import_module("only_here").Env
+    monkeypatch.setitem(gym.registry, "Here-v0", gym.envs.registration.EnvSpec("Here-v0", env))
+    envs = ShardedAsyncVectorEnv([partial(FaultyEnv)] * 2, num_workers=1)
+    envs.reset()
+    envs.close()
 
 
 def test_registered_environments_are_known_to_workers() -> None:

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from gymnasium import Env
-from gymnasium.envs.registration import registry
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode
 from gymnasium.vector.async_vector_env import AsyncState, _async_worker
 
@@ -17,8 +16,7 @@ from a2c.envs.failures import force_close
 from a2c.envs.single.checked import Checked, named_failure
 from a2c.envs.single.wrappers import KeepFinalObservation
 from a2c.errors import A2CError
-from a2c.machine.processes.launch import registered_elsewhere, single_threaded, without_main_module
-from a2c.machine.processes.pickles import Pickled
+from a2c.machine.processes.launch import Registered, single_threaded, without_main_module
 
 EnvFn = Callable[[], Env[Any, Any]]
 
@@ -37,7 +35,7 @@ class OneProcessEach(AsyncVectorEnv[Any, Any]):
     """
 
     def __init__(self, env_fns: Sequence[EnvFn]) -> None:
-        registered = Pickled(registered_elsewhere())
+        registered = Registered()
         made = [_CheckedEnvFn(env_fn, index, registered) for index, env_fn in enumerate(env_fns)]
         # fork after torch has started its threads deadlocks the workers
         method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
@@ -100,14 +98,14 @@ def _tell_of_constructor(
 class _CheckedEnvFn:
     """Makes environment ``index`` in its own process or, to learn its spaces, in the main process."""
 
-    def __init__(self, env_fn: EnvFn, index: int, registered: Pickled) -> None:
+    def __init__(self, env_fn: EnvFn, index: int, registered: Registered) -> None:
         self._env_fn, self._name, self._registered = env_fn, f"environment {index}", registered
         self._main_pid = os.getpid()
 
     def __call__(self) -> Env[Any, Any]:
         if os.getpid() != self._main_pid:
             signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group: the main process decides
-            registry.update(self._registered.open())
+            self._registered.register()
         try:
             env = self._env_fn()
         except A2CError:

@@ -8,10 +8,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from gymnasium.envs.registration import registry
-
 from a2c.envs.vector.shard import Shard, ShardMemory
 from a2c.machine.processes.failure_report import report_failure
+from a2c.machine.processes.launch import Registered
 from a2c.machine.processes.life import COMMAND, DONE, STEP, answer, become_worker, tell_failure
 from a2c.machine.processes.pickles import Pickled, loads
 from a2c.machine.processes.spin import SpinWait
@@ -31,7 +30,7 @@ class WorkerSpec:
     num_envs: int  # in this shard
     env_fns: Pickled  # list[Callable[[], Env]]
     spaces: Pickled  # (observation_mode, single_observation_space, single_action_space)
-    registry: Pickled  # environments that the main process registered
+    registered: Registered  # environments that the main process registered
     environ: dict[str, str]
     autoreset: str
     memory: ShardMemory
@@ -54,7 +53,7 @@ def run_worker(spec: WorkerSpec, pipe: Connection, life_line: Connection) -> Non
 
 
 def _serve(shard: Shard, spec: WorkerSpec, pipe: Connection) -> None:
-    registry.update(spec.registry.open())
+    spec.registered.register()
     answer(pipe, COMMANDS["set_up"](shard, (spec.env_fns.open(), spec.spaces.open())))
     shard.rest()
 

@@ -17,7 +17,7 @@ from gymnasium.vector.utils import batch_space, create_empty_array, create_share
 from a2c.envs.vector.shard import IDLE, ShardMemory
 from a2c.envs.vector.shard_worker import WorkerSpec, run_worker
 from a2c.machine.cores import usable_cores
-from a2c.machine.processes.launch import environ_for_workers, registered_elsewhere
+from a2c.machine.processes.launch import Registered, environ_for_workers
 from a2c.machine.processes.pickles import Pickled, dumps_by_value
 from a2c.machine.processes.pool import WorkerPool
 from a2c.machine.processes.shared_arrays import SharedArrays
@@ -175,7 +175,7 @@ def start_workers(
     Raises:
         Exception: an environment function cannot be pickled; a note says which.
     """
-    told_spaces, registered, environ = Pickled(spaces), Pickled(registered_elsewhere()), environ_for_workers()
+    told_spaces, registered, environ = Pickled(spaces), Registered(), environ_for_workers()
     for k, share in enumerate(shares):
         shard = list(env_fns[share.start : share.stop])
         spec = WorkerSpec(
@@ -184,7 +184,7 @@ def start_workers(
             num_envs=len(share),
             env_fns=Pickled(shard),
             spaces=told_spaces,
-            registry=registered,
+            registered=registered,
             environ=environ,
             autoreset=autoreset,
             memory=memory,

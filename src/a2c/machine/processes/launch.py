@@ -10,10 +10,10 @@ import types
 from collections.abc import Iterator
 from typing import Any
 
-from gymnasium.envs.registration import EnvSpec, registry
+from gymnasium.envs.registration import registry
 from gymnasium.vector.utils import clear_mpi_env_vars
 
-from a2c.machine.processes.pickles import dumps_by_value
+from a2c.machine.processes.pickles import dumps_by_value, loads
 
 ONE_THREAD = dict.fromkeys(
     ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"), "1"
@@ -74,15 +74,22 @@ def multiprocessing_context(name: str | None, preload: str) -> Any:
     return context
 
 
-def registered_elsewhere() -> dict[str, EnvSpec]:
-    """Environments that a worker would not find, because it imports Gymnasium but does not run the user's script."""
-    found = {}
-    for name, spec in registry.items():
-        if isinstance(spec.entry_point, str) and spec.entry_point.startswith("gymnasium."):
-            continue
-        try:
-            dumps_by_value(spec)
-        except Exception:
-            continue  # then only an env_fn that asks for it fails, and says so
-        found[name] = spec
-    return found
+class Registered:
+    """The environments that this process has registered, for a worker: it imports Gymnasium, not the user's script.
+
+    Each travels by itself. One that cannot, or whose module a worker does not find, fails only whoever asks for it.
+    """
+
+    def __init__(self) -> None:
+        self._specs: dict[str, bytes] = {}
+        for name, spec in registry.items():
+            if isinstance(spec.entry_point, str) and spec.entry_point.startswith("gymnasium."):
+                continue
+            with contextlib.suppress(Exception):
+                self._specs[name] = dumps_by_value(spec)
+
+    def register(self) -> None:
+        """Register them in this process, the worker."""
+        for name, data in self._specs.items():
+            with contextlib.suppress(Exception):
+                registry[name] = loads(data)
