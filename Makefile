@@ -27,7 +27,7 @@ unexport ARGS $(TYPED)
 
 help:  ## explain the targets
 	@echo "make TARGET [key=value ...] [ARGS=\"...\"]"; echo
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-16s%s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-18s%s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 	@echo; echo "Every setting and preset: make train ARGS=--help"
 
 train: $(READY)  ## train an agent, CartPole unless told: make train env=pong n_step=20 device=cuda
