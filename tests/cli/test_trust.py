@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import gymnasium as gym
 import pytest
 
 import a2c
@@ -25,10 +26,21 @@ pathlib.Path("imported").touch()
 gymnasium.register("Evil-v0", entry_point=lambda **_: gymnasium.make("CartPole-v1", render_mode="rgb_array").unwrapped,
                    max_episode_steps=20)
 """
+MODULES, IDS = {"evil"}, {"Evil-v0"}
+
+
+@pytest.fixture(autouse=True)
+def nothing_registered_stays() -> Iterator[None]:
+    """What a test registers, from a module of its own, would be sent to the workers of later tests."""
+    yield
+    for name in IDS:
+        gym.registry.pop(name, None)
+    for name in MODULES:
+        sys.modules.pop(name, None)
 
 
 @pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A run of ``evil:Evil-v0``, as if it came from elsewhere: the module is not imported yet."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
@@ -36,8 +48,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     assert main(["train", "env.id=evil:Evil-v0", *QUICK]) == 0
     sys.modules.pop("evil")
     (tmp_path / "imported").unlink()
-    yield (tmp_path / "runs" / "latest").resolve()
-    sys.modules.pop("evil", None)
+    return (tmp_path / "runs" / "latest").resolve()
 
 
 COMMANDS = ["train resume=latest total_steps=80", "eval run=latest episodes=1", "watch run=latest"]

@@ -14,9 +14,11 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import gymnasium as gym
 import pytest
 
 import a2c
@@ -38,6 +40,18 @@ LIGHT = (
     "log_every=100",
     "num_envs=2",
 )
+
+MODULES, IDS = {"changing", "scarce"}, {"Mine-v0", "Scarce-v0"}
+
+
+@pytest.fixture(autouse=True)
+def nothing_registered_stays() -> Iterator[None]:
+    """What a test registers, from a module of its own, would be sent to the workers of later tests."""
+    yield
+    for name in IDS:
+        gym.registry.pop(name, None)
+    for name in MODULES:
+        sys.modules.pop(name, None)
 
 
 def trained(folder: Path, *overrides: str) -> Path:
