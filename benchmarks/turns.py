@@ -38,6 +38,11 @@ class Training:
             command, env=child_environment(root), cwd=folder, stdout=self._said, stderr=self._said
         )
 
+    @property
+    def steps(self) -> int:
+        """Trained so far."""
+        return int(self._board[STEPS])
+
     def turn(self, seconds: float) -> float:
         """Train for this long; returns steps per second.
 

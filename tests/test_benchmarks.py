@@ -31,6 +31,7 @@ import rounds
 import scaling
 import speed
 import speed_report
+import turns
 import works
 from processes import MeasurementError
 from quiet import Quiet
@@ -236,6 +237,19 @@ def test_our_measurements_run() -> None:
 def test_a_run_that_ends_short_of_its_goal_is_a_failure() -> None:
     with pytest.raises(MeasurementError, match=r"short of the goal: .*no_such"):
         train_until(Goal("rollout/ep_rew_mean", 1.0), ["no_such=1"], limit=30)
+
+
+@pytest.mark.slow
+def test_trainings_take_turns_and_count_only_their_own_time() -> None:
+    overrides = ("env.id=CartPole-v1", "num_envs=4", "vectorization=sync", *works.SAME_WORK, "device=cpu")
+    root = processes.HERE.parent
+    with turns.trainings({"one": root, "other": root}, overrides) as ready:
+        begun = [training.steps for training in ready.values()]
+        assert ready["one"].turn(0.2) > 0
+        assert ready["one"].steps > begun[0]
+        assert ready["other"].steps == begun[1]  # it waits
+    with pytest.raises(MeasurementError, match="Nothing-v0"), turns.trainings({"none": root}, ("env.id=Nothing-v0",)):
+        pass
 
 
 @pytest.mark.parametrize("script", ["speed.py", "scaling.py", "gpu.py", "vector_environment.py", "evaluation_apart.py"])
