@@ -20,6 +20,7 @@ from gymnasium.spaces import Box, Discrete
 LENGTH = 10  # steps of an episode
 WHEN = 3  # the step of a fault
 REACHED, GO = "reached", "go"  # files: an evaluation waits; it may go on
+CLOSED = "closed"  # and: an environment has been closed
 
 
 class Sides(gym.Env[Any, Any]):
@@ -27,7 +28,8 @@ class Sides(gym.Env[Any, Any]):
 
     Args:
         seeds: episodes with these seeds have the fault; all others are well.
-        fault: raise, exit, kill (its process), hang, or wait for the file ``GO`` having made the file ``REACHED``.
+        fault: raise, exit, kill (its process), hang, wait (for the file ``GO``, having made the file ``REACHED``), or
+            late: wait, then raise.
         folder: of the files.
         opens: so many steps of one environment's other episodes make the file ``GO``; 0: never.
     """
@@ -68,7 +70,10 @@ class Sides(gym.Env[Any, Any]):
         return self.obs
 
     def _fail(self) -> None:
-        if self.fault == "raise":
+        if self.fault in ("wait", "late"):
+            (self.folder / REACHED).touch()
+            wait_for(self.folder / GO)
+        if self.fault in ("raise", "late"):
             raise ZeroDivisionError("broken where it is judged")
         if self.fault == "exit":
             sys.exit(0)
@@ -76,9 +81,10 @@ class Sides(gym.Env[Any, Any]):
             os.kill(os.getpid(), signal.SIGKILL)
         if self.fault == "hang":
             time.sleep(3600)
+
+    def close(self) -> None:
         if self.fault == "wait":
-            (self.folder / REACHED).touch()
-            wait_for(self.folder / GO)
+            (self.folder / CLOSED).touch()
 
 
 def wait_for(file: Path) -> None:

@@ -17,6 +17,7 @@ from a2c.envs.spaces import Spaces, spaces_of
 from a2c.envs.vector.inprocess import InProcessVectorEnv
 from a2c.machine.graphs import Graphs
 from a2c.network.actor_critic import ActorCritic
+from a2c.network.flat_weights import flatten_parameters
 from builders import IMAGE, TORQUE, VECTOR, config, kept, make_model
 from capturing import VIEWS, FakeCuda, KernelByKernel, Operations, Stream, visible
 from envs.films import film
@@ -120,6 +121,18 @@ def test_a_graph_that_leaves_out_any_operation_of_a_step_is_refused(cuda: FakeCu
             refused.append((cuda.graphs[-1].dropped, bool(told)))
     assert len(refused) > 5
     assert [name for name, told in refused if not told] == []  # sharp policies, many rows: no action is right by chance
+
+
+def test_weights_that_move_are_captured_anew(cuda: FakeCuda) -> None:
+    """A second learner lays them out anew: graphs would go on reading where they were."""
+    model = make_model(VECTOR, config(), spread=0.1)
+    captured, plain = Acting(model, Graphs(pytest.fail)), Acting(model, None)
+    drawn = given(VECTOR, model, 0)
+    captured.rollout(*drawn)
+    with torch.no_grad():
+        flatten_parameters(model).mul_(-1.0)
+    assert torch.equal(captured.rollout(*drawn), plain.rollout(*drawn))
+    assert len(cuda.captures) == 2 * T
 
 
 def test_a_step_waits_for_the_stream_that_its_work_runs_on(cuda: FakeCuda) -> None:

@@ -145,17 +145,21 @@ def test_environments_that_cannot_be_captured_are_stepped_kernel_by_kernel_and_t
         learner, collector = trainer(WildDevice(N, mode), Graphs(pytest.fail), told=told)
         for update in range(3):
             learner.update(collector.collect(update), 0)
-        assert told == ["no CUDA graph for rollouts: these environments do not say that their steps can be captured"]
+        assert told == ["no CUDA graph for rollouts: the environments do not offer it, or reset in the next step"]
 
 
 class Shaken(VectorWrapper[Any, Any, Any, Any]):
     """Does in Python what a graph would leave out."""
 
 
-def test_a_wrapper_around_a_capturable_environment_is_not_capturable() -> None:
+def test_neither_a_wrapper_nor_a_subclass_of_a_capturable_environment_is_capturable() -> None:
+    class Curriculum(CartPole):
+        """As does this."""
+
     envs = CartPole(2)
     assert capturable(envs)
     assert not capturable(Shaken(envs))
+    assert not capturable(Curriculum(2))
 
 
 def test_starts_are_the_same_however_they_are_drawn() -> None:

@@ -125,6 +125,19 @@ def test_nan_in_the_second_result_is_not_hidden_by_the_first(cuda: FakeCuda) -> 
     assert "1 of its 2 results differ from the plain ones, by nan" in work.told[0]
 
 
+def test_spoiled_numbers_are_valid_ones(cuda: FakeCuda) -> None:
+    """On a GPU an index out of range would end the program, not the capture."""
+    table, place, total = torch.arange(5.0), torch.tensor([0.0, 1.0, 4.0]), torch.zeros(3)
+
+    def look_up() -> None:
+        total.add_(table[place.long()])
+
+    run = Graphs(pytest.fail).capture(look_up, [total], "looking up", [place])
+    assert total.tolist() == [0, 1, 4]
+    run()
+    assert total.tolist() == [0, 2, 8]
+
+
 def test_what_python_computes_anew_shows_as_a_difference(cuda: FakeCuda) -> None:
     told: list[str] = []
     number, calls = torch.zeros(3), []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import select
 import signal
 import subprocess
 import sys
@@ -31,7 +32,7 @@ from a2c.playing.policy import Policy
 from a2c.settings.config import Config
 from a2c.storage.checkpoint import frozen
 from builders import config
-from evaluation_toys import GO, REACHED, wait_for
+from evaluation_toys import CLOSED, GO, REACHED, wait_for
 
 SEEDS = [*range(20, 33)]  # 13 episodes for ten environments
 TOY = "evaluation_toys:Sides-v0"
@@ -145,7 +146,16 @@ def test_a_stop_ends_the_wait_and_closing_ends_the_evaluation(begin: Begin, tmp_
     process = begun(begin, toy(tmp_path, "wait"))
     wait_for(tmp_path / REACHED)
     assert process.result(lambda: True) is None
-    process.close()  # it is not asked: it would not hear
+    (tmp_path / CLOSED).unlink(missing_ok=True)  # of the one that told its spaces
+    (tmp_path / GO).touch()
+    process.close()
+    assert process.closed
+    assert (tmp_path / CLOSED).exists()  # so that a simulator's processes end with it
+
+
+def test_an_environment_that_does_not_hear_is_ended_with_its_process(begin: Begin, tmp_path: Path) -> None:
+    process = begun(begin, toy(tmp_path, "hang"))
+    process.close()
     assert process.closed
 
 
@@ -167,8 +177,24 @@ def test_a_process_that_died_between_evaluations_is_named(begin: Begin, tmp_path
     process = begin(cfg)
     assert process.wait_until_ready(never)
     os.kill(process.pid, signal.SIGKILL)
+    process._pool.workers[0].process.join()
     with pytest.raises(EnvironmentFailure, match=rf"pid {process.pid}\) was killed by SIGKILL \(out of memory\?\)$"):
-        scores(process, trained(cfg, 0), SEEDS)
+        process.wait_until_ready(never)  # before anything is made of its answer
+
+
+def test_what_an_environment_raises_after_a_while_is_not_taken_for_a_hang(
+    begin: Begin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [1000.0]
+    monkeypatch.setattr(evaluator_process.time, "monotonic", lambda: now[0])
+    process = begun(begin, toy(tmp_path, "late", step_timeout=5.0))
+    wait_for(tmp_path / REACHED)
+    assert process.result(None) is None  # seen within the call
+    (tmp_path / GO).touch()
+    select.select([process._pool.workers[0].socket], [], [])  # it has answered
+    now[0] += 60.0
+    with pytest.raises(EnvironmentFailure, match="raised ZeroDivisionError in step 3"):
+        process.result(None)
 
 
 @pytest.mark.parametrize(("fault", "kind"), [("raise", "ZeroDivisionError"), ("exit", "SystemExit")])

@@ -12,6 +12,7 @@ import torch
 from a2c.envs.spaces import Spaces
 from a2c.errors import CheckpointError, ConfigError
 from a2c.network.actor_critic import ActorCritic
+from a2c.network.flat_weights import flatten_parameters
 from a2c.playing.policy import Policy, config_of, load_policy
 from a2c.storage.checkpoint import checkpoint_payload, load_checkpoint, save_checkpoint
 from builders import IMAGE, TORQUE, VECTOR, config, make_model
@@ -148,6 +149,7 @@ def test_a_checkpoint_needs_nothing_else_to_act(tmp_path, spaces, normalize_obs)
     network = {"hidden_sizes": [16, 8], "activation": "elu"}
     model = save_run(tmp_path, spaces, normalize_obs=normalize_obs, network=network)
     policy, obs = load_policy(tmp_path), observations(spaces)
+    flatten_parameters(model)  # as in training, and as load_policy does
     assert policy.model.spaces == spaces
     assert policy.cfg.network.hidden_sizes == [16, 8]
     assert policy.path == tmp_path / "checkpoints" / "best.pt"

@@ -225,7 +225,7 @@ def test_a_folder_that_cannot_be_written_is_an_io_error(tmp_path: Path) -> None:
     ("override", "said"),
     [
         ("network.hidden_sizes=[32]", "its network has other layers; settings that differ and matter: "
-         "network.hidden_sizes=[32] (was [64, 64]); that do not: total_steps=900 (was 300)"),
+         "network.hidden_sizes=[32] (was [64, 64]); other settings that differ: total_steps=900 (was 300)"),
         ("network.activation=relu", "its weights were learned with another activation; settings that differ and "
          "matter: network.activation='relu' (was 'tanh')"),
         ("normalize_obs=true", "its network has other layers; settings that differ and matter: normalize_obs=true"),

@@ -109,8 +109,9 @@ def one_folder(runs: Path) -> Path:
         (TOY, "normalize_obs=true", "normalize_reward=true"),
         ("env=cartpole", "num_envs=4", "lr=0.02", "total_steps=1200"),
         (TOY, *ALONE, "normalize_reward=true"),
+        ("env=pendulum", "num_envs=4", "total_steps=1200"),  # continuous actions show the last bit
     ],
-    ids=["a2c", "cartpole", "a3c"],
+    ids=["a2c", "cartpole", "a3c", "pendulum"],
 )
 def test_apart_and_in_place_leave_the_same(tmp_path: Path, overrides: tuple[str, ...]) -> None:
     apart, here = (
@@ -369,6 +370,17 @@ def test_a_failed_evaluation_ends_the_run_with_its_weights_saved(
     assert WAITING_ROW not in last
 
 
+def test_a_failed_evaluation_does_not_bar_the_way_back(tmp_path: Path) -> None:
+    """The checkpoint was saved with the report whose evaluation failed, and would meet the same failure again."""
+    cfg = settings(tmp_path, TOY, "checkpoint.every=300", "eval.apart=true", **fault("raise", tmp_path))
+    with pytest.raises(EnvironmentFailure):
+        a2c.train(cfg)
+    folder = one_folder(tmp_path)
+    assert WAITING_ROW not in load_checkpoint(folder / "checkpoints" / "last.pt")
+    resumed = a2c.train(a2c.load_config(f"resume={folder}", "eval.every=0", "eval.episodes=1", "seed=6", trust=True))
+    assert resumed.env_steps == 1200
+
+
 @pytest.mark.parametrize("kind", [EnvironmentFailure, NumericError])
 def test_a_failure_of_training_waits_for_the_scores_of_sound_weights(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: type[Exception]
@@ -436,6 +448,18 @@ def assert_stopped(summary: a2c.Summary) -> None:
     assert WAITING_ROW not in last
 
 
+def fails_once(method: Any) -> Any:
+    failed = []
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        if not failed:
+            failed.append(True)
+            raise NumericError("an observation that is not finite")
+        return method(*args, **kwargs)
+
+    return call
+
+
 def test_a_run_that_died_in_an_evaluation_makes_it_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """At 300 and 600 steps an evaluation and a checkpoint are due; the second evaluation never ends."""
     both = (TOY, "checkpoint.every=300", "normalize_obs=true")
@@ -456,6 +480,15 @@ def test_a_run_that_died_in_an_evaluation_makes_it_again(tmp_path: Path, monkeyp
     folder = one_folder(tmp_path / "died")
     last = load_checkpoint(folder / "checkpoints" / "last.pt")
     assert (last["state"]["env_steps"], last[WAITING_ROW]["rollout/episodes"]) == (600, 4 * 15)
+
+    shutil.copytree(folder, tmp_path / "again")
+    with monkeypatch.context() as patch:
+        patch.setattr(Evaluations, "evaluate", fails_once(Evaluations.evaluate))
+        resumed = a2c.train(a2c.load_config(f"resume={tmp_path / 'again'}", "total_steps=900"))
+    assert resumed.env_steps == 900  # it goes on without those scores
+    scored = [(row["global_step"], "eval/mean_reward" in row) for row in map(json.loads, rows(resumed))]
+    assert [one for one in scored if one[0] in (300, 600, 900)] == [(300, True), (600, False), (900, True)]
+    assert WAITING_ROW not in checkpoint(resumed, "last")
 
     for apart in ("true", "false"):
         shutil.copytree(folder, tmp_path / apart)

@@ -56,10 +56,14 @@ class Actor:
         self._on_cuda = on_cuda
         self._graphs = graphs
         self._steps: list[Callable[[], None]] = []  # each captured during the first rollout
+        self._place = 0  # address of the weights that they read
 
     def begin(self) -> None:
         """Begin a rollout, in which the weights stay as they are."""
         self._policy = self._acting.begin()
+        place = next(self._model.parameters()).data_ptr()
+        if place != self._place:  # graphs read the weights where they were
+            self._steps, self._place = [], place
 
     def act(self, t: int) -> NDArray[Any]:
         """Actions ``[n, *action]`` for the observations of step ``t``; a view, valid until the next rollout.
@@ -93,6 +97,8 @@ class Actor:
     def _captured(self, t: int, graphs: Graphs) -> Callable[[], None]:
         results = [self._actions[t], self._host_actions[t], *(leaves(self._obs[t]) if t else ())]
         self._device_step(t)
+        if self._on_cuda:  # the copy to the host is still under way
+            torch.cuda.current_stream(self._actions[t].device).synchronize()
         for result in results:  # spoil what is right by now, actions too: a graph that leaves something out shows
             result.fill_(torch.nan) if result.is_floating_point() else result.bitwise_not_()
         read = [self._noise[t], *leaves(self._host_obs), *leaves(self._obs[max(t - 1, 0)])]

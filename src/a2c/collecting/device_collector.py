@@ -89,7 +89,7 @@ class DeviceCollector:
         self._graphs = graphs if envs.changing is not None else None
         self._again: Callable[[], None] | None = None  # repeats a rollout, once one has been captured
         if graphs is not None and self._graphs is None:
-            notify("no CUDA graph for rollouts: these environments do not say that their steps can be captured")
+            notify("no CUDA graph for rollouts: the environments do not offer it, or reset in the next step")
 
     def collect(self, update: int) -> Rollout:
         """Act for ``n_step`` steps from where the last rollout ended.

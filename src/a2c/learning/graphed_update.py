@@ -38,7 +38,8 @@ class GraphedUpdate:
             self._known[place][1]()
         elif len(self._known) == MOST:
             if not self._told:
-                self._graphs.notify(f"rollouts in more than {MOST} places: updates on others run without a CUDA graph")
+                others = "updates on further ones run without a CUDA graph, slower"
+                self._graphs.notify(f"more than {MOST} rollout buffers: {others}")
             self._told = True
             self._improve(rollout, lr, beta)
         else:

@@ -38,10 +38,10 @@ class Graphs:
     ) -> Callable[[], None]:
         """Run ``function`` once, and return what runs it again: a graph, or ``function`` itself.
 
-        A graph that cannot be captured, or whose results differ from those of ``function``, is not used. The comparison
-        must not profit from what plain runs left behind: work that ran during the capture instead of being captured
-        would not be missed. So before the capture state and inputs are spoiled and ``function`` runs on them, which
-        spoils all that it computes on the way; then they are put back, and the graph has to get everything right again.
+        A graph that cannot be captured, or whose results differ from those of ``function``, is not used. The plain runs
+        leave right numbers in memory, and a graph that skips a kernel would find them there. So before the capture
+        state and inputs are spoiled and ``function`` runs on them, which spoils all that it computes on the way; then
+        they are put back, and the graph has to get everything right again.
 
         Args:
             function: reads and writes tensors in place.
@@ -116,12 +116,13 @@ def _put(state: Sequence[Tensor], values: Sequence[Tensor]) -> None:
 
 @torch.no_grad()
 def _spoil(tensors: Sequence[Tensor]) -> None:
-    """Put in what shows wherever it is used: NaN, other bytes, other flags. Integers stay: they may be indices."""
+    """Put in numbers that are wrong but valid: the neighbours', halved. NaN as an index would take the device down."""
     for tensor in tensors:
+        axis = next((axis for axis, size in enumerate(tensor.shape) if size > 1), None)
+        if axis is not None:
+            tensor.copy_(tensor.roll(1, axis))
         if tensor.is_floating_point():
-            tensor.fill_(torch.nan)
-        elif tensor.dtype in (torch.uint8, torch.bool):
-            tensor.bitwise_not_()
+            tensor.mul_(0.5)
 
 
 def _difference(state: Sequence[Tensor], expected: Sequence[Tensor]) -> str:

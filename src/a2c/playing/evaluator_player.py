@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import gymnasium as gym
@@ -30,6 +31,7 @@ class Player:
         threads: of torch, in the whole process.
         current: ``[1]`` int64, the environment that runs now, or ``NONE_RUNS``.
         beats: ``[1]`` int64, calls of environments so far.
+        stop: ``[1]`` int64, 1 ends the evaluation before the next step.
 
     Raises:
         ConfigError, EnvironmentFailure: as :class:`a2c.playing.evaluation.Evaluator`.
@@ -43,8 +45,10 @@ class Player:
         threads: int,
         current: NDArray[Any],
         beats: NDArray[Any],
+        stop: NDArray[Any],
     ) -> None:
         torch.set_num_threads(threads)
+        self._stop = stop
         self._evaluator = Evaluator(cfg.env, episodes)
         envs = [_Watched(env, index, current, beats) for index, env in enumerate(self._evaluator.envs)]
         self._evaluator.envs = list(envs)
@@ -57,7 +61,7 @@ class Player:
         """The scores, or what an environment did: plain text, its traceback as a note, so that it crosses whole."""
         self._network.load_state_dict(weights)
         try:
-            return self._evaluator.run(self._policy, seeds)
+            return self._evaluator.run(self._policy, seeds, stop=lambda: bool(self._stop[0]))
         except A2CError as error:
             return error
 
@@ -74,17 +78,18 @@ class _Watched(gym.Wrapper[Any, Any, Any, Any]):
         self._index, self._current, self._beats = index, current, beats
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
-        self._begin()
-        result = self.env.reset(seed=seed, options=options)
-        self._current[0] = NONE_RUNS
-        return result
+        with self._running():
+            return self.env.reset(seed=seed, options=options)
 
     def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
-        self._begin()
-        result = self.env.step(action)
-        self._current[0] = NONE_RUNS
-        return result
+        with self._running():
+            return self.env.step(action)
 
-    def _begin(self) -> None:
+    @contextlib.contextmanager
+    def _running(self) -> Iterator[None]:
         self._beats[0] += 1
         self._current[0] = self._index
+        try:
+            yield
+        finally:  # what it raises is told as its own failure, not as that of an environment that hangs
+            self._current[0] = NONE_RUNS

@@ -49,7 +49,7 @@ class EvaluatorProcess:
         self.busy, self.closed = True, False  # busy with its environments
         self._owner = os.getpid()
         self._step_timeout = cfg.env.step_timeout
-        self._arrays = arrays = SharedArrays({"current": ((1,), np.int64), "beats": ((1,), np.int64)})
+        self._arrays = arrays = SharedArrays(dict.fromkeys(("current", "beats", "stop"), ((1,), np.int64)))
         self._current, self._beats = arrays["current"], arrays["beats"]
         self._current[0] = NONE_RUNS
         self._seen = (-1, time.monotonic())  # the last count of beats, and when it was new
@@ -74,7 +74,11 @@ class EvaluatorProcess:
 
     def wait_until_ready(self, stop: Callable[[], bool]) -> bool:
         """Wait until the process is idle; False if ``stop`` ended the wait. Raises as :meth:`result`."""
-        return not self.busy or bool(self._received(stop))
+        if self.busy:
+            return bool(self._received(stop))
+        if not self._pool.workers[0].process.is_alive():
+            raise self._died()
+        return True
 
     def begin(self, weights: Mapping[str, Tensor], seeds: list[int]) -> None:
         """Begin an evaluation; the process is idle (:meth:`wait_until_ready`).
@@ -113,11 +117,12 @@ class EvaluatorProcess:
         return answers[0] if answers else None
 
     def close(self, terminate: bool = False) -> None:
-        """End the process; with ``terminate``, or while an answer is still to come, at once."""
+        """End the process: break off its evaluation and close its environments; with ``terminate``, at once."""
         if not self.closed and os.getpid() == self._owner:  # a forked copy leaves it to the process that started it
             self.closed = True
             atexit.unregister(self._at_exit)
-            self._pool.stop(ask=not terminate and not self.busy)
+            self._arrays["stop"][0] = 1
+            self._pool.stop(ask=not terminate)
             self._arrays.close_file()
 
     def _received(self, stop: Callable[[], bool] | None) -> list[Any]:

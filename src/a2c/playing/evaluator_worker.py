@@ -26,7 +26,7 @@ class EvaluatorSpec:
     make_network: Pickled  # () -> Network on the CPU
     episodes: int
     threads: int
-    arrays: SharedArrays  # current and beats, as a Player takes them
+    arrays: SharedArrays  # current, beats and stop, as a Player takes them
     registered: Registered  # environments that the main process registered
     environ: dict[str, str]
     parent_pid: int
@@ -50,8 +50,8 @@ def _serve(spec: EvaluatorSpec, pipe: Connection) -> None:
 
     player: Player | None = None
     try:
-        current, beats = spec.arrays["current"], spec.arrays["beats"]
-        player = Player(spec.cfg, spec.make_network.open(), spec.episodes, spec.threads, current, beats)
+        board = (spec.arrays[name] for name in ("current", "beats", "stop"))
+        player = Player(spec.cfg, spec.make_network.open(), spec.episodes, spec.threads, *board)
         answer(pipe, None)
     except A2CError as error:
         answer(pipe, error)

@@ -13,6 +13,7 @@ from a2c.errors import CheckpointError, ConfigError
 from a2c.machine.device import resolve_device
 from a2c.maths.trees import Tree, leaves, tree_map
 from a2c.network.actor_critic import ActorCritic
+from a2c.network.flat_weights import flatten_parameters
 from a2c.network.protocol import Network, device_of
 from a2c.settings.config import Config
 from a2c.settings.old_values import translated
@@ -112,7 +113,9 @@ def load_policy(target: str | Path = "latest", *, runs_dir: str | Path = "runs",
     spaces = Spaces.from_dict(payload["spec"])
     model = ActorCritic(spaces, cfg.network, normalize_obs=cfg.normalize_obs, precision=cfg.precision)
     model.load_state_dict(payload["learner"]["model"])
-    return Policy(model.to(on).eval(), cfg, path, payload["state"]["env_steps"])
+    model = model.to(on).eval()
+    flatten_parameters(model)  # as in training: the last bits of sums depend on where in memory numbers lie
+    return Policy(model, cfg, path, payload["state"]["env_steps"])
 
 
 def config_of(payload: dict[str, Any], path: Path) -> Config:

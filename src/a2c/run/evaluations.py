@@ -5,11 +5,12 @@ for the scores and later rows wait behind it, so that metrics.jsonl, W&B and the
 an evaluation in place. Nothing is saved of what came after an evaluation before its scores are there; so every
 ``last.pt`` knows the best score of all evaluations before it.
 
-There is one exception: ``last.pt`` of the report at which an evaluation begins is written at once, and the evaluation
-may cost nobody more than itself. That file does not know the score, nor has metrics.jsonl the row. So it holds the row,
-as ``waiting_row``. When the scores are there, it is written again, with the best score and without the row. If the
-program dies meanwhile, a resumed run finds the row, evaluates the same weights again and goes on as if nothing had
-happened. Whether ``best.pt`` was already written then makes no difference: it would be the same file.
+There is one exception: ``last.pt`` of the report at which an evaluation begins is written at once, so that a crash in
+the evaluation loses only the evaluation. That file does not know the score, nor has metrics.jsonl the row. So it holds
+the row, as ``waiting_row``. When the scores are there, or the evaluation has failed, it is written again, with the best
+score and without the row. If the program dies meanwhile, a resumed run finds the row, evaluates the same weights again
+and goes on as if nothing had happened; should it fail again, it goes on without scores. Whether ``best.pt`` was already
+written then makes no difference: it would be the same file.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
+from a2c.errors import A2CError
 from a2c.network.protocol import Network
 from a2c.playing.evaluation import EvalResult
 from a2c.run.checkpoints import Checkpoints
@@ -144,9 +146,13 @@ class Evaluations:
         try:
             with self._timed():
                 result = self._evaluators.result(wait)
-        except BaseException:
+        except BaseException as error:
             self._snapshot = None
             self._evaluators.break_off()
+            if self._is_last and isinstance(
+                error, A2CError
+            ):  # without the row: a resumed run must not meet the same failure again
+                self._checkpoints.write("last", self._checkpoints.stamped(snapshot))
             raise
         if result is None and not wait:
             return None

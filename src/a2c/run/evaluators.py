@@ -20,9 +20,8 @@ from a2c.playing.policy import Policy
 from a2c.settings.config import Config
 from a2c.storage.checkpoint import frozen
 
-# What a process costs until it can evaluate: mostly loading torch, on one core. Who has evaluated for as long has paid
-# that much for waiting, and may expect to wait as long again: from there on the process pays (the rule of ski rental,
-# which at worst costs twice what the better choice would have).
+# Starting a process costs about so much, mostly for loading torch. Once evaluations have cost as much, expect as much
+# again, and start it: the rule of ski rental, which costs at worst twice what the better choice would have.
 START_SECONDS = 2.0
 
 
@@ -92,9 +91,9 @@ class Evaluators:
         return self._process.result(self._stop) if result is None and wait else result
 
     def break_off(self) -> None:
-        """End the process at once."""
+        """End the process, and the evaluation that it is at."""
         if self._process is not None:
-            self._process.close(terminate=True)
+            self._process.close()
             self._process = None
 
     def here(self, network: Network, env_steps: int) -> EvalResult | None:
@@ -109,7 +108,7 @@ class Evaluators:
         network.train(True)
         self._spent += time.perf_counter() - begin
         cfg = self._cfg
-        goes_on = cfg.eval.every > 0 and env_steps + cfg.eval.every < cfg.total_steps  # the last one has no beside
+        goes_on = cfg.eval.every > 0 and env_steps + cfg.eval.every < cfg.total_steps  # not beside the last one
         # Where torch has threads on all cores, as for a cnn, evaluations in place use them all too.
         core_left = usable_cores() > torch.get_num_threads()
         if self._may_start and goes_on and core_left and self._spent > START_SECONDS:
@@ -141,7 +140,7 @@ class Evaluators:
 
     def _start(self) -> None:
         self._may_start = False
-        # On the CPU as many threads as here: sums depend on that. Beside a GPU there is no one to be equal to.
+        # On the CPU as many threads as here: sums depend on that. Beside a GPU scores need not match to the bit.
         on_cpu = resolve_device(self._cfg.device).type == "cpu"
         threads = torch.get_num_threads() if on_cpu else self._cfg.threads or 1
         try:

@@ -147,7 +147,8 @@ def _listed(changes: list[tuple[str, Any, Any]]) -> str:
     mattering = [change for change in changes if _among(change[0], _MATTERS)]
     others = [change for change in changes if not _among(change[0], _MATTERS)]
     said = f"; settings that differ and matter: {_spelled(mattering)}" if mattering else ""
-    return said + (f"; {'that do not' if mattering else 'settings that differ'}: {_spelled(others)}" if others else "")
+    which = "other settings" if mattering else "settings"
+    return said + (f"; {which} that differ: {_spelled(others)}" if others else "")
 
 
 def _spelled(changes: list[tuple[str, Any, Any]]) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 from a2c.envs.choosing.choose import Plan
 from a2c.envs.spaces import Spaces
-from a2c.errors import A2CError, CheckpointError, NumericError
+from a2c.errors import A2CError, CheckpointError, EnvironmentFailure, NumericError
 from a2c.learning.learner import Learner
 from a2c.playing.policy import load_policy
 from a2c.run.checkpoints import Actors, Checkpoints
@@ -116,9 +116,8 @@ class Run:
         self._closing.callback(self._stopwatch.close)
         self._evaluators.open(learner.model.spaces)
         point_latest_to(self.folder, Path(cfg.runs_dir))
-        if self._waiting:  # the last session died in this evaluation
-            self._evaluate(self._saved, self._waiting, save=True, show=True)
-            self._progress.reported(self._saved)
+        if self._waiting:
+            self._evaluate_again()
         return self._saved
 
     def due(self, state: TrainState) -> bool:
@@ -209,6 +208,18 @@ class Run:
         last = state.env_steps >= self.cfg.total_steps
         scores = self._evaluations.evaluate(state, self._learner.model, metrics, save=save, last=last)
         self._add(state, metrics, scores, show=show)
+
+    def _evaluate_again(self) -> None:
+        """Make the evaluation in which the last session died; should it fail again, training goes on without."""
+        try:
+            if self.cfg.eval.every == 0:
+                raise EnvironmentFailure("eval.every=0")
+            self._evaluate(self._saved, self._waiting, save=True, show=True)
+        except (EnvironmentFailure, NumericError) as error:
+            self._checkpoints.write("last", self._checkpoints.payload(self._saved))
+            self._add(self._saved, self._waiting, {}, show=True)
+            self.console.note(f"no scores after {self._saved.env_steps:,} steps: {error}")
+        self._progress.reported(self._saved)
 
     def _add(
         self, state: TrainState, metrics: Mapping[str, Any], scores: Mapping[str, float] | None, *, show: bool

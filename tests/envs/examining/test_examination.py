@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,8 @@ from a2c.api import load_config
 from a2c.cli import main
 from a2c.envs.examining import examination
 from a2c.envs.examining.findings import BROKEN, CHANGE, GOOD, Finding
+from a2c.envs.examining.recording import _play, first_difference
+from a2c.envs.single.make_env import make_env
 
 
 @pytest.fixture(autouse=True)
@@ -96,6 +99,13 @@ def test_mistakes_are_one_line(arguments: list[str], said: str, capsys: pytest.C
     assert main(["doctor", *arguments]) in (2, 6)
     (line,) = capsys.readouterr().err.splitlines()
     assert said in line
+
+
+def test_no_play_outlasts_its_time() -> None:
+    """An environment without end, in which a step takes a while, must not keep the doctor busy for minutes."""
+    cfg = load_config("env.id=envs.examining.ailing:Endless-v0")
+    assert len(_play(make_env(cfg.env), 1000, 0.0, 0)) == 2
+    assert first_difference(partial(make_env, cfg.env), 1000, 0.0) is None
 
 
 def test_help_says_what_it_does(capsys: pytest.CaptureFixture[str]) -> None:

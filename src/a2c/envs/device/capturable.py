@@ -34,7 +34,7 @@ class Capturable(Protocol):
 def capturable(envs: Any) -> TypeGuard[Capturable]:
     """Whether a vector environment says that its steps can be captured.
 
-    Its class says so, not its attributes: a wrapper passes on the attributes of what it wraps, and may do in Python
-    what a graph would leave out.
+    Its own class says so: a wrapper passes on what it wraps and a subclass inherits, and either may do in Python what a
+    graph would leave out.
     """
-    return all(hasattr(type(envs), name) for name in NEEDS)
+    return all(name in vars(type(envs)) for name in NEEDS)

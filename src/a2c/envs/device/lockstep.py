@@ -76,7 +76,10 @@ class DeviceEnvs:
     def draw(self, steps: int) -> None:
         """Draw what the next ``steps`` steps need; before every rollout, outside graphs."""
         if self._capturable is not None:
-            self._capturable.draw(steps)
+            try:
+                self._capturable.draw(steps)
+            except Exception as error:
+                raise as_failure(error, self.envs, f"draw before step {self._steps + 1}") from error
 
     def begin(self) -> None:
         """The next step is the first of those that :meth:`draw` was for."""

@@ -35,7 +35,7 @@ def examine(cfg: Config) -> Iterator[Finding]:
         yield Finding(GOOD, f"observations {list(shape or ())} {dtype}; actions {env.action_space}")
         yield from _by_gymnasium(env)
         try:
-            yield _determinism(first_difference(make, 1000))
+            yield _determinism(first_difference(make, 1000, SECONDS / 3))
             found = record(env, STEPS, SECONDS)
         except (EnvironmentFailure, NumericError) as error:
             yield Finding(BROKEN, "\n".join([str(error), *getattr(error, "__notes__", [])]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -72,37 +73,35 @@ def record(env: Env, steps: int, seconds: float, seed: int = 0) -> Recording:
     return found
 
 
-def first_difference(make: Callable[[], Env], steps: int, seed: int = 0) -> str | None:
+def first_difference(make: Callable[[], Env], steps: int, seconds: float, seed: int = 0) -> str | None:
     """Where two plays from the same seed, with the same actions, part; None if they do not.
 
     Three plays: twice in one instance, and once in a new one. Each ends with its first episode, at the latest after
-    ``steps`` steps.
+    ``steps`` steps or ``seconds`` seconds.
 
     Raises:
         EnvironmentFailure, NumericError: as :func:`record`.
     """
-    one, other = make(), make()
-    try:
-        expected = _play(one, steps, seed)
+    with contextlib.ExitStack() as opened:
+        one, other = (opened.enter_context(contextlib.closing(make())) for _ in range(2))
+        expected = _play(one, steps, seconds, seed)
         for env, where in ((one, "in the same instance"), (other, "in a new instance")):
-            for step, (first, second) in enumerate(zip(expected, _play(env, steps, seed), strict=False)):
+            for step, (first, second) in enumerate(zip(expected, _play(env, steps, seconds, seed), strict=False)):
                 if not _same(first, second):
                     return f"{'the first observation' if step == 0 else f'step {step}'} {where}"
-    finally:
-        one.close()
-        other.close()
     return None
 
 
-def _play(env: Env, steps: int, seed: int) -> list[Any]:
+def _play(env: Env, steps: int, seconds: float, seed: int) -> list[Any]:
     checked = Checked(env, "the environment")
     env.action_space.seed(seed)
     obs, _ = checked.reset(seed=seed)
     seen: list[Any] = [(np.array(obs), 0.0, False, False)]
+    begin = time.perf_counter()
     for _ in range(steps):
         obs, reward, terminated, truncated, _ = checked.step(env.action_space.sample())
         seen.append((np.array(obs), reward, terminated, truncated))
-        if terminated or truncated:
+        if terminated or truncated or time.perf_counter() - begin > seconds:
             break
     return seen
 

@@ -47,7 +47,7 @@ def advise(shares: Mapping[str, float], cfg: Config, setup: Setup) -> list[str]:
     Returns:
         The lines; none where nothing would clearly help.
     """
-    lines = [_overhead(shares, cfg, setup.cores)]
+    lines = [_overhead(shares, cfg, core_left=setup.cores > (setup.threads if setup.device == "cpu" else 1))]
     if cfg.algo == "a3c":  # its workers wait for nothing that a setting could change
         return [line for line in lines if line]
     loop = sum(shares[part] for part in ("env", "transfer", "act", "update"))
@@ -62,10 +62,10 @@ def advise(shares: Mapping[str, float], cfg: Config, setup: Setup) -> list[str]:
     return [line for line in lines if line]
 
 
-def _overhead(shares: Mapping[str, float], cfg: Config, cores: int) -> str:
+def _overhead(shares: Mapping[str, float], cfg: Config, *, core_left: bool) -> str:
     if shares["eval"] >= MUCH_EVALUATION:
         takes = f"evaluation takes {shares['eval']:.0%} of the run"
-        if cfg.eval.apart == "false" and cores > 1:
+        if cfg.eval.apart == "false" and core_left:
             return f"{takes}: eval.apart=auto evaluates in a process of its own"
         if 0 < 2 * cfg.eval.every <= cfg.total_steps:
             return f"{takes}: raise eval.every ({cfg.eval.every:,}) or lower eval.episodes ({cfg.eval.episodes})"
