@@ -4,9 +4,10 @@
     python benchmarks/before_after.py --before ../before           # make bench-refactor ARGS="--before ../before"
 
 Each round measures the other checkout, this one, and the other one again: this one beside the mean of those on its two
-sides, and the two of the same code beside each other. Trainings stand ready and take turns of half a second. Rounds go
-on until the 95 % interval of the ratio is narrow. Both checkouts train the same works with the same settings, at the
-steps per second that `a2c train` has between evaluations.
+sides, and the two of the same code beside each other. Trainings stand ready and take turns of half a second, and start
+anew for every round of six turns: two processes of the same code differ by some percent from their start to their end.
+Rounds go on until the 95 % interval of the ratio is narrow. Both checkouts train the same works with the same settings,
+at the steps per second that `a2c train` has between evaluations.
 """
 
 from __future__ import annotations
@@ -16,22 +17,24 @@ import math
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from processes import HERE, command_line, store, stored
+from processes import HERE, MeasurementError, command_line, store, stored
 from quiet import Quiet
 from rounds import take_turns
 from turns import trainings
 from works import SAME_WORK
 
 from a2c.study.measures.gradients import Estimate
-from a2c.study.measures.paired import ratio
+from a2c.study.measures.paired import geometric_mean, ratio
 from machine import describe_machine
 
 SIDES = ("before", "after", "before again")
-LEAST, STEP = 10, 5  # rounds at first, and more rounds at a time
+LEAST, STEP = 5, 2  # rounds at first, and more rounds at a time
+TURNS = 6  # of each training in a round
 WORKS = {  # hybrid is workers with main_shard=true, under the name that earlier checkouts know too
     "cartpole-16": ("env.id=CartPole-v1", "num_envs=16", "vectorization=sync"),
     "cartpole-128-sync": ("env.id=CartPole-v1", "num_envs=128", "vectorization=sync"),
@@ -66,11 +69,30 @@ print({START_TURNS} / (time.perf_counter() - begin))
     return float(done.stdout)
 
 
-def compared(measures: dict[str, Any], width: float, most: int, quiet: Quiet) -> dict[str, Any]:
+def trained(roots: dict[str, Path], overrides: tuple[str, ...], seconds: float, turn: int) -> dict[str, float]:
+    """One round: the geometric mean of each side's turns, in steps per second.
+
+    Raises:
+        MeasurementError: a training failed.
+    """
+    with trainings(roots, (*overrides, *SAME_WORK, "device=cpu")) as ready:
+        rounds, failures = take_turns({side: partial(one.turn, seconds) for side, one in ready.items()}, TURNS)
+    if failures:
+        raise MeasurementError("; ".join(failures.values()))
+    return {side: geometric_mean(speeds).value for side, speeds in rounds.items()}
+
+
+def started(measures: dict[str, Any], turn: int) -> dict[str, float]:
+    """One round of starts, in processes per second; every other round runs backwards."""
+    sides = list(measures) if turn % 2 == 0 else list(measures)[::-1]
+    return {side: measures[side]() for side in sides}
+
+
+def compared(measure: Callable[[int], dict[str, float]], width: float, most: int, quiet: Quiet) -> dict[str, Any]:
     """Measure rounds until the interval of after / before is narrower than ``width``.
 
     Args:
-        measures: one for each of ``SIDES``.
+        measure: one round, by its number; gives each of ``SIDES``.
         width: of the 95 % interval.
         most: rounds, however wide the interval still is.
         quiet: looks at the machine before each round.
@@ -80,11 +102,14 @@ def compared(measures: dict[str, Any], width: float, most: int, quiet: Quiet) ->
     """
     found: dict[str, list[float]] = {side: [] for side in SIDES}
     while len(found["after"]) < most:
-        more, failures = take_turns(measures, LEAST if not found["after"] else STEP, quiet.look)
-        if failures:
-            return {"failed": failures}
-        for side, values in more.items():
-            found[side] += values
+        for _ in range(STEP if found["after"] else LEAST):
+            quiet.look()
+            try:
+                more = measure(len(found["after"]))
+            except MeasurementError as error:
+                return {"failed": str(error)}
+            for side, value in more.items():
+                found[side].append(value)
         around = [math.sqrt(one * other) for one, other in zip(found["before"], found["before again"], strict=True)]
         new, same = shown(ratio(found["after"], around)), shown(ratio(found["before again"], found["before"]))
         if new["high"] - new["low"] < width:
@@ -109,7 +134,7 @@ def main() -> None:
     parser.add_argument("--works", nargs="+", default=[*WORKS, *STARTS], choices=[*WORKS, *STARTS])
     parser.add_argument("--seconds", type=float, default=0.5, help="of each turn")
     parser.add_argument("--width", type=float, default=0.04, help="of the 95 %% interval of the ratio")
-    parser.add_argument("--most", type=int, default=200, help="rounds, however wide the interval still is")
+    parser.add_argument("--most", type=int, default=60, help="rounds, however wide the interval still is")
     parser.add_argument("--out", type=Path, default=HERE / "results" / "before_after.json")
     args = parser.parse_args()
     quiet, roots = Quiet(), dict(zip(SIDES, (args.before.resolve(), HERE.parent, args.before.resolve()), strict=True))
@@ -120,12 +145,10 @@ def main() -> None:
     }
     for name in args.works:
         if name in WORKS:
-            with trainings(roots, (*WORKS[name], *SAME_WORK, "device=cpu")) as ready:
-                measures = {side: partial(one.turn, args.seconds) for side, one in ready.items()}
-                found = compared(measures, args.width, args.most, quiet)
+            found = compared(partial(trained, roots, WORKS[name], args.seconds), args.width, args.most, quiet)
         else:
             measures = {side: partial(starts, root, STARTS[name]) for side, root in roots.items()}
-            found = compared(measures, args.width, args.most, quiet)
+            found = compared(partial(started, measures), args.width, args.most, quiet)
         results = stored(args.out).get("works", {}) | {name: found}
         store(args.out, {**origin, "busy looks": quiet.busy, "works": results})
         print(name, *(f"{key}: {found[key]}" for key in list(found)[:3]), sep="  ", flush=True)
