@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import Any
 
 from gpu_report import KINDS, summary
-from processes import HERE, MeasurementError, child_environment, command_line, measure, run_script, store, stored
+from processes import HERE, MeasurementError, command_line, measure, run_script, store, stored
 from rounds import paired_ratios, spread, take_turns
 from time_to_score import Goal, train_until
 
@@ -90,7 +90,8 @@ def tests(pattern: str, scale: Scale, args: argparse.Namespace) -> Result:
     """
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(HERE.parent / "tests" / "gpu")]
     command += ["-k", pattern] if pattern else []
-    environment = child_environment() | {"A2C_GPU_TEST_DEVICE": scale.device}
+    # Without the folder of this file, which would hide tests/gpu.
+    environment = {"PYTHONPATH": str(HERE.parent / "src"), "A2C_GPU_TEST_DEVICE": scale.device}
     done = subprocess.run(command, capture_output=True, text=True, env=os.environ | environment, cwd=HERE.parent)
     lines = done.stdout.splitlines()
     counts = {word: int(number) for number, word in re.findall(r"(\d+) (\w+)", lines[-1] if lines else "")}
