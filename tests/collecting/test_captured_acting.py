@@ -113,6 +113,7 @@ def test_a_graph_that_leaves_out_any_operation_of_a_step_is_refused(cuda: FakeCu
     for index in range(len(second)):
         told: list[str] = []
         acting = Acting(model, Graphs(told.append))
+        acting.actor.begin()  # which drops the graphs of weights that lay elsewhere
         acting.actor._steps.append(lambda acting=acting: acting.actor._device_step(0))  # captured before
         cuda.graph.drops = index
         acting.rollout(*drawn)
