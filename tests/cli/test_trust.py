@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import gymnasium as gym
 import pytest
 
 import a2c
@@ -17,6 +16,7 @@ from a2c.cli import main
 from a2c.run.showing import console_text as words
 from a2c.settings.trust import imports_foreign_code
 from a2c.storage.checkpoint import load_checkpoint, save_checkpoint
+from registrations import forget
 
 QUICK = ["total_steps=60", "num_envs=2", "eval.every=0", "eval.episodes=1", "eval.final_episodes=1", "gif=false",
          "wandb.mode=disabled", "vectorization=sync", "device=cpu"]  # fmt: skip
@@ -31,12 +31,8 @@ MODULES, IDS = {"evil"}, {"Evil-v0"}
 
 @pytest.fixture(autouse=True)
 def nothing_registered_stays() -> Iterator[None]:
-    """What a test registers, from a module of its own, would be sent to the workers of later tests."""
     yield
-    for name in IDS:
-        gym.registry.pop(name, None)
-    for name in MODULES:
-        sys.modules.pop(name, None)
+    forget(IDS, MODULES)
 
 
 @pytest.fixture

@@ -182,13 +182,21 @@ def test_a_process_that_died_between_evaluations_is_named(begin: Begin, tmp_path
         process.wait_until_ready(never)  # before anything is made of its answer
 
 
+def looked_at(
+    begin: Begin, folder: Path, monkeypatch: pytest.MonkeyPatch, fault: str
+) -> tuple[EvaluatorProcess, list[float]]:
+    """A process within a call of an environment, of which one may last 5 s; and the clock, to be set by hand."""
+    now = [1000.0]
+    monkeypatch.setattr(evaluator_process.time, "monotonic", lambda: now[0])
+    process = begun(begin, toy(folder, fault, step_timeout=5.0))
+    wait_for(folder / REACHED)
+    return process, now
+
+
 def test_what_an_environment_raises_after_a_while_is_not_taken_for_a_hang(
     begin: Begin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    now = [1000.0]
-    monkeypatch.setattr(evaluator_process.time, "monotonic", lambda: now[0])
-    process = begun(begin, toy(tmp_path, "late", step_timeout=5.0))
-    wait_for(tmp_path / REACHED)
+    process, now = looked_at(begin, tmp_path, monkeypatch, "late")
     assert process.result(None) is None  # seen within the call
     (tmp_path / GO).touch()
     select.select([process._pool.workers[0].socket], [], [])  # it has answered
@@ -237,10 +245,7 @@ def test_an_environment_that_hangs_is_named(begin: Begin, tmp_path: Path) -> Non
 def test_only_a_single_call_that_lasts_too_long_is_a_hang(
     begin: Begin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    now = [1000.0]
-    monkeypatch.setattr(evaluator_process.time, "monotonic", lambda: now[0])
-    process = begun(begin, toy(tmp_path, "wait", step_timeout=5.0))
-    wait_for(tmp_path / REACHED)
+    process, now = looked_at(begin, tmp_path, monkeypatch, "wait")
     for _ in range(3):  # looked at seldom, but it gets on: each look sees another call
         now[0] += 60.0
         process._beats[0] += 1

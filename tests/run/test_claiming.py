@@ -18,7 +18,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import gymnasium as gym
 import pytest
 
 import a2c
@@ -28,6 +27,7 @@ from a2c.run.claiming import claimed
 from a2c.storage.checkpoint import load_checkpoint, save_checkpoint
 from a2c.storage.metrics_file import read_rows
 from a2c.storage.run_lock import LOCK, locked
+from registrations import forget
 
 LIGHT = (
     "device=cpu",
@@ -46,12 +46,8 @@ MODULES, IDS = {"changing", "scarce"}, {"Mine-v0", "Scarce-v0"}
 
 @pytest.fixture(autouse=True)
 def nothing_registered_stays() -> Iterator[None]:
-    """What a test registers, from a module of its own, would be sent to the workers of later tests."""
     yield
-    for name in IDS:
-        gym.registry.pop(name, None)
-    for name in MODULES:
-        sys.modules.pop(name, None)
+    forget(IDS, MODULES)
 
 
 def trained(folder: Path, *overrides: str) -> Path:

@@ -12,6 +12,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from a2c.machine.device import on_host
+
 
 class HostBlock:
     """Arrays of one shape in one block of memory, so that one copy takes them all to the device.
@@ -28,7 +30,7 @@ class HostBlock:
 
     def __init__(self, dtypes: dict[str, Any], shape: tuple[int, ...], device: torch.device) -> None:
         sizes = [int(np.prod(shape)) * np.dtype(dtype).itemsize for dtype in dtypes.values()]
-        self._on_host = device.type == "cpu"
+        self._on_host = on_host(device)
         self._host = torch.zeros(sum(sizes), dtype=torch.uint8, pin_memory=device.type == "cuda")
         self._device = self._host if self._on_host else torch.empty_like(self._host, device=device)
         self.arrays: dict[str, NDArray[Any]] = {}
