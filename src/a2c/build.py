@@ -9,14 +9,18 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import numpy as np
+
 from a2c.collecting.collector import Collector
 from a2c.collecting.device_collector import AnyCollector, DeviceCollector
 from a2c.envs.choosing.choose import Plan
 from a2c.envs.choosing.plan import plan
+from a2c.envs.choosing.rebuilding import explained, prepare_rebuilding
 from a2c.envs.device.lockstep import DeviceEnvs, make_device_envs
 from a2c.envs.groups import EnvGroups, in_groups
 from a2c.envs.lockstep import LockstepEnvs
 from a2c.envs.make_vector_env import make_vector_env, newest_frames
+from a2c.envs.seeding import TRIAL, env_seed
 from a2c.envs.spaces import Spaces
 from a2c.learning.learner import Learner
 from a2c.machine.clock import LoopClock
@@ -35,6 +39,7 @@ class TrainingEnvs:
 
     envs: EnvGroups | DeviceEnvs
     plan: Plan
+    resumes: str  # what comes of episodes in flight when a run is stopped and resumed; empty: they are not kept
     make_collector: Callable[..., Any]  # (network, settings, index of the next update, clock=, graphs=, notify=)
 
     @property
@@ -42,14 +47,19 @@ class TrainingEnvs:
         """Observation and action space of each environment."""
         return self.envs.spaces
 
+    def facts(self) -> dict[str, str]:
+        """The lines of the start panel about them."""
+        return self.plan.facts() | {"resume": self.resumes}
+
 
 @contextlib.contextmanager
-def make_envs(cfg: Config, *, first: int = 0) -> Iterator[TrainingEnvs]:
+def make_envs(cfg: Config, *, first: int = 0, resumable: bool = True) -> Iterator[TrainingEnvs]:
     """Make the training environments and close them on leaving; after a failure, terminate without waiting for them.
 
     Args:
         cfg: the settings.
         first: global index of the first environment; above 0 where other processes have the ones before.
+        resumable: keep what rebuilds episodes in flight in a resumed run.
 
     Raises:
         ConfigError: there is no such device, or the settings do not fit the environment.
@@ -72,16 +82,31 @@ def make_envs(cfg: Config, *, first: int = 0) -> Iterator[TrainingEnvs]:
     made: TrainingEnvs
     if chosen.vectorization == "device":
         on_device = make_device_envs(cfg.env, cfg.num_envs, device)
-        made = TrainingEnvs(on_device, chosen, partial(DeviceCollector, on_device))
+        lost = on_device.no_state()
+        resumes = f"all but episodes in flight, which start over: {lost}" if lost else "exact"
+        made = TrainingEnvs(on_device, chosen, resumes, partial(DeviceCollector, on_device))
     else:
         groups = in_groups(cfg.num_envs, cfg.env_groups, group)
-        made = TrainingEnvs(groups, chosen, partial(Collector, groups.groups, first=first))
+        try:
+            resumes = _prepare(groups, cfg) if resumable else ""
+        except BaseException:
+            groups.close(terminate=True)
+            raise
+        made = TrainingEnvs(groups, chosen, resumes, partial(Collector, groups.groups, first=first))
     failed = True
     try:
         yield made
         failed = False
     finally:
         made.envs.close(terminate=failed)
+
+
+def _prepare(envs: EnvGroups, cfg: Config) -> str:
+    """Keep what rebuilds episodes in flight; returns what comes of them."""
+    found = prepare_rebuilding(envs.groups, env_seed(cfg.seed, TRIAL, 0), alone=cfg.eval.episodes == 0)
+    action = envs.groups[0].action_space
+    size = int(np.prod(action.shape or ())) * np.dtype(action.dtype).itemsize
+    return explained(found, size, envs.groups[0].num_envs)
 
 
 def build(

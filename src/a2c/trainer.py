@@ -34,7 +34,7 @@ def train(cfg: Config, folder: Path) -> Summary:
     """
     with make_envs(cfg) as envs, open_run(cfg, folder) as run:
         learner, collector = build(cfg, envs, run.update, run.console.note)
-        state = start = run.begin(learner, collector, envs.plan.facts(), envs.plan)
+        state = start = run.begin(learner, collector, envs.facts(), envs.plan)
         try:
             for state in updates(learner, collector, start, cfg.total_steps, run.stop):
                 if run.due(state):  # a report is the only wait for the device outside acting
@@ -88,7 +88,7 @@ def training(
     Yields:
         Training state, learner and collector, before the first update and after every one.
     """
-    with make_envs(cfg) as envs:
+    with make_envs(cfg, resumable=False) as envs:
         learner, collector = build(cfg, envs)
         yield TrainState(), learner, collector
         for state in updates(learner, collector, TrainState(), cfg.total_steps, learned_from=learned_from):

@@ -29,7 +29,8 @@ def train(cfg: Config, folder: Path) -> Summary:
     learner = build(cfg)
     with open_run(cfg, folder) as run, make_team(of_worker(cfg), learner, cfg.num_workers) as team:
         state = run.begin(learner, team, {"environments": explain(cfg)})
-        team.start(state)
+        for line in team.start(state):
+            run.console.note(line)
         try:
             while state.env_steps < cfg.total_steps and not run.stop:
                 state = team.learn(state, run.next_report(state), run.tick)  # every worker: pull, collect, push
@@ -48,7 +49,7 @@ def build(cfg: Config) -> Learner:
         ConfigError, EnvironmentFailure: as :func:`a2c.envs.make_env`.
     """
     # What is wrong with the environment shows before any process starts.
-    with make_envs(replace(of_worker(cfg), num_envs=1)) as envs:
+    with make_envs(replace(of_worker(cfg), num_envs=1), resumable=False) as envs:
         spaces = envs.spaces
     set_threads(cfg.threads, convolutions=torso_kind(spaces, cfg.network) == "nature_cnn")
     return Learner(make_network(cfg, spaces), cfg)

@@ -15,6 +15,7 @@ import numpy as np
 
 from a2c.a3c.shared import RESTS, Shared
 from a2c.a3c.worker import MOST_LAG, Report, WorkerSpec, run_async_worker
+from a2c.collecting.in_flight import GO_ON, to_episodes, to_tensor
 from a2c.envs.episodes import Episode, episode_means
 from a2c.errors import EnvironmentFailure
 from a2c.learning.learner import Learner
@@ -58,11 +59,14 @@ class Team:
         self.episode_count = 0
         self.clock = TeamClock(LoopClock(learner.weights.device))
 
-    def start(self, state: TrainState) -> None:
-        """Start the workers from the learner's state; returns when all have their environments.
+    def start(self, state: TrainState) -> list[str]:
+        """Start the workers from the learner's state, until all have their environments.
 
         Args:
             state: where the run begins or resumes.
+
+        Returns:
+            A line for each worker whose episodes in flight do not all go on.
 
         Raises:
             EnvironmentFailure: an environment could not be made.
@@ -76,8 +80,9 @@ class Team:
             )
             self._pool.start(run_async_worker, spec, range(first, first + envs))
         self._shared.arrays.close_file()
-        self._collect(None)
+        came = self._collect(None)
         self.clock.skip()
+        return [f"worker {worker}: {line}" for worker, line in enumerate(came) if line not in (None, GO_ON)]
 
     def learn(self, state: TrainState, until: int, tick: Callable[[int], bool]) -> TrainState:
         """Let all workers learn until ``until`` env steps, and read what they have learned.
@@ -139,11 +144,12 @@ class Team:
         return found
 
     def state_dict(self) -> dict[str, Any]:
-        """The state of each worker's collector, for a checkpoint."""
-        return {"workers": list(self._collectors)}
+        """The state of each worker's collector, and the counts of metrics to come, for a checkpoint."""
+        lags = {"counts": self._lags.tolist(), "sum": self._lag_sum, "max": self._lag_max}
+        return {"workers": list(self._collectors), "episodes": to_tensor(self._episodes), "lags": lags}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take over what :meth:`state_dict` gave; call it before :meth:`start`.
+    def load_state_dict(self, state: dict[str, Any]) -> str:
+        """Take over what :meth:`state_dict` gave, before :meth:`start`; says what comes of episodes in flight.
 
         Raises:
             ValueError: it is of another number of workers.
@@ -152,6 +158,11 @@ class Team:
             had = len(state["workers"])
             raise ValueError(f"it had num_workers={had}, not {len(self._collectors)}; add num_workers={had}")
         self._collectors = list(state["workers"])
+        if "lags" in state:  # not in files of version 0.1
+            self._episodes.extend(to_episodes(state["episodes"]))
+            lags = state["lags"]
+            self._lags[:], self._lag_sum, self._lag_max = lags["counts"], lags["sum"], lags["max"]
+        return "every worker goes on with its own episodes"
 
     def close(self, terminate: bool = False) -> None:
         """End all workers; with ``terminate`` at once, without asking."""

@@ -69,9 +69,8 @@ def run_async_worker(spec: WorkerSpec, pipe: Connection, life_line: Connection) 
             clock = LoopClock(torch.device("cpu"))
             learner = AsyncLearner(network, cfg, spec.shared, spec.worker, clock)
             collector = envs.make_collector(network, cfg, spec.updates, clock=clock)
-            if spec.collector is not None:
-                collector.load_state_dict(spec.collector)
-            answer(pipe, None)
+            came = None if spec.collector is None else collector.load_state_dict(spec.collector)
+            answer(pipe, came)
             serve(pipe, report_periods(spec, learner, collector))
     except (BrokenPipeError, ConnectionResetError, EOFError):
         pass  # the main process is gone

@@ -5,27 +5,24 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import Tensor
 
 from a2c.collecting.action_noise import ActionNoise
-from a2c.collecting.actor import Actor
-from a2c.collecting.frame_stacks import DeviceStacks, HostStacks, continued, stacks_of
+from a2c.collecting.final_values import Finals, FinalValues
+from a2c.collecting.group import Group
+from a2c.collecting.in_flight import in_flight_state, to_episodes, to_tensor, told
 from a2c.collecting.reward_normalizer import RewardNormalizer
-from a2c.collecting.rollout_memory import arrivals, empty_actions, empty_observations, start_from_end
+from a2c.collecting.rollout_memory import empty_actions, empty_observations, start_from_end
 from a2c.envs.episodes import Episode, episode_means
 from a2c.envs.lockstep import LockstepEnvs
 from a2c.envs.seeding import TRAIN, env_seeds
 from a2c.machine.clock import ACT, ENV, TRANSFER, LoopClock
-from a2c.machine.device import on_host
 from a2c.machine.graphs import Graphs
-from a2c.machine.transfer import HostBlock, sent
+from a2c.machine.transfer import HostBlock
 from a2c.maths.trees import tree_map
 from a2c.network.protocol import Network, device_of
 from a2c.rollout import Rollout
@@ -34,20 +31,6 @@ from a2c.settings.config import Config
 log = logging.getLogger("a2c")
 
 NOISE_ELEMENTS = 1 << 16  # draw noise for as many updates at once as need no more numbers than this
-
-
-Finals = list[tuple[int, NDArray[Any], Any]]  # (t, environments, their final observations), of truncated rows
-
-
-@dataclass(slots=True)
-class _Group:
-    """Environments that step together while the policy serves the other groups."""
-
-    envs: LockstepEnvs
-    rows: slice
-    actor: Actor
-    host_obs: Any  # [n, *obs] a tree to fill, from which the device copies; None: it needs none
-    stacks: HostStacks | DeviceStacks | None  # None: environments give whole observations
 
 
 class Collector:
@@ -95,23 +78,23 @@ class Collector:
         )
         self._noise = torch.empty_like(self._noise_ahead.of(update))
         self._actions = empty_actions(distribution, steps, count, self.device)
-        self._on_host = on_host(self.device)
-        self._host_obs = tree_map(Tensor.numpy, self._obs) if self._on_host else None
         self._host = HostBlock(
             {"rewards": np.float32, "terminated": np.bool_, "truncated": np.bool_, "valid": np.bool_},
             (steps, count),
             self.device,
         )
         self._weight = torch.empty(steps, count, device=self.device)
-        self._final_values = torch.zeros(steps, count, device=self.device)
-        self._any_final = False
 
+        self._start = -1  # row of the observations where the next rollout starts, or the one under way did
         seeds = env_seeds(cfg.seed, TRAIN, count, generation=update, first=first)
-        self._groups: list[_Group] = []
+        memory = (self._obs, self._noise, self._actions)
+        self._groups: list[Group] = []
         begin = 0
         for part in [envs] if isinstance(envs, LockstepEnvs) else envs:
             rows = slice(begin, begin := begin + part.num_envs)
-            self._groups.append(self._group(part, rows, seeds[rows], graphs, notify))
+            self._groups.append(Group(part, rows, model, *memory, seeds[rows], graphs, notify))
+        stacked, zeros = self._groups[0].stacks is not None, torch.zeros(steps, count, device=self.device)
+        self._final_values = FinalValues(model, self._obs, stacked, zeros)
 
     def collect(self, update: int) -> Rollout:
         """Act for ``n_step`` steps from where the last rollout ended.
@@ -128,40 +111,15 @@ class Collector:
         self._count_episodes()
         return self._rollout(finals)
 
-    def _group(
-        self,
-        envs: LockstepEnvs,
-        rows: slice,
-        seeds: Sequence[int],
-        graphs: Graphs | None,
-        notify: Callable[[str], None],
-    ) -> _Group:
-        """Reset these environments; the first rollout starts from their first observations."""
-        first = envs.reset(seeds)
-        source, host_obs = (None, None) if self._on_host else arrivals(first, envs.observations, self._obs, notify)
-        stacks = None if envs.frames is None else stacks_of(envs.frames, self._obs, rows, source, host_obs)
-        actor = Actor(
-            self.model,
-            tree_map(lambda part: part[:, rows], self._obs),
-            self._noise[:, rows],
-            self._actions[:, rows],
-            source,
-            graphs,
-            fetch=None if stacks is None else stacks.fetch,
-        )
-        group = _Group(envs, rows, actor, host_obs, stacks)
-        self._put(group, self.cfg.n_step, first, np.ones(envs.num_envs, np.bool_))
-        actor.fetch(self.cfg.n_step)
-        return group
-
     @torch.inference_mode()
     def _act(self, update: int) -> Finals:
         """Fill the memory; returns the final observations of truncated rows."""
         finals: Finals = []
         self._noise.copy_(self._noise_ahead.of(update))
         tree_map(start_from_end, self._obs)
+        self._start = 0
         for group in self._groups:
-            group.actor.begin()
+            group.begin()
         enter = self.clock.enter
         for t in range(self.cfg.n_step):
             for group in self._groups:
@@ -175,27 +133,19 @@ class Collector:
             self._receive(group, self.cfg.n_step, finals)
             self.clock.copy(partial(group.actor.fetch, self.cfg.n_step), within_acting=self.cfg.n_step - 1)
             enter(ENV)
+        for group in self._groups:
+            group.settle()
+        self._start = -1
         return finals
 
-    def _receive(self, group: _Group, t: int, finals: Finals) -> None:
+    def _receive(self, group: Group, t: int, finals: Finals) -> None:
         """Wait for a group's step t-1 and write down its results; its observations are those of step t."""
         step, rows, host = group.envs.receive(), group.rows, self._host.arrays
-        self._put(group, t, step.obs, step.began)
+        group.put(t, step.obs, step.began)
         host["rewards"][t - 1, rows], host["valid"][t - 1, rows] = step.rewards, step.valid
         host["terminated"][t - 1, rows], host["truncated"][t - 1, rows] = step.terminated, step.truncated
         if len(step.final_rows):
             finals.append((t - 1, step.final_rows + rows.start, step.final_obs))
-
-    def _put(self, group: _Group, t: int, obs: Any, began: NDArray[np.bool_]) -> None:
-        """Write observations where the device reads those of step t."""
-        if group.stacks is not None:
-            group.stacks.put(t, obs, began)
-        elif group.host_obs is not None:
-            tree_map(lambda host, part: host.__setitem__(..., part), group.host_obs, obs)
-        elif isinstance(self._host_obs, np.ndarray):  # the fast path
-            self._host_obs[t, group.rows] = obs
-        elif self._host_obs is not None:
-            tree_map(lambda host, part: host.__setitem__((t, group.rows), part), self._host_obs, obs)
 
     def _rollout(self, finals: Finals) -> Rollout:
         host = self._host.arrays
@@ -212,29 +162,10 @@ class Collector:
             rewards=sent["rewards"],
             terminated=sent["terminated"],
             truncated=sent["truncated"],
-            final_values=self._value_of(finals),
+            final_values=self._final_values.of(finals),
             weight=None if transitions == host["valid"].size else self._weight.copy_(sent["valid"]),
             transitions=transitions,
         )
-
-    @torch.no_grad()
-    def _value_of(self, finals: Finals) -> Tensor:
-        """V(final observation) of truncated rows: one extra forward, only when there are any."""
-        if self._any_final:
-            self._final_values.zero_()
-        self._any_final = bool(finals)
-        if finals:
-            times = sent(np.concatenate([np.full(len(rows), t) for t, rows, _ in finals]), self.device)
-            rows = sent(np.concatenate([rows for _, rows, _ in finals]), self.device)
-
-            def on_device(memory: Tensor, *parts: NDArray[Any]) -> Tensor:
-                final = sent(np.concatenate(parts), self.device).to(memory.dtype)
-                return final if self._groups[0].stacks is None else continued(memory[times, rows], final)
-
-            self._final_values[times, rows] = self.model.value(
-                tree_map(on_device, self._obs, *(obs for _, _, obs in finals))
-            )
-        return self._final_values
 
     def _count_episodes(self) -> None:
         """Note the episodes that ended in a rollout, in the order in which they did, whatever the groups."""
@@ -248,9 +179,26 @@ class Collector:
         return episode_means(self.episodes, self.episode_count)
 
     def state_dict(self) -> dict[str, Any]:
+        """What a resumed run needs; of a rollout that was not finished, as of its beginning."""
         normalizer = self.reward_normalizer
-        return {"reward_normalizer": None if normalizer is None else normalizer.state_dict()}
+        here = tree_map(lambda part: part[self._start], self._obs)
+        return {
+            "reward_normalizer": None if normalizer is None else normalizer.state_dict(),
+            "episodes": to_tensor(self.episodes),
+            "in_flight": in_flight_state([group.envs for group in self._groups], here),
+        }
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
+    def load_state_dict(self, state: dict[str, Any]) -> str:
+        """Go on from a state, before the first rollout; says in one line what came of the episodes in flight.
+
+        Raises:
+            EnvironmentFailure: an environment raised when its episode was played again.
+        """
+        self.episodes.extend(to_episodes(state["episodes"]) if "episodes" in state else ())
+        saved, count = state.get("in_flight"), self.cfg.num_envs
+        failed = dict.fromkeys(range(count), "nothing was saved of it")
+        if saved is not None and len(saved["episodes"]) == count:
+            failed = {env: why for group in self._groups for env, why in group.go_on(saved).items()}
         if self.reward_normalizer is not None:
-            self.reward_normalizer.load_state_dict(state["reward_normalizer"])
+            self.reward_normalizer.load_state_dict(state["reward_normalizer"], list(failed))
+        return told(count, failed)

@@ -13,6 +13,8 @@ from torch import Tensor
 from a2c.collecting.action_noise import ActionNoise
 from a2c.collecting.collector import Collector
 from a2c.collecting.device_episodes import DeviceStatistics
+from a2c.collecting.final_values import value_all_rows, value_truncated_rows
+from a2c.collecting.in_flight import GO_ON
 from a2c.collecting.reward_normalizer import DeviceRewardNormalizer
 from a2c.collecting.rollout_memory import empty_actions, empty_observations, start_from_end
 from a2c.envs.device.lockstep import DeviceEnvs
@@ -24,6 +26,8 @@ from a2c.network.acting import PolicyFunction, policy_of
 from a2c.network.protocol import Network, device_of
 from a2c.rollout import Rollout
 from a2c.settings.config import Config
+from a2c.storage.checkpoint import frozen
+from a2c.storage.plain_data import packed, unpacked
 
 log = logging.getLogger("a2c")
 
@@ -61,6 +65,7 @@ class DeviceCollector:
         self.clock = LoopClock(device) if clock is None else clock
         self._count = 0
         self._means: dict[str, float] = {}
+        self._pending = (0, 0.0, 0.0)  # episodes that ended since the last metrics, their returns, their lengths
         steps, count = cfg.n_step, cfg.num_envs
         self.reward_normalizer = DeviceRewardNormalizer(count, cfg.gamma, device) if cfg.normalize_reward else None
         self._statistics = DeviceStatistics(count, device)
@@ -205,47 +210,45 @@ class DeviceCollector:
             NumericError: an environment gave a reward or an observation that is not finite.
         """
         self._fetch()
+        episodes, reward, length = self._pending
+        if episodes:
+            self._means = {"rollout/ep_rew_mean": reward / episodes, "rollout/ep_len_mean": length / episodes}
+        self._pending = (0, 0.0, 0.0)
         return {"rollout/episodes": self._count, **self._means}
 
     def _fetch(self) -> None:
         ended = self._statistics.drain()
         self._count += ended.episodes
-        if ended.episodes:
-            self._means = {
-                "rollout/ep_rew_mean": ended.reward / ended.episodes,
-                "rollout/ep_len_mean": ended.length / ended.episodes,
-            }
+        episodes, reward, length = self._pending
+        self._pending = (episodes + ended.episodes, reward + ended.reward, length + ended.length)
 
     def state_dict(self) -> dict[str, Any]:
         """What a resumed run needs; raises as :meth:`metrics`, so that no checkpoint has learned from NaN."""
         self._fetch()
-        normalizer = self.reward_normalizer
-        return {"reward_normalizer": None if normalizer is None else normalizer.state_dict()}
+        normalizer, envs = self.reward_normalizer, self.envs.state_dict()
+        here = {"obs": frozen(tree_map(lambda part: part[-1], self._obs)), "resetting": frozen(self._resetting)}
+        running = {"statistics": self._statistics.running.to("cpu", torch.float64, copy=True)}
+        return {
+            "reward_normalizer": None if normalizer is None else normalizer.state_dict(),
+            "episodes": {"means": self._means, "pending": list(self._pending)},
+            "in_flight": None if envs is None else {"envs": packed(envs), **here, **running},
+        }
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
+    def load_state_dict(self, state: dict[str, Any]) -> str:
+        """Go on from a state, before the first rollout; says in one line what came of the episodes in flight."""
+        if "episodes" in state:  # not in files of version 0.1
+            self._means, self._pending = state["episodes"]["means"], tuple(state["episodes"]["pending"])
+        saved = state.get("in_flight")
+        fits = saved is not None and len(saved["resetting"]) == self.cfg.num_envs
         if self.reward_normalizer is not None:
-            self.reward_normalizer.load_state_dict(state["reward_normalizer"])
-
-
-def value_all_rows(model: Network, finals: Tree, truncated: Tensor, values: Tensor) -> None:
-    """Write V(final observation) where truncated, else 0; the critic runs on every row, and nothing waits.
-
-    Args:
-        model: the network.
-        finals: ``[T, N, *obs]``, a tree; finite everywhere.
-        truncated: ``[T, N]`` bool.
-        values: ``[T, N]``, overwritten.
-    """
-    values.copy_(model.value(tree_map(lambda part: part.flatten(0, 1), finals)).view_as(values))
-    values.masked_fill_(~truncated, 0.0)
-
-
-def value_truncated_rows(model: Network, finals: Tree, truncated: Tensor, values: Tensor) -> None:
-    """As :func:`value_all_rows`, but the critic runs on the truncated rows alone; the host waits to learn which."""
-    values.zero_()
-    picked = truncated.nonzero(as_tuple=True)
-    if len(picked[0]):
-        values[picked] = model.value(tree_map(lambda part: part[picked], finals))
+            self.reward_normalizer.load_state_dict(state["reward_normalizer"], not fits)
+        if saved is None or not fits:
+            return "episodes in flight start over: " + (self.envs.no_state() if saved is None else "num_envs changed")
+        self.envs.load_state_dict(unpacked(saved["envs"]))
+        self._resetting.copy_(saved["resetting"])
+        self._statistics.running.copy_(saved["statistics"])
+        tree_map(lambda memory, part: memory[-1].copy_(part), self._obs, saved["obs"])
+        return GO_ON
 
 
 def _unclocked(part: str) -> None:

@@ -26,18 +26,21 @@ class DeviceStatistics:
 
     In a batch of thousands the latest hundred episodes are the shortest ones of the last step or two. Sums over all
     episodes since the last report are less biased, and take one read of a few numbers.
+
+    Attributes:
+        running: ``[2, N]``, return and length so far of the episodes in progress.
     """
 
     def __init__(self, num_envs: int, device: torch.device) -> None:
         self._dtype = torch.float32 if device.type == "mps" else torch.float64  # Metal has no float64
-        self._running = torch.zeros(2, num_envs, dtype=self._dtype, device=device)  # return and length so far
+        self.running = torch.zeros(2, num_envs, dtype=self._dtype, device=device)
         self._ended = torch.zeros(3, dtype=self._dtype, device=device)  # episodes, their returns, their lengths
         self._taint = torch.zeros(len(KINDS), num_envs, device=device)  # 0; NaN once a value was not finite
 
     @property
     def tensors(self) -> list[Tensor]:
         """What :meth:`add` and :meth:`check` change, in place."""
-        return [self._running, self._ended, self._taint]
+        return [self.running, self._ended, self._taint]
 
     def add(self, rewards: Tensor, done: Tensor, valid: Tensor | None) -> None:
         """Count the steps of a rollout; nothing waits for the device.
@@ -49,14 +52,14 @@ class DeviceStatistics:
         """
         lengths = torch.ones_like(rewards) if valid is None else valid.to(rewards.dtype)
         totals = torch.stack((rewards, lengths)).to(self._dtype)
-        totals[:, 0] += self._running
+        totals[:, 0] += self.running
         totals = totals.cumsum(1)
         # The sum up to an environment's last end belongs to episodes that are over, the rest to the one in progress;
         # the ends in between cancel.
         order = torch.arange(1, len(done) + 1, device=done.device).unsqueeze(1)
         last = (done * order).amax(0)  # [N]  1 + the step of the last end, 0 if there was none
         over = totals.gather(1, (last - 1).clamp(min=0).expand(2, 1, -1)).squeeze(1) * (last > 0)
-        torch.sub(totals[:, -1], over, out=self._running)
+        torch.sub(totals[:, -1], over, out=self.running)
         self._ended += torch.cat((done.sum().view(1), over.sum(1)))
 
     def check(self, kind: str, values: Tensor) -> None:

@@ -5,6 +5,7 @@ The statistics change once per update, from the valid rows of the rollout just c
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -55,10 +56,16 @@ class RewardNormalizer:
         self.count = total
 
     def state_dict(self) -> dict[str, Any]:
-        return {"mean": self.mean, "var": self.var, "count": self.count}
+        running = torch.from_numpy(self.running.copy())
+        return {"mean": self.mean, "var": self.var, "count": self.count, "running": running}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
+    def load_state_dict(self, state: dict[str, Any], begin: Sequence[int] = ()) -> None:
+        """Go on from a state, but for environments in ``begin``, whose episodes begin."""
         self.mean, self.var, self.count = state["mean"], state["var"], state["count"]
+        running = state.get("running")  # not in files of version 0.1
+        if running is not None and len(running) == len(self.running):
+            self.running = running.numpy().copy()
+            self.running[list(begin)] = 0.0
 
 
 class DeviceRewardNormalizer:
@@ -109,8 +116,13 @@ class DeviceRewardNormalizer:
         self.moments.copy_(torch.stack(new))
 
     def state_dict(self) -> dict[str, Any]:
-        return dict(zip(("mean", "var", "count"), self.moments.tolist(), strict=True))
+        moments = dict(zip(("mean", "var", "count"), self.moments.tolist(), strict=True))
+        return {**moments, "running": self.running.to("cpu", torch.float64, copy=True)}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
+    def load_state_dict(self, state: dict[str, Any], begin: bool = False) -> None:
+        """Go on from a state; with ``begin``, all episodes begin."""
+        running = state.get("running")  # not in files of version 0.1
+        if not begin and running is not None and len(running) == len(self.running):
+            self.running.copy_(running)
         moments = [state[name] for name in ("mean", "var", "count")]
         self.moments.copy_(torch.tensor(moments, dtype=self.moments.dtype))

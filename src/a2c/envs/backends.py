@@ -12,6 +12,7 @@ from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, Vecto
 from numpy.typing import NDArray
 
 from a2c.envs.contract import space_tree
+from a2c.envs.rebuilding.in_flight import Rebuilder
 from a2c.envs.vector.in_place import Block, StepsInPlace
 from a2c.errors import ConfigError, EnvironmentFailure
 from a2c.maths.trees import tree_map
@@ -32,6 +33,7 @@ class Backend:
     def __init__(self, envs: AnyVectorEnv, timeout: float | None) -> None:
         self.envs, self.timeout = envs, timeout
         self.final_observations: NDArray[Any] | None = getattr(envs, "final_observations", None)  # [N, *obs]
+        self.rebuilder: Rebuilder | None = None  # rebuilds its episodes, if anything does
         self.observations: NDArray[Any] | None = None  # [N, *obs]  memory that every step writes to, if known
         wait = getattr(envs, "step_wait", None)
         waits = wait is not None and "timeout" in inspect.signature(wait).parameters
@@ -122,6 +124,7 @@ class InPlaceBackend(Backend):
         self._begin: Any = envs.begin_in_place  # type: ignore[attr-defined]
         self._finish: Any = envs.finish_in_place  # type: ignore[attr-defined]
         self.observations = block.observations
+        self.rebuilder = envs.rebuilder  # type: ignore[attr-defined]
 
     def reset(self, seeds: Sequence[int]) -> tuple[Any, dict[str, Any]]:
         self.envs.keep_infos(self._keys)  # type: ignore[attr-defined]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,25 +30,41 @@ def episode_means(episodes: Collection[Episode], count: int) -> dict[str, float]
 
 
 class EpisodeStatistics:
-    """Raw returns, summed in float64, and lengths."""
+    """Raw returns, summed in float64, and lengths.
+
+    Attributes:
+        step: of the lockstep, the latest.
+    """
 
     def __init__(self, num_envs: int) -> None:
+        self.num_envs, self.step = num_envs, 0
         self.finished: list[Episode] = []
         self._returns = np.zeros(num_envs, np.float64)
         # The step before the episode's first: cheaper than counting every row at every step.
         self._began = np.zeros(num_envs, np.int64)
 
-    def restart(self, step: int) -> None:
-        """Forget the episodes in progress; new ones begin after step ``step``."""
+    def restart(self) -> None:
+        """Forget the episodes in progress; new ones begin with the next step."""
         self._returns[:] = 0.0
-        self._began[:] = step
+        self._began[:] = self.step
+
+    def state_dict(self) -> dict[str, NDArray[Any]]:
+        """Returns and lengths so far of the episodes in progress, ``[N]`` each."""
+        return {"returns": self._returns.copy(), "lengths": self.step - self._began}
+
+    def load(self, rows: NDArray[np.intp], state: Mapping[str, Any]) -> None:
+        """Go on with these rows' episodes of a state."""
+        self._returns[rows] = np.asarray(state["returns"])[rows]
+        self._began[rows] = self.step - np.asarray(state["lengths"])[rows]
 
     def add(self, rewards: NDArray[np.float64]) -> None:
-        """Add the ``[N]`` rewards of one step."""
+        """Add the ``[N]`` rewards of the next step."""
+        self.step += 1
         self._returns += rewards
 
-    def finish(self, done: NDArray[np.bool_], step: int, pause: int) -> None:
-        """End the episodes of the rows in ``done`` with step ``step``; the next ones begin ``pause`` steps later."""
+    def finish(self, done: NDArray[np.bool_], pause: int) -> None:
+        """End the episodes of the rows in ``done`` with the latest step; the next ones begin ``pause`` steps later."""
+        step = self.step
         rows = done.nonzero()[0]
         facts = zip(rows.tolist(), self._returns[rows].tolist(), self._began[rows].tolist(), strict=True)
         self.finished.extend(Episode(row, total, step - began, step) for row, total, began in facts)
@@ -71,6 +87,15 @@ class LifeCounter:
         """Begin anew with the infos of a reset: all games are new."""
         self._lives[:] = 0
         self.lost(infos)
+
+    @property
+    def lives(self) -> NDArray[np.int64]:
+        """``[N]``, as far as infos told them."""
+        return self._lives
+
+    def load(self, rows: NDArray[np.intp], lives: NDArray[np.int64]) -> None:
+        """Take over these rows' lives."""
+        self._lives[rows] = np.asarray(lives)[rows]
 
     def lost(self, infos: dict[str, Any]) -> NDArray[np.bool_] | None:
         """Where a life was lost, ``[N]`` bool, None for nowhere; ignore the rows of games that just ended or began."""

@@ -12,7 +12,7 @@ limit cut the episode, because the learner bootstraps from its value.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
 import numpy as np
@@ -20,16 +20,18 @@ from gymnasium.spaces import Space
 from gymnasium.vector import AutoresetMode, VectorEnv
 from numpy.typing import NDArray
 
-from a2c.envs.backends import autoreset_mode, backend_of
+from a2c.envs.backends import Stepped, autoreset_mode, backend_of
 from a2c.envs.batch_checks import BatchChecks
-from a2c.envs.contract import space_tree
 from a2c.envs.episodes import Episode, EpisodeStatistics, LifeCounter
 from a2c.envs.failures import as_failure, force_close
+from a2c.envs.final_observations import FinalObservations
 from a2c.envs.frames import Frames
+from a2c.envs.rebuilding.in_flight import InFlight, Rebuilder
 from a2c.envs.spaces import action_door
 from a2c.envs.step import Step
 from a2c.errors import A2CError, EnvironmentFailure
-from a2c.maths.trees import tree_map
+
+Flags = NDArray[np.bool_]
 
 _TOLD = ("lives", "life_lost")  # infos that tell of a lost life
 
@@ -48,6 +50,7 @@ class LockstepEnvs:
             give observations.
 
     Attributes:
+        in_flight: keeps what rebuilds the episodes in flight; None: nobody asked.
         observation_space: of one observation: with ``frames``, of a stack, though ``reset`` and ``Step`` hold frames.
 
     Raises:
@@ -78,7 +81,7 @@ class LockstepEnvs:
         self._no_flags = bytes(n)
         self._all, self._none = np.broadcast_to(True, n), np.broadcast_to(False, n)  # most steps end no episode
         self._no_rows = np.empty(0, np.intp)
-        self._no_final = tree_map(lambda part: np.empty((0, *(part.shape or ())), part.dtype), space_tree(given))
+        self._finals = FinalObservations(self._backend, self._mode, given, self._checks)
 
         self._resetting = np.zeros(n, np.bool_)  # NEXT_STEP: rows that the next step resets
         self._any_resetting = False
@@ -86,6 +89,7 @@ class LockstepEnvs:
         self._lives = LifeCounter(n) if life_loss else None
         self._steps = 0
         self._broken = False
+        self.in_flight: InFlight | None = None
 
     def reset(self, seeds: Sequence[int]) -> Any:
         """Start a new episode everywhere, environment i from ``seeds[i]``.
@@ -105,12 +109,16 @@ class LockstepEnvs:
             obs, infos = self._backend.reset(seeds)
         except Exception as error:
             self._fail(error, "reset")
-        self._check(obs)
+        self._broken = True  # unless they pass the checks
+        self._checks.observations(obs, self._steps)
+        self._broken = False
         self._resetting = np.zeros(self.num_envs, np.bool_)
         self._any_resetting = False
-        self._statistics.restart(self._steps)
+        self._statistics.restart()
         if self._lives is not None:
             self._lives.restart(infos)
+        if self.in_flight is not None:
+            self.in_flight.begin(slice(None))
         return obs
 
     @property
@@ -135,7 +143,10 @@ class LockstepEnvs:
         if self._broken:
             self._refuse()
         try:
-            self._backend.begin(self._door(actions))
+            batch = self._door(actions)
+            if self.in_flight is not None:
+                self.in_flight.record(batch)
+            self._backend.begin(batch)
         except Exception as error:
             self._fail(error, f"step {self._steps + 1}")
 
@@ -147,13 +158,51 @@ class LockstepEnvs:
             NumericError: a reward or an observation is not finite.
         """
         try:
-            obs, rewards, terminated, truncated, infos = self._backend.finish()
+            stepped = self._backend.finish()
         except Exception as error:
             self._fail(error, f"step {self._steps + 1}")
         self._steps += 1
+        self._broken = True  # unless it passes the checks
+        step = self._received(stepped)
+        self._broken = False
+        return step
+
+    def drain_episodes(self) -> list[Episode]:
+        """Episodes finished since the last call, in order of (step, environment)."""
+        return self._statistics.drain()
+
+    @property
+    def rebuilder(self) -> Rebuilder | None:
+        """What can rebuild episodes of these environments; None: nothing."""
+        return self._backend.rebuilder if self._mode is AutoresetMode.SAME_STEP else None
+
+    def keep_past(self, kind: str) -> None:
+        """From the next reset on, keep what rebuilds the episodes in flight, in the way ``kind``."""
+        assert self.rebuilder is not None
+        self.rebuilder.prepare(kind)
+        self.in_flight = InFlight(self.rebuilder, self._statistics, self._lives)
+
+    def rebuild(self, state: Mapping[str, Any], seeds: Sequence[int]) -> tuple[dict[int, str], Any]:
+        """As :meth:`InFlight.load_state_dict`, once the environments have been reset; raises as :meth:`receive`."""
+        assert self.in_flight is not None, "nothing was kept"
+        try:
+            return self.in_flight.load_state_dict(state, seeds)
+        except Exception as error:
+            self._fail(error, "the replay of its episode")
+
+    def close(self, terminate: bool = False) -> None:
+        """Close and leave no process behind; after a failure, or with ``terminate``, without waiting."""
+        if terminate or self._broken:
+            force_close(self.envs)
+        else:
+            self.envs.close()
+
+    def _received(self, stepped: Stepped) -> Step:
+        obs, rewards, terminated, truncated, infos = stepped
         if self._any_resetting:
             rewards = np.where(self._resetting, 0.0, rewards)
-        self._check(obs, rewards)
+        self._checks.rewards(rewards, self._steps)
+        self._checks.observations(obs, self._steps)
         self._statistics.add(rewards)
         lost = self._lives.lost(infos) if infos and self._lives is not None else None
         learned = (np.sign(rewards) if self._clip_reward else rewards).astype(np.float32)
@@ -163,27 +212,10 @@ class LockstepEnvs:
             # Copies, because _end changes the flags and the caller keeps them.
             return self._end(obs, learned, terminated.copy(), truncated.copy(), infos, lost)
         died = self._none if lost is None else np.array(lost, np.bool_)
-        return Step(obs, learned, died, self._none, self._all, self._none, self._no_rows, self._no_final)
-
-    def drain_episodes(self) -> list[Episode]:
-        """Episodes finished since the last call, in order of (step, environment)."""
-        return self._statistics.drain()
-
-    def close(self, terminate: bool = False) -> None:
-        """Close and leave no process behind; after a failure, or with ``terminate``, without waiting."""
-        if terminate or self._broken:
-            force_close(self.envs)
-        else:
-            self.envs.close()
+        return Step(obs, learned, died, self._none, self._all, self._none, self._no_rows, self._finals.none)
 
     def _end(
-        self,
-        obs: Any,
-        learned: NDArray[np.float32],
-        terminated: NDArray[np.bool_],
-        truncated: NDArray[np.bool_],
-        infos: dict[str, Any],
-        lost: NDArray[np.bool_] | None,
+        self, obs: Any, learned: NDArray[np.float32], terminated: Flags, truncated: Flags, infos: Any, lost: Any
     ) -> Step:
         """Finish a step in which episodes end, or, in NEXT_STEP, one that follows such a step."""
         ended = terminated | truncated
@@ -194,56 +226,30 @@ class LockstepEnvs:
             valid = ~self._resetting
             terminated &= valid
             truncated &= valid
-        final_rows, final_obs = self._no_rows, self._no_final
+        final_rows, final_obs = self._no_rows, self._finals.none
         any_ended = bool(np.count_nonzero(ended))
         if any_ended:
             truncated &= ~terminated
             final_rows = truncated.nonzero()[0]
             if len(final_rows):
-                final_obs = self._final_observations(final_rows, obs, infos)
+                final_obs = self._finals.of(final_rows, obs, infos, self._steps)
             # NEXT_STEP spends a step on the reset
-            self._statistics.finish(terminated | truncated, self._steps, self._mode is AutoresetMode.NEXT_STEP)
+            self._statistics.finish(terminated | truncated, self._mode is AutoresetMode.NEXT_STEP)
             if self._mode is AutoresetMode.DISABLED:
                 try:
                     obs, infos = self._backend.reset_some(ended)
                 except Exception as error:
                     self._fail(error, f"the reset after step {self._steps}")
-                self._check(obs)
+                self._checks.observations(obs, self._steps)
                 if self._lives is not None:
                     self._lives.lost(infos)  # the new games' lives
         if self._mode is AutoresetMode.NEXT_STEP:
             self._resetting, self._any_resetting = ended, any_ended
         if lost is not None:  # after the episodes: the game goes on
             terminated |= lost & valid & ~ended
+        if self.in_flight is not None:
+            self.in_flight.begin(began)
         return Step(obs, learned, terminated, truncated, valid, began, final_rows, final_obs)
-
-    def _final_observations(self, rows: NDArray[np.intp], obs: Any, infos: dict[str, Any]) -> Any:
-        """The final observations of the truncated rows: ``[K, *obs]``, a copy."""
-        if self._mode is not AutoresetMode.SAME_STEP:
-            return tree_map(lambda part: part[rows], obs)
-        final: Any = self._backend.final_observations
-        if final is None:
-            if "final_obs" not in infos:
-                self._broken = True
-                raise EnvironmentFailure(f"{self.envs} resets in the same step but gives no infos['final_obs']")
-            final = infos["final_obs"]  # [N] of object, None elsewhere (Gymnasium's own), or [N, *obs] (ale-py)
-        each = [final[row] for row in rows]
-        finals = tree_map(lambda part, *parts: np.stack([np.asarray(one, part.dtype) for one in parts]), obs, *each)
-        try:
-            self._checks.final_observations(finals, rows, self._steps)
-        except A2CError:
-            self._broken = True
-            raise
-        return finals
-
-    def _check(self, obs: Any, rewards: NDArray[np.float64] | None = None) -> None:
-        try:
-            if rewards is not None:
-                self._checks.rewards(rewards, self._steps)
-            self._checks.observations(obs, self._steps)
-        except A2CError:
-            self._broken = True
-            raise
 
     def _refuse(self) -> NoReturn:
         # After a timeout a late answer would pass for the next step's, and every result would be off by one action.

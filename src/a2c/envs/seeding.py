@@ -11,6 +11,7 @@ import numpy as np
 
 TRAIN = 0
 EVAL = 1
+TRIAL = 4  # of how episodes can be rebuilt
 FINAL_EVAL = 3  # 2 was a role once; the others keep their numbers, and so their seeds
 
 

@@ -146,7 +146,8 @@ class Learner:
         return {f"train/{name}": value for name, value in means.items()}
 
     def state_dict(self) -> dict[str, Any]:
-        return {"model": self.model.state_dict(), "optimizer": self.optimizer.state}
+        metrics = [tensor.cpu() for tensor in self.metrics.tensors]
+        return {"model": self.model.state_dict(), "optimizer": self.optimizer.state, "metrics": metrics}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.model.load_state_dict(state["model"])
@@ -155,3 +156,5 @@ class Learner:
             raise ValueError(f"it holds the state of another optimizer: {', '.join(saved)}")
         for name, tensor in self.optimizer.state.items():
             tensor.copy_(saved[name])
+        for sums, tensor in zip(self.metrics.tensors, state.get("metrics", ()), strict=False):  # not in version 0.1
+            sums.copy_(tensor)

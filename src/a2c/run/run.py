@@ -97,12 +97,11 @@ class Run:
             learner.model.spaces.check_same(Spaces.from_dict(self._resumed["spec"]), str(self.cfg.resume))
             try:
                 learner.load_state_dict(self._resumed["learner"])
-                actors.load_state_dict(self._resumed["collector"])
+                came = actors.load_state_dict(self._resumed["collector"])
             except (RuntimeError, ValueError, KeyError, TypeError) as error:
                 text = " ".join(str(error).split())
                 raise CheckpointError(f"{self.cfg.resume} belongs to another setup: {text}") from error
-            after = f"resumed after {self._saved.env_steps:,} steps"
-            self.console.note(f"{after}; episodes that were in flight start over")
+            self.console.note(f"resumed after {self._saved.env_steps:,} steps; {came}")
         cfg = self.cfg
         self._progress = Progress(
             self._saved,

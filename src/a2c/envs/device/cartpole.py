@@ -77,6 +77,7 @@ class CartPole(VectorEnv[Tensor, Tensor, Tensor]):
         self._ages = torch.zeros(num_envs, dtype=torch.int64, device=self.device)
         self._starts = self._ahead = torch.empty(0, num_envs, 4, device=self.device)
         self._seed = self._next = self._at = self._ahead_first = 0
+        self._drew_alone = False  # the steps of the latest draw are counted here, not by whoever draws
 
     @property
     def changing(self) -> list[Tensor]:
@@ -85,6 +86,7 @@ class CartPole(VectorEnv[Tensor, Tensor, Tensor]):
 
     def draw(self, steps: int) -> None:
         """Draw where episodes start that begin in the next ``steps`` steps; unused ones are lost."""
+        self._drew_alone = False
         if len(self._starts) != steps:
             self._starts = torch.empty(steps, self.num_envs, 4, device=self.device)
         # Counted here and not by the steps: a graph repeats them without Python.
@@ -100,6 +102,23 @@ class CartPole(VectorEnv[Tensor, Tensor, Tensor]):
     def begin(self) -> None:
         """The next step is the first of those that :meth:`draw` was for."""
         self._at = 0
+
+    def get_state(self) -> dict[str, Any]:
+        """All that the future depends on, as plain data; ask when all steps that :meth:`draw` was for are taken."""
+        unused = len(self._starts) - self._at if self._drew_alone else 0
+        return {
+            "state": self._state.to("cpu", copy=True),
+            "ages": self._ages.to("cpu", copy=True),
+            "seed": self._seed,
+            "next": self._next - unused,
+        }
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Go on from a state of :meth:`get_state`."""
+        self._state.copy_(state["state"])
+        self._ages.copy_(state["ages"])
+        self._seed, self._next = state["seed"], state["next"]
+        self._at, self._starts, self._ahead = 0, self._starts[:0], self._ahead[:0]
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Tensor, dict[str, Any]]:
         """Start a new episode everywhere.
@@ -127,6 +146,7 @@ class CartPole(VectorEnv[Tensor, Tensor, Tensor]):
         """
         if self._at == len(self._starts):  # nobody draws for us
             self.draw(STEPS)
+            self._drew_alone = True
         final = next_state(self._state, torch.as_tensor(actions, device=self.device))
         self._ages += 1
         terminated = (final[:, ::2].abs() > self._limits).any(-1)

@@ -11,6 +11,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from gymnasium.experimental.functional import FuncEnv
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
@@ -60,6 +61,16 @@ class FunctionalEnvs(VectorEnv[Any, Tensor, Any]):
             return (state, jnp.where(done, 0, ages), key), (obs, rewards, terminated, truncated, final_obs)
 
         self._start, self._step = jax.jit(start), jax.jit(step)
+        self._world: Any = None
+
+    def get_state(self) -> list[Any]:
+        """All that the future depends on: the arrays of the world."""
+        return [np.asarray(leaf) for leaf in jax.tree_util.tree_leaves(self._world)]
+
+    def set_state(self, state: list[Any]) -> None:
+        """Go on from a state of :meth:`get_state`; there has been a reset."""
+        structure = jax.tree_util.tree_structure(self._world)
+        self._world = jax.tree_util.tree_unflatten(structure, [jnp.asarray(leaf) for leaf in state])
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Start a new episode everywhere; returns ``[N, *obs]`` observations and no infos."""

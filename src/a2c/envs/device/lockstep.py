@@ -61,6 +61,8 @@ class DeviceEnvs:
         if self.mode is AutoresetMode.DISABLED:
             raise ConfigError(f"vectorization=device: {envs} has autoreset mode DISABLED; SAME_STEP and NEXT_STEP work")
         self.device = torch.empty(0, device=device).device  # with its index
+        get, put = getattr(envs, "get_state", None), getattr(envs, "set_state", None)
+        self._state_door = (get, put) if callable(get) and callable(put) else None
         self._rows = (self.num_envs,)
         self._shape = (self.num_envs, *(self.observation_space.shape or ()))
         self._to_env = action_door(self.action_space).on(self.device)
@@ -85,6 +87,31 @@ class DeviceEnvs:
         """The next step is the first of those that :meth:`draw` was for."""
         if self._capturable is not None:
             self._capturable.begin()
+
+    def state_dict(self) -> Any:
+        """All that the environments' future depends on, between two rollouts; None where they do not tell.
+
+        Raises:
+            EnvironmentFailure: they raised.
+        """
+        if self._state_door is None:
+            return None
+        try:
+            return self._state_door[0]()
+        except Exception as error:
+            raise as_failure(error, self.envs, "get_state") from error
+
+    def load_state_dict(self, state: Any) -> None:
+        """Go on from a state, after a reset; raises as :meth:`state_dict`."""
+        assert self._state_door is not None
+        try:
+            self._state_door[1](state)
+        except Exception as error:
+            raise as_failure(error, self.envs, "set_state") from error
+
+    def no_state(self) -> str:
+        """Say why episodes in flight cannot go on in a resumed run; empty if they can."""
+        return "" if self._state_door else "the environments have no get_state and set_state"
 
     def reset(self, seed: int) -> Tensor:
         """Start a new episode everywhere.

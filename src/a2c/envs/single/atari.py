@@ -7,6 +7,7 @@ reset. Source: Machado et al. 2018; the wrappers are Gymnasium's.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import gymnasium as gym
@@ -104,6 +105,25 @@ def make_native(spec: EnvSpec, env: EnvConfig, num_envs: int, num_workers: int |
         reward_clipping=False,
         **{**limit, **env.kwargs},
     )
+
+
+def state_door_of_game(base: Any) -> tuple[Callable[[], bytes], Callable[[bytes], None]] | None:
+    """How to get and set all of an emulator's state, its random numbers included; None for any other environment.
+
+    Args:
+        base: an environment without wrappers.
+    """
+    if not hasattr(base, "ale") or not type(base).__module__.startswith("ale_py"):
+        return None
+    from ale_py import ALEState
+
+    def get() -> bytes:
+        return bytes(base.ale.cloneState(include_rng=True).__getstate__())
+
+    def put(state: bytes) -> None:
+        base.ale.restoreState(ALEState(state))
+
+    return get, put
 
 
 def waits_for_fire(game: gym.Env[Any, Any]) -> bool:

@@ -81,6 +81,12 @@ class Exchange:
         self.state = AsyncState.DEFAULT
         return answers
 
+    def ask(self, command: str, data: Sequence[Any]) -> list[Any]:
+        """Send every shard a command and wait for its answer; arguments and errors as of the two."""
+        self.check_running()
+        self.begin(AsyncState.WAITING_CALL, command, command, data)
+        return self.finish(AsyncState.WAITING_CALL, None)
+
     def collect(self, timeout: float | None) -> list[Any]:
         """Wait for the next answer of every shard; raises as :meth:`finish`."""
         try:

@@ -36,7 +36,7 @@ def gather_observations(
     if memory.nested is not None:  # read again: some spaces (Text) are decoded, not viewed
         observations = read_from_shared_memory(memory.space, memory.nested, n=memory.num_envs)
     else:
-        each = [observation for _, by_pipe, _ in news for observation in by_pipe or ()]
+        each = [observation for _, by_pipe, _, _ in news for observation in by_pipe or ()]
         observations = concatenate(memory.space, each, observations)
     return observations, deepcopy(observations) if copy else observations
 
@@ -44,7 +44,7 @@ def gather_observations(
 def gather_infos(news: Sequence[StepNews], add: AddInfo) -> Infos:
     """The infos of a reset or step in Gymnasium's structure, without those of ended episodes."""
     infos: Infos = {}
-    for entries, _, _ in news:
+    for entries, _, _, _ in news:
         for env, info, _ in entries:
             infos = add(infos, info, env)
     return infos
@@ -71,7 +71,7 @@ def step_infos(
         for env, final in zip(ended, kept[ended], strict=True):
             final_obs[env] = final
     infos: Infos = {"final_info": {}, "_final_info": mask, "final_obs": final_obs, "_final_obs": mask.copy()}
-    for entries, _, finals in news:
+    for entries, _, finals, _ in news:
         for env, final in finals.items():  # as the environment returned them, where memory holds something else
             final_obs[env] = final
         for env, info, final_info in entries:

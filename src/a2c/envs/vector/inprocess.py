@@ -15,8 +15,10 @@ from numpy.typing import NDArray
 
 from a2c.envs.vector.gathering import Infos, gather_infos, gather_observations, step_infos
 from a2c.envs.vector.in_place import Block, StepsInPlace
+from a2c.envs.vector.rebuilder import ShardRebuilder
 from a2c.envs.vector.reset_arguments import seeds_for, take_mask
 from a2c.envs.vector.shard import Shard, StepNews
+from a2c.envs.vector.shard_worker import COMMANDS
 from a2c.envs.vector.sharding import Description, allocate, is_array
 from a2c.errors import EnvironmentFailure
 from a2c.machine.processes.failure_report import FOLLOWS, ContractError
@@ -40,6 +42,7 @@ class InProcessVectorEnv(SyncVectorEnv[Any, Any], StepsInPlace):
     Attributes:
         block: the arrays that a step overwrites, for array spaces, else None.
         final_observations: ``[N, *obs]`` as in ShardedAsyncVectorEnv, else None.
+        rebuilder: as there.
 
     Raises:
         ValueError, TypeError, RuntimeError: as in Gymnasium, for arguments and spaces that do not fit.
@@ -76,7 +79,8 @@ class InProcessVectorEnv(SyncVectorEnv[Any, Any], StepsInPlace):
         self.block = Block.of(memory)
         self.final_observations: NDArray[Any] | None = None if self.block is None else self.block.final_observations
         self._shard = Shard(0, 0, self.num_envs, self.autoreset_mode.value, memory)
-        self._shard.envs = self.envs
+        self._shard.envs, self._shard.env_fns = self.envs, env_fns
+        self.rebuilder = ShardRebuilder(memory, [range(self.num_envs)], self._ask, lambda news: self._observed(news[0]))
 
     def reset(self, *, seed: Any = None, options: dict[str, Any] | None = None) -> tuple[Any, Infos]:
         """As in Gymnasium; ``options["reset_mask"]`` (bool ``[N]``) picks the environments to reset."""
@@ -86,6 +90,7 @@ class InProcessVectorEnv(SyncVectorEnv[Any, Any], StepsInPlace):
             news = self._shard.reset(seeds, options, mask)
         except Exception as error:
             _fail(error, self._shard.at_fault(), self._shard.doing)
+        self.rebuilder.told([news])
         return self._observed(news), gather_infos([news], self._add_info)
 
     def step(self, actions: Any) -> tuple[Any, NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], Infos]:
@@ -131,7 +136,16 @@ class InProcessVectorEnv(SyncVectorEnv[Any, Any], StepsInPlace):
             if len(each) != self.num_envs:
                 raise ValueError(f"{len(each)} actions for {self.num_envs} environments")
         try:
-            return self._shard.step(each)
+            news = self._shard.step(each)
+        except Exception as error:
+            _fail(error, self._shard.at_fault(), self._shard.doing)
+        if news is not None:
+            self.rebuilder.told([news])
+        return news
+
+    def _ask(self, command: str, data: Sequence[Any]) -> list[Any]:
+        try:
+            return [COMMANDS[command](self._shard, data[0])]
         except Exception as error:
             _fail(error, self._shard.at_fault(), self._shard.doing)
 

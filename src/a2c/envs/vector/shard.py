@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from gymnasium.vector.utils import write_to_shared_memory
 from numpy.typing import NDArray
 
 from a2c.envs.contract import fitting_observation, real_reward
+from a2c.envs.rebuilding.beginnings import Beginnings
 from a2c.machine.processes.shared_arrays import SharedArrays
 
 IDLE = -1  # in the "current" cell of a shard: it runs no environment
@@ -24,8 +26,9 @@ class ShardMemory:
     """The memory that the environments of all shards write to; each shard uses its own rows.
 
     Arrays: rewards [N] float64, flags [2, N] bool (terminated and truncated), current [shards] int64 (the environment
-    that a shard runs now); observations and final_observations [N, *shape] and actions [N, *shape] where the spaces
-    are arrays. ``nested`` is Gymnasium's shared memory for other observation spaces that have one.
+    that a shard runs now), origins [KEPT, N, 1 + WORDS] (:class:`a2c.envs.rebuilding.beginnings.Beginnings`);
+    observations and final_observations [N, *shape] and actions [N, *shape] where the spaces are arrays. ``nested`` is
+    Gymnasium's shared memory for other observation spaces that have one.
     """
 
     arrays: SharedArrays
@@ -39,7 +42,11 @@ class ShardMemory:
         return len(self.arrays["rewards"])
 
 
-StepNews = tuple[list[tuple[int, dict[str, Any], dict[str, Any] | None]], list[Any] | None, dict[int, Any]]
+Infos = list[tuple[int, dict[str, Any], dict[str, Any] | None]]  # (environment, info, info of the episode that ended)
+
+# Infos; observations and final observations where no memory holds them; and what get_state gave before resets:
+# (environment, number of its episode) -> state
+StepNews = tuple[Infos, list[Any] | None, dict[int, Any], dict[tuple[int, int], Any]]
 
 
 class Shard:
@@ -52,9 +59,11 @@ class Shard:
         self.autoreset = autoreset
         self.memory = memory
         self.envs: list[Env[Any, Any]] = []
+        self.env_fns: Sequence[Callable[[], Env[Any, Any]]] = ()
+        self.beginnings: Beginnings | None = None
         self.doing = "its constructor"
         self._steps = 0
-        self._must_reset = [False] * num_envs  # NEXT_STEP: the episode ended in the step before
+        self.must_reset = [False] * num_envs  # NEXT_STEP: the episode ended in the step before
         self._info_keys: frozenset[str] | None = None  # None: report infos whole
         rows = slice(first, first + num_envs)
         arrays = memory.arrays
@@ -73,12 +82,17 @@ class Shard:
         """Global index of the environment that runs now."""
         return None if self._current[0] == IDLE else int(self._current[0])
 
+    def begin(self, env: int, doing: str) -> None:
+        """Mark that an environment runs, by its global index, and what it does."""
+        self._current[0], self.doing = env, doing
+
     def rest(self) -> None:
         """Mark that no environment runs."""
         self._current[0] = IDLE
 
     def build(self, env_fns: Sequence[Callable[[], Env[Any, Any]]]) -> None:
         """Make the environments; raises what a constructor raises."""
+        self.env_fns = env_fns
         for index, env_fn in enumerate(env_fns, start=self.first):
             self._current[0] = index
             self.envs.append(env_fn())
@@ -100,9 +114,10 @@ class Shard:
         same_step, next_step = self.autoreset == "SameStep", self.autoreset == "NextStep"
         rows, rewards = self._rows, self._rewards
         shape, dtype = (rows[0].shape, self._observations.dtype) if rows else (None, None)  # type: ignore[union-attr]
-        current, must_reset, array, first = self._current, self._must_reset, np.ndarray, self.first
+        current, must_reset, array, first = self._current, self.must_reset, np.ndarray, self.first
         tell, keys = self._info_keys != frozenset(), self._info_keys
-        infos: list[tuple[int, dict[str, Any], dict[str, Any] | None]] = []
+        beginnings = self.beginnings
+        infos: Infos = []
         finals: dict[int, Any] = {}
         self._flags[...] = False  # few rows end: cheaper than writing every one
 
@@ -110,7 +125,7 @@ class Shard:
         for row, (env, action) in enumerate(zip(self.envs, actions, strict=True)):
             current[0] = first + row
             if next_step and must_reset[row]:
-                obs, info = env.reset()
+                obs, info = env.reset() if beginnings is None else beginnings.reset(row)
                 reward, term, trunc = 0.0, False, False
                 must_reset[row] = False
             else:
@@ -122,21 +137,22 @@ class Shard:
                 if same_step:
                     self._store_final(row, obs, finals)
                     final_info = info
-                    obs, info = env.reset()
+                    obs, info = env.reset() if beginnings is None else beginnings.reset(row)
                 elif next_step:
                     must_reset[row] = True
             if type(obs) is array and obs.dtype is dtype and obs.shape == shape:
                 rows[row][:] = obs
             else:
-                self._store(row, obs)
+                self.store(row, obs)
             if tell and (info or final_info):
                 if keys is not None:
                     info, final_info = _only(keys, info), _only(keys, final_info)
                 if info or final_info:
                     infos.append((first + row, info, final_info))
 
-        if infos or finals or not self._in_memory:
-            return infos, None if self._in_memory else self._by_pipe, finals
+        states = {} if beginnings is None else self._states()
+        if infos or finals or states or not self._in_memory:
+            return infos, None if self._in_memory else self._by_pipe, finals, states
         return None
 
     def keep_infos(self, keys: Sequence[str] | None) -> None:
@@ -147,18 +163,19 @@ class Shard:
     def reset(self, seeds: Sequence[int | None], options: Any, mask: NDArray[np.bool_] | None) -> StepNews:
         """Reset the environments in ``mask``, or all if it is None, each with its own seed; raises as :meth:`step`."""
         self.doing = "reset"
-        infos: list[tuple[int, dict[str, Any], dict[str, Any] | None]] = []
+        infos: Infos = []
         for row, (env, seed) in enumerate(zip(self.envs, seeds, strict=True)):
             if mask is None or mask[row]:
                 self._current[0] = self.first + row
-                obs, info = env.reset(seed=seed, options=options)
-                self._must_reset[row] = False
-                self._store(row, obs)
+                reset = env.reset if self.beginnings is None else functools.partial(self.beginnings.reset, row)
+                obs, info = reset(seed=seed, options=options)
+                self.must_reset[row] = False
+                self.store(row, obs)
                 if self._info_keys is not None:
                     info = _only(self._info_keys, info)
                 if info:
                     infos.append((self.first + row, info, None))
-        return infos, None if self._in_memory else self._by_pipe, {}
+        return self.news(infos)
 
     def call(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Any]:
         """Call a method of every environment, or read an attribute that is not callable.
@@ -189,11 +206,21 @@ class Shard:
             with contextlib.suppress(Exception, SystemExit):
                 env.close()
 
+    def news(self, infos: Infos) -> StepNews:
+        """What the main process must hear of a reset."""
+        return infos, None if self._in_memory else self._by_pipe, {}, self._states()
+
     @property
     def _in_memory(self) -> bool:
         return self._observations is not None or self.memory.nested is not None
 
-    def _store(self, row: int, obs: Any) -> None:
+    def _states(self) -> dict[tuple[int, int], Any]:
+        """What get_state gave since it was told last, by (environment, number of the episode)."""
+        told = {} if self.beginnings is None else self.beginnings.told()
+        return {(self.first + row, number): state for (row, number), state in told.items()}
+
+    def store(self, row: int, obs: Any) -> None:
+        """Write an observation where the main process reads it; raises :class:`ContractError`."""
         if self._observations is not None:
             self._observations[row] = fitting_observation(obs, self._observations.shape[1:], self._observations.dtype)
         elif self.memory.nested is not None:

@@ -18,6 +18,7 @@ from a2c.envs.vector.exchange import Exchange
 from a2c.envs.vector.gathering import gather_infos, gather_observations, step_infos
 from a2c.envs.vector.in_place import Block, StepsInPlace
 from a2c.envs.vector.main_shard import PoolWithMainShard
+from a2c.envs.vector.rebuilder import ShardRebuilder
 from a2c.envs.vector.reset_arguments import seeds_for, take_mask
 from a2c.envs.vector.shard import StepNews
 from a2c.envs.vector.sharding import allocate, check_spaces, describe, share_out, start_workers
@@ -55,8 +56,9 @@ class ShardedAsyncVectorEnv(AsyncVectorEnv[Any, Any], StepsInPlace):
     Attributes:
         observations: the batch in shared memory, ``[N, *obs]`` for array spaces.
         final_observations: ``[N, *obs]`` for array spaces with shared memory, else None. Row i is the last observation
-            of the episode of environment i that ended most recently; written in SAME_STEP mode only.
+            of the latest episode of environment i that ended; written in SAME_STEP mode only.
         block: the arrays that a step overwrites, for array spaces with shared memory, else None.
+        rebuilder: rebuilds episodes (:class:`a2c.envs.rebuilding.in_flight.Rebuilder`).
 
     Raises:
         ValueError, TypeError, RuntimeError: as in Gymnasium, for arguments and spaces that do not fit.
@@ -81,8 +83,7 @@ class ShardedAsyncVectorEnv(AsyncVectorEnv[Any, Any], StepsInPlace):
         main_shard: bool = False,
         log_failures: bool = True,
     ) -> None:
-        self.closed = True  # until there is something to close
-        self.env_fns, self.num_envs = env_fns, len(env_fns)
+        self.closed, self.env_fns, self.num_envs = True, env_fns, len(env_fns)  # closed until there is what to close
         self.shared_memory, self.copy = shared_memory, copy
         self.context, self.daemon, self.worker = context, daemon, worker
         self.observation_mode = observation_mode  # type: ignore[assignment]  # Gymnasium's own hint is wrong
@@ -109,6 +110,7 @@ class ShardedAsyncVectorEnv(AsyncVectorEnv[Any, Any], StepsInPlace):
         spin = SPIN if main_shard and len(self._shares) <= usable_cores() else 0.0
         pool = WorkerPool(ctx, daemon, f"Worker<{type(self).__name__}>", memory.arrays["current"], spin)
         self._exchange = Exchange(pool, log_failures)
+        self.rebuilder = ShardRebuilder(memory, self._shares, self._exchange.ask, self._observed)
         self._at_exit = close_at_exit(self)
         self.closed = False
         try:
@@ -152,6 +154,7 @@ class ShardedAsyncVectorEnv(AsyncVectorEnv[Any, Any], StepsInPlace):
         """As in Gymnasium."""
         self._assert_is_running()
         answers: list[StepNews] = self._exchange.finish(AsyncState.WAITING_RESET, timeout)
+        self.rebuilder.told(answers)
         return self._observed(answers), gather_infos(answers, self._add_info)
 
     def step_async(self, actions: Any) -> None:
@@ -192,8 +195,7 @@ class ShardedAsyncVectorEnv(AsyncVectorEnv[Any, Any], StepsInPlace):
     def keep_infos(self, keys: Sequence[str] | None) -> None:
         """From now on report only these keys of infos, so that no others travel; None: all."""
         self._assert_is_running()
-        self._exchange.begin(AsyncState.WAITING_CALL, "keep_infos", "infos", [keys] * len(self._shares))
-        self._exchange.finish(AsyncState.WAITING_CALL, None)
+        self._exchange.ask("keep_infos", [keys] * len(self._shares))
 
     def call_async(self, name: str, /, *args: Any, **kwargs: Any) -> None:
         """As in Gymnasium."""
@@ -217,9 +219,7 @@ class ShardedAsyncVectorEnv(AsyncVectorEnv[Any, Any], StepsInPlace):
                 "Values must be a list or tuple with length equal to the number of environments. "
                 f"Got `{len(values)}` values for {self.num_envs} environments."
             )
-        each = [(name, part) for part in self._shared_out(values)]
-        self._exchange.begin(AsyncState.WAITING_CALL, "set_attr", "setattr", each)
-        self._exchange.finish(AsyncState.WAITING_CALL, None)
+        self._exchange.ask("set_attr", [(name, part) for part in self._shared_out(values)])
 
     def close_extras(self, timeout: float | None = None, terminate: bool = False) -> None:
         """Close the environments and end the workers, even hung ones: ask, terminate, kill.
@@ -236,7 +236,9 @@ class ShardedAsyncVectorEnv(AsyncVectorEnv[Any, Any], StepsInPlace):
     def _stepped(self, timeout: float | None) -> list[StepNews]:
         self._assert_is_running()
         answers: list[StepNews | None] = self._exchange.finish(AsyncState.WAITING_STEP, timeout)
-        return [answer for answer in answers if answer is not None]
+        news = [answer for answer in answers if answer is not None]
+        self.rebuilder.told(news)
+        return news
 
     def _shared_out(self, each: Sequence[Any]) -> list[Any]:
         """Split a list with an item for each environment into a list for each shard."""

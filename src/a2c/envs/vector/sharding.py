@@ -14,6 +14,8 @@ from gymnasium.error import CustomSpaceError
 from gymnasium.spaces import Box, Discrete, MultiBinary, MultiDiscrete
 from gymnasium.vector.utils import batch_space, create_empty_array, create_shared_memory, read_from_shared_memory
 
+from a2c.envs.rebuilding.beginnings import KEPT
+from a2c.envs.rebuilding.origins import WORDS
 from a2c.envs.vector.shard import IDLE, ShardMemory
 from a2c.envs.vector.shard_worker import WorkerSpec, run_worker
 from a2c.machine.cores import usable_cores
@@ -127,6 +129,7 @@ def allocate(
         "rewards": ((num_envs,), np.float64),
         "flags": ((2, num_envs), np.bool_),
         "current": ((num_shards,), np.int64),
+        "origins": ((KEPT, num_envs, 1 + WORDS), np.uint64),
     }
     observation, action = spaces.single_observation, spaces.single_action
     in_arrays = shared_memory and is_array(observation)

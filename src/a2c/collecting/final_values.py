@@ -1,0 +1,71 @@
+"""Values of the observations at which a time limit cut an episode."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from a2c.collecting.frame_stacks import continued
+from a2c.machine.transfer import sent
+from a2c.maths.trees import Tree, tree_map
+from a2c.network.protocol import Network
+
+Finals = list[tuple[int, NDArray[Any], Any]]  # (t, environments, their final observations), of truncated rows
+
+
+class FinalValues:
+    """V(final observation) of truncated rows, 0 elsewhere: one extra forward, only when there are any.
+
+    Args:
+        model: the network.
+        obs: ``[T+1, N, *obs]``, a tree: the memory of the rollout.
+        stacked: what ends an episode is the newest frame alone, of a stack.
+    """
+
+    def __init__(self, model: Network, obs: Tree, stacked: bool, values: Tensor) -> None:
+        self._model, self._obs, self._stacked = model, obs, stacked
+        self._values, self._any = values, False
+
+    @torch.no_grad()
+    def of(self, finals: Finals) -> Tensor:
+        """``[T, N]`` values, in memory that the next call overwrites."""
+        if self._any:
+            self._values.zero_()
+        self._any = bool(finals)
+        if finals:
+            device = self._values.device
+            times = sent(np.concatenate([np.full(len(rows), t) for t, rows, _ in finals]), device)
+            rows = sent(np.concatenate([rows for _, rows, _ in finals]), device)
+
+            def on_device(memory: Tensor, *parts: NDArray[Any]) -> Tensor:
+                final = sent(np.concatenate(parts), device).to(memory.dtype)
+                return continued(memory[times, rows], final) if self._stacked else final
+
+            values = self._model.value(tree_map(on_device, self._obs, *(obs for _, _, obs in finals)))
+            self._values[times, rows] = values
+        return self._values
+
+
+def value_all_rows(model: Network, finals: Tree, truncated: Tensor, values: Tensor) -> None:
+    """Write V(final observation) where truncated, else 0; the critic runs on every row, and nothing waits.
+
+    Args:
+        model: the network.
+        finals: ``[T, N, *obs]``, a tree; finite everywhere.
+        truncated: ``[T, N]`` bool.
+        values: ``[T, N]``, overwritten.
+    """
+    values.copy_(model.value(tree_map(lambda part: part.flatten(0, 1), finals)).view_as(values))
+    values.masked_fill_(~truncated, 0.0)
+
+
+def value_truncated_rows(model: Network, finals: Tree, truncated: Tensor, values: Tensor) -> None:
+    """As :func:`value_all_rows`, but the critic runs on the truncated rows alone; the host waits to learn which."""
+    values.zero_()
+    picked = truncated.nonzero(as_tuple=True)
+    if len(picked[0]):
+        values[picked] = model.value(tree_map(lambda part: part[picked], finals))

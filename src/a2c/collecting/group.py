@@ -1,0 +1,124 @@
+"""A group of environments that step together while the policy serves the other groups."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from a2c.collecting.actor import Actor
+from a2c.collecting.frame_stacks import stacks_of
+from a2c.collecting.rollout_memory import arrivals
+from a2c.envs.lockstep import LockstepEnvs
+from a2c.machine.device import on_host
+from a2c.machine.graphs import Graphs
+from a2c.maths.trees import Tree, leaves, tree_map
+from a2c.network.protocol import Network
+from a2c.storage.plain_data import unpacked
+
+
+class Group:
+    """Some of the environments, and where their observations and actions lie in the memory of the rollout.
+
+    Args:
+        envs: the environments; the constructor resets them.
+        rows: of them, among all N.
+        model: the network, on its device.
+        obs: ``[T+1, N, *obs]``, a tree: memory of the rollout; its last row becomes their first observations.
+        noise: ``[T, N, K]``, of a rollout.
+        actions: ``[T, N, *action]``, likewise.
+        seeds: of these environments.
+        graphs: captures acting in CUDA graphs; None: kernel by kernel.
+        notify: called with one line when observations cannot take the quickest way to the device.
+    """
+
+    def __init__(
+        self,
+        envs: LockstepEnvs,
+        rows: slice,
+        model: Network,
+        obs: Tree,
+        noise: Tensor,
+        actions: Tensor,
+        seeds: Sequence[int],
+        graphs: Graphs | None,
+        notify: Callable[[str], None],
+    ) -> None:
+        self.envs, self.rows = envs, rows
+        self._seeds = seeds
+        self._mine: Tree = tree_map(lambda part: part[:, rows], obs)
+        self._last = len(leaves(obs)[0]) - 1
+        first = envs.reset(seeds)
+        here = on_host(leaves(obs)[0].device)
+        self._memory: Any = tree_map(Tensor.numpy, self._mine) if here else None  # [T+1, n, *obs]
+        # [n, *obs] to fill, from which the device copies; None: it needs none
+        source, to_fill = (None, None) if here else arrivals(first, envs.observations, obs, notify)
+        self._to_fill: Any = to_fill
+        self.stacks = None if envs.frames is None else stacks_of(envs.frames, obs, rows, source, self._to_fill)
+        fetch = None if self.stacks is None else self.stacks.fetch
+        self.actor = Actor(model, self._mine, noise[:, rows], actions[:, rows], source, graphs, fetch=fetch)
+        self._begin(first)
+
+    def begin(self) -> None:
+        """A rollout begins: should it be dropped, the episodes in flight to save are those of now."""
+        if self.envs.in_flight is not None:
+            self.envs.in_flight.mark()
+        self.actor.begin()
+
+    def settle(self) -> None:
+        """The rollout is there."""
+        if self.envs.in_flight is not None:
+            self.envs.in_flight.settle()
+
+    def put(self, t: int, obs: Any, began: NDArray[np.bool_]) -> None:
+        """Write observations where the device reads those of step ``t``.
+
+        Args:
+            t: of the rollout.
+            obs: ``[n, *obs]``, a tree; with stacks, the newest frames.
+            began: ``[n]``, where an episode begins with them.
+        """
+        if self.stacks is not None:
+            self.stacks.put(t, obs, began)
+        elif self._to_fill is not None:
+            tree_map(lambda host, part: host.__setitem__(..., part), self._to_fill, obs)
+        elif isinstance(self._memory, np.ndarray):  # the fast path
+            self._memory[t] = obs
+        elif self._memory is not None:
+            tree_map(lambda host, part: host.__setitem__(t, part), self._memory, obs)
+
+    def go_on(self, saved: Mapping[str, Any]) -> dict[int, str]:
+        """Go on with the episodes of a checkpoint, before the first rollout.
+
+        Args:
+            saved: of :func:`a2c.collecting.in_flight.in_flight_state`.
+
+        Returns:
+            Why not, by global index, for each environment that begins another episode.
+
+        Raises:
+            EnvironmentFailure: an environment raised.
+        """
+        rows = self.rows
+        obs = tree_map(lambda part: part[rows], saved["obs"])
+        counts = {key: unpacked(saved[key])[rows] for key in ("returns", "lengths", "lives") if key in saved}
+        # Of a stack of frames the environments give the newest alone.
+        given = tree_map(lambda part: (part if self.stacks is None else part[:, -1:]).numpy(), obs)
+        state = {**counts, "episodes": unpacked(saved["episodes"][rows]), "obs": given}
+        failed, now = self.envs.rebuild(state, self._seeds)
+        self._begin(now)
+        going = [row for row in range(self.envs.num_envs) if row not in failed]
+
+        def write(memory: Tensor, part: Tensor) -> None:
+            memory[self._last, going] = part[going].to(memory.device)
+
+        tree_map(write, self._mine, obs)
+        return {rows.start + row: why for row, why in failed.items()}
+
+    def _begin(self, obs: Any) -> None:
+        """The next rollout starts from these observations, with which episodes begin."""
+        self.put(self._last, obs, np.ones(self.envs.num_envs, np.bool_))
+        self.actor.fetch(self._last)

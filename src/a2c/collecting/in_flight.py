@@ -1,0 +1,58 @@
+"""What a checkpoint keeps of the episodes in flight of a collector, and how they go on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from a2c.envs.episodes import Episode
+from a2c.envs.lockstep import LockstepEnvs
+from a2c.maths.trees import Tree, tree_map
+from a2c.storage.plain_data import packed
+
+GO_ON = "episodes in flight go on where they were"
+
+
+def in_flight_state(groups: Sequence[LockstepEnvs], obs: Tree) -> dict[str, Any] | None:
+    """The episodes in flight of all groups; None where nothing can rebuild them.
+
+    Args:
+        groups: in the order of their rows.
+        obs: ``[N, *obs]``, a tree: where the next rollout starts.
+
+    Returns:
+        Plain data: arrays ``[N]``, lists of N, and the observations.
+    """
+    states = []
+    for envs in groups:
+        if envs.in_flight is None:
+            return None
+        states.append(envs.in_flight.state_dict())
+    merged = {key: np.concatenate([state[key] for state in states]) for key in states[0] if key != "episodes"}
+    episodes = [episode for state in states for episode in state["episodes"]]
+    here: Tree = tree_map(lambda part: part.detach().to("cpu", copy=True), obs)
+    return {**packed(merged), "episodes": packed(episodes), "obs": here}
+
+
+def to_tensor(episodes: Iterable[Episode]) -> Tensor:
+    """Finished episodes as float64 ``[K, 3]``: environment, return, length."""
+    rows = [(episode.env, episode.reward, episode.length) for episode in episodes]
+    return torch.tensor(rows, dtype=torch.float64).reshape(-1, 3)
+
+
+def to_episodes(rows: Tensor) -> list[Episode]:
+    """What :func:`to_tensor` was given, but for the steps with which they ended."""
+    return [Episode(int(env), reward, int(length)) for env, reward, length in rows.tolist()]
+
+
+def told(num_envs: int, failed: Mapping[int, str]) -> str:
+    """Say in one line what came of the episodes in flight."""
+    if not failed:
+        return GO_ON
+    env, why = min(failed.items())
+    which = "all" if len(failed) == num_envs else f"{len(failed)} of {num_envs}"
+    return f"{which} episodes in flight start over: environment {env}: {why}"

@@ -1,0 +1,65 @@
+"""A shard notes what each of its episodes begins from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from numpy.typing import NDArray
+
+from a2c.envs.rebuilding.origins import RENEW, STATE, Env, Origin, play_again, renewed, state_of, words_of
+
+KEPT = 64  # beginnings of each environment; whoever asks for one asks within a rollout or two
+
+
+class Beginnings:
+    """Resets the environments of a shard, and notes from what.
+
+    Args:
+        kind: how their episodes are rebuilt.
+        envs: of the shard; RENEW puts other instances into the list.
+        env_fns: made them.
+        memory: ``[KEPT, n, 1 + WORDS]`` uint64, row ``number % KEPT``: the number of an episode and what it began from.
+    """
+
+    def __init__(self, kind: str, envs: list[Env], env_fns: Sequence[Callable[[], Env]], memory: NDArray[Any]) -> None:
+        self._kind, self._envs, self._env_fns, self._memory = kind, envs, env_fns, memory
+        self._numbers = [0] * len(envs)  # of the episodes under way
+        self._states: dict[tuple[int, int], Any] = {}  # (row, number) -> what get_state gave, until it is told
+
+    def reset(self, row: int, seed: int | None = None, options: Any = None) -> tuple[Any, dict[str, Any]]:
+        """Reset an environment as Gymnasium does; its next episode begins."""
+        if self._kind == RENEW:
+            self._envs[row] = renewed(self._envs[row], self._env_fns[row])
+        env = self._envs[row]
+        self._note(row, Origin(words_of(env, seed, options), state_of(env) if self._kind == STATE else None))
+        return env.reset() if seed is None and options is None else env.reset(seed=seed, options=options)
+
+    def rebuild(self, row: int, number: int, origin: Origin, actions: Any) -> Any:
+        """Bring an environment to where its episode was; returns its observation there.
+
+        Args:
+            row: of the environment in the shard.
+            number: of the episode.
+            origin: what it began from.
+            actions: since then.
+
+        Raises:
+            CannotRebuildError, Exception: as :func:`a2c.envs.rebuilding.origins.play_again`.
+        """
+        if self._kind == RENEW:
+            self._envs[row] = renewed(self._envs[row], self._env_fns[row])
+        self._numbers[row] = number - 1
+        self._note(row, origin)
+        return play_again(self._envs[row], origin, actions)
+
+    def told(self) -> dict[tuple[int, int], Any]:
+        """What get_state gave since the last call: (row, number of the episode) -> state."""
+        told, self._states = self._states, {}
+        return told
+
+    def _note(self, row: int, origin: Origin) -> None:
+        self._numbers[row] = number = self._numbers[row] + 1
+        self._memory[number % KEPT, row] = (number, *origin.words)
+        if origin.state is not None:
+            self._states[row, number] = origin.state

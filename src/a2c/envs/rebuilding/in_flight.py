@@ -1,0 +1,128 @@
+"""The episodes in flight of environments in lockstep: keep what rebuilds them, and rebuild them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from a2c.envs.episodes import EpisodeStatistics, LifeCounter
+from a2c.envs.rebuilding.origins import Origin
+from a2c.envs.rebuilding.past import Mark, Past
+from a2c.envs.rebuilding.trial import Rebuilding
+from a2c.maths.trees import tree_map
+
+
+@dataclass(frozen=True, slots=True)
+class Episode:
+    """What rebuilds an episode in flight."""
+
+    number: int  # of the environment's episodes, from 1
+    origin: Origin
+    actions: NDArray[Any]  # [steps, *action]
+    obs: Any  # that it must give then, a tree
+    seed: int  # to reset with if it cannot be rebuilt
+
+
+class Rebuilder(Protocol):
+    """What a vector environment offers that can rebuild episodes."""
+
+    def try_out(self, seed: int, alone: bool) -> Rebuilding:
+        """Try out on the first environment how episodes can be rebuilt.
+
+        Args:
+            seed: of the trial.
+            alone: make no second instance for it.
+        """
+
+    def prepare(self, kind: str) -> None:
+        """From the next reset on, note what episodes begin from."""
+
+    def origin(self, env: int, number: int) -> Origin | None:
+        """What an episode of an environment began from; None if that is no longer known."""
+
+    def rebuild(self, episodes: Mapping[int, Episode]) -> tuple[dict[int, str], Any]:
+        """Bring environments to where their episodes were.
+
+        Returns:
+            Why not, for each environment where it could not be done; it has been reset instead. And the ``[N, *obs]``
+            observations of all.
+        """
+
+
+class InFlight:
+    """Episodes in flight of N environments.
+
+    Args:
+        rebuilder: of the vector environment.
+        statistics: of the episodes.
+        lives: that are left in them; None: nobody counts.
+    """
+
+    def __init__(self, rebuilder: Rebuilder, statistics: EpisodeStatistics, lives: LifeCounter | None) -> None:
+        self._rebuilder, self._statistics, self._lives = rebuilder, statistics, lives
+        self._past = Past(statistics.num_envs)
+        self.record, self.begin = self._past.record, self._past.begin
+        self._mark: tuple[Mark, dict[str, NDArray[Any]]] | None = None
+
+    def mark(self) -> None:
+        """A rollout begins: until it is there, :meth:`state_dict` is that of now."""
+        self._mark = self._past.mark(), self._counts()
+
+    def settle(self) -> None:
+        """The rollout is there."""
+        self._mark = None
+
+    def state_dict(self) -> dict[str, Any]:
+        """What rebuilds the episodes: NumPy arrays ``[N]``, and of each environment a dict, None where nothing does."""
+        mark, counts = self._mark or (self._past.mark(), self._counts())
+        return {**counts, "episodes": [self._episode(mark, env) for env in range(self._statistics.num_envs)]}
+
+    def load_state_dict(self, state: Mapping[str, Any], seeds: Sequence[int]) -> tuple[dict[int, str], Any]:
+        """Bring environments to where a state has them; all have just been reset.
+
+        Args:
+            state: of :meth:`state_dict`, and ``obs``, the ``[N, *obs]`` observations of then, a tree.
+            seeds: for environments that cannot be brought there.
+
+        Returns:
+            Why not, for each environment where it could not be done, and the ``[N, *obs]`` observations of all.
+
+        Raises:
+            Exception: what an environment raises.
+        """
+        saved = state["episodes"]
+        lacking = {env: "nothing was saved of it" for env, one in enumerate(saved) if one is None}
+        episodes = {
+            env: _from_dict(one, tree_map(lambda part, env=env: part[env], state["obs"]), seeds[env])
+            for env, one in enumerate(saved)
+            if one is not None
+        }
+        failed, obs = self._rebuilder.rebuild(episodes)
+        done = {env: episode for env, episode in episodes.items() if env not in failed}
+        self._past.load({env: (episode.number, episode.actions) for env, episode in done.items()})
+        rows = np.array(list(done), np.intp)
+        self._statistics.load(rows, state)
+        if self._lives is not None:
+            self._lives.load(rows, state["lives"])
+        return lacking | failed, obs
+
+    def _counts(self) -> dict[str, NDArray[Any]]:
+        lives = {} if self._lives is None else {"lives": self._lives.lives.copy()}
+        return self._statistics.state_dict() | lives
+
+    def _episode(self, mark: Mark, env: int) -> dict[str, Any] | None:
+        number = int(mark.numbers[env])
+        origin, actions = self._rebuilder.origin(env, number), self._past.since(mark, env)
+        if origin is None or actions is None:
+            return None
+        return {"number": number, "words": list(origin.words), "state": origin.state, "actions": actions}
+
+
+def _from_dict(saved: Mapping[str, Any], obs: Any, seed: int) -> Episode:
+    one, two, three, four, five, six = (int(word) for word in saved["words"])
+    origin = Origin((one, two, three, four, five, six), saved["state"])
+    return Episode(int(saved["number"]), origin, saved["actions"], obs, seed)

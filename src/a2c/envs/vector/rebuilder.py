@@ -1,0 +1,66 @@
+"""The main process rebuilds episodes in the shards."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from a2c.envs.rebuilding.beginnings import KEPT
+from a2c.envs.rebuilding.in_flight import Episode
+from a2c.envs.rebuilding.origins import Origin
+from a2c.envs.rebuilding.trial import Rebuilding
+from a2c.envs.vector.shard import ShardMemory, StepNews
+
+
+class ShardRebuilder:
+    """Asks every shard; :class:`a2c.envs.rebuilding.in_flight.Rebuilder` has the contract.
+
+    Args:
+        memory: of all shards.
+        shares: the environments of each.
+        ask: sends each shard a command of :data:`a2c.envs.vector.shard_worker.COMMANDS` with its own data, and
+            returns their answers.
+        gather: the batch of observations from what the shards report.
+    """
+
+    def __init__(
+        self,
+        memory: ShardMemory,
+        shares: Sequence[range],
+        ask: Callable[[str, Sequence[Any]], list[Any]],
+        gather: Callable[[list[StepNews]], Any],
+    ) -> None:
+        self._origins, self._shares, self._ask, self._gather = memory.arrays["origins"], shares, ask, gather
+        self._states: dict[int, dict[int, Any]] = {}  # environment -> number of an episode -> its state
+
+    def try_out(self, seed: int, alone: bool) -> Rebuilding:
+        found: Rebuilding = self._ask("try_out", [(seed, alone)] + [None] * (len(self._shares) - 1))[0]
+        return found
+
+    def prepare(self, kind: str) -> None:
+        self._ask("note_beginnings", [kind] * len(self._shares))
+
+    def told(self, news: Sequence[StepNews]) -> None:
+        """Keep the states that shards report."""
+        for _, _, _, states in news:
+            for (env, number), state in states.items():
+                known = self._states.setdefault(env, {})
+                known[number] = state
+                known.pop(number - KEPT, None)
+
+    def origin(self, env: int, number: int) -> Origin | None:
+        known, *words = self._origins[number % KEPT, env].tolist()
+        if known != number:
+            return None
+        return Origin(tuple(words), self._states.get(env, {}).get(number))
+
+    def rebuild(self, episodes: Mapping[int, Episode]) -> tuple[dict[int, str], Any]:
+        for env, episode in episodes.items():
+            if episode.origin.state is not None:
+                self._states[env] = {episode.number: episode.origin.state}
+        each = [{env: episodes[env] for env in share if env in episodes} for share in self._shares]
+        answers: list[tuple[dict[int, str], StepNews]] = self._ask("rebuild", each)
+        failed = {env: why for found, _ in answers for env, why in found.items()}
+        news = [news for _, news in answers]
+        self.told(news)
+        return failed, self._gather(news)

@@ -1,0 +1,62 @@
+"""A shard tries out how its episodes can be rebuilt, and rebuilds them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from a2c.envs.rebuilding.beginnings import Beginnings
+from a2c.envs.rebuilding.in_flight import Episode
+from a2c.envs.rebuilding.origins import RESTART, CannotRebuildError
+from a2c.envs.rebuilding.trial import Rebuilding, agrees, try_out
+from a2c.envs.vector.shard import Shard, StepNews
+
+
+def try_out_first(shard: Shard, seed: int, alone: bool) -> Rebuilding:
+    """Try out how episodes of the shard's first environment can be rebuilt; raises what it raises.
+
+    Args:
+        shard: before its first reset.
+        seed: of the trial.
+        alone: there may be no second instance: the trial plays in the environment itself.
+    """
+    shard.begin(shard.first, "the trial of exact resume")
+    if alone:
+        return try_out(shard.envs[0], None, seed)
+    scratch = shard.env_fns[0]()
+    try:
+        return try_out(scratch, shard.env_fns[0], seed)
+    finally:
+        scratch.close()
+
+
+def note_beginnings(shard: Shard, kind: str) -> None:
+    """From the next reset on, note what episodes begin from, so that they can be rebuilt in the way ``kind``."""
+    memory = shard.memory.arrays["origins"][:, shard.first : shard.first + shard.num_envs]
+    shard.beginnings = None if kind == RESTART else Beginnings(kind, shard.envs, shard.env_fns, memory)
+
+
+def rebuild(shard: Shard, episodes: Mapping[int, Episode]) -> tuple[dict[int, str], StepNews]:
+    """Bring environments to where their episodes were; returns why not, where it cannot be done, and what is new.
+
+    Args:
+        shard: it notes beginnings.
+        episodes: by environment; one that cannot be rebuilt is reset.
+
+    Raises:
+        Exception: what an environment raises.
+    """
+    failed: dict[int, str] = {}
+    for env, episode in episodes.items():
+        assert shard.beginnings is not None
+        row = env - shard.first
+        shard.begin(env, "playing its episode again")
+        try:
+            obs = shard.beginnings.rebuild(row, episode.number, episode.origin, episode.actions)
+            if not agrees(obs, episode.obs):
+                raise CannotRebuildError("played again, it does not come to where it was")
+        except CannotRebuildError as error:
+            failed[env] = str(error)
+            obs, _ = shard.beginnings.reset(row, episode.seed)
+        shard.must_reset[row] = False
+        shard.store(row, obs)
+    return failed, shard.news([])
