@@ -33,7 +33,8 @@ class Backend:
     def __init__(self, envs: AnyVectorEnv, timeout: float | None) -> None:
         self.envs, self.timeout = envs, timeout
         self.final_observations: NDArray[Any] | None = getattr(envs, "final_observations", None)  # [N, *obs]
-        self.rebuilder: Rebuilder | None = None  # rebuilds its episodes, if anything does
+        # Not a wrapper's, which passes on what it wraps: it would rebuild past the wrapper.
+        self.rebuilder: Rebuilder | None = vars(envs).get("rebuilder")
         self.observations: NDArray[Any] | None = None  # [N, *obs]  memory that every step writes to, if known
         wait = getattr(envs, "step_wait", None)
         waits = wait is not None and "timeout" in inspect.signature(wait).parameters
@@ -124,7 +125,6 @@ class InPlaceBackend(Backend):
         self._begin: Any = envs.begin_in_place  # type: ignore[attr-defined]
         self._finish: Any = envs.finish_in_place  # type: ignore[attr-defined]
         self.observations = block.observations
-        self.rebuilder = envs.rebuilder  # type: ignore[attr-defined]
 
     def reset(self, seeds: Sequence[int]) -> tuple[Any, dict[str, Any]]:
         self.envs.keep_infos(self._keys)  # type: ignore[attr-defined]

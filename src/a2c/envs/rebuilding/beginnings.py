@@ -7,7 +7,19 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from a2c.envs.rebuilding.origins import RENEW, STATE, Env, Origin, play_again, renewed, state_of, words_of
+from a2c.envs.rebuilding.in_flight import Episode
+from a2c.envs.rebuilding.origins import (
+    RENEW,
+    STATE,
+    CannotRebuildError,
+    Env,
+    Origin,
+    play_again,
+    renewed,
+    state_of,
+    words_of,
+)
+from a2c.envs.rebuilding.trial import agrees
 
 KEPT = 64  # beginnings of each environment; whoever asks for one asks within a rollout or two
 
@@ -35,23 +47,31 @@ class Beginnings:
         self._note(row, Origin(words_of(env, seed, options), state_of(env) if self._kind == STATE else None))
         return env.reset() if seed is None and options is None else env.reset(seed=seed, options=options)
 
-    def rebuild(self, row: int, number: int, origin: Origin, actions: Any) -> Any:
-        """Bring an environment to where its episode was; returns its observation there.
+    def rebuild(self, row: int, episode: Episode) -> tuple[str | None, Any]:
+        """Bring an environment to where its episode was, or reset it where that cannot be done.
 
         Args:
             row: of the environment in the shard.
-            number: of the episode.
-            origin: what it began from.
-            actions: since then.
+            episode: to play again.
+
+        Returns:
+            Why not, None if it is there; and its observation.
 
         Raises:
-            CannotRebuildError, Exception: as :func:`a2c.envs.rebuilding.origins.play_again`.
+            Exception: what the environment raises.
         """
         if self._kind == RENEW:
             self._envs[row] = renewed(self._envs[row], self._env_fns[row])
-        self._numbers[row] = number - 1
-        self._note(row, origin)
-        return play_again(self._envs[row], origin, actions)
+        self._numbers[row] = episode.number - 1
+        self._note(row, episode.origin)
+        try:
+            obs = play_again(self._envs[row], episode.origin, episode.actions)
+            if episode.obs is None or agrees(obs, episode.obs):
+                return None, obs
+            why = "played again, it does not come to where it was"
+        except CannotRebuildError as error:
+            why = str(error)
+        return why, self.reset(row, episode.seed)[0]
 
     def told(self) -> dict[tuple[int, int], Any]:
         """What get_state gave since the last call: (row, number of the episode) -> state."""

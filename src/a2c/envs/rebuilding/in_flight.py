@@ -23,7 +23,7 @@ class Episode:
     number: int  # of the environment's episodes, from 1
     origin: Origin
     actions: NDArray[Any]  # [steps, *action]
-    obs: Any  # that it must give then, a tree
+    obs: Any  # that it must give then, a tree; None: nobody knows
     seed: int  # to reset with if it cannot be rebuilt
 
 
@@ -41,8 +41,8 @@ class Rebuilder(Protocol):
     def prepare(self, kind: str) -> None:
         """From the next reset on, note what episodes begin from."""
 
-    def origin(self, env: int, number: int) -> Origin | None:
-        """What an episode of an environment began from; None if that is no longer known."""
+    def origins(self, numbers: Sequence[int]) -> list[Origin | None]:
+        """What an episode of each environment began from, by its number; None if that is no longer known."""
 
     def rebuild(self, episodes: Mapping[int, Episode]) -> tuple[dict[int, str], Any]:
         """Bring environments to where their episodes were.
@@ -79,7 +79,8 @@ class InFlight:
     def state_dict(self) -> dict[str, Any]:
         """What rebuilds the episodes: NumPy arrays ``[N]``, and of each environment a dict, None where nothing does."""
         mark, counts = self._mark or (self._past.mark(), self._counts())
-        return {**counts, "episodes": [self._episode(mark, env) for env in range(self._statistics.num_envs)]}
+        origins = self._rebuilder.origins(mark.numbers.tolist())
+        return {**counts, "episodes": [self._episode(mark, env, origin) for env, origin in enumerate(origins)]}
 
     def load_state_dict(self, state: Mapping[str, Any], seeds: Sequence[int]) -> tuple[dict[int, str], Any]:
         """Bring environments to where a state has them; all have just been reset.
@@ -114,11 +115,11 @@ class InFlight:
         lives = {} if self._lives is None else {"lives": self._lives.lives.copy()}
         return self._statistics.state_dict() | lives
 
-    def _episode(self, mark: Mark, env: int) -> dict[str, Any] | None:
-        number = int(mark.numbers[env])
-        origin, actions = self._rebuilder.origin(env, number), self._past.since(mark, env)
+    def _episode(self, mark: Mark, env: int, origin: Origin | None) -> dict[str, Any] | None:
+        actions = self._past.since(mark, env)
         if origin is None or actions is None:
             return None
+        number = int(mark.numbers[env])
         return {"number": number, "words": list(origin.words), "state": origin.state, "actions": actions}
 
 

@@ -15,6 +15,7 @@ from gymnasium.vector.async_vector_env import AsyncState, _async_worker
 from a2c.envs.failures import force_close
 from a2c.envs.single.checked import Checked, named_failure
 from a2c.envs.single.wrappers import KeepFinalObservation
+from a2c.envs.vector.rebuilt_alone import ProcessRebuilder, Rebuildable
 from a2c.errors import A2CError
 from a2c.machine.processes.launch import Registered, single_threaded, without_main_module
 
@@ -29,6 +30,9 @@ class OneProcessEach(AsyncVectorEnv[Any, Any]):
 
     Args:
         env_fns: N functions that each make one environment.
+
+    Attributes:
+        rebuilder: rebuilds episodes (:class:`a2c.envs.rebuilding.in_flight.Rebuilder`).
 
     Raises:
         EnvironmentFailure, NumericError: an environment raised or broke its contract; the message names it.
@@ -48,6 +52,7 @@ class OneProcessEach(AsyncVectorEnv[Any, Any]):
                     autoreset_mode=AutoresetMode.SAME_STEP,
                     worker=_tell_of_constructor,
                 )
+            self.rebuilder = ProcessRebuilder(self)
         except BaseException as error:
             if hasattr(self, "processes"):  # some have started
                 force_close(self)
@@ -99,7 +104,8 @@ class _CheckedEnvFn:
     """Makes environment ``index`` in its own process or, to learn its spaces, in the main process."""
 
     def __init__(self, env_fn: EnvFn, index: int, registered: Registered) -> None:
-        self._env_fn, self._name, self._registered = env_fn, f"environment {index}", registered
+        self._env_fn, self._index, self._registered = env_fn, index, registered
+        self._name = f"environment {index}"
         self._main_pid = os.getpid()
 
     def __call__(self) -> Env[Any, Any]:
@@ -107,7 +113,7 @@ class _CheckedEnvFn:
             signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group: the main process decides
             self._registered.register()
         try:
-            env = self._env_fn()
+            env = Rebuildable(self._env_fn, self._index)
         except A2CError:
             raise
         except (Exception, SystemExit) as error:

@@ -48,11 +48,13 @@ class ShardRebuilder:
                 known[number] = state
                 known.pop(number - KEPT, None)
 
-    def origin(self, env: int, number: int) -> Origin | None:
-        known, *words = self._origins[number % KEPT, env].tolist()
-        if known != number:
-            return None
-        return Origin(tuple(words), self._states.get(env, {}).get(number))
+    def origins(self, numbers: Sequence[int]) -> list[Origin | None]:
+        found: list[Origin | None] = []
+        for env, number in enumerate(numbers):
+            known, one, two, three, four, five, six = self._origins[number % KEPT, env].tolist()
+            state = self._states.get(env, {}).get(number)
+            found.append(Origin((one, two, three, four, five, six), state) if known == number else None)
+        return found
 
     def rebuild(self, episodes: Mapping[int, Episode]) -> tuple[dict[int, str], Any]:
         for env, episode in episodes.items():

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 from a2c.envs.rebuilding.beginnings import Beginnings
 from a2c.envs.rebuilding.in_flight import Episode
-from a2c.envs.rebuilding.origins import RESTART, CannotRebuildError
-from a2c.envs.rebuilding.trial import Rebuilding, agrees, try_out
+from a2c.envs.rebuilding.origins import RESTART
+from a2c.envs.rebuilding.trial import Rebuilding, try_out
 from a2c.envs.vector.shard import Shard, StepNews
 
 
@@ -50,13 +50,9 @@ def rebuild(shard: Shard, episodes: Mapping[int, Episode]) -> tuple[dict[int, st
         assert shard.beginnings is not None
         row = env - shard.first
         shard.begin(env, "playing its episode again")
-        try:
-            obs = shard.beginnings.rebuild(row, episode.number, episode.origin, episode.actions)
-            if not agrees(obs, episode.obs):
-                raise CannotRebuildError("played again, it does not come to where it was")
-        except CannotRebuildError as error:
-            failed[env] = str(error)
-            obs, _ = shard.beginnings.reset(row, episode.seed)
+        why, obs = shard.beginnings.rebuild(row, episode)
+        if why is not None:
+            failed[env] = why
         shard.must_reset[row] = False
         shard.store(row, obs)
     return failed, shard.news([])
