@@ -18,6 +18,7 @@ from a2c.envs.choosing.plan import plan
 from a2c.envs.choosing.rebuilding import explained, prepare_rebuilding
 from a2c.envs.device.lockstep import DeviceEnvs, make_device_envs
 from a2c.envs.groups import EnvGroups, in_groups
+from a2c.envs.healing import Restarts
 from a2c.envs.lockstep import LockstepEnvs
 from a2c.envs.make_vector_env import make_vector_env, newest_frames
 from a2c.envs.seeding import TRIAL, env_seed
@@ -46,6 +47,11 @@ class TrainingEnvs:
     def spaces(self) -> Spaces:
         """Observation and action space of each environment."""
         return self.envs.spaces
+
+    def heal(self, restarts: Restarts) -> None:
+        """From now on, make environments anew that fail in a step, as often as is allowed."""
+        for group in self.envs.groups if isinstance(self.envs, EnvGroups) else ():
+            group.continuity.heal(restarts)
 
     def facts(self) -> dict[str, str]:
         """The lines of the start panel about them."""
@@ -134,6 +140,7 @@ def build(
     clock = LoopClock(device)
     graphs = Graphs(notify) if cfg.cuda_graphs and device.type == "cuda" else None
     learner = Learner(network, cfg, clock=clock, graphs=graphs, notify=notify)
+    envs.heal(Restarts(cfg.env.restarts, cfg.seed, notify))
     return learner, envs.make_collector(network, cfg, update, clock=clock, graphs=graphs, notify=notify)
 
 

@@ -85,6 +85,7 @@ class Collector:
         )
         self._weight = torch.empty(steps, count, device=self.device)
 
+        self._dropped: list[int] = []  # environments whose episode was lost in this rollout
         self._start = -1  # row of the observations where the next rollout starts, or the one under way did
         seeds = env_seeds(cfg.seed, TRAIN, count, generation=update, first=first)
         memory = (self._obs, self._noise, self._actions)
@@ -119,7 +120,8 @@ class Collector:
         tree_map(start_from_end, self._obs)
         self._start = 0
         for group in self._groups:
-            group.begin()
+            group.envs.continuity.mark()
+            group.actor.begin()
         enter = self.clock.enter
         for t in range(self.cfg.n_step):
             for group in self._groups:
@@ -134,7 +136,7 @@ class Collector:
             self.clock.copy(partial(group.actor.fetch, self.cfg.n_step), within_acting=self.cfg.n_step - 1)
             enter(ENV)
         for group in self._groups:
-            group.settle()
+            group.envs.continuity.settle()
         self._start = -1
         return finals
 
@@ -144,11 +146,15 @@ class Collector:
         group.put(t, step.obs, step.began)
         host["rewards"][t - 1, rows], host["valid"][t - 1, rows] = step.rewards, step.valid
         host["terminated"][t - 1, rows], host["truncated"][t - 1, rows] = step.terminated, step.truncated
+        if step.dropped:
+            self._dropped += [rows.start + env for env in step.dropped]
         if len(step.final_rows):
             finals.append((t - 1, step.final_rows + rows.start, step.final_obs))
 
     def _rollout(self, finals: Finals) -> Rollout:
         host = self._host.arrays
+        if self._dropped:
+            self._drop()
         if self.reward_normalizer is not None:
             done = host["terminated"] | host["truncated"]
             host["rewards"][...] = self.reward_normalizer(host["rewards"], done, host["valid"])
@@ -166,6 +172,14 @@ class Collector:
             weight=None if transitions == host["valid"].size else self._weight.copy_(sent["valid"]),
             transitions=transitions,
         )
+
+    def _drop(self) -> None:
+        """Leave out what came of environments whose episode was lost in the middle: nothing of it is one trajectory."""
+        for name, array in self._host.arrays.items():
+            array[:, self._dropped] = False if name == "valid" else 0
+        if self.reward_normalizer is not None:
+            self.reward_normalizer.running[self._dropped] = 0.0
+        self._dropped = []
 
     def _count_episodes(self) -> None:
         """Note the episodes that ended in a rollout, in the order in which they did, whatever the groups."""

@@ -62,17 +62,6 @@ class Group:
         self.actor = Actor(model, self._mine, noise[:, rows], actions[:, rows], source, graphs, fetch=fetch)
         self._begin(first)
 
-    def begin(self) -> None:
-        """A rollout begins: should it be dropped, the episodes in flight to save are those of now."""
-        if self.envs.in_flight is not None:
-            self.envs.in_flight.mark()
-        self.actor.begin()
-
-    def settle(self) -> None:
-        """The rollout is there."""
-        if self.envs.in_flight is not None:
-            self.envs.in_flight.settle()
-
     def put(self, t: int, obs: Any, began: NDArray[np.bool_]) -> None:
         """Write observations where the device reads those of step ``t``.
 

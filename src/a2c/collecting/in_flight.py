@@ -29,9 +29,10 @@ def in_flight_state(groups: Sequence[LockstepEnvs], obs: Tree) -> dict[str, Any]
     """
     states = []
     for envs in groups:
-        if envs.in_flight is None:
+        state = envs.continuity.state_dict()
+        if state is None:
             return None
-        states.append(envs.in_flight.state_dict())
+        states.append(state)
     merged = {key: np.concatenate([state[key] for state in states]) for key in states[0] if key != "episodes"}
     episodes = [episode for state in states for episode in state["episodes"]]
     here: Tree = tree_map(lambda part: part.detach().to("cpu", copy=True), obs)

@@ -33,6 +33,7 @@ class Backend:
     def __init__(self, envs: AnyVectorEnv, timeout: float | None) -> None:
         self.envs, self.timeout = envs, timeout
         self.final_observations: NDArray[Any] | None = getattr(envs, "final_observations", None)  # [N, *obs]
+        self.info_keys: Sequence[str] = ()  # the only infos that anyone reads, where the environments are told
         # Not a wrapper's, which passes on what it wraps: it would rebuild past the wrapper.
         self.rebuilder: Rebuilder | None = vars(envs).get("rebuilder")
         self.observations: NDArray[Any] | None = None  # [N, *obs]  memory that every step writes to, if known
@@ -121,13 +122,13 @@ class InPlaceBackend(Backend):
         super().__init__(envs, timeout)
         self._obs, self._rewards = block.observations, block.rewards
         self._terminated, self._truncated = block.flags
-        self._keys = info_keys
+        self.info_keys = info_keys
         self._begin: Any = envs.begin_in_place  # type: ignore[attr-defined]
         self._finish: Any = envs.finish_in_place  # type: ignore[attr-defined]
         self.observations = block.observations
 
     def reset(self, seeds: Sequence[int]) -> tuple[Any, dict[str, Any]]:
-        self.envs.keep_infos(self._keys)  # type: ignore[attr-defined]
+        self.envs.keep_infos(self.info_keys)  # type: ignore[attr-defined]
         return super().reset(seeds)
 
     def begin(self, actions: NDArray[Any]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -47,6 +47,11 @@ class EpisodeStatistics:
         """Forget the episodes in progress; new ones begin with the next step."""
         self._returns[:] = 0.0
         self._began[:] = self.step
+
+    def begin(self, rows: Sequence[int]) -> None:
+        """Forget the episodes in progress of these rows; others begin with the next step."""
+        self._returns[rows] = 0.0
+        self._began[rows] = self.step
 
     def state_dict(self) -> dict[str, NDArray[Any]]:
         """Returns and lengths so far of the episodes in progress, ``[N]`` each."""

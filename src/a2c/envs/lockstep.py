@@ -22,11 +22,11 @@ from numpy.typing import NDArray
 
 from a2c.envs.backends import Stepped, autoreset_mode, backend_of
 from a2c.envs.batch_checks import BatchChecks
+from a2c.envs.continuity import Continuity
 from a2c.envs.episodes import Episode, EpisodeStatistics, LifeCounter
 from a2c.envs.failures import as_failure, force_close
 from a2c.envs.final_observations import FinalObservations
 from a2c.envs.frames import Frames
-from a2c.envs.rebuilding.in_flight import InFlight, Rebuilder
 from a2c.envs.spaces import action_door
 from a2c.envs.step import Step
 from a2c.errors import A2CError, EnvironmentFailure
@@ -50,7 +50,7 @@ class LockstepEnvs:
             give observations.
 
     Attributes:
-        in_flight: keeps what rebuilds the episodes in flight; None: nobody asked.
+        continuity: lets episodes go on after a failure, or in a resumed run.
         observation_space: of one observation: with ``frames``, of a stack, though ``reset`` and ``Step`` hold frames.
 
     Raises:
@@ -89,7 +89,7 @@ class LockstepEnvs:
         self._lives = LifeCounter(n) if life_loss else None
         self._steps = 0
         self._broken = False
-        self.in_flight: InFlight | None = None
+        self.continuity = Continuity(self._backend, self._mode, self._statistics, self._lives, first)
 
     def reset(self, seeds: Sequence[int]) -> Any:
         """Start a new episode everywhere, environment i from ``seeds[i]``.
@@ -117,8 +117,7 @@ class LockstepEnvs:
         self._statistics.restart()
         if self._lives is not None:
             self._lives.restart(infos)
-        if self.in_flight is not None:
-            self.in_flight.begin(slice(None))
+        self.continuity.begin(slice(None))
         return obs
 
     @property
@@ -144,8 +143,7 @@ class LockstepEnvs:
             self._refuse()
         try:
             batch = self._door(actions)
-            if self.in_flight is not None:
-                self.in_flight.record(batch)
+            self.continuity.record(batch)
             self._backend.begin(batch)
         except Exception as error:
             self._fail(error, f"step {self._steps + 1}")
@@ -157,36 +155,30 @@ class LockstepEnvs:
             EnvironmentFailure: an environment raised, died, hung or broke its contract; no further step is possible.
             NumericError: a reward or an observation is not finite.
         """
+        dropped: Sequence[int] = ()
         try:
             stepped = self._backend.finish()
         except Exception as error:
-            self._fail(error, f"step {self._steps + 1}")
+            self._broken = True  # unless they can be made anew
+            when = f"step {self._steps + 1}"
+            stepped, dropped = self.continuity.finish(error, lambda raised: self._named(raised, when))
         self._steps += 1
         self._broken = True  # unless it passes the checks
         step = self._received(stepped)
         self._broken = False
+        if dropped:
+            step.dropped, step.began = dropped, step.began.copy()
+            step.began[dropped] = True
         return step
 
     def drain_episodes(self) -> list[Episode]:
         """Episodes finished since the last call, in order of (step, environment)."""
         return self._statistics.drain()
 
-    @property
-    def rebuilder(self) -> Rebuilder | None:
-        """What can rebuild episodes of these environments; None: nothing."""
-        return self._backend.rebuilder if self._mode is AutoresetMode.SAME_STEP else None
-
-    def keep_past(self, kind: str) -> None:
-        """From the next reset on, keep what rebuilds the episodes in flight, in the way ``kind``."""
-        assert self.rebuilder is not None
-        self.rebuilder.prepare(kind)
-        self.in_flight = InFlight(self.rebuilder, self._statistics, self._lives)
-
     def rebuild(self, state: Mapping[str, Any], seeds: Sequence[int]) -> tuple[dict[int, str], Any]:
         """As :meth:`InFlight.load_state_dict`, once the environments have been reset; raises as :meth:`receive`."""
-        assert self.in_flight is not None, "nothing was kept"
         try:
-            return self.in_flight.load_state_dict(state, seeds)
+            return self.continuity.load_state_dict(state, seeds)
         except Exception as error:
             self._fail(error, "the replay of its episode")
 
@@ -247,8 +239,7 @@ class LockstepEnvs:
             self._resetting, self._any_resetting = ended, any_ended
         if lost is not None:  # after the episodes: the game goes on
             terminated |= lost & valid & ~ended
-        if self.in_flight is not None:
-            self.in_flight.begin(began)
+        self.continuity.begin(began)
         return Step(obs, learned, terminated, truncated, valid, began, final_rows, final_obs)
 
     def _refuse(self) -> NoReturn:
@@ -257,6 +248,7 @@ class LockstepEnvs:
 
     def _fail(self, error: Exception, when: str) -> NoReturn:
         self._broken = True
-        if isinstance(error, A2CError):
-            raise self._checks.placed(error)
-        raise self._checks.placed(as_failure(error, self.envs, when)) from error
+        raise self._named(error, when) from error
+
+    def _named(self, error: Exception, when: str) -> A2CError:
+        return self._checks.placed(error if isinstance(error, A2CError) else as_failure(error, self.envs, when))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,3 +22,4 @@ class Step:
     began: NDArray[np.bool_]  # [N]  ``obs`` is the first observation of an episode; not where only a life was lost
     final_rows: NDArray[np.intp]  # [K]  the truncated environments
     final_obs: Any  # [K, *obs]  a tree: their final observations, a copy
+    dropped: Sequence[int] = ()  # environments that failed and began another episode: nothing of this rollout counts

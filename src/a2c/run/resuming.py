@@ -32,7 +32,7 @@ _MATTERS = ("algo", "env.id", "env.kwargs", "env.atari.frame_stack", "env.atari.
             "optimizer", "num_workers")  # fmt: skip
 # Changed at every other resume, and without effect on what is learned.
 _QUIET = ("total_steps", "log_every", "name", "gif", "profile", "eval.", "checkpoint.", "wandb.", "vectorization",
-          "main_shard", "env_groups", "compile", "cuda_graphs", "tf32", "env.step_timeout")  # fmt: skip
+          "main_shard", "env_groups", "compile", "cuda_graphs", "tf32", "env.step_timeout", "env.restarts")  # fmt: skip
 _PARTS = ("config", "spec", "learner", "state", "collector")
 
 

@@ -102,6 +102,7 @@ class EnvConfig:
     step_timeout: float | None = setting(
         "seconds an environment may take for one step; null waits for ever", low=0, open_low=True
     )
+    restarts: int = setting("how often in an hour environments that fail are made anew", low=0)
     atari: AtariConfig = setting("preprocessing of Atari games")
 
 

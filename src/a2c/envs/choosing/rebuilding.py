@@ -20,10 +20,12 @@ def prepare_rebuilding(groups: Sequence[LockstepEnvs], seed: int, *, alone: bool
         seed: of the trial.
         alone: there may be no second instance of the environment.
 
+    What an environment raises in the trial is left to training to report, where it can be restarted.
+
     Raises:
-        EnvironmentFailure: an environment raised in the trial.
+        EnvironmentFailure: a worker died in the trial.
     """
-    rebuilder = groups[0].rebuilder
+    rebuilder = groups[0].continuity.rebuilder
     if rebuilder is None:
         return Rebuilding(RESTART, "its vector environment keeps no state")
     try:
@@ -34,7 +36,7 @@ def prepare_rebuilding(groups: Sequence[LockstepEnvs], seed: int, *, alone: bool
         raise as_failure(error, groups[0].envs, "the trial of exact resume") from error
     if found.kind != RESTART:
         for group in groups:
-            group.keep_past(found.kind)
+            group.continuity.keep(found.kind)
     return found
 
 

@@ -63,6 +63,8 @@ class Beginnings:
         if self._kind == RENEW:
             self._envs[row] = renewed(self._envs[row], self._env_fns[row])
         self._numbers[row] = episode.number - 1
+        if episode.origin is None or episode.actions is None:
+            return "its actions are too many to keep", self.reset(row, episode.seed)[0]
         self._note(row, episode.origin)
         try:
             obs = play_again(self._envs[row], episode.origin, episode.actions)
@@ -71,6 +73,7 @@ class Beginnings:
             why = "played again, it does not come to where it was"
         except CannotRebuildError as error:
             why = str(error)
+        self._numbers[row] = episode.number - 1
         return why, self.reset(row, episode.seed)[0]
 
     def told(self) -> dict[tuple[int, int], Any]:

@@ -21,8 +21,8 @@ class Episode:
     """What rebuilds an episode in flight."""
 
     number: int  # of the environment's episodes, from 1
-    origin: Origin
-    actions: NDArray[Any]  # [steps, *action]
+    origin: Origin | None  # None: it is not known
+    actions: NDArray[Any] | None  # [steps, *action]; None: they are not known
     obs: Any  # that it must give then, a tree; None: nobody knows
     seed: int  # to reset with if it cannot be rebuilt
 
@@ -50,6 +50,23 @@ class Rebuilder(Protocol):
         Returns:
             Why not, for each environment where it could not be done; it has been reset instead. And the ``[N, *obs]``
             observations of all.
+        """
+
+    def failed(self) -> list[int]:
+        """The environments of the shards that failed in the pending step; none where nothing can be revived."""
+
+    def revive(self, episodes: Mapping[int, Episode], info_keys: Sequence[str]) -> dict[int, str]:
+        """Make these environments anew, bring them to where they were, and let them take the pending step.
+
+        Args:
+            episodes: of all that failed.
+            info_keys: the only infos that anyone reads.
+
+        Returns:
+            Why not, for each environment that began another episode instead.
+
+        Raises:
+            Exception: what an environment raised; it can be called again.
         """
 
 
@@ -104,12 +121,30 @@ class InFlight:
         }
         failed, obs = self._rebuilder.rebuild(episodes)
         done = {env: episode for env, episode in episodes.items() if env not in failed}
-        self._past.load({env: (episode.number, episode.actions) for env, episode in done.items()})
+        self._past.load({env: (one.number, one.actions) for env, one in done.items() if one.actions is not None})
         rows = np.array(list(done), np.intp)
         self._statistics.load(rows, state)
         if self._lives is not None:
             self._lives.load(rows, state["lives"])
         return lacking | failed, obs
+
+    def episodes(self, envs: Sequence[int], seeds: Sequence[int]) -> dict[int, Episode]:
+        """The episodes of some environments as they were before the step that is pending, for :meth:`Rebuilder.revive`.
+
+        Args:
+            envs: which.
+            seeds: to reset with those that cannot be rebuilt.
+        """
+        mark = self._past.before_last()
+        origins = self._rebuilder.origins(mark.numbers.tolist())
+        return {
+            env: Episode(int(mark.numbers[env]), origins[env], self._past.since(mark, env), None, seed)
+            for env, seed in zip(envs, seeds, strict=True)
+        }
+
+    def restart(self, envs: Sequence[int]) -> None:
+        """Other episodes began in these environments, with the step that is pending."""
+        self._past.restart(envs)
 
     def _counts(self) -> dict[str, NDArray[Any]]:
         lives = {} if self._lives is None else {"lives": self._lives.lives.copy()}

@@ -45,9 +45,14 @@ class Past:
         self._kept[row] = actions
         now.step += 1
 
-    def drop(self) -> None:
-        """Forget the actions of the latest step, which was not taken."""
-        self._now.step -= 1
+    def before_last(self) -> Mark:
+        """Where all environments were before the step whose actions were recorded last."""
+        now = self._now
+        return Mark(now.step - 1, now.began.copy(), now.numbers.copy())
+
+    def restart(self, rows: Any) -> None:
+        """Other episodes, under the same numbers, began in these environments with the latest step."""
+        self._now.began[rows] = self._now.step - 1
 
     def begin(self, rows: Any) -> None:
         """An episode begins in these environments (mask or indices) with the next step."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from gymnasium import logger
@@ -24,12 +24,14 @@ class Exchange:
     Attributes:
         state: which call is pending.
         broken: why no further call is possible; None while one is.
+        failed: the shards that failed in a step.
     """
 
     def __init__(self, pool: WorkerPool | PoolWithMainShard, log_failures: bool) -> None:
         self.pool = pool
         self.state = AsyncState.DEFAULT
         self.broken: str | None = None
+        self.failed: list[int] = []
         self.log_failures = log_failures
 
     def begin(self, state: AsyncState, operation: str, command: str, data: Sequence[Any]) -> None:
@@ -95,7 +97,9 @@ class Exchange:
             self.fail(error)
 
     def fail(self, error: BaseException) -> NoReturn:
-        """Raise ``error``, or what the environment itself raised; from here on only close is possible."""
+        """Raise ``error``, or what the environment itself raised; then only close or, after a step, revive works."""
+        if self.state is AsyncState.WAITING_STEP:
+            self.failed = list(self.pool.failed)
         self.state = AsyncState.DEFAULT
         if not isinstance(error, WorkersError):
             self.broken = str(error) or type(error).__name__
@@ -104,6 +108,29 @@ class Exchange:
         if self.log_failures:
             error.log()
         raise error.reports[0].exception() from None
+
+    def ask_one(self, shard: int, command: str, data: Any) -> Any:
+        """Send one shard a command in :meth:`revive` and return its answer."""
+        return self.pool.ask(shard, command, data, None)
+
+    def revive(self, bring_back: Callable[[int], None]) -> None:
+        """Make anew the shards that failed in a step, and let them take it, too; :meth:`finish` then goes on waiting.
+
+        Args:
+            bring_back: called with each of these shards; brings it to where it was before the step.
+
+        Raises: as :meth:`finish`; it can be called again.
+        """
+        while self.failed:
+            shard = self.failed[0]
+            try:
+                self.pool.replace(shard)
+                bring_back(shard)
+            except BaseException as error:
+                self.fail(error)
+            self.pool.step_again(shard)
+            del self.failed[0]
+        self.broken, self.state = None, AsyncState.WAITING_STEP
 
     def close(self, timeout: float | None, terminate: bool) -> None:
         """End the shards; arguments as in :meth:`ShardedAsyncVectorEnv.close_extras`."""

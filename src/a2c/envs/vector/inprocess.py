@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 
 from a2c.envs.vector.gathering import Infos, gather_infos, gather_observations, step_infos
 from a2c.envs.vector.in_place import Block, StepsInPlace
+from a2c.envs.vector.own_shard import OwnShard
 from a2c.envs.vector.rebuilder import ShardRebuilder
 from a2c.envs.vector.reset_arguments import seeds_for, take_mask
 from a2c.envs.vector.shard import Shard, StepNews
-from a2c.envs.vector.shard_worker import COMMANDS
 from a2c.envs.vector.sharding import Description, allocate, is_array
 from a2c.errors import EnvironmentFailure
 from a2c.machine.processes.failure_report import FOLLOWS, ContractError
@@ -80,16 +80,14 @@ class InProcessVectorEnv(SyncVectorEnv[Any, Any], StepsInPlace):
         self.final_observations: NDArray[Any] | None = None if self.block is None else self.block.final_observations
         self._shard = Shard(0, 0, self.num_envs, self.autoreset_mode.value, memory)
         self._shard.envs, self._shard.env_fns = self.envs, env_fns
-        self.rebuilder = ShardRebuilder(memory, [range(self.num_envs)], self._ask, lambda news: self._observed(news[0]))
+        self._own = OwnShard(self._shard, _fail)
+        self.rebuilder = ShardRebuilder(memory, [range(self.num_envs)], self._own, lambda news: self._observed(news[0]))
 
     def reset(self, *, seed: Any = None, options: dict[str, Any] | None = None) -> tuple[Any, Infos]:
         """As in Gymnasium; ``options["reset_mask"]`` (bool ``[N]``) picks the environments to reset."""
         seeds = seeds_for(seed, self.num_envs)
         mask, options = take_mask(options, self.num_envs)
-        try:
-            news = self._shard.reset(seeds, options, mask)
-        except Exception as error:
-            _fail(error, self._shard.at_fault(), self._shard.doing)
+        news: StepNews = self._own.do("reset", (seeds, options, mask))
         self.rebuilder.told([news])
         return self._observed(news), gather_infos([news], self._add_info)
 
@@ -118,7 +116,7 @@ class InProcessVectorEnv(SyncVectorEnv[Any, Any], StepsInPlace):
 
     def keep_infos(self, keys: Sequence[str] | None) -> None:
         """From now on report only these keys of infos; None: all."""
-        self._shard.keep_infos(keys)
+        self._own.do("keep_infos", keys)
 
     def close_extras(self, **kwargs: Any) -> None:
         """Close every environment, even if another one fails to close."""
@@ -135,19 +133,10 @@ class InProcessVectorEnv(SyncVectorEnv[Any, Any], StepsInPlace):
             each = list(iterate(self.action_space, actions))
             if len(each) != self.num_envs:
                 raise ValueError(f"{len(each)} actions for {self.num_envs} environments")
-        try:
-            news = self._shard.step(each)
-        except Exception as error:
-            _fail(error, self._shard.at_fault(), self._shard.doing)
+        news: StepNews | None = self._own.do("step", each)
         if news is not None:
             self.rebuilder.told([news])
         return news
-
-    def _ask(self, command: str, data: Sequence[Any]) -> list[Any]:
-        try:
-            return [COMMANDS[command](self._shard, data[0])]
-        except Exception as error:
-            _fail(error, self._shard.at_fault(), self._shard.doing)
 
     def _observed(self, news: StepNews | None) -> Any:
         told = [] if news is None else [news]

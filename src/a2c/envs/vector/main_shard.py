@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections.abc import Callable, Sequence
 from copy import deepcopy
@@ -10,8 +9,9 @@ from typing import Any
 
 from a2c.envs.vector.shard import Shard, ShardMemory
 from a2c.envs.vector.shard_worker import COMMANDS
-from a2c.machine.processes.failure_report import FailureReport, WorkersError, report_failure
-from a2c.machine.processes.pool import GATHER, Worker, WorkerPool
+from a2c.machine.processes.failure_report import WorkersError, report_failure
+from a2c.machine.processes.pool import GATHER, WorkerPool
+from a2c.machine.processes.worker_process import Worker
 
 
 class PoolWithMainShard:
@@ -40,12 +40,20 @@ class PoolWithMainShard:
     ) -> None:
         self._pool = pool
         self._shard = Shard(len(pool.workers), share.start, len(share), autoreset, memory)
-        self._order: tuple[str, Any] = ("set_up", (env_fns, spaces))  # what to do next, as a worker gets it
+        # What to do next, as a worker gets it; None: it is done, and this is the answer.
+        self._order: tuple[str, Any] | None = ("set_up", (env_fns, spaces))
+        self._answer: Any = None
+        self._failed = False
 
     @property
     def workers(self) -> list[Worker]:
         """The processes beside this one."""
         return self._pool.workers
+
+    @property
+    def failed(self) -> list[int]:
+        """Indices of the shards for which the latest :meth:`collect` raised; ours is the last."""
+        return self._pool.failed + [len(self.workers)] * self._failed
 
     def signal_step(self) -> None:
         """Let every worker step, and step our own share next; all actions lie in shared memory."""
@@ -62,22 +70,38 @@ class PoolWithMainShard:
     def collect(self, timeout: float | None) -> list[Any]:
         """Do our own share, then wait until every worker has answered; our answer comes last.
 
+        As :meth:`WorkerPool.collect` it can be called again.
+
         Args:
             timeout: seconds to wait for the workers once our own share is done; nothing can interrupt our own share.
 
         Raises:
             WorkersError, EnvironmentFailure, EnvironmentTimeoutError: as :meth:`WorkerPool.collect`.
         """
-        report, answer = self._obey()
-        if report is None:
-            return [*self._pool.collect(timeout), answer]
-        reports = [report]
-        with contextlib.suppress(Exception):
-            try:
-                self._pool.collect(GATHER)
-            except WorkersError as error:
-                reports += error.reports
-        raise WorkersError(reports)
+        if self._order is not None:
+            self._obey(*self._order)
+        return [*self._pool.collect(timeout), self._answer]
+
+    def replace(self, index: int) -> None:
+        """As :meth:`WorkerPool.replace`; of our own share, the environments."""
+        if index < len(self.workers):
+            self._pool.replace(index)
+        else:
+            self._failed, self._order = False, None
+            self._do(self._shard.renew)
+
+    def ask(self, index: int, name: str, data: Any, timeout: float | None) -> Any:
+        """As :meth:`WorkerPool.ask`."""
+        if index < len(self.workers):
+            return self._pool.ask(index, name, data, timeout)
+        return self._do(lambda: COMMANDS[name](self._shard, data))
+
+    def step_again(self, index: int) -> None:
+        """As :meth:`WorkerPool.step_again`."""
+        if index < len(self.workers):
+            self._pool.step_again(index)
+        else:
+            self._order = ("step", None)
 
     def stop(self, ask: bool, patience: float = 3.0) -> None:
         """End every worker, and close our own environments."""
@@ -86,12 +110,28 @@ class PoolWithMainShard:
         finally:
             self._shard.close()
 
-    def _obey(self) -> tuple[FailureReport | None, Any]:
-        """Do our own share; returns a report if it failed, else None, and its answer."""
-        shard, (name, data) = self._shard, self._order
+    def _obey(self, name: str, data: Any) -> None:
+        """Do our own share."""
         try:
-            answer = COMMANDS[name](shard, data)
+            self._answer = self._do(lambda: COMMANDS[name](self._shard, data))
+        except WorkersError as own:
+            self._failed = True
+            reports = own.reports
+            try:
+                self._pool.collect(GATHER)
+            except WorkersError as others:
+                reports = reports + others.reports
+            except Exception:
+                self._pool.failed = []  # slow, or dead: that shows at the next wait
+            raise WorkersError(reports) from None
+        self._order = None
+
+    def _do(self, what: Callable[[], Any]) -> Any:
+        """Run something of our environments; raises :class:`WorkersError` for what they raise."""
+        shard = self._shard
+        try:
+            answer = what()
         except (Exception, SystemExit) as error:  # an environment that exits must not end the trainer; Ctrl-C may
-            return report_failure(error, shard.at_fault(), None, os.getpid(), shard.doing), None
+            raise WorkersError([report_failure(error, shard.at_fault(), None, os.getpid(), shard.doing)]) from None
         shard.rest()
-        return None, answer
+        return answer

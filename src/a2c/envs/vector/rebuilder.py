@@ -7,8 +7,10 @@ from typing import Any
 
 from a2c.envs.rebuilding.beginnings import KEPT
 from a2c.envs.rebuilding.in_flight import Episode
-from a2c.envs.rebuilding.origins import Origin
+from a2c.envs.rebuilding.origins import RESTART, Origin
 from a2c.envs.rebuilding.trial import Rebuilding
+from a2c.envs.vector.exchange import Exchange
+from a2c.envs.vector.own_shard import OwnShard
 from a2c.envs.vector.shard import ShardMemory, StepNews
 
 
@@ -18,8 +20,7 @@ class ShardRebuilder:
     Args:
         memory: of all shards.
         shares: the environments of each.
-        ask: sends each shard a command of :data:`a2c.envs.vector.shard_worker.COMMANDS` with its own data, and
-            returns their answers.
+        shards: take commands of :data:`a2c.envs.vector.shard_worker.COMMANDS`.
         gather: the batch of observations from what the shards report.
     """
 
@@ -27,18 +28,20 @@ class ShardRebuilder:
         self,
         memory: ShardMemory,
         shares: Sequence[range],
-        ask: Callable[[str, Sequence[Any]], list[Any]],
+        shards: Exchange | OwnShard,
         gather: Callable[[list[StepNews]], Any],
     ) -> None:
-        self._origins, self._shares, self._ask, self._gather = memory.arrays["origins"], shares, ask, gather
+        self._origins, self._shares, self._shards, self._gather = memory.arrays["origins"], shares, shards, gather
+        self._kind = RESTART
         self._states: dict[int, dict[int, Any]] = {}  # environment -> number of an episode -> its state
 
     def try_out(self, seed: int, alone: bool) -> Rebuilding:
-        found: Rebuilding = self._ask("try_out", [(seed, alone)] + [None] * (len(self._shares) - 1))[0]
+        found: Rebuilding = self._shards.ask("try_out", [(seed, alone)] + [None] * (len(self._shares) - 1))[0]
         return found
 
     def prepare(self, kind: str) -> None:
-        self._ask("note_beginnings", [kind] * len(self._shares))
+        self._kind = kind
+        self._shards.ask("note_beginnings", [kind] * len(self._shares))
 
     def told(self, news: Sequence[StepNews]) -> None:
         """Keep the states that shards report."""
@@ -58,11 +61,28 @@ class ShardRebuilder:
 
     def rebuild(self, episodes: Mapping[int, Episode]) -> tuple[dict[int, str], Any]:
         for env, episode in episodes.items():
-            if episode.origin.state is not None:
+            if episode.origin is not None and episode.origin.state is not None:
                 self._states[env] = {episode.number: episode.origin.state}
         each = [{env: episodes[env] for env in share if env in episodes} for share in self._shares]
-        answers: list[tuple[dict[int, str], StepNews]] = self._ask("rebuild", each)
+        answers: list[tuple[dict[int, str], StepNews]] = self._shards.ask("rebuild", each)
         failed = {env: why for found, _ in answers for env, why in found.items()}
         news = [news for _, news in answers]
         self.told(news)
         return failed, self._gather(news)
+
+    def failed(self) -> list[int]:
+        return [env for shard in self._shards.failed for env in self._shares[shard]]
+
+    def revive(self, episodes: Mapping[int, Episode], info_keys: Sequence[str]) -> dict[int, str]:
+        lost: dict[int, str] = {}
+
+        def bring_back(shard: int) -> None:
+            mine = {env: episodes[env] for env in self._shares[shard]}
+            self._shards.ask_one(shard, "keep_infos", info_keys)
+            self._shards.ask_one(shard, "note_beginnings", self._kind)
+            found, news = self._shards.ask_one(shard, "rebuild", mine)
+            self.told([news])
+            lost.update(found)
+
+        self._shards.revive(bring_back)
+        return lost

@@ -104,3 +104,9 @@ class ProcessRebuilder:
         assert batch is not None
         obs = concatenate(space, [obs for _, obs in answers], batch)
         return {env: why for env, (why, _) in enumerate(answers) if why is not None}, obs
+
+    def failed(self) -> list[int]:
+        return []  # Gymnasium's own class gives up with the first failure
+
+    def revive(self, episodes: Mapping[int, Episode], info_keys: Sequence[str]) -> dict[int, str]:
+        raise NotImplementedError

@@ -97,6 +97,13 @@ class Shard:
             self._current[0] = index
             self.envs.append(env_fn())
 
+    def renew(self) -> None:
+        """Close the environments and make others in their place; raises what a constructor raises."""
+        self.close()
+        self.envs.clear()
+        self.must_reset[:] = [False] * self.num_envs
+        self.build(self.env_fns)
+
     def step(self, by_pipe: Sequence[Any] | None) -> StepNews | None:
         """Step every environment once; returns None if nothing but shared memory has changed.
 

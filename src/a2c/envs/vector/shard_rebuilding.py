@@ -12,7 +12,9 @@ from a2c.envs.vector.shard import Shard, StepNews
 
 
 def try_out_first(shard: Shard, seed: int, alone: bool) -> Rebuilding:
-    """Try out how episodes of the shard's first environment can be rebuilt; raises what it raises.
+    """Try out how episodes of the shard's first environment can be rebuilt.
+
+    What it raises meanwhile is left to training to report.
 
     Args:
         shard: before its first reset.
@@ -20,13 +22,16 @@ def try_out_first(shard: Shard, seed: int, alone: bool) -> Rebuilding:
         alone: there may be no second instance: the trial plays in the environment itself.
     """
     shard.begin(shard.first, "the trial of exact resume")
-    if alone:
-        return try_out(shard.envs[0], None, seed)
-    scratch = shard.env_fns[0]()
     try:
-        return try_out(scratch, shard.env_fns[0], seed)
-    finally:
-        scratch.close()
+        if alone:
+            return try_out(shard.envs[0], None, seed)
+        scratch = shard.env_fns[0]()
+        try:
+            return try_out(scratch, shard.env_fns[0], seed)
+        finally:
+            scratch.close()
+    except (Exception, SystemExit) as error:
+        return Rebuilding(RESTART, f"it raised {type(error).__name__} in a trial")
 
 
 def note_beginnings(shard: Shard, kind: str) -> None:
@@ -39,7 +44,7 @@ def rebuild(shard: Shard, episodes: Mapping[int, Episode]) -> tuple[dict[int, st
     """Bring environments to where their episodes were; returns why not, where it cannot be done, and what is new.
 
     Args:
-        shard: it notes beginnings.
+        shard: nobody needs the episodes under way in it.
         episodes: by environment; one that cannot be rebuilt is reset.
 
     Raises:
@@ -47,10 +52,13 @@ def rebuild(shard: Shard, episodes: Mapping[int, Episode]) -> tuple[dict[int, st
     """
     failed: dict[int, str] = {}
     for env, episode in episodes.items():
-        assert shard.beginnings is not None
         row = env - shard.first
         shard.begin(env, "playing its episode again")
-        why, obs = shard.beginnings.rebuild(row, episode)
+        why: str | None
+        if shard.beginnings is None:
+            why, (obs, _) = "nothing rebuilds it", shard.envs[row].reset(seed=episode.seed)
+        else:
+            why, obs = shard.beginnings.rebuild(row, episode)
         if why is not None:
             failed[env] = why
         shard.must_reset[row] = False

@@ -100,8 +100,8 @@ class ShardedAsyncVectorEnv(AsyncVectorEnv[Any, Any], StepsInPlace):
         self.single_observation_space, self.observation_space = spaces.single_observation, spaces.observation
 
         ctx = multiprocessing_context(context, preload="a2c.envs.vector.shard_worker")
-        self._memory, self.observations = allocate(spaces, self.num_envs, len(self._shares), shared_memory, ctx)
-        memory = self._memory
+        memory, self.observations = allocate(spaces, self.num_envs, len(self._shares), shared_memory, ctx)
+        self._memory = memory
         self._actions = memory.arrays["actions"] if memory.actions else None
         self._rewards, self._flags = memory.arrays["rewards"], memory.arrays["flags"]
         self.block = Block.of(memory)
@@ -110,9 +110,8 @@ class ShardedAsyncVectorEnv(AsyncVectorEnv[Any, Any], StepsInPlace):
         spin = SPIN if main_shard and len(self._shares) <= usable_cores() else 0.0
         pool = WorkerPool(ctx, daemon, f"Worker<{type(self).__name__}>", memory.arrays["current"], spin)
         self._exchange = Exchange(pool, log_failures)
-        self.rebuilder = ShardRebuilder(memory, self._shares, self._exchange.ask, self._observed)
-        self._at_exit = close_at_exit(self)
-        self.closed = False
+        self.rebuilder = ShardRebuilder(memory, self._shares, self._exchange, self._observed)
+        self._at_exit, self.closed = close_at_exit(self), False
         try:
             told, mode = (observation_mode, spaces.single_observation, spaces.single_action), self.autoreset_mode.value
             start_workers(pool, env_fns, self._shares[: self.num_workers], told, mode, memory, spin)
@@ -232,6 +231,7 @@ class ShardedAsyncVectorEnv(AsyncVectorEnv[Any, Any], StepsInPlace):
             return  # a forked copy: the workers belong to the process that started them
         atexit.unregister(self._at_exit)
         self._exchange.close(timeout, terminate)
+        self._memory.arrays.close_file()  # not before: a worker made anew attaches to it
 
     def _stepped(self, timeout: float | None) -> list[StepNews]:
         self._assert_is_running()

@@ -199,7 +199,6 @@ def start_workers(
         except Exception as error:
             _name_culprit(error, shard, share.start)
             raise
-    memory.arrays.close_file()
 
 
 def check_spaces(answers: Sequence[Any], mode: Any, action_space: Space[Any]) -> None:

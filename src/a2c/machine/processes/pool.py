@@ -8,41 +8,17 @@ import os
 import select
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from multiprocessing.connection import Connection
 from typing import Any
-
-from gymnasium.vector.utils import clear_mpi_env_vars
 
 from a2c.errors import EnvironmentFailure
 from a2c.machine.processes.failure_report import EnvironmentTimeoutError, FailureReport, WorkersError, how_it_ended
-from a2c.machine.processes.launch import single_threaded, without_main_module
-from a2c.machine.processes.life import COMMAND, DONE, FAILED, RESULT, STEP
-from a2c.machine.processes.life_line import hold_alone
-from a2c.machine.processes.pickles import dumps_by_value, loads
+from a2c.machine.processes.life import DONE, FAILED, RESULT, STEP
+from a2c.machine.processes.pickles import loads
 from a2c.machine.processes.spin import SpinWait
+from a2c.machine.processes.worker_process import Job, Target, Worker, read_byte, start_worker
 
 GATHER = 0.2  # seconds to wait for further failures once one is known
 _TICK = 250  # milliseconds
-
-
-@dataclass(slots=True)
-class Worker:
-    """One worker process and the main process's ends of its pipes."""
-
-    index: int
-    envs: range  # global indices
-    process: Any
-    pipe: Connection
-    life_line: Connection  # its closing tells the worker that this process is gone
-    pid: int
-    socket: int  # descriptor of ``pipe``
-    death: int  # descriptor that turns readable when the process ends
-    own_death: bool  # whether ``death`` is ours to close
-
-    def __str__(self) -> str:
-        envs = f"environment {self.envs[0]}" if len(self.envs) == 1 else f"environments {self.envs[0]}-{self.envs[-1]}"
-        return f"worker {self.index} (pid {self.pid}, {envs})"
 
 
 class WorkerPool:
@@ -54,10 +30,15 @@ class WorkerPool:
         name: of the processes, before their index.
         current: ``[K or more]`` int64, the environment that each worker runs now; negative: none.
         spin: seconds to wait awake for answers.
+
+    Attributes:
+        workers: all K.
+        failed: indices of those for which the latest :meth:`collect` raised.
     """
 
     def __init__(self, context: Any, daemon: bool, name: str, current: Any, spin: float = 0.0) -> None:
         self.workers: list[Worker] = []
+        self.failed: list[int] = []
         self._context = context
         self._daemon = daemon
         self._name = name
@@ -66,8 +47,10 @@ class WorkerPool:
         self._spin = SpinWait(self._poller, spin)
         self._by_socket: dict[int, Worker] = {}
         self._by_death: dict[int, Worker] = {}
+        self._answers: list[Any] = []
+        self._owing: set[int] = set()  # indices of workers whose answer to the pending call has not come
 
-    def start(self, target: Callable[[Any, Connection, Connection], None], spec: Any, envs: range) -> None:
+    def start(self, target: Target, spec: Any, envs: range) -> None:
         """Start the next worker, which runs ``target(spec, pipe, life_line)``; returns before its environments exist.
 
         Args:
@@ -76,46 +59,61 @@ class WorkerPool:
             envs: global indices of its environments.
         """
         index = len(self.workers)
-        pipe, child_pipe = self._context.Pipe()
-        child_life_line, life_line = self._context.Pipe(duplex=False)
-        hold_alone(pipe, life_line)
-        process = self._context.Process(
-            target=target, name=f"{self._name}-{index}", args=(spec, child_pipe, child_life_line)
+        self.workers.append(
+            self._watched(start_worker(self._context, self._name, self._daemon, index, Job(target, spec, envs)))
         )
-        process.daemon = self._daemon
-        with clear_mpi_env_vars(), without_main_module(), single_threaded():
-            process.start()
-        child_pipe.close()
-        child_life_line.close()
-        death, own = _death_descriptor(process)
-        worker = Worker(index, envs, process, pipe, life_line, process.pid, pipe.fileno(), death, own)
-        self.workers.append(worker)
-        self._by_socket[worker.socket] = worker
-        self._by_death[death] = worker
-        self._poller.register(worker.socket, select.POLLIN)
-        self._poller.register(death, select.POLLIN)
+        self._answers.append(None)
+        self._owing.add(index)
+
+    def replace(self, index: int) -> Any:
+        """Kill a worker and start another one in its place; returns its first answer, when its environments exist.
+
+        Raises: as :meth:`ask`.
+        """
+        old = self.workers[index]
+        old.process.kill()
+        self._forget(old)
+        old.ended(5.0)
+        old.close()
+        self.workers[index] = self._watched(start_worker(self._context, self._name, self._daemon, index, old.job))
+        return self._heard(self.workers[index], None)
 
     def signal_step(self) -> None:
-        """Let every worker step; their actions lie in shared memory."""
+        """Let every worker step, their actions lie in shared memory; :meth:`collect` finds those that are gone."""
         write = os.write
         for worker in self.workers:
-            try:
+            with contextlib.suppress(OSError):
                 write(worker.socket, STEP)
-            except OSError:
-                raise self._died(worker) from None
+        self._pending()
+
+    def step_again(self, index: int) -> None:
+        """Let one worker take the pending step, too, after :meth:`replace`."""
+        with contextlib.suppress(OSError):
+            os.write(self.workers[index].socket, STEP)
+        self._owing.add(index)
 
     def command(self, name: str, data: Sequence[Any]) -> None:
         """Send each worker a command with its own data."""
         for worker, datum in zip(self.workers, data, strict=True):
-            message = dumps_by_value((name, datum))
             try:
-                os.write(worker.socket, COMMAND)
-                worker.pipe.send_bytes(message)
+                worker.order(name, datum)
             except OSError:
                 raise self._died(worker) from None
+        self._pending()
+
+    def ask(self, index: int, name: str, data: Any, timeout: float | None) -> Any:
+        """Send one worker a command and wait for its answer; raises as :meth:`collect`."""
+        worker = self.workers[index]
+        try:
+            worker.order(name, data)
+        except OSError:
+            raise self._died(worker) from None
+        return self._heard(worker, timeout)
 
     def collect(self, timeout: float | None, tick: Callable[[], None] | None = None) -> list[Any]:
-        """Wait until every worker has answered; None for those with nothing to say.
+        """Wait until every worker has answered the pending call; None for those with nothing to say.
+
+        After an error it can be called again, once the workers in ``failed`` are replaced and have the call, too.
 
         Args:
             timeout: seconds; None waits for ever.
@@ -126,13 +124,11 @@ class WorkerPool:
             EnvironmentFailure: a worker died.
             EnvironmentTimeoutError: not all answered within ``timeout`` seconds.
         """
-        answers: list[Any] = [None] * len(self.workers)
-        waiting = len(self.workers)
         reports: list[FailureReport] = []
+        self.failed = []
         deadline = None if timeout is None else time.monotonic() + timeout
-        answered = [False] * len(self.workers)
         slept = False  # then wait for the rest asleep: SpinWait would take each of them for a success and never give up
-        while waiting:
+        while self._owing:
             left = None if deadline is None else math.ceil(max(0.0, deadline - time.monotonic()) * 1000)
             if tick is not None:
                 tick()
@@ -150,70 +146,58 @@ class WorkerPool:
                 if worker is None:
                     dead = self._by_death[descriptor]
                     continue
-                code = _read_byte(descriptor)
-                if code == DONE:
-                    pass
-                elif code in (RESULT, FAILED):
-                    try:
-                        answer = loads(worker.pipe.recv_bytes())
-                    except (EOFError, OSError):
-                        raise self._died(worker) from None
-                    if code == FAILED:
-                        reports.append(answer)
-                        deadline = time.monotonic() + GATHER
-                        self._forget(worker)
-                    else:
-                        answers[worker.index] = answer
-                else:
+                code, answer = self._read(worker)
+                if not code:
                     dead = worker
                     continue
-                answered[worker.index] = True
-                waiting -= 1
-            if dead is not None and not reports:
-                raise self._died(dead)
+                self._owing.discard(worker.index)
+                if code == FAILED:
+                    self._failed(worker)
+                    reports.append(answer)
+                    deadline = time.monotonic() + GATHER
+                else:
+                    self._answers[worker.index] = answer
             if dead is not None:
+                self._failed(dead)
+                if not reports:
+                    raise self._died(dead)
                 break
         if reports:
             raise WorkersError(reports)
-        if waiting:
-            raise self._late([worker for worker in self.workers if not answered[worker.index]], timeout or 0.0)
-        return answers
+        if self._owing:
+            self.failed = sorted(self._owing)
+            raise self._late([self.workers[index] for index in self.failed], timeout or 0.0)
+        return self._answers.copy()
 
     def stop(self, ask: bool, patience: float = 3.0) -> None:
         """End every worker: ask, after ``patience`` seconds terminate, then kill; returns when none is left."""
-        running = [worker for worker in self.workers if not self._ended(worker, 0.0)]
+        running = [worker for worker in self.workers if not worker.ended(0.0)]
         if ask:
             for worker in running:
                 with contextlib.suppress(OSError):  # it may be dead, or hang with a full socket
                     os.set_blocking(worker.socket, False)
-                    message = dumps_by_value(("close", None))
-                    os.write(worker.socket, COMMAND)
-                    worker.pipe.send_bytes(message)
-            running = self._await_end(running, patience)
+                    worker.order("close", None)
+            running = _still_running(running, patience)
             for worker in running:  # workers ignore it, but an environment may have set a handler of its own
                 worker.process.terminate()
-            running = self._await_end(running, 0.5) if running else []
+            running = _still_running(running, 0.5) if running else []
         for worker in running:
             worker.process.kill()
-        self._await_end(running, 5.0)
+        _still_running(running, 5.0)
         for worker in self.workers:
             self._forget(worker)
-            worker.process.join(1.0)
-            if worker.own_death:
-                os.close(worker.death)
-            worker.pipe.close()
-            worker.life_line.close()
+            worker.close()
 
-    def _await_end(self, workers: list[Worker], patience: float) -> list[Worker]:
-        """Those that still run after ``patience`` seconds."""
-        deadline = time.monotonic() + patience
-        return [worker for worker in workers if not self._ended(worker, max(0.0, deadline - time.monotonic()))]
+    def _pending(self) -> None:
+        """All workers owe an answer."""
+        self._answers = [None] * len(self.workers)
+        self._owing.update(range(len(self.workers)))
 
-    @staticmethod
-    def _ended(worker: Worker, patience: float) -> bool:
-        poller = select.poll()
-        poller.register(worker.death, select.POLLIN)
-        return bool(poller.poll(math.ceil(patience * 1000)))
+    def _watched(self, worker: Worker) -> Worker:
+        self._by_socket[worker.socket] = self._by_death[worker.death] = worker
+        self._poller.register(worker.socket, select.POLLIN)
+        self._poller.register(worker.death, select.POLLIN)
+        return worker
 
     def _forget(self, worker: Worker) -> None:
         """Stop waiting for this worker."""
@@ -221,8 +205,36 @@ class WorkerPool:
             with contextlib.suppress(KeyError):
                 self._poller.unregister(descriptor)
 
+    def _failed(self, worker: Worker) -> None:
+        self.failed.append(worker.index)
+        self._forget(worker)
+
+    def _read(self, worker: Worker) -> tuple[bytes, Any]:
+        """The answer that has come: its first byte, none where the worker is gone, and what it says."""
+        code = read_byte(worker.socket)
+        if code == DONE:
+            return code, None
+        if code in (RESULT, FAILED):
+            with contextlib.suppress(EOFError, OSError):
+                return code, loads(worker.pipe.recv_bytes())
+        return b"", None
+
+    def _heard(self, worker: Worker, timeout: float | None) -> Any:
+        """Wait for the answer of one worker."""
+        poller = select.poll()
+        poller.register(worker.socket, select.POLLIN)
+        poller.register(worker.death, select.POLLIN)
+        if not poller.poll(None if timeout is None else math.ceil(timeout * 1000)):
+            raise self._late([worker], timeout or 0.0)
+        code, answer = self._read(worker)
+        if not code:
+            raise self._died(worker)
+        if code == FAILED:
+            raise WorkersError([answer])
+        return answer
+
     def _died(self, worker: Worker) -> EnvironmentFailure:
-        self._ended(worker, 0.5)
+        worker.ended(0.5)
         worker.process.join(0.2)
         text = f"{worker} {how_it_ended(worker.process.exitcode)}"
         env = int(self._current[worker.index])
@@ -240,19 +252,7 @@ class WorkerPool:
         return EnvironmentTimeoutError("; ".join(lines))
 
 
-def _read_byte(descriptor: int) -> bytes:
-    try:
-        return os.read(descriptor, 1)
-    except OSError:
-        return b""
-
-
-def _death_descriptor(process: Any) -> tuple[int, bool]:
-    """What to poll for the end of a process, and whether it is ours to close.
-
-    A pidfd, because the sentinel of a forkserver's child also fires when only the forkserver is killed.
-    """
-    if hasattr(os, "pidfd_open"):
-        with contextlib.suppress(OSError):
-            return os.pidfd_open(process.pid), True
-    return process.sentinel, False
+def _still_running(workers: list[Worker], patience: float) -> list[Worker]:
+    """Those that still run after ``patience`` seconds."""
+    deadline = time.monotonic() + patience
+    return [worker for worker in workers if not worker.ended(max(0.0, deadline - time.monotonic()))]

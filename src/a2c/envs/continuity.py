@@ -1,0 +1,89 @@
+"""What lets the episodes of a lockstep go on: after a restart of an environment, and in a resumed run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from gymnasium.vector import AutoresetMode
+
+from a2c.envs.backends import Backend, Stepped
+from a2c.envs.episodes import EpisodeStatistics, LifeCounter
+from a2c.envs.healing import Healer, Restarts
+from a2c.envs.rebuilding.in_flight import InFlight, Rebuilder
+from a2c.errors import A2CError
+
+
+class Continuity:
+    """Keeps nothing and heals nothing until it is asked to.
+
+    Args:
+        backend: steps the environments.
+        mode: how they reset; episodes can be rebuilt where that is in the same step.
+        statistics: of their episodes.
+        lives: that are left in them; None: nobody counts.
+        first: global index of the first environment.
+
+    Attributes:
+        rebuilder: what can rebuild episodes; None: nothing.
+    """
+
+    def __init__(
+        self,
+        backend: Backend,
+        mode: AutoresetMode,
+        statistics: EpisodeStatistics,
+        lives: LifeCounter | None,
+        first: int,
+    ) -> None:
+        self.rebuilder: Rebuilder | None = backend.rebuilder if mode is AutoresetMode.SAME_STEP else None
+        self._backend, self._statistics, self._lives, self._first = backend, statistics, lives, first
+        self._in_flight: InFlight | None = None
+        self._healer: Healer | None = None
+
+    def keep(self, kind: str) -> None:
+        """From the next reset on, keep what rebuilds the episodes in flight, in the way ``kind``."""
+        assert self.rebuilder is not None
+        self.rebuilder.prepare(kind)
+        self._in_flight = InFlight(self.rebuilder, self._statistics, self._lives)
+
+    def heal(self, restarts: Restarts) -> None:
+        """From now on, make environments anew that fail in a step, as often as is allowed."""
+        self._healer = Healer(restarts, self._backend, self._in_flight, self._first)
+
+    def record(self, actions: Any) -> None:
+        """The next step is taken with these ``[N, *action]``."""
+        if self._in_flight is not None:
+            self._in_flight.record(actions)
+
+    def begin(self, rows: Any) -> None:
+        """Episodes begin in these environments (mask or indices) with the next step."""
+        if self._in_flight is not None:
+            self._in_flight.begin(rows)
+
+    def mark(self) -> None:
+        """A rollout begins: until :meth:`settle`, the state to save is that of now."""
+        if self._in_flight is not None:
+            self._in_flight.mark()
+
+    def settle(self) -> None:
+        """The rollout is there."""
+        if self._in_flight is not None:
+            self._in_flight.settle()
+
+    def state_dict(self) -> dict[str, Any] | None:
+        """As :meth:`InFlight.state_dict`; None where nothing is kept."""
+        return None if self._in_flight is None else self._in_flight.state_dict()
+
+    def load_state_dict(self, state: Mapping[str, Any], seeds: Sequence[int]) -> tuple[dict[int, str], Any]:
+        """As :meth:`InFlight.load_state_dict`."""
+        assert self._in_flight is not None, "nothing is kept"
+        return self._in_flight.load_state_dict(state, seeds)
+
+    def finish(self, error: Exception, named: Callable[[Exception], A2CError]) -> tuple[Stepped, list[int]]:
+        """As :meth:`Healer.finish`; where nothing heals, the failure is raised."""
+        if self._healer is None:
+            raise named(error) from error
+        stepped, dropped = self._healer.finish(error, named)
+        self._statistics.begin(dropped)
+        return stepped, dropped
