@@ -99,5 +99,5 @@ class _Still:
     def __init__(self) -> None:
         self.state: dict[str, Tensor] = {}
 
-    def step(self, lr: Tensor | float) -> Tensor:
+    def step(self, lr: Tensor | float, sound: Tensor) -> Tensor:
         return torch.zeros(())
