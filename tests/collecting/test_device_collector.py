@@ -16,8 +16,9 @@ from torch.testing import assert_close
 from a2c.api import load_config
 from a2c.collecting.action_noise import ActionNoise
 from a2c.collecting.collector import Collector
-from a2c.collecting.device_collector import DeviceCollector, value_all_rows
+from a2c.collecting.device_collector import DeviceCollector
 from a2c.collecting.device_episodes import DeviceStatistics, Ended
+from a2c.collecting.final_values import value_all_rows
 from a2c.collecting.reward_normalizer import DeviceRewardNormalizer, RewardNormalizer
 from a2c.envs.device.cartpole import CartPole
 from a2c.envs.device.lockstep import DeviceEnvs, DeviceStep

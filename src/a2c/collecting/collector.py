@@ -19,6 +19,7 @@ from a2c.collecting.actor import Actor
 from a2c.collecting.frame_stacks import DeviceStacks, HostStacks, continued, stacks_of
 from a2c.collecting.reward_normalizer import RewardNormalizer
 from a2c.collecting.rollout_memory import arrivals, empty_actions, empty_observations, start_from_end
+from a2c.collecting.witness import Witness
 from a2c.envs.episodes import Episode, episode_means
 from a2c.envs.lockstep import LockstepEnvs
 from a2c.envs.seeding import TRAIN, env_seeds
@@ -106,6 +107,7 @@ class Collector:
         self._final_values = torch.zeros(steps, count, device=self.device)
         self._any_final = False
 
+        self._witness = Witness(self._obs, self._actions, self._host.arrays, first)
         seeds = env_seeds(cfg.seed, TRAIN, count, generation=update, first=first)
         self._groups: list[_Group] = []
         begin = 0
@@ -179,7 +181,7 @@ class Collector:
 
     def _receive(self, group: _Group, t: int, finals: Finals) -> None:
         """Wait for a group's step t-1 and write down its results; its observations are those of step t."""
-        step, rows, host = group.envs.receive(), group.rows, self._host.arrays
+        step, rows, host = self._witness.receive(group.envs, group.rows, t), group.rows, self._host.arrays
         self._put(group, t, step.obs, step.began)
         host["rewards"][t - 1, rows], host["valid"][t - 1, rows] = step.rewards, step.valid
         host["terminated"][t - 1, rows], host["truncated"][t - 1, rows] = step.terminated, step.truncated

@@ -13,6 +13,7 @@ from torch import Tensor
 from a2c.collecting.action_noise import ActionNoise
 from a2c.collecting.collector import Collector
 from a2c.collecting.device_episodes import DeviceStatistics
+from a2c.collecting.final_values import spread_the_infinite, value_all_rows, value_truncated_rows
 from a2c.collecting.reward_normalizer import DeviceRewardNormalizer
 from a2c.collecting.rollout_memory import empty_actions, empty_observations, start_from_end
 from a2c.envs.device.lockstep import DeviceEnvs
@@ -151,7 +152,7 @@ class DeviceCollector:
         tree_map(lambda part: self._statistics.check("observation", part[1:]), self._obs)
         self._statistics.add(rewards, done, valid)
         if self.cfg.env.clip_reward:
-            rewards.sign_()
+            rewards.copy_(rewards.sign() + rewards * 0)  # what is not finite becomes NaN: the learner refuses it
         if self.reward_normalizer is not None:
             rewards.copy_(self.reward_normalizer(rewards, done, valid))
         finals: Tree = self._final_obs
@@ -160,6 +161,8 @@ class DeviceCollector:
             finals = tree_map(lambda part: part.masked_fill(~_over(truncated, part), 0), finals)
             tree_map(lambda part: self._statistics.check("observation", part), finals)
         self._value_finals(self.model, finals, truncated, self._final_values)
+        if self.model.normalizer is not None:
+            spread_the_infinite(finals, self._final_values)
 
     def _transitions(self) -> Tensor:
         """``[T, N]``: False where the row before ended an episode, so that this one is only a reset."""
@@ -204,6 +207,7 @@ class DeviceCollector:
         Raises:
             NumericError: an environment gave a reward or an observation that is not finite.
         """
+        self._statistics.refuse_the_infinite()
         self._fetch()
         return {"rollout/episodes": self._count, **self._means}
 
@@ -217,35 +221,13 @@ class DeviceCollector:
             }
 
     def state_dict(self) -> dict[str, Any]:
-        """What a resumed run needs; raises as :meth:`metrics`, so that no checkpoint has learned from NaN."""
-        self._fetch()
+        """What a resumed run needs."""
         normalizer = self.reward_normalizer
         return {"reward_normalizer": None if normalizer is None else normalizer.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         if self.reward_normalizer is not None:
             self.reward_normalizer.load_state_dict(state["reward_normalizer"])
-
-
-def value_all_rows(model: Network, finals: Tree, truncated: Tensor, values: Tensor) -> None:
-    """Write V(final observation) where truncated, else 0; the critic runs on every row, and nothing waits.
-
-    Args:
-        model: the network.
-        finals: ``[T, N, *obs]``, a tree; finite everywhere.
-        truncated: ``[T, N]`` bool.
-        values: ``[T, N]``, overwritten.
-    """
-    values.copy_(model.value(tree_map(lambda part: part.flatten(0, 1), finals)).view_as(values))
-    values.masked_fill_(~truncated, 0.0)
-
-
-def value_truncated_rows(model: Network, finals: Tree, truncated: Tensor, values: Tensor) -> None:
-    """As :func:`value_all_rows`, but the critic runs on the truncated rows alone; the host waits to learn which."""
-    values.zero_()
-    picked = truncated.nonzero(as_tuple=True)
-    if len(picked[0]):
-        values[picked] = model.value(tree_map(lambda part: part[picked], finals))
 
 
 def _unclocked(part: str) -> None:

@@ -116,7 +116,14 @@ class Learner:
         buffers = [*self.model.buffers(), *([] if self._statistics is None else self._statistics.buffers())]
         once = {id(tensor): tensor for tensor in buffers}.values()  # the statistics are usually the model's own
         gradient = gradient_of(self.weights)
-        return [self.weights.data, gradient, *self.optimizer.state.values(), *once, *self.metrics.tensors, *self._soundness.tensors]
+        return [
+            self.weights.data,
+            gradient,
+            *self.optimizer.state.values(),
+            *once,
+            *self.metrics.tensors,
+            *self._soundness.tensors,
+        ]
 
     @torch.no_grad()
     def _improve(self, rollout: Rollout, lr: Tensor | float, beta: Tensor | float) -> None:
@@ -144,12 +151,12 @@ class Learner:
         self._pass.backward(pullback(d_log_probs, d_entropies), d_values)
         self.metrics.add(log_probs * advantages, residuals, entropies, returns, beta=beta, weight=weight)
         # Sums over all that the loss is made of, and over all observations: finite if every one is.
-        evidence, seen = [self.metrics.products.sum()], None
+        evidence, seen = self.metrics.products.sum(), None
         if self._statistics is not None:
             obs = single(rollout.obs)
             seen = self._statistics.moments(obs[:-1], weight)
-            evidence += [(seen[0] + seen[1]).sum(), obs[-1].sum(dtype=seen[0].dtype)]
-        before = self._soundness.find(*evidence)
+            evidence += (seen[0] + seen[1]).sum() + obs[-1].sum(dtype=seen[0].dtype)
+        before = self._soundness.find(evidence)
         self.metrics.add_norm(self.optimizer.step(lr, self._soundness.flag))
         if self._statistics is not None and seen is not None:
             self._statistics.merge(*seen, self._soundness.flag)
@@ -163,15 +170,26 @@ class Learner:
                 are not finite, as with an absurd learning rate.
         """
         cfg = self.cfg
-        error = self._soundness.refused_since()
-        if error is not None:
-            raise error
+        self.check()
         if not self.weights.isfinite().all():
             raise NumericError(f"the weights after {env_steps:,} steps are not finite; {ADVICE}")
         means = self.metrics.drain(cfg.value_coef)
         means["learning_rate"] = scheduled(cfg.lr_schedule, cfg.lr, env_steps, cfg.total_steps)
         means["beta"] = scheduled(cfg.beta_schedule, cfg.beta, env_steps, cfg.total_steps)
         return {f"train/{name}": value for name, value in means.items()}
+
+    def check(self) -> None:
+        """Wait for the device; raises :class:`NumericError` if :meth:`refused` has one."""
+        error = self.refused()
+        if error is not None:
+            raise error
+
+    def refused(self) -> NumericError | None:
+        """The error of an update that was refused on the device since the last call; waits for the device.
+
+        All updates after it were refused, too: weights, optimizer and statistics are those of before it.
+        """
+        return self._soundness.refused_since()
 
     def state_dict(self) -> dict[str, Any]:
         return {"model": self.model.state_dict(), "optimizer": self.optimizer.state}

@@ -57,13 +57,14 @@ class Clipped:
 
     def __init__(self, rule: UpdateRule, weights: nn.Parameter, max_norm: float | None) -> None:
         self._rule, self._weights, self._max_norm = rule, weights, max_norm
+        # Rules square the gradient, and the square has to be finite too: clipped, it is if the norm is.
+        self._unbounded = max_norm is None or max_norm > torch.finfo(weights.dtype).max ** 0.5
         self.state = rule.state
 
     def step(self, lr: Tensor | float, sound: Tensor) -> Tensor:
         """As :meth:`Optimizer.step`."""
         norm = clip_gradient(self._weights, self._max_norm)
-        # Of a clipped gradient the square is finite if the norm is; of any other, rules need the square to be finite.
-        sound.logical_and_((norm if self._max_norm is not None else norm.square()) < torch.inf)
+        sound.logical_and_((norm.square() if self._unbounded else norm) < torch.inf)
         self._rule.step(lr, sound)
         return norm
 

@@ -8,6 +8,7 @@ refusal refuses all further updates too, on the device, and keeps the rollout; t
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -58,15 +59,14 @@ class Soundness:
             self._kept[layout] = copied(rollout, torch.zeros_like), torch.zeros_like(self.flag)
         self._keeps = self._kept[layout]
 
-    def find(self, *evidence: Tensor) -> Tensor | None:
-        """Within an update, refuse it if a number is not finite; returns what :meth:`keep` takes.
+    def find(self, evidence: Tensor) -> Tensor | None:
+        """Within an update, refuse it if something is not finite; returns what :meth:`keep` takes.
 
         Args:
-            evidence: scalars.
+            evidence: scalar, not finite where a number that it stands for is not.
         """
         before = self.flag.clone() if self.late else None
-        for number in evidence:
-            self.flag.logical_and_(number.abs() < torch.inf)
+        self.flag.logical_and_(evidence.abs() < torch.inf)
         return before
 
     def keep(self, rollout: Rollout, before: Tensor | None) -> None:
@@ -91,7 +91,7 @@ class Soundness:
         if self._on_host is None or self._on_host:
             return None
         self.flag.fill_(True)
-        return refusal(rollout, env_steps)
+        return refusal(rollout, env_steps, counted=0)
 
     def refused_since(self) -> NumericError | None:
         """The error of the first update refused since the last call, where that shows late; waits for the device."""
@@ -100,22 +100,23 @@ class Soundness:
         if not refused:
             return None
         rollout = next((memory for memory, holds in self._kept.values() if holds), None)
-        return refusal(rollout, steps[-refused], refused)
+        return refusal(rollout, steps[-refused], counted=refused)
 
 
-def refusal(rollout: Rollout | None, env_steps: int, refused: int = 1) -> NumericError:
+def refusal(rollout: Rollout | None, env_steps: int, *, counted: int) -> NumericError:
     """The error of an update that was refused.
 
     Args:
         rollout: that it should have learned from.
         env_steps: before it.
-        refused: updates since, itself included.
+        counted: updates that were refused, but which the run has counted by now.
     """
     error = NumericError(
         f"the loss or gradient of the update after {env_steps:,} steps is not finite; it was not applied; {ADVICE}"
     )
-    parts = {} if rollout is None else plain_rollout(rollout)
-    error.evidence = {"rollout": parts, "env_steps": env_steps, "refused": refused}
+    error.evidence = {"env_steps": env_steps, "counted": counted}
+    if rollout is not None:
+        error.evidence["rollout"] = plain_rollout(rollout)
     return error
 
 
@@ -125,8 +126,10 @@ def plain_rollout(rollout: Rollout) -> dict[str, Any]:
     return {field.name: getattr(parts, field.name) for field in dataclasses.fields(Rollout)}
 
 
-def copied(rollout: Rollout, copy: Any) -> Rollout:
+def copied(rollout: Rollout, copy: Callable[[Tensor], Tensor]) -> Rollout:
     """A rollout of what ``copy`` makes of each tensor."""
-    parts = ((field.name, getattr(rollout, field.name)) for field in dataclasses.fields(Rollout))
-    kept = {name: part if part is None or isinstance(part, int) else tree_map(copy, part) for name, part in parts}
+    kept: dict[str, Any] = {field.name: getattr(rollout, field.name) for field in dataclasses.fields(Rollout)}
+    for name, part in kept.items():
+        if name != "transitions" and part is not None:
+            kept[name] = tree_map(copy, part)
     return Rollout(**kept)

@@ -115,8 +115,12 @@ class ObsNormalizer(nn.Module):
         self.refresh()
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> ObsNormalizer:
-        if fn(torch.empty(0)).device.type == "mps":  # Metal has no float64
-            for name in ("mean", "var", "count"):
-                setattr(self, name, getattr(self, name).float())
-        super()._apply(fn, recurse)
+        """Move as any module does, but keep the statistics in float64, where there is such a thing: Metal has none."""
+        statistics = {name: getattr(self, name) for name in ("mean", "var", "count")}
+        for name, tensor in statistics.items():
+            setattr(self, name, tensor.float())
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        device = self.shift.device
+        for name, tensor in statistics.items():
+            setattr(self, name, tensor.to(device, torch.float32 if device.type == "mps" else torch.float64))
         return self
