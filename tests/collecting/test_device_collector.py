@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from pathlib import Path
 from typing import Any
 
@@ -278,11 +279,28 @@ def test_what_is_not_finite_is_told_when_the_run_reports(spoil: Any, kind: str) 
     learner = Learner(collector.model, cfg)
     learner.update(collector.collect(0), 0)
     collector.metrics()
-    learner.update(collector.collect(1), 0)
-    assert learner.weights.isfinite().all()
-    for ask in (collector.metrics, collector.state_dict, lambda: collector.episode_count):
-        with pytest.raises(NumericError, match=f"environment 4 gave a {kind} that is not finite"):
-            ask()
+    before = learner.weights.detach().clone()
+    with pytest.raises(NumericError, match="not applied"):
+        learner.update(collector.collect(1), 0)
+    assert torch.equal(learner.weights, before)
+    with pytest.raises(NumericError, match=f"environment 4 gave a {kind} that is not finite"):
+        collector.metrics()
+
+
+@pytest.mark.parametrize("clip_reward", [False, True])
+@pytest.mark.parametrize(
+    "spoil", [not_a_number(1), not_a_number(0), not_a_number(4, final=True)], ids=["reward", "observation", "final"]
+)
+def test_bounds_make_no_number_of_infinity(spoil: Any, clip_reward: bool) -> None:
+    """The sign of an infinite reward is 1, and a normalised one or an observation is at most 10: all would be learned."""
+    changes = {"normalize_obs": True, "normalize_reward": True, "env": {"clip_reward": clip_reward}}
+    collector, _, cfg = collecting(Spoiled(WildDevice(N), spoil, at=T + 2), **changes)
+    learner = Learner(collector.model, cfg)
+    learner.update(collector.collect(0), 0)
+    with pytest.raises(NumericError, match="not applied"):
+        learner.update(collector.collect(1), 0)
+    assert all(one.isfinite().all() for one in learner.model.buffers())
+    assert all(math.isfinite(number) for number in collector.state_dict()["reward_normalizer"].values())
 
 
 def test_final_observations_of_what_did_not_end_may_be_anything() -> None:

@@ -24,25 +24,19 @@ from a2c.storage.checkpoint import frozen, save_checkpoint
 DUMPED = "dumped"  # key of the evidence of an error of training whose dump is written
 
 
-def drained(learner: Learner, actors: Actors, state: TrainState) -> dict[str, Any]:
-    """Metrics since the last report.
+def blame(error: A2CError, actors: Actors) -> None:
+    """Name the environment in the error of a refused update, if one gave a number that is not finite.
 
-    Raises:
-        NumericError: an update was refused; it names the environment, if one is at fault.
+    Environments on the device are not checked at every step. Of those on the host the error says so by itself.
     """
-    refused, metrics = None, {}
+    if not isinstance(error, NumericError) or "env_steps" not in (error.evidence or {}):
+        return
     try:
-        metrics = learner.drain_metrics(state.env_steps)
-    except NumericError as error:
-        refused = error
-    try:
-        metrics |= actors.metrics()
-    except NumericError as error:
-        error.evidence = None if refused is None else refused.evidence
-        raise
-    if refused is not None:
-        raise refused
-    return metrics
+        actors.metrics()
+    except NumericError as named:
+        error.args = (
+            f"{named.args[0]}; the update after {(error.evidence or {})['env_steps']:,} steps was not applied",
+        )
 
 
 def last_sound(error: A2CError, learner: Learner, state: TrainState) -> TrainState | None:

@@ -16,7 +16,7 @@ from a2c.playing.policy import load_policy
 from a2c.run.checkpoints import Actors, Checkpoints
 from a2c.run.evaluations import WAITING_ROW, Evaluations, Row
 from a2c.run.evaluators import Evaluators
-from a2c.run.numeric_dump import drained, dump, last_sound
+from a2c.run.numeric_dump import blame, dump, last_sound
 from a2c.run.progress import Progress
 from a2c.run.results import draw_results
 from a2c.run.showing.console import Console
@@ -145,7 +145,7 @@ class Run:
         """
         progress = self._progress
         self._stopwatch.report_begins()
-        metrics = drained(self._learner, self._actors, state)
+        metrics = self._learner.drain_metrics(state.env_steps) | self._actors.metrics()
         metrics["time/fps"] = progress.speed(state)
         evaluate, save = progress.evaluate(state), progress.save(state)
         self._evaluations.receive(wait=evaluate or save)
@@ -164,6 +164,7 @@ class Run:
 
     def rescue(self, error: A2CError, state: TrainState) -> None:
         """After a failure of training, save the last sound state and, of a numeric one, what shows where it began."""
+        blame(error, self._actors)
         sound = last_sound(error, self._learner, state)
         if sound is not None:
             self.save("last", sound)
