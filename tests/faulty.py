@@ -9,8 +9,7 @@ import gymnasium as gym
 import numpy as np
 from gymnasium.spaces import Box, Discrete
 
-
-REWARDS = {"nan": float("nan"), "overflow": 3e38, "double": 1e300}
+REWARDS = {"nan": float("nan"), "none": float("nan"), "overflow": 3e38, "double": 1e300}
 
 
 class Faulty(gym.Env[Any, Any]):

@@ -292,7 +292,7 @@ def test_what_is_not_finite_is_told_when_the_run_reports(spoil: Any, kind: str) 
     "spoil", [not_a_number(1), not_a_number(0), not_a_number(4, final=True)], ids=["reward", "observation", "final"]
 )
 def test_bounds_make_no_number_of_infinity(spoil: Any, clip_reward: bool) -> None:
-    """The sign of an infinite reward is 1, and a normalised one or an observation is at most 10: all would be learned."""
+    """The sign of an infinite reward is 1, an observation becomes at most 10: it would be learned from."""
     changes = {"normalize_obs": True, "normalize_reward": True, "env": {"clip_reward": clip_reward}}
     collector, _, cfg = collecting(Spoiled(WildDevice(N), spoil, at=T + 2), **changes)
     learner = Learner(collector.model, cfg)

@@ -155,10 +155,11 @@ def _given(model: Network, rollout: Rollout) -> Iterator[Stage]:
             yield Stage(name, tensor.detach(), _nothing)
     parts: list[tuple[str, Tensor]] = []
     _named("observations", rollout.obs, parts)
-    others = ("rewards", "final_values", "actions", "weight")
-    parts += [(name.replace("_", " "), getattr(rollout, name)) for name in others]
+    counts = rollout.truncated & ~rollout.terminated  # elsewhere final values may be anything
+    final_values = rollout.final_values.masked_fill(~counts, 0.0)
+    parts += [("rewards", rollout.rewards), ("final values", final_values), ("actions", rollout.actions)]
     for name, part in parts:
-        if part is not None and part.is_floating_point():
+        if part.is_floating_point():
             yield Stage(name, part, _nothing)
 
 

@@ -185,11 +185,11 @@ class Learner:
             raise error
 
     def refused(self) -> NumericError | None:
-        """The error of an update that was refused on the device since the last call; waits for the device.
+        """The error of an update that was refused on the device, where that shows late; waits for the device.
 
         All updates after it were refused, too: weights, optimizer and statistics are those of before it.
         """
-        return self._soundness.refused_since()
+        return self._soundness.refused_before()
 
     def state_dict(self) -> dict[str, Any]:
         return {"model": self.model.state_dict(), "optimizer": self.optimizer.state}

@@ -41,6 +41,7 @@ class Soundness:
         self._steps: list[int] = []  # env steps before each update since the last check, where that is late
         self._kept: dict[tuple[object, ...], tuple[Rollout, Tensor]] = {}
         self._keeps: tuple[Rollout, Tensor] | None = None
+        self._error: NumericError | None = None  # once it is known: no update is made after it
 
     @property
     def tensors(self) -> list[Tensor]:
@@ -93,14 +94,15 @@ class Soundness:
         self.flag.fill_(True)
         return refusal(rollout, env_steps, counted=0)
 
-    def refused_since(self) -> NumericError | None:
-        """The error of the first update refused since the last call, where that shows late; waits for the device."""
-        steps, self._steps = self._steps, []
-        refused = int(self._refused) if self.late else 0
-        if not refused:
-            return None
-        rollout = next((memory for memory, holds in self._kept.values() if holds), None)
-        return refusal(rollout, steps[-refused], counted=refused)
+    def refused_before(self) -> NumericError | None:
+        """The error of the first update that was refused, where that shows late; waits for the device."""
+        if self.late and self._error is None:
+            steps, self._steps = self._steps, []
+            refused = int(self._refused)
+            if refused:
+                rollout = next((memory for memory, holds in self._kept.values() if holds), None)
+                self._error = refusal(rollout, steps[-refused], counted=refused)
+        return self._error
 
 
 def refusal(rollout: Rollout | None, env_steps: int, *, counted: int) -> NumericError:
