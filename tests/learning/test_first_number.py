@@ -56,7 +56,11 @@ def far(learner: Learner, rollout: Rollout) -> None:
         ({}, put("obs", (4, 0, 0), math.nan), "observations[4, 0, 0] = nan"),  # of which only the value is used
         ({}, cut, "final values[0, 0] = inf"),
         ({}, weigh("torso.3.weight", math.inf), "torso.3.weight[0, 0] = inf"),
-        ({}, far, "torso.1 (Linear)[0, 1, 0] = inf, from its input, largest = 3e+38, its weight, largest = 3"),
+        (
+            {"network": {"activation": "relu"}},
+            far,
+            "torso.1 (Linear)[0, 1, 0] = inf, from its input, largest = 3e+38, its weight, largest = 3",
+        ),
         ({"normalize_obs": True}, put("obs", (1, 1, 2), math.inf), "observations[1, 1, 2] = inf"),
         ({}, cancel, "returns[1, 2] = inf, from rewards[1, 2] = 3e+38, next values[1, 2] = "),
         ({}, put("rewards", (2, 1), 1e30), "gradient norm = inf, from gradient of value_torso.3.bias, largest = 1.00"),
