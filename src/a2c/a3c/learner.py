@@ -76,10 +76,12 @@ class SharedOptimizer:
         self.pulled = 0  # updates that had landed at the last pull
         self.lag = 0
 
-    def step(self, lr: Tensor | float, sound: Tensor) -> Tensor:
+    def clip(self) -> Tensor:
+        """As :meth:`a2c.learning.optimizers.Optimizer.clip`."""
+        return self._optimizer.clip()
+
+    def step(self, lr: Tensor | float) -> None:
         """As :meth:`a2c.learning.optimizers.Optimizer.step`, on the shared weights; notes the lag of the gradient."""
         self.lag = self._shared.updates - self.pulled
-        norm = self._optimizer.step(lr, sound)
-        if sound.item():  # workers learn on the CPU: nothing waits
-            self._shared.count_update(self._worker)
-        return norm
+        self._optimizer.step(lr)
+        self._shared.count_update(self._worker)

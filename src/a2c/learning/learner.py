@@ -65,7 +65,7 @@ class Learner:
         self._coefficients = torch.zeros(2, device=device).unbind() if cfg.compile or graphs is not None else None
         self.optimizer = optimizer(cfg, self.weights)
         self.metrics = LossMetrics(device)
-        self._soundness = Soundness(device, late=device.type != "cpu" or graphs is not None)
+        self._soundness = Soundness(device, late=device.type != "cpu" or graphs is not None, compiled=cfg.compile)
         self._statistics = model.normalizer if statistics is None else statistics
         self._log_prob_entropy_pullback = pullback_of(model.distribution)
         self._passes: dict[tuple[int, int], Pass] = {}  # all are kept, because graphs write to their memory
@@ -150,17 +150,18 @@ class Learner:
         )
         self._pass.backward(pullback(d_log_probs, d_entropies), d_values)
         self.metrics.add(log_probs * advantages, residuals, entropies, returns, beta=beta, weight=weight)
-        # Sums over all that the loss is made of, and over all observations: finite if every one is.
-        evidence, seen = self.metrics.products.sum(), None
+        # Sums over all that the loss is made of, over the gradient and all observations: finite if every one is.
+        grad_norm, seen = self.optimizer.clip(), None
+        evidence = self.metrics.products.sum() + grad_norm
         if self._statistics is not None:
             obs = single(rollout.obs)
             seen = self._statistics.moments(obs[:-1], weight)
             evidence += (seen[0] + seen[1]).sum() + obs[-1].sum(dtype=seen[0].dtype)
-        before = self._soundness.find(evidence)
-        self.metrics.add_norm(self.optimizer.step(lr, self._soundness.flag))
-        if self._statistics is not None and seen is not None:
-            self._statistics.merge(*seen, self._soundness.flag)
-        self._soundness.keep(rollout, before)
+        self.metrics.add_norm(grad_norm)
+        weights = [self.weights.data, *self.optimizer.state.values()]
+        sound = self._soundness.apply(lambda: self.optimizer.step(lr), weights, evidence, rollout)
+        if self._statistics is not None and seen is not None and sound is not False:
+            self._statistics.merge(*seen, *([sound] if isinstance(sound, Tensor) else []))
 
     def drain_metrics(self, env_steps: int) -> dict[str, float]:
         """Means over the transitions since the last call, as ``train/...``: the only wait for the device.

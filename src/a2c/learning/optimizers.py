@@ -2,9 +2,6 @@
 
 Each holds its state in tensors that never move, and takes the learning rate at every step as a number or as a scalar
 on the device. So a step can be compiled or captured in a CUDA graph, and costs a handful of kernels.
-
-A step that must not happen is masked on the device, because there the host does not wait to learn whether numbers are
-finite: weights and state then keep their bits.
 """
 
 from __future__ import annotations
@@ -24,17 +21,15 @@ class Optimizer(Protocol):
 
     state: dict[str, Tensor]  # all that one step leaves to the next
 
-    def step(self, lr: Tensor | float, sound: Tensor) -> Tensor:
-        """Take one step, without waiting for the device.
-
-        Args:
-            lr: the learning rate, a number or a scalar on the device.
-            sound: bool scalar on the device. Where it is False the step changes nothing; it becomes False, in place,
-                where the gradient is not finite.
+    def clip(self) -> Tensor:
+        """Clip the gradient, without waiting for the device.
 
         Returns:
-            The gradient's norm before clipping, a scalar.
+            Its norm before, a scalar. Where that is finite, so is the square of every number in the gradient.
         """
+
+    def step(self, lr: Tensor | float) -> None:
+        """Take one step, without waiting for the device."""
 
 
 class UpdateRule(Protocol):
@@ -42,12 +37,12 @@ class UpdateRule(Protocol):
 
     state: dict[str, Tensor]
 
-    def step(self, lr: Tensor | float, sound: Tensor) -> None:
-        """Move the weights; where ``sound`` is False, change nothing."""
+    def step(self, lr: Tensor | float) -> None:
+        """Move the weights."""
 
 
 class Clipped:
-    """Clips the gradient, then applies it.
+    """Clips the gradient and applies it.
 
     Args:
         rule: moves the weights.
@@ -57,16 +52,15 @@ class Clipped:
 
     def __init__(self, rule: UpdateRule, weights: nn.Parameter, max_norm: float | None) -> None:
         self._rule, self._weights, self._max_norm = rule, weights, max_norm
-        # Rules square the gradient, and the square has to be finite too: clipped, it is if the norm is.
-        self._unbounded = max_norm is None or max_norm > torch.finfo(weights.dtype).max ** 0.5
         self.state = rule.state
 
-    def step(self, lr: Tensor | float, sound: Tensor) -> Tensor:
+    def clip(self) -> Tensor:
+        """As :meth:`Optimizer.clip`."""
+        return clip_gradient(self._weights, self._max_norm)
+
+    def step(self, lr: Tensor | float) -> None:
         """As :meth:`Optimizer.step`."""
-        norm = clip_gradient(self._weights, self._max_norm)
-        sound.logical_and_((norm.square() if self._unbounded else norm) < torch.inf)
-        self._rule.step(lr, sound)
-        return norm
+        self._rule.step(lr)
 
 
 class RMSpropTF:
@@ -85,11 +79,10 @@ class RMSpropTF:
         self.state = {"square_avg": torch.ones_like(weights, requires_grad=False)}
 
     @torch.no_grad()
-    def step(self, lr: Tensor | float, sound: Tensor) -> None:
+    def step(self, lr: Tensor | float) -> None:
         gradient, square_avg = gradient_of(self._weights), self.state["square_avg"]
-        square = (square_avg * self._alpha).addcmul_(gradient, gradient, value=1 - self._alpha)
-        torch.where(sound, square, square_avg, out=square_avg)
-        _move(self._weights, (gradient / square.add_(self._eps).sqrt_()).mul_(lr), sound)
+        square_avg.mul_(self._alpha).addcmul_(gradient, gradient, value=1 - self._alpha)
+        self._weights.sub_((gradient / (square_avg + self._eps).sqrt_()).mul_(lr))
 
 
 class RMSprop:
@@ -103,11 +96,10 @@ class RMSprop:
         self.state = {"square_avg": torch.zeros_like(weights, requires_grad=False)}
 
     @torch.no_grad()
-    def step(self, lr: Tensor | float, sound: Tensor) -> None:
+    def step(self, lr: Tensor | float) -> None:
         gradient, square_avg = gradient_of(self._weights), self.state["square_avg"]
-        square = (square_avg * self._alpha).addcmul_(gradient, gradient, value=1 - self._alpha)
-        torch.where(sound, square, square_avg, out=square_avg)
-        _move(self._weights, (gradient / square.sqrt_().add_(self._eps)).mul_(lr), sound)
+        square_avg.mul_(self._alpha).addcmul_(gradient, gradient, value=1 - self._alpha)
+        self._weights.sub_((gradient / square_avg.sqrt().add_(self._eps)).mul_(lr))
 
 
 class Adam:
@@ -132,22 +124,13 @@ class Adam:
         }
 
     @torch.no_grad()
-    def step(self, lr: Tensor | float, sound: Tensor) -> None:
-        gradient, (first, second) = gradient_of(self._weights), self.DECAYS
-        exp_avg, exp_avg_sq, decayed = (self.state[name] for name in ("exp_avg", "exp_avg_sq", "decayed"))
-        average = torch.lerp(exp_avg, gradient, 1 - first)
-        square = (exp_avg_sq * second).addcmul_(gradient, gradient, value=1 - second)
-        powers = decayed * self._decays
-        for old, new in ((exp_avg, average), (exp_avg_sq, square), (decayed, powers)):
-            torch.where(sound, new, old, out=old)
-        mean, mean_square = (1 - powers).to(gradient.dtype).unbind()
-        root = square.div_(mean_square).sqrt_().add_(self._eps)
-        _move(self._weights, average.div_(root).mul_(lr / mean), sound)
-
-
-def _move(weights: nn.Parameter, step: Tensor, sound: Tensor) -> None:
-    """Subtract a step, which may be overwritten, where ``sound``; else 0, which leaves every bit as it is."""
-    weights.sub_(step.masked_fill_(sound.logical_not(), 0.0))
+    def step(self, lr: Tensor | float) -> None:
+        gradient, state = gradient_of(self._weights), self.state
+        state["exp_avg"].lerp_(gradient, 1 - self.DECAYS[0])
+        state["exp_avg_sq"].mul_(self.DECAYS[1]).addcmul_(gradient, gradient, value=1 - self.DECAYS[1])
+        mean, mean_square = (1 - state["decayed"].mul_(self._decays)).to(gradient.dtype).unbind()
+        root = (state["exp_avg_sq"] / mean_square).sqrt_().add_(self._eps)
+        self._weights.sub_((state["exp_avg"] / root).mul_(lr / mean))
 
 
 def make_optimizer(cfg: Config, weights: nn.Parameter) -> Optimizer:

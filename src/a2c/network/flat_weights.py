@@ -45,7 +45,7 @@ def clip_gradient(flat: nn.Parameter, max_norm: float | None) -> Tensor:
 
     Returns:
         The norm before clipping, a scalar on the device; nothing waits for it. Where it is not finite, the gradient
-        means nothing, and the optimizer does not step (:class:`a2c.learning.optimizers.Clipped`).
+        means nothing, and the learner takes no step (:mod:`a2c.learning.soundness`).
     """
     assert flat.grad is not None
     norm: Tensor = torch.linalg.vector_norm(flat.grad)
