@@ -9,13 +9,15 @@ import gymnasium as gym
 import numpy as np
 from gymnasium.spaces import Box, Discrete
 
+REWARDS = {"nan": float("nan"), "none": float("nan"), "overflow": 3e38, "double": 1e300}
+
 
 class Faulty(gym.Env[Any, Any]):
-    """Fine for ``after`` steps in all, then ``fault``: raise, hang, or a NaN reward."""
+    """Fine for ``after`` steps in all, then ``fault``: raise, hang, or a number that is, or makes, none."""
 
     metadata: ClassVar[dict[str, Any]] = {"render_modes": []}
 
-    def __init__(self, fault: str, after: int = 40, render_mode: str | None = None) -> None:
+    def __init__(self, fault: str, after: int = 40, token: str = "", render_mode: str | None = None) -> None:
         self.observation_space = Box(-1, 1, (2,), np.float32)
         self.action_space = Discrete(2)
         self.fault, self.after, self.steps, self.render_mode = fault, after, 0, render_mode
@@ -32,10 +34,14 @@ class Faulty(gym.Env[Any, Any]):
                 raise ZeroDivisionError("the simulator is 100 % broken")
             if self.fault == "hang":
                 time.sleep(3600)
-            reward = float("nan")
-        return np.zeros(2, np.float32), reward, False, self.steps % 10 == 0, {}
+            reward = REWARDS.get(self.fault, reward)
+        obs = np.zeros(2, np.float32)
+        if self.steps > self.after and self.fault == "observation":
+            obs[1] = -np.inf
+        return obs, reward, False, self.steps % 10 == 0, {}
 
 
 gym.register("Raises-v0", Faulty, kwargs={"fault": "raise"})
 gym.register("NotANumber-v0", Faulty, kwargs={"fault": "nan"})
 gym.register("Hangs-v0", Faulty, kwargs={"fault": "hang"})
+gym.register("Numbers-v0", Faulty)

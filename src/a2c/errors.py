@@ -5,6 +5,8 @@ Every message is one line: what, where (environment index, pid, file, key), and 
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class A2CError(Exception):
     """An error with a plain explanation; the command line prints it without a traceback."""
@@ -31,10 +33,18 @@ class EnvironmentFailure(A2CError):
 
 
 class NumericError(A2CError):
-    """A reward, observation, loss or gradient is not finite."""
+    """A reward, observation, loss or gradient is not finite.
+
+    Attributes:
+        evidence: plain data about what went wrong in training, for a dump; None: nothing of training did.
+    """
 
     exit_code = 4
     label = "numeric error"
+
+    def __init__(self, *args: object) -> None:
+        super().__init__(*args)
+        self.evidence: dict[str, Any] | None = None
 
 
 class CheckpointError(A2CError):

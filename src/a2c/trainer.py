@@ -7,7 +7,7 @@ from pathlib import Path
 
 from a2c.build import build, make_envs
 from a2c.collecting.device_collector import AnyCollector
-from a2c.errors import EnvironmentFailure
+from a2c.errors import EnvironmentFailure, NumericError
 from a2c.learning.learner import Learner
 from a2c.rollout import Rollout
 from a2c.run.run import open_run
@@ -39,8 +39,9 @@ def train(cfg: Config, folder: Path) -> Summary:
             for state in updates(learner, collector, start, cfg.total_steps, run.stop):
                 if run.due(state):  # a report is the only wait for the device outside acting
                     run.report(state)
-        except EnvironmentFailure:
-            run.save("last", state)  # the weights are sound: lose the rollout, not the run
+            learner.check()  # stopped between two reports
+        except (EnvironmentFailure, NumericError) as error:
+            run.rescue(error, state)  # the weights are sound: lose the rollout, not the run
             raise
         return run.finish(state)
 

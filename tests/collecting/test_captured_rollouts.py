@@ -10,7 +10,8 @@ import torch
 from gymnasium.vector import VectorWrapper
 from torch import Tensor
 
-from a2c.collecting.device_collector import DeviceCollector, value_all_rows, value_truncated_rows
+from a2c.collecting.device_collector import DeviceCollector
+from a2c.collecting.final_values import value_all_rows, value_truncated_rows
 from a2c.envs.device.capturable import capturable
 from a2c.envs.device.cartpole import CartPole
 from a2c.envs.device.lockstep import DeviceEnvs

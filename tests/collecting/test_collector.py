@@ -177,8 +177,8 @@ def test_the_policy_and_its_normaliser_are_frozen_within_a_rollout_and_learn_onc
         seen.append(rollout.obs[:-1][torch.ones(T, N) > 0 if rollout.weight is None else rollout.weight > 0].clone())
         rows = torch.cat(seen)  # real transitions, each once; neither final observations nor the last row
         assert float(normalizer.count) == len(rows)
-        assert_close(normalizer.mean, rows.mean(0))
-        assert_close(normalizer.var, rows.var(0, correction=0))
+        assert_close(normalizer.mean, rows.double().mean(0))
+        assert_close(normalizer.var, rows.double().var(0, correction=0))
 
 
 @pytest.mark.parametrize("mode", MODES)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,9 @@ from torch.testing import assert_close
 from a2c.api import load_config
 from a2c.collecting.action_noise import ActionNoise
 from a2c.collecting.collector import Collector
-from a2c.collecting.device_collector import DeviceCollector, value_all_rows
+from a2c.collecting.device_collector import DeviceCollector
 from a2c.collecting.device_episodes import DeviceStatistics, Ended
+from a2c.collecting.final_values import value_all_rows
 from a2c.collecting.reward_normalizer import DeviceRewardNormalizer, RewardNormalizer
 from a2c.envs.device.cartpole import CartPole
 from a2c.envs.device.lockstep import DeviceEnvs, DeviceStep
@@ -277,11 +279,28 @@ def test_what_is_not_finite_is_told_when_the_run_reports(spoil: Any, kind: str) 
     learner = Learner(collector.model, cfg)
     learner.update(collector.collect(0), 0)
     collector.metrics()
-    learner.update(collector.collect(1), 0)
-    assert learner.weights.isfinite().all()
-    for ask in (collector.metrics, collector.state_dict, lambda: collector.episode_count):
-        with pytest.raises(NumericError, match=f"environment 4 gave a {kind} that is not finite"):
-            ask()
+    before = learner.weights.detach().clone()
+    with pytest.raises(NumericError, match="not applied"):
+        learner.update(collector.collect(1), 0)
+    assert torch.equal(learner.weights, before)
+    with pytest.raises(NumericError, match=f"environment 4 gave a {kind} that is not finite"):
+        collector.metrics()
+
+
+@pytest.mark.parametrize("clip_reward", [False, True])
+@pytest.mark.parametrize(
+    "spoil", [not_a_number(1), not_a_number(0), not_a_number(4, final=True)], ids=["reward", "observation", "final"]
+)
+def test_bounds_make_no_number_of_infinity(spoil: Any, clip_reward: bool) -> None:
+    """The sign of an infinite reward is 1, an observation becomes at most 10: it would be learned from."""
+    changes = {"normalize_obs": True, "normalize_reward": True, "env": {"clip_reward": clip_reward}}
+    collector, _, cfg = collecting(Spoiled(WildDevice(N), spoil, at=T + 2), **changes)
+    learner = Learner(collector.model, cfg)
+    learner.update(collector.collect(0), 0)
+    with pytest.raises(NumericError, match="not applied"):
+        learner.update(collector.collect(1), 0)
+    assert all(one.isfinite().all() for one in learner.model.buffers())
+    assert all(math.isfinite(number) for number in collector.state_dict()["reward_normalizer"].values())
 
 
 def test_final_observations_of_what_did_not_end_may_be_anything() -> None:

@@ -50,15 +50,87 @@ def test_merged_moments_equal_those_of_all_rows_at_once(sizes, seed, mean):
     assert normalizer.count.item() == len(everything)
 
 
-def test_thousands_of_merges_keep_their_precision_in_float32():
+@pytest.mark.parametrize(("mean", "std"), [(1000.0, 0.5), (1e7, 30.0), (-1e-6, 1e-8)])
+def test_thousands_of_merges_keep_their_precision(mean, std):
     # Far from zero and tightly spread: the case that E[x^2] - E[x]^2 loses altogether
     normalizer = ObsNormalizer((3,))
-    parts = [rows(i, 5, mean=1000.0, std=0.5) for i in range(3000)]
+    parts = [rows(i, 5, mean=mean, std=std) for i in range(3000)]
     for part in parts:
         normalizer.update(part)
     everything = torch.cat(parts).flatten(0, 1).double().numpy()
-    assert_close(normalizer.mean.double().numpy(), everything.mean(0), rtol=1e-6, atol=0)
-    assert_close(normalizer.var.double().numpy(), everything.var(0), rtol=1e-3, atol=0)
+    assert_close(normalizer.mean.numpy(), everything.mean(0), rtol=1e-13, atol=0)
+    assert_close(normalizer.var.numpy(), everything.var(0), rtol=1e-9, atol=0)
+
+
+@pytest.mark.parametrize("number", [1234567.1, 0.1, -3e30, 7.0])
+@pytest.mark.parametrize("gaps", [False, True])
+def test_a_column_that_never_changes_is_zero_exactly(number, gaps):
+    normalizer, constant = ObsNormalizer((3,)), torch.full((3,), number)
+    weight = torch.tensor([[1.0, 0.0], [1.0, 1.0], [0.0, 1.0]]) if gaps else None
+    for count in (3, 3, 3, 3, 3):
+        normalizer.update(constant.expand(count, 2, 3), weight)
+        assert torch.equal(normalizer(constant), torch.zeros(3))
+    assert torch.equal(normalizer.var, torch.zeros(3, dtype=torch.float64))
+
+
+def test_a_column_far_from_zero_keeps_all_that_float32_shows_of_it():
+    """At 1234567 float32 has steps of 0.125; a mean in float32 is off by as many, and the column became +-10."""
+    normalizer = ObsNormalizer((2,))
+    draw = torch.Generator().manual_seed(0)
+    parts = [torch.randn(5, 8, 2, generator=draw) * torch.tensor([0.5, 2.0]) + 1234567.1 for _ in range(400)]
+    for part in parts:
+        normalizer.update(part)
+    seen = torch.cat(parts).flatten(0, 1)
+    exact = (seen.double() - seen.double().mean(0)) / seen.double().std(0, correction=0)
+    assert_close(normalizer(seen).double(), exact, rtol=1e-5, atol=1e-5)
+    assert normalizer(seen).mean(0).abs().max() < 1e-5
+
+
+def test_cartpole_beside_such_a_column_is_normalised_as_alone():
+    import gymnasium
+
+    env = gymnasium.make_vec("CartPole-v1", num_envs=4, vectorization_mode="sync")
+    obs, _ = env.reset(seed=1)
+    env.action_space.seed(1)
+    alone, beside = ObsNormalizer((4,)), ObsNormalizer((5,))
+    for _ in range(300):
+        wide = np.concatenate([obs, np.full((4, 1), 1234567.1, np.float32)], axis=1)
+        alone.update(torch.from_numpy(obs)[None])
+        beside.update(torch.from_numpy(wide)[None])
+        assert torch.equal(beside(torch.from_numpy(wide))[:, :4], alone(torch.from_numpy(obs)))
+        assert torch.equal(beside(torch.from_numpy(wide))[:, 4], torch.zeros(4))
+        obs, *_ = env.step(env.action_space.sample())
+    env.close()
+
+
+def test_statistics_stay_float64_wherever_the_network_goes():
+    normalizer = ObsNormalizer((3,))
+    normalizer.update(rows(0, 5, mean=1234567.1))
+    exact = {name: one.clone() for name, one in normalizer.state_dict().items()}
+    for moved in (normalizer.to(torch.float32), normalizer.to(torch.bfloat16).to(torch.float32)):
+        assert all(torch.equal(one, exact[name]) for name, one in moved.state_dict().items())
+    assert normalizer.double()(rows(0, 1).double()).dtype == torch.float64
+
+
+def test_statistics_of_a_checkpoint_of_before_in_float32_go_on():
+    fresh, known = ObsNormalizer((3,)), ObsNormalizer((3,))
+    known.update(rows(0, 50))
+    old = {name: known.state_dict()[name].float() for name in ("mean", "var", "count")}
+    fresh.load_state_dict(old)
+    obs = rows(1, 10)
+    assert_close(fresh(obs), known(obs), rtol=1e-5, atol=1e-5)
+    fresh.update(obs)
+    assert fresh.mean.dtype == torch.float64
+    assert fresh.count.item() == 120
+
+
+def test_what_forward_reads_stays_where_it_is():
+    """A CUDA graph reads it there."""
+    normalizer = ObsNormalizer((3,))
+    places = {name: one.data_ptr() for name, one in normalizer.named_buffers()}
+    normalizer.update(rows(0, 5))
+    normalizer.load_state_dict(ObsNormalizer((3,)).state_dict())
+    assert {name: one.data_ptr() for name, one in normalizer.named_buffers()} == places
 
 
 def test_rows_of_weight_zero_are_ignored():

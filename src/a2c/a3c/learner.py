@@ -50,6 +50,9 @@ class AsyncLearner:
 
         Returns:
             Its lag tau: how many updates of other workers landed since the pull.
+
+        Raises:
+            NumericError: its gradient is not finite; the shared weights did not get it.
         """
         self.learner.update(rollout, self._shared.env_steps)
         self._shared.count_steps(self._worker, rollout.transitions)
@@ -73,9 +76,12 @@ class SharedOptimizer:
         self.pulled = 0  # updates that had landed at the last pull
         self.lag = 0
 
-    def step(self, lr: Tensor | float) -> Tensor:
+    def clip(self) -> Tensor:
+        """As :meth:`a2c.learning.optimizers.Optimizer.clip`."""
+        return self._optimizer.clip()
+
+    def step(self, lr: Tensor | float) -> None:
         """As :meth:`a2c.learning.optimizers.Optimizer.step`, on the shared weights; notes the lag of the gradient."""
         self.lag = self._shared.updates - self.pulled
-        norm = self._optimizer.step(lr)
+        self._optimizer.step(lr)
         self._shared.count_update(self._worker)
-        return norm

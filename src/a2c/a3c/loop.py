@@ -7,7 +7,7 @@ from pathlib import Path
 
 from a2c.a3c.team import make_team
 from a2c.build import make_envs, make_network
-from a2c.errors import EnvironmentFailure
+from a2c.errors import EnvironmentFailure, NumericError
 from a2c.learning.learner import Learner
 from a2c.machine.cores import usable_cores
 from a2c.machine.device import set_threads
@@ -27,7 +27,7 @@ def train(cfg: Config, folder: Path) -> Summary:
     cfg = replace(cfg, num_workers=cfg.num_workers or usable_cores(), device="cpu")
     assert cfg.num_workers is not None
     learner = build(cfg)
-    with open_run(cfg, folder) as run, make_team(of_worker(cfg), learner, cfg.num_workers) as team:
+    with open_run(cfg, folder) as run, make_team(of_worker(cfg), learner, cfg.num_workers, folder) as team:
         state = run.begin(learner, team, {"environments": explain(cfg)})
         for line in team.start(state):
             run.console.note(line)
@@ -36,8 +36,8 @@ def train(cfg: Config, folder: Path) -> Summary:
                 state = team.learn(state, run.next_report(state), run.tick)  # every worker: pull, collect, push
                 if run.due(state):  # the workers rest meanwhile
                     run.report(state)
-        except EnvironmentFailure:
-            run.save("last", team.where(state))  # the weights are sound: lose the rollouts, not the run
+        except (EnvironmentFailure, NumericError) as error:
+            run.rescue(error, team.where(state))  # the weights are sound: lose the rollouts, not the run
             raise
         return run.finish(state)
 

@@ -44,8 +44,8 @@ class Shared:
         common = {"weights": learner.weights.data, **_statistics(learner)}
         fields: dict[str, Any] = {name: (tuple(one.shape), one.numpy().dtype) for name, one in common.items()}
         normalizer = learner.model.normalizer
-        for name, buffer in [] if normalizer is None else normalizer.named_buffers():
-            fields[f"normalizer.{name}"] = ((workers, *buffer.shape), np.float32)
+        for name, buffer in ({} if normalizer is None else normalizer.state_dict()).items():
+            fields[f"normalizer.{name}"] = ((workers, *buffer.shape), buffer.numpy().dtype)
         counts: Fields = dict.fromkeys(("updates", "env_steps", "current", "due"), ((workers,), np.int64))
         self.arrays = SharedArrays(fields | dict(counts))
         self.current[:] = RESTS
@@ -142,6 +142,7 @@ class Shared:
         into.count.copy_(count[0])
         for worker in range(1, self.workers):
             into.merge(mean[worker], var[worker], count[worker])
+        into.refresh()
 
     def _tensor(self, name: str) -> Tensor:
         return torch.from_numpy(self.arrays[name])

@@ -9,6 +9,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -39,14 +40,15 @@ class Team:
         cfg: the settings of each worker.
         learner: the main process's own; the workers begin with its state, and it has theirs whenever they rest.
         workers: how many.
+        folder: of the run, for the dump of a numeric error; None: there is none.
 
     Attributes:
         episode_count: episodes that ended so far.
         clock: where the workers' time goes.
     """
 
-    def __init__(self, cfg: Config, learner: Learner, workers: int) -> None:
-        self._cfg, self._learner = cfg, learner
+    def __init__(self, cfg: Config, learner: Learner, workers: int, folder: Path | None = None) -> None:
+        self._cfg, self._learner, self._folder = cfg, learner, folder
         self._shared = Shared(learner, workers, shared_statistics=cfg.shared_statistics)
         context = multiprocessing_context(None, preload="a2c.a3c.worker")
         self._pool = WorkerPool(context, True, "A3C", self._shared.current)
@@ -76,7 +78,16 @@ class Team:
         for worker, collector in enumerate(self._collectors):
             first = worker * envs
             spec = WorkerSpec(
-                worker, first, self._cfg, self._shared, state.update, collector, registered, environ, os.getpid()
+                worker,
+                first,
+                self._cfg,
+                self._shared,
+                state.update,
+                collector,
+                self._folder,
+                registered,
+                environ,
+                os.getpid(),
             )
             self._pool.start(run_async_worker, spec, range(first, first + envs))
         self._shared.arrays.close_file()
@@ -222,15 +233,16 @@ def _divided(spent: dict[str, float], workers: dict[str, float]) -> dict[str, fl
 
 
 @contextlib.contextmanager
-def make_team(cfg: Config, learner: Learner, workers: int) -> Iterator[Team]:
+def make_team(cfg: Config, learner: Learner, workers: int, folder: Path | None = None) -> Iterator[Team]:
     """Make a team; end it afterwards, at once if something failed.
 
     Args:
         cfg: the settings of each worker.
         learner: the main process's own.
         workers: how many.
+        folder: of the run.
     """
-    team, failed = Team(cfg, learner, workers), True
+    team, failed = Team(cfg, learner, workers, folder), True
     try:
         yield team
         failed = False

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,11 +20,14 @@ from a2c.a3c.shared import RESTS, Shared
 from a2c.build import make_envs, make_network
 from a2c.collecting.collector import Collector
 from a2c.envs.episodes import Episode
+from a2c.errors import NumericError
 from a2c.machine.clock import OTHER, LoopClock
 from a2c.machine.processes.failure_report import report_failure
 from a2c.machine.processes.launch import Registered
 from a2c.machine.processes.life import COMMAND, answer, become_worker, tell_failure
 from a2c.machine.processes.pickles import loads
+from a2c.run.numeric_dump import DUMPED, dump
+from a2c.run.state import TrainState
 from a2c.settings.config import Config
 
 MOST_LAG = 63  # of the histogram; its last cell holds this lag and more
@@ -38,6 +43,7 @@ class WorkerSpec:
     shared: Shared
     updates: int  # made before this session: noise and episodes go on from there
     collector: Any  # state of its collector, or None
+    folder: Path | None  # of the run, for the dump of a numeric error
     registered: Registered  # environments that the main process registered
     environ: dict[str, str]
     parent_pid: int
@@ -71,11 +77,25 @@ def run_async_worker(spec: WorkerSpec, pipe: Connection, life_line: Connection) 
             collector = envs.make_collector(network, cfg, spec.updates, clock=clock)
             came = None if spec.collector is None else collector.load_state_dict(spec.collector)
             answer(pipe, came)
-            serve(pipe, report_periods(spec, learner, collector))
+            with numeric_errors_dumped(spec, learner):
+                serve(pipe, report_periods(spec, learner, collector))
     except (BrokenPipeError, ConnectionResetError, EOFError):
         pass  # the main process is gone
     except BaseException as error:
         tell_failure(pipe, report_failure(error, None, spec.worker, os.getpid(), "learning"))
+
+
+@contextlib.contextmanager
+def numeric_errors_dumped(spec: WorkerSpec, learner: AsyncLearner) -> Iterator[None]:
+    """Write a dump here, where rollout and weights are, and let the error travel without them."""
+    try:
+        yield
+    except NumericError as error:
+        if spec.folder is not None:
+            state = TrainState(spec.shared.env_steps, spec.shared.updates)
+            dump(error, spec.cfg, learner.learner, state, spec.folder, f"-worker{spec.worker}")
+        error.evidence = {DUMPED: True}
+        raise
 
 
 def serve(pipe: Connection, reports: Iterator[Report]) -> None:

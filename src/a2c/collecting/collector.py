@@ -17,6 +17,7 @@ from a2c.collecting.group import Group
 from a2c.collecting.in_flight import in_flight_state, to_episodes, to_tensor, told
 from a2c.collecting.reward_normalizer import RewardNormalizer
 from a2c.collecting.rollout_memory import empty_actions, empty_observations, start_from_end
+from a2c.collecting.witness import Witness
 from a2c.envs.episodes import Episode, episode_means
 from a2c.envs.lockstep import LockstepEnvs
 from a2c.envs.seeding import TRAIN, env_seeds
@@ -85,6 +86,7 @@ class Collector:
         )
         self._weight = torch.empty(steps, count, device=self.device)
 
+        self._witness = Witness(self._obs, self._actions, self._host.arrays, first)
         self._dropped: list[int] = []  # environments whose episode was lost in this rollout
         self._start = -1  # row of the observations where the next rollout starts, or the one under way did
         seeds = env_seeds(cfg.seed, TRAIN, count, generation=update, first=first)
@@ -142,7 +144,7 @@ class Collector:
 
     def _receive(self, group: Group, t: int, finals: Finals) -> None:
         """Wait for a group's step t-1 and write down its results; its observations are those of step t."""
-        step, rows, host = group.envs.receive(), group.rows, self._host.arrays
+        step, rows, host = self._witness.receive(group.envs, group.rows, t), group.rows, self._host.arrays
         group.put(t, step.obs, step.began)
         host["rewards"][t - 1, rows], host["valid"][t - 1, rows] = step.rewards, step.valid
         host["terminated"][t - 1, rows], host["truncated"][t - 1, rows] = step.terminated, step.truncated

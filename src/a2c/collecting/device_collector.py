@@ -13,7 +13,7 @@ from torch import Tensor
 from a2c.collecting.action_noise import ActionNoise
 from a2c.collecting.collector import Collector
 from a2c.collecting.device_episodes import DeviceStatistics
-from a2c.collecting.final_values import value_all_rows, value_truncated_rows
+from a2c.collecting.final_values import spread_the_infinite, value_all_rows, value_truncated_rows
 from a2c.collecting.in_flight import GO_ON
 from a2c.collecting.reward_normalizer import DeviceRewardNormalizer
 from a2c.collecting.rollout_memory import empty_actions, empty_observations, start_from_end
@@ -122,7 +122,7 @@ class DeviceCollector:
         return self._rollout()
 
     def _act_and_account(self) -> None:
-        self._act(_unclocked)  # a clock may wait for the device, which a capture forbids
+        self._act(lambda part: None)  # a clock may wait for the device, which a capture forbids
         self._account()
 
     def _act(self, enter: Callable[[str], None]) -> None:
@@ -156,7 +156,7 @@ class DeviceCollector:
         tree_map(lambda part: self._statistics.check("observation", part[1:]), self._obs)
         self._statistics.add(rewards, done, valid)
         if self.cfg.env.clip_reward:
-            rewards.sign_()
+            rewards.copy_(rewards.sign() + rewards * 0)  # what is not finite becomes NaN: the learner refuses it
         if self.reward_normalizer is not None:
             rewards.copy_(self.reward_normalizer(rewards, done, valid))
         finals: Tree = self._final_obs
@@ -165,6 +165,8 @@ class DeviceCollector:
             finals = tree_map(lambda part: part.masked_fill(~_over(truncated, part), 0), finals)
             tree_map(lambda part: self._statistics.check("observation", part), finals)
         self._value_finals(self.model, finals, truncated, self._final_values)
+        if self.model.normalizer is not None:
+            spread_the_infinite(finals, self._final_values)
 
     def _transitions(self) -> Tensor:
         """``[T, N]``: False where the row before ended an episode, so that this one is only a reset."""
@@ -209,6 +211,7 @@ class DeviceCollector:
         Raises:
             NumericError: an environment gave a reward or an observation that is not finite.
         """
+        self._statistics.refuse_the_infinite()
         self._fetch()
         episodes, reward, length = self._pending
         if episodes:
@@ -223,15 +226,15 @@ class DeviceCollector:
         self._pending = (episodes + ended.episodes, reward + ended.reward, length + ended.length)
 
     def state_dict(self) -> dict[str, Any]:
-        """What a resumed run needs; raises as :meth:`metrics`, so that no checkpoint has learned from NaN."""
+        """What a resumed run needs."""
         self._fetch()
         normalizer, envs = self.reward_normalizer, self.envs.state_dict()
-        here = {"obs": frozen(tree_map(lambda part: part[-1], self._obs)), "resetting": frozen(self._resetting)}
-        running = {"statistics": self._statistics.running.to("cpu", torch.float64, copy=True)}
+        here = {"obs": tree_map(lambda part: part[-1], self._obs), "resetting": self._resetting}
+        here["statistics"] = self._statistics.running
         return {
             "reward_normalizer": None if normalizer is None else normalizer.state_dict(),
             "episodes": {"means": self._means, "pending": list(self._pending)},
-            "in_flight": None if envs is None else {"envs": packed(envs), **here, **running},
+            "in_flight": None if envs is None else {"envs": packed(envs), **frozen(here)},
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> str:
@@ -249,10 +252,6 @@ class DeviceCollector:
         self._statistics.running.copy_(saved["statistics"])
         tree_map(lambda memory, part: memory[-1].copy_(part), self._obs, saved["obs"])
         return GO_ON
-
-
-def _unclocked(part: str) -> None:
-    pass
 
 
 def _over(flags: Tensor, part: Tensor) -> Tensor:

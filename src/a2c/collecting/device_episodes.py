@@ -74,19 +74,22 @@ class DeviceStatistics:
             self._taint[KINDS.index(kind)].add_((values * 0).sum(others))  # NaN where any is not finite
 
     def drain(self) -> Ended:
-        """Read and clear the sums; waits for the device.
+        """Read and clear the sums; waits for the device."""
+        episodes, reward, length = self._ended.tolist()
+        self._ended.zero_()
+        return Ended(int(episodes), reward, length)
+
+    def refuse_the_infinite(self) -> None:
+        """Waits for the device.
 
         Raises:
             NumericError: an environment gave a number that is not finite, at any step so far.
         """
         bad = self._taint.isnan()
-        first = torch.where(bad.any(1), bad.int().argmax(1), -1)
-        episodes, reward, length, *environments = torch.cat((self._ended, first.to(self._dtype))).tolist()
-        for kind, environment in zip(KINDS, environments, strict=True):
+        first = torch.where(bad.any(1), bad.int().argmax(1), -1).tolist()
+        for kind, environment in zip(KINDS, first, strict=True):
             if environment >= 0:
                 raise NumericError(
-                    f"environment {environment:.0f} gave a {kind} that is not finite (after the last report); "
+                    f"environment {environment} gave a {kind} that is not finite (after the last report); "
                     f"every {kind} must be finite"
                 )
-        self._ended.zero_()
-        return Ended(int(episodes), reward, length)

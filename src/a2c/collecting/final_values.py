@@ -11,7 +11,7 @@ from torch import Tensor
 
 from a2c.collecting.frame_stacks import continued
 from a2c.machine.transfer import sent
-from a2c.maths.trees import Tree, tree_map
+from a2c.maths.trees import Tree, leaves, tree_map
 from a2c.network.protocol import Network
 
 Finals = list[tuple[int, NDArray[Any], Any]]  # (t, environments, their final observations), of truncated rows
@@ -69,3 +69,16 @@ def value_truncated_rows(model: Network, finals: Tree, truncated: Tensor, values
     picked = truncated.nonzero(as_tuple=True)
     if len(picked[0]):
         values[picked] = model.value(tree_map(lambda part: part[picked], finals))
+
+
+def spread_the_infinite(finals: Tree, values: Tensor) -> None:
+    """Make a value NaN where its observation is not finite, so that the learner refuses it.
+
+    Bounds of a normaliser would otherwise make a number of infinity.
+
+    Args:
+        finals: ``[T, N, *obs]``, a tree.
+        values: ``[T, N]``, changed in place.
+    """
+    for part in leaves(finals):
+        values.add_(part.flatten(2).sum(2) * 0)

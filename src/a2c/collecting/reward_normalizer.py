@@ -88,17 +88,17 @@ class DeviceRewardNormalizer:
         """Update the statistics from a rollout ``[T, N]`` and return its normalised rewards.
 
         If ``valid`` is None, all rows are valid. Invalid rows change nothing: their reward must be 0, and an episode
-        must have ended in the row before.
+        must have ended in the row before. A reward that is not finite comes out as NaN and leaves the statistics alone.
         """
         seen = rewards.to(self.running.dtype, copy=True)
         going = (~done).to(seen.dtype)
         running = self.running
         for t in range(len(seen)):
             running = seen[t].add_(running, alpha=self.gamma) * going[t]
-        self.running.copy_(running)
+        self.running.copy_(torch.where(running.isfinite(), running, self.running))
         self._merge(seen, valid)
         scaled = rewards / torch.sqrt(self.moments[1] + self.eps)
-        return scaled.clamp(-self.clip, self.clip)
+        return scaled.clamp(-self.clip, self.clip) + rewards * 0
 
     def _merge(self, returns: Tensor, valid: Tensor | None) -> None:
         mean, var, count = self.moments
@@ -112,8 +112,8 @@ class DeviceRewardNormalizer:
         total = (count + seen).clamp(min=1)
         delta = new_mean - mean
         moment = var * count + new_var * seen + delta.square() * count * seen / total
-        new = (mean + delta * seen / total, torch.where(seen > 0, moment / total, var), count + seen)
-        self.moments.copy_(torch.stack(new))
+        new = torch.stack((mean + delta * seen / total, torch.where(seen > 0, moment / total, var), count + seen))
+        self.moments.copy_(torch.where(new.isfinite().all(), new, self.moments))
 
     def state_dict(self) -> dict[str, Any]:
         moments = dict(zip(("mean", "var", "count"), self.moments.tolist(), strict=True))

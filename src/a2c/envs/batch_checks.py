@@ -9,7 +9,7 @@ import numpy as np
 from gymnasium.spaces import Space
 from numpy.typing import NDArray
 
-from a2c.envs.contract import space_tree
+from a2c.envs.contract import not_finite, space_tree
 from a2c.errors import A2CError, EnvironmentFailure, NumericError
 from a2c.maths.trees import tree_map
 
@@ -21,11 +21,13 @@ class BatchChecks:
         num_envs: N of the group.
         space: of one environment's observations.
         first: global index of the group's first environment.
+        signs: only the signs of rewards are learned from, so that float32 need not hold them.
     """
 
-    def __init__(self, num_envs: int, space: Space[Any], first: int) -> None:
+    def __init__(self, num_envs: int, space: Space[Any], first: int, *, signs: bool = False) -> None:
         self._num_envs, self._first = num_envs, first
-        self._finite_rewards = np.empty(num_envs, np.bool_)
+        self._largest = float(np.finfo(np.float64 if signs else np.float32).max)
+        self._sizes, self._finite_rewards = np.empty(num_envs), np.empty(num_envs, np.bool_)
         self._all_finite = b"\1" * num_envs
         self._parts = tree_map(lambda part: _Part(num_envs, part), space_tree(space))
 
@@ -33,9 +35,10 @@ class BatchChecks:
         """Check the ``[N]`` rewards of a step.
 
         Raises:
-            NumericError: one is not finite.
+            NumericError: one is not finite, or will not be in float32, in which the learner takes it.
         """
-        np.isfinite(rewards, self._finite_rewards)
+        np.abs(rewards, self._sizes)
+        np.less_equal(self._sizes, self._largest, self._finite_rewards)
         # Comparing flags as bytes takes a third of the time of any() or count_nonzero(), which matters at N = 16.
         if self._finite_rewards.tobytes() != self._all_finite:
             self._reject("reward", int(self._finite_rewards.argmin()), rewards, step)
@@ -74,6 +77,9 @@ class BatchChecks:
             )
             last = self._first + self._num_envs - 1
             failure.args = (text if named else f"environments {self._first}-{last}: {text}",)
+        named_env = re.search(r"\benvironment (\d+)", failure.args[0])
+        if isinstance(failure, NumericError) and failure.evidence is not None and named_env:
+            failure.evidence["environment"] = int(named_env[1])
         return failure
 
     def _observations(self, part: _Part, obs: NDArray[Any], step: int) -> None:
@@ -95,7 +101,10 @@ class BatchChecks:
     def _reject(self, what: str, row: int, values: NDArray[Any], step: int, env: int | None = None) -> None:
         env = self._first + (row if env is None else env)
         shown = np.array2string(values[row], threshold=8)
-        raise NumericError(f"environment {env} gave the {what} {shown} in step {step}; every one must be finite")
+        must = "finite" if not np.isfinite(values[row]).all() else "finite in float32"
+        error = NumericError(f"environment {env} gave the {what} {shown} in step {step}; every one must be {must}")
+        error.evidence = {"environment": env, **not_finite(what, values[row], step)}
+        raise error
 
 
 class _Part:

@@ -48,6 +48,19 @@ def fitting_observation(obs: Any, shape: tuple[int, ...], dtype: DTypeLike) -> N
     raise ContractError(f"returned an observation of dtype {given.dtype}, but its space has {dtype},")
 
 
+def not_finite(what: str, values: NDArray[Any], step: int) -> dict[str, Any]:
+    """Plain data about the first of ``values`` that is not finite in float32, small enough to travel: for a dump.
+
+    Args:
+        what: like ``reward``.
+        values: of one environment.
+        step: of it.
+    """
+    with np.errstate(over="ignore"):
+        index = np.argwhere(~np.isfinite(np.asarray(values).astype(np.float32)))[0]
+    return {"what": what, "step": step, "index": index.tolist(), "value": float(np.asarray(values)[tuple(index)])}
+
+
 def space_tree(space: Space[Any]) -> Any:
     """The leaves of a Dict or Tuple space as a tree; any other space is one leaf."""
     if isinstance(space, Dict):

@@ -77,7 +77,7 @@ class LockstepEnvs:
         self._backend = backend_of(envs, step_timeout, _TOLD if life_loss else ())
         self._door = action_door(self.action_space)
         n = self.num_envs
-        self._checks = BatchChecks(n, given, first)
+        self._checks = BatchChecks(n, given, first, signs=clip_reward)
         self._no_flags = bytes(n)
         self._all, self._none = np.broadcast_to(True, n), np.broadcast_to(False, n)  # most steps end no episode
         self._no_rows = np.empty(0, np.intp)

@@ -9,9 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from a2c.errors import NumericError
 from a2c.learning.graphed_update import GraphedUpdate, Improve
 from a2c.learning.loss_metrics import LossMetrics
 from a2c.learning.optimizers import Optimizer, make_optimizer
+from a2c.learning.soundness import ADVICE, Soundness
 from a2c.machine.clock import UPDATE, LoopClock
 from a2c.machine.compiling import compiled_or_plain
 from a2c.machine.device import flush_denormals
@@ -63,6 +65,7 @@ class Learner:
         self._coefficients = torch.zeros(2, device=device).unbind() if cfg.compile or graphs is not None else None
         self.optimizer = optimizer(cfg, self.weights)
         self.metrics = LossMetrics(device)
+        self._soundness = Soundness(device, late=device.type != "cpu" or graphs is not None, compiled=cfg.compile)
         self._statistics = model.normalizer if statistics is None else statistics
         self._log_prob_entropy_pullback = pullback_of(model.distribution)
         self._passes: dict[tuple[int, int], Pass] = {}  # all are kept, because graphs write to their memory
@@ -78,6 +81,10 @@ class Learner:
         Args:
             rollout: T steps of N environments.
             env_steps: transitions before this rollout, on which every schedule depends.
+
+        Raises:
+            NumericError: on the CPU, the loss or gradient is not finite; weights, optimizer and statistics are as they
+                were. Elsewhere they then stay as they are, and :meth:`drain_metrics` raises.
         """
         self.clock.enter(UPDATE)
         if rollout.transitions == 0:  # NEXT_STEP: every row was a reset; Adam would step from its momentum alone
@@ -89,8 +96,13 @@ class Learner:
         if self._coefficients is not None:
             # A kernel takes the number as its argument: no copy, no wait.
             lr, beta = self._coefficients[0].fill_(lr), self._coefficients[1].fill_(beta)
+        self._soundness.begin(rollout, env_steps)
         with flush_denormals():
             self._run(rollout, lr, beta)
+        error = self._soundness.refused_now(rollout, env_steps)
+        if error is not None:
+            self.metrics.take()  # they are not finite either
+            raise error
 
     def _pass_of(self, steps: int, count: int) -> Pass:
         """The pass over rollouts of this size; a loop other than the trainer's may give several sizes."""
@@ -104,7 +116,14 @@ class Learner:
         buffers = [*self.model.buffers(), *([] if self._statistics is None else self._statistics.buffers())]
         once = {id(tensor): tensor for tensor in buffers}.values()  # the statistics are usually the model's own
         gradient = gradient_of(self.weights)
-        return [self.weights.data, gradient, *self.optimizer.state.values(), *once, *self.metrics.tensors]
+        return [
+            self.weights.data,
+            gradient,
+            *self.optimizer.state.values(),
+            *once,
+            *self.metrics.tensors,
+            *self._soundness.tensors,
+        ]
 
     @torch.no_grad()
     def _improve(self, rollout: Rollout, lr: Tensor | float, beta: Tensor | float) -> None:
@@ -130,20 +149,48 @@ class Learner:
             values, returns, advantages, value_coef=cfg.value_coef, beta=beta, weight=weight
         )
         self._pass.backward(pullback(d_log_probs, d_entropies), d_values)
-        grad_norm = self.optimizer.step(lr)
+        self.metrics.add(log_probs * advantages, residuals, entropies, returns, beta=beta, weight=weight)
+        # Sums over all that the loss is made of, over the gradient and all observations: finite if every one is.
+        grad_norm, seen = self.optimizer.clip(), None
+        evidence = self.metrics.products.sum() + grad_norm
         if self._statistics is not None:
-            self._statistics.update(single(rollout.obs)[:-1], weight)
-        self.metrics.add(
-            log_probs * advantages, residuals, entropies, returns, beta=beta, weight=weight, grad_norm=grad_norm
-        )
+            obs = single(rollout.obs)
+            seen = self._statistics.moments(obs[:-1], weight)
+            evidence += (seen[0] + seen[1]).sum() + obs[-1].sum(dtype=seen[0].dtype)
+        self.metrics.add_norm(grad_norm)
+        weights = [self.weights.data, *self.optimizer.state.values()]
+        sound = self._soundness.apply(lambda: self.optimizer.step(lr), weights, evidence, rollout)
+        if self._statistics is not None and seen is not None and sound is not False:
+            self._statistics.merge(*seen, *([sound] if isinstance(sound, Tensor) else []))
 
     def drain_metrics(self, env_steps: int) -> dict[str, float]:
-        """Means over the transitions since the last call, as ``train/...``: the only wait for the device."""
+        """Means over the transitions since the last call, as ``train/...``: the only wait for the device.
+
+        Raises:
+            NumericError: the update that its evidence describes was refused, and with it all later ones; or the weights
+                are not finite, as with an absurd learning rate.
+        """
         cfg = self.cfg
+        self.check()
+        if not self.weights.isfinite().all():
+            raise NumericError(f"the weights after {env_steps:,} steps are not finite; {ADVICE}")
         means = self.metrics.drain(cfg.value_coef)
         means["learning_rate"] = scheduled(cfg.lr_schedule, cfg.lr, env_steps, cfg.total_steps)
         means["beta"] = scheduled(cfg.beta_schedule, cfg.beta, env_steps, cfg.total_steps)
         return {f"train/{name}": value for name, value in means.items()}
+
+    def check(self) -> None:
+        """Wait for the device; raises :class:`NumericError` if :meth:`refused` has one."""
+        error = self.refused()
+        if error is not None:
+            raise error
+
+    def refused(self) -> NumericError | None:
+        """The error of an update that was refused on the device, where that shows late; waits for the device.
+
+        All updates after it were refused, too: weights, optimizer and statistics are those of before it.
+        """
+        return self._soundness.refused_before()
 
     def state_dict(self) -> dict[str, Any]:
         metrics = [tensor.cpu() for tensor in self.metrics.tensors]

@@ -24,7 +24,7 @@ class LossMetrics:
 
     @property
     def tensors(self) -> list[Tensor]:
-        """What :meth:`add` changes."""
+        """What :meth:`add` and :meth:`add_norm` change."""
         return [self.products, self.grad_norms]
 
     def add(
@@ -36,7 +36,6 @@ class LossMetrics:
         *,
         beta: Tensor | float,
         weight: Tensor | None,
-        grad_norm: Tensor,
     ) -> None:
         """Add an update; nothing waits for the device.
 
@@ -46,12 +45,14 @@ class LossMetrics:
             entropies, returns: ``[T, N]``.
             beta: weight of the entropy bonus.
             weight: ``[T, N]``, 0 for rows that are no transition; None: all are.
-            grad_norm: scalar.
         """
         ones = torch.ones_like(policy)
         rows = torch.stack((ones, policy, residuals, entropies, entropies * beta, returns))
         rows = rows.view(len(NAMES), -1).to(self._dtype)
         self.products.addmm_(rows if weight is None else rows * weight.view(-1), rows.t())
+
+    def add_norm(self, grad_norm: Tensor) -> None:
+        """Add the norm of an update's gradient, a scalar; nothing waits for the device."""
         self.grad_norms += torch.stack((grad_norm, torch.ones_like(grad_norm)))
 
     def take(self) -> list[Tensor]:

@@ -21,8 +21,15 @@ class Optimizer(Protocol):
 
     state: dict[str, Tensor]  # all that one step leaves to the next
 
-    def step(self, lr: Tensor | float) -> Tensor:
-        """Take one step, without waiting for the device; returns the gradient's norm before clipping, a scalar."""
+    def clip(self) -> Tensor:
+        """Clip the gradient, without waiting for the device.
+
+        Returns:
+            Its norm before, a scalar. Where that is finite, so is the square of every number in the gradient.
+        """
+
+    def step(self, lr: Tensor | float) -> None:
+        """Take one step, without waiting for the device."""
 
 
 class UpdateRule(Protocol):
@@ -35,7 +42,7 @@ class UpdateRule(Protocol):
 
 
 class Clipped:
-    """Clips the gradient, then applies it.
+    """Clips the gradient and applies it.
 
     Args:
         rule: moves the weights.
@@ -47,11 +54,13 @@ class Clipped:
         self._rule, self._weights, self._max_norm = rule, weights, max_norm
         self.state = rule.state
 
-    def step(self, lr: Tensor | float) -> Tensor:
+    def clip(self) -> Tensor:
+        """As :meth:`Optimizer.clip`."""
+        return clip_gradient(self._weights, self._max_norm)
+
+    def step(self, lr: Tensor | float) -> None:
         """As :meth:`Optimizer.step`."""
-        norm = clip_gradient(self._weights, self._max_norm)
         self._rule.step(lr)
-        return norm
 
 
 class RMSpropTF:

@@ -39,20 +39,16 @@ def flatten_parameters(model: Network | nn.Module) -> nn.Parameter:
 def clip_gradient(flat: nn.Parameter, max_norm: float | None) -> Tensor:
     """Scale the gradient of :func:`flatten_parameters` to a norm of at most ``max_norm``.
 
-    A gradient that is not finite becomes zero, so that it never reaches the weights. The norm returned is still not
-    finite, and the run stops when it next reads the metrics.
-
     Args:
         flat: ``[W]``, with its gradient.
         max_norm: None: do not clip.
 
     Returns:
-        The norm before clipping, a scalar on the device; nothing waits for it.
+        The norm before clipping, a scalar on the device; nothing waits for it. Where it is not finite, the gradient
+        means nothing, and the learner takes no step (:mod:`a2c.learning.soundness`).
     """
     assert flat.grad is not None
     norm: Tensor = torch.linalg.vector_norm(flat.grad)
-    scale = torch.ones_like(norm) if max_norm is None else (max_norm / (norm + 1e-6)).clamp_(max=1.0)
-    # norm - norm + 1 is 1, or NaN if the norm is not finite: the scale is then 0. A condition would cost another pass.
-    scale.mul_(norm - norm + 1).nan_to_num_(nan=0.0)
-    flat.grad.nan_to_num_(nan=0.0, posinf=0.0, neginf=0.0).mul_(scale)
+    if max_norm is not None:
+        flat.grad.mul_((max_norm / (norm + 1e-6)).clamp_(max=1.0))
     return norm

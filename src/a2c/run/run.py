@@ -16,6 +16,7 @@ from a2c.playing.policy import load_policy
 from a2c.run.checkpoints import Actors, Checkpoints
 from a2c.run.evaluations import WAITING_ROW, Evaluations, Row
 from a2c.run.evaluators import Evaluators
+from a2c.run.numeric_dump import blame, dump, last_sound
 from a2c.run.progress import Progress
 from a2c.run.results import draw_results
 from a2c.run.showing.console import Console
@@ -138,13 +139,12 @@ class Run:
         """Log a row of metrics; evaluate and save where due.
 
         Raises:
-            NumericError: a loss or gradient was not finite; the last checkpoint stays as it is.
+            NumericError: a loss or gradient was not finite; weights are those of before (:meth:`rescue`).
             RunIOError: the row or the checkpoint cannot be written.
         """
         progress = self._progress
         self._stopwatch.report_begins()
         metrics = self._learner.drain_metrics(state.env_steps) | self._actors.metrics()
-        self._check_finite(metrics, state)
         metrics["time/fps"] = progress.speed(state)
         evaluate, save = progress.evaluate(state), progress.save(state)
         self._evaluations.receive(wait=evaluate or save)
@@ -160,6 +160,14 @@ class Run:
         """Write ``checkpoints/NAME.pt``, atomically, once no evaluation is under way."""
         self.settle()
         self._checkpoints.write(name, self._checkpoints.payload(state))
+
+    def rescue(self, error: A2CError, state: TrainState) -> None:
+        """After a failure of training, save the last sound state and, of a numeric one, what shows where it began."""
+        blame(error, self._actors)
+        sound = last_sound(error, self._learner, state)
+        if sound is not None:
+            self.save("last", sound)
+            dump(error, self.cfg, self._learner, sound, self.folder)
 
     def settle(self) -> None:
         """After a failure, wait for the evaluation under way, which is of sound weights, whatever comes of it."""
@@ -232,14 +240,6 @@ class Run:
         self.trackers.log(row.env_steps, metrics)
         if row.show:
             self.console.row(row.env_steps, metrics)
-
-    def _check_finite(self, metrics: dict[str, float], state: TrainState) -> None:
-        for name in ("train/loss", "train/grad_norm"):
-            if not abs(metrics[name]) < float("inf"):
-                raise NumericError(
-                    f"{name} is {metrics[name]} after {state.env_steps:,} steps; no such gradient was applied, and "
-                    f"{self._checkpoints.folder} holds the weights from before; a lower lr or max_grad_norm may help"
-                )
 
 
 @contextlib.contextmanager

@@ -10,7 +10,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
-from a2c.envs.contract import fitting_observation, real_reward, space_tree
+from a2c.envs.contract import fitting_observation, not_finite, real_reward, space_tree
 from a2c.errors import A2CError, EnvironmentFailure, NumericError
 from a2c.machine.processes.failure_report import FOLLOWS, ContractError
 from a2c.maths.trees import tree_map
@@ -53,7 +53,7 @@ class Checked(gym.Wrapper[Any, Any, Any, Any]):
             obs, reward, terminated, truncated, info = self.env.step(action)
             number = reward if type(reward) is float else real_reward(reward)
             if not math.isfinite(number):
-                raise NumericError(self._not_finite("reward", str(number)))
+                raise self._not_finite("reward", str(number), np.asarray(number))
             return self._checked(obs), number, bool(terminated), bool(truncated), info
         except (Exception, SystemExit) as error:
             raise self._named(error, f"step {self._steps}") from None
@@ -73,11 +73,13 @@ class Checked(gym.Wrapper[Any, Any, Any, Any]):
 
     def _finite(self, array: np.ndarray) -> np.ndarray:
         if array.dtype.kind == "f" and not np.isfinite(array).all():
-            raise NumericError(self._not_finite("observation", np.array2string(array, threshold=8)))
+            raise self._not_finite("observation", np.array2string(array, threshold=8), array)
         return array
 
-    def _not_finite(self, what: str, shown: str) -> str:
-        return f"{self._name} gave the {what} {shown} in step {self._steps}; every one must be finite"
+    def _not_finite(self, what: str, shown: str, values: np.ndarray) -> NumericError:
+        error = NumericError(f"{self._name} gave the {what} {shown} in step {self._steps}; every one must be finite")
+        error.evidence = not_finite(what, values, self._steps)
+        return error
 
     def _named(self, error: BaseException, when: str) -> A2CError:
         if isinstance(error, A2CError):
