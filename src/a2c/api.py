@@ -12,6 +12,7 @@ from a2c.errors import RunIOError
 from a2c.run.claiming import claimed
 from a2c.settings.compose import load_config
 from a2c.settings.config import Config
+from a2c.settings.redaction import redact
 from a2c.settings.rules import validate
 from a2c.settings.saved_settings import SETTINGS
 from a2c.storage.atomic import write_text
@@ -42,7 +43,7 @@ def train(cfg: Config) -> Summary:
         settings = folder / SETTINGS
         try:
             settings.parent.mkdir(parents=True, exist_ok=True)
-            write_text(settings, OmegaConf.to_yaml(OmegaConf.create(asdict(cfg))))
+            write_text(settings, OmegaConf.to_yaml(OmegaConf.create(redact(asdict(cfg)))))
         except OSError as error:
             raise RunIOError(f"cannot write {settings}: {error.strerror or error}") from error
         return train_in(cfg, folder)

@@ -187,7 +187,7 @@ class Run:
         if scores is not None:
             summary = summary.with_scores(scores)
             summary.write()  # the curve shows it
-            curve, gif = draw_results(self.folder, best, self.cfg.gif, self.console.note)
+            curve, gif = draw_results(self.folder, best, self.cfg, self.console.note)
             summary = replace(summary, curve=curve, gif=gif)
         summary.write()
         files = {"checkpoint": summary.best_checkpoint, "video": summary.gif}

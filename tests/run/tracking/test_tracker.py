@@ -147,7 +147,11 @@ def test_an_offline_run_holds_config_rows_summary_checkpoint_and_video(
     run = next(record["run"] for record in found if record["type"] == "run")
     config = run["config"]["update"]
     assert (run["project"], run["run_group"], run["tags"], run["display_name"]) == ("a2c", "g", ["a", "b"], "one")
-    assert (config["lr"], config["env"]["id"], config["env"]["kwargs"]) == (0.003, "CartPole-v1", {"api_key": "***"})
+    assert (config["lr"], config["env"]["id"], config["env"]["kwargs"]) == (
+        0.003,
+        "CartPole-v1",
+        {"api_key": "<redacted>"},
+    )
     rows = [{key: value for key, value in row.items() if key[0] != "_"} for row in history(found)]
     assert rows[:3] == [
         {"global_step": 100, "rollout/ep_rew_mean": 1},

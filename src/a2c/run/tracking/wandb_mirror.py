@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 
 from a2c.machine.processes.deadline import within
-from a2c.run.tracking.redaction import redact, redacted_argv
 from a2c.settings.config import Config
+from a2c.settings.redaction import redact, redacted_argv
 from a2c.storage.metrics_file import plain
 
 WANDB_INTERVAL = 1.0  # seconds between rows sent to W&B; metrics.jsonl has them all
