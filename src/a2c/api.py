@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from omegaconf import OmegaConf
 
+from a2c.collecting.preflight import check_settings
 from a2c.errors import RunIOError
 from a2c.run.claiming import claimed
 from a2c.settings.compose import load_config
@@ -37,6 +38,7 @@ def train(cfg: Config) -> Summary:
         A2CError: a subclass for each kind of failure, with a message of one line.
     """
     cfg = validate(cfg)
+    check_settings(cfg)
     folder = run_of(cfg.resume, cfg.runs_dir) if cfg.resume else None
     folder = folder or Path(cfg.runs_dir) / new_run(cfg.runs_dir, cfg.env.id, cfg.name, cfg.algo, cfg.seed)
     with claimed(cfg, folder):

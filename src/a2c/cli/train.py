@@ -22,6 +22,7 @@ from a2c.cli.flags import parse_flags
 from a2c.cli.help import train_help
 from a2c.cli.records import write_records
 from a2c.cli.secrecy import clean_multirun_record, hidden_in_logs
+from a2c.collecting.preflight import check_settings
 from a2c.errors import A2CError, ConfigError, RunIOError
 from a2c.run.claiming import claimed
 from a2c.settings.compose import compose_plain, conf_dir, one_line, plain, prepare_training, to_config
@@ -56,6 +57,7 @@ def run(arguments: Sequence[str]) -> int:
 
 def _allowed(cfg: Config) -> Config:
     refuse_foreign_code(cfg)
+    check_settings(cfg)
     return cfg
 
 
