@@ -131,6 +131,8 @@ def verdict(summary: Mapping[str, Any]) -> str:
 def outcome(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
     """The end panel as (label, text) lines."""
     lines = [("score", _score(summary))]
+    if summary.get("eval_mean") is not None:  # the last row may show another score, of the last network
+        lines.append(("", f"score of the best checkpoint (step {summary['best_step']:,})"))
     trained = f"{summary['env_steps']:,} steps, {summary.get('episodes') or 0:,} episodes in "
     lines.append(("trained", f"{trained}{duration(summary['wall_time'])} ({number(summary.get('fps'), 0)} steps/s)"))
     lines.append(("time", split(summary["time"])))
