@@ -127,6 +127,14 @@ def test_no_run_trains_with_the_mark_in_the_place_of_a_secret(here: Path, capfd:
     assert not (here / "runs").exists()
 
 
+@pytest.mark.parametrize("wrong", ["env.kwargs.api_key@x=SECRET", "env_kwargs.api_key=SECRET", "--token=SECRET"])
+def test_what_cannot_be_read_is_told_without_its_secret(wrong: str, capfd: Any) -> None:
+    assert main(["train", wrong.replace("SECRET", KEY)]) == 2
+    said = capfd.readouterr().err
+    assert said.startswith("config error: ")
+    assert KEY not in said
+
+
 def test_a_policy_in_python_takes_the_secrets_of_its_environment(run: Path) -> None:
     policy = a2c.load_policy(run)
     with pytest.raises(ConfigError, match=r"env\.kwargs\.api_key, .*env\.kwargs\.servers are secrets"):

@@ -192,6 +192,18 @@ def test_what_its_settings_alone_make_too_large_is_one_line(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_an_evaluation_of_more_episodes_than_memory_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(preflight, "limits_here", lambda: Limits(Limit(10**9, "here"), None, None))
+    assert main(["eval", "episodes=1e10"]) == 2
+    said = (
+        "config error: episodes=10,000,000,000 need 400 GB of memory (evaluation 400 GB), and 1.0 GB are free (here); "
+    )
+    assert capsys.readouterr().err == f"{said}lower episodes\n"
+
+
 class Large(gym.Env[Any, Any]):
     """Observations of a megabyte."""
 

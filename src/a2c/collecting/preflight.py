@@ -75,6 +75,12 @@ def fitting(cfg: Config, device: str) -> Callable[[Spaces | None, Plan | None], 
     return lambda spaces, plan: check_fits(needs(cfg, spaces, plan, on_host=on_host), limits, on_device)
 
 
+def check_episodes(episodes: int) -> None:
+    """Refuse an evaluation of more episodes than there is memory for; raises as :func:`check_fits`."""
+    part = Part("evaluation", EPISODE * episodes, {"episodes": episodes})
+    check_fits(Needs((part,), (), 0, 0, 0, {}), limits_here())
+
+
 def needs(
     cfg: Config, spaces: Spaces | None = None, plan: Plan | None = None, *, on_host: bool = True, team: int = 1
 ) -> Needs:

@@ -92,6 +92,12 @@ class Secrets:
         found = {text for text in found if len(text) >= SHORTEST and text != HIDDEN}
         return cls(tuple(sorted(found, key=lambda text: (-len(text), text))))
 
+    @classmethod
+    def of_arguments(cls, arguments: Sequence[str]) -> Secrets:
+        """Those of a command line as typed, before anybody has read it: whole values."""
+        told = [text.partition("=")[2] for text in arguments if redact_argument(text) != text]
+        return cls.of({"secrets": told})
+
     def hide(self, text: str) -> str:
         """``text`` without them, and without those of any URL in it."""
         for secret in self.texts:
