@@ -53,7 +53,8 @@ class Progress:
 
     def show(self, state: TrainState) -> bool:
         """Whether the report goes into the table on the screen: the first, about twenty in all, and each evaluation."""
-        return not self._shown or self._crosses(max(1, self._total // ROWS), state) or self.evaluate(state)
+        twentieth = self._crosses(max(1, self._total // ROWS), state)
+        return not self._shown or twentieth or self.evaluate(state) or self._ends(state)
 
     def speed(self, state: TrainState) -> float:
         """Env steps per second since the last report; the time of that report and its evaluation does not count."""
