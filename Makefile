@@ -101,5 +101,5 @@ $(READY): pyproject.toml constraints.txt scripts/setup.sh
 # What only benchmarks need. Where it cannot be had, they say so in their results and measure the rest.
 $(PEERS): $(READY)
 	@echo "setup: installing what we are measured beside"
-	@$(RUN)/python -m pip install --quiet -c $(VENV)/constraints.txt -e ".[peers,mujoco]" --no-build-isolation && touch $@ || \
+	@$(RUN)/python -m pip install --quiet -c $(VENV)/constraints.txt -e ".[peers]" --no-build-isolation && touch $@ || \
 	    echo "setup: not all of it could be installed; the benchmarks go on without" >&2

@@ -94,6 +94,13 @@ def test_an_extra_holds_what_gymnasium_imports_for_its_environments():
                 assert canonicalize_name(needed.name) in have, f"a2c[{ours}] lacks {needed.name}"
 
 
+def test_make_setup_installs_what_every_kind_of_environment_needs():
+    groups = PROJECT["optional-dependencies"]
+    (everything,) = map(Requirement, groups["all"])
+    assert everything.extras == set(groups) - {"all", "peers", "dev"}
+    assert '".[all,dev]"' in (ROOT / "scripts" / "setup.sh").read_text()
+
+
 def test_every_requirement_is_pinned_to_a_version_that_it_allows():
     for needed in requirements():
         if needed.name != "a2c":

@@ -46,7 +46,7 @@ def test_the_commands_are_these() -> None:
 
 
 def test_the_commands_that_load_a_run_take_these_settings() -> None:
-    common = {"run", "runs_dir", "seed", "episodes", "device", "env.id"}
+    common = {"run", "runs_dir", "seed", "episodes", "device", "env.id", "env.kwargs"}
     assert {key for key, _, _ in settings(EvalCommand)} == common | {"deterministic"}
     assert {key for key, _, _ in settings(WatchCommand)} == common | {"render", "output"}
 

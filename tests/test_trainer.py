@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -132,7 +133,15 @@ def test_the_best_checkpoint_is_the_best_evaluation_and_the_later_of_equals(tmp_
     score, step = max(evaluations)  # of equal scores the larger step
     best = load_checkpoint(Path(str(summary.best_checkpoint)))
     assert (best["state"]["best_eval"], best["state"]["env_steps"]) == (score, step)
-    assert summary.best_eval == score
+    assert (summary.best_eval, summary.best_step) == (score, step)
+
+
+def test_every_evaluation_has_its_row_on_the_screen(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    summary = a2c.train(config(tmp_path, *IDENTITY, "total_steps=4000", "eval.every=90", "log_every=100"))
+    evaluated = [f"{row['global_step']:,}" for row in rows(summary) if "eval/mean_reward" in row]
+    shown = [line.split()[0] for line in capsys.readouterr().out.splitlines() if re.search(r"±\d", line)]
+    assert shown == evaluated
+    assert len(shown) > 40
 
 
 def test_evaluation_disturbs_nothing(tmp_path: Path) -> None:

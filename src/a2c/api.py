@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 
 from omegaconf import OmegaConf
 
+from a2c.collecting.preflight import check_settings
 from a2c.errors import RunIOError
 from a2c.run.claiming import claimed
 from a2c.settings.compose import load_config
 from a2c.settings.config import Config
+from a2c.settings.redaction import redact
 from a2c.settings.rules import validate
 from a2c.settings.saved_settings import SETTINGS
 from a2c.storage.atomic import write_text
@@ -36,13 +38,14 @@ def train(cfg: Config) -> Summary:
         A2CError: a subclass for each kind of failure, with a message of one line.
     """
     cfg = validate(cfg)
+    check_settings(cfg)
     folder = run_of(cfg.resume, cfg.runs_dir) if cfg.resume else None
     folder = folder or Path(cfg.runs_dir) / new_run(cfg.runs_dir, cfg.env.id, cfg.name, cfg.algo, cfg.seed)
     with claimed(cfg, folder):
         settings = folder / SETTINGS
         try:
             settings.parent.mkdir(parents=True, exist_ok=True)
-            write_text(settings, OmegaConf.to_yaml(OmegaConf.create(asdict(cfg))))
+            write_text(settings, OmegaConf.to_yaml(OmegaConf.create(redact(asdict(cfg)))))
         except OSError as error:
             raise RunIOError(f"cannot write {settings}: {error.strerror or error}") from error
         return train_in(cfg, folder)

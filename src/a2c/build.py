@@ -13,6 +13,7 @@ import numpy as np
 
 from a2c.collecting.collector import Collector
 from a2c.collecting.device_collector import AnyCollector, DeviceCollector
+from a2c.collecting.preflight import fitting
 from a2c.envs.choosing.choose import Plan
 from a2c.envs.choosing.plan import plan
 from a2c.envs.choosing.rebuilding import explained, prepare_rebuilding
@@ -22,7 +23,7 @@ from a2c.envs.healing import Restarts
 from a2c.envs.lockstep import LockstepEnvs
 from a2c.envs.make_vector_env import make_vector_env, newest_frames
 from a2c.envs.seeding import TRIAL, env_seed
-from a2c.envs.spaces import Spaces
+from a2c.envs.spaces import Spaces, spaces_of
 from a2c.learning.learner import Learner
 from a2c.machine.clock import LoopClock
 from a2c.machine.device import set_threads, use_device
@@ -68,11 +69,13 @@ def make_envs(cfg: Config, *, first: int = 0, resumable: bool = True) -> Iterato
         resumable: keep what rebuilds episodes in flight in a resumed run.
 
     Raises:
-        ConfigError: there is no such device, or the settings do not fit the environment.
+        ConfigError: there is no such device, or the settings do not fit the environment or this machine.
         EnvironmentFailure: an environment cannot be made.
     """
     device = use_device(cfg.device, tf32=cfg.tf32)  # report a missing device before any process starts
-    chosen = plan(cfg)
+    fits = fitting(cfg, str(device))
+    chosen = plan(cfg, lambda env: fits(spaces_of(env.observation_space, env.action_space), None))
+    fits(None, chosen)
     env, frames = newest_frames(cfg.env, chosen)
 
     def group(begin: int, count: int) -> LockstepEnvs:
@@ -101,6 +104,7 @@ def make_envs(cfg: Config, *, first: int = 0, resumable: bool = True) -> Iterato
         made = TrainingEnvs(groups, chosen, resumes, partial(Collector, groups.groups, first=first))
     failed = True
     try:
+        fits(made.spaces, chosen)  # of environments of other kinds they are not known before
         yield made
         failed = False
     finally:

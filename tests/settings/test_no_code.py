@@ -85,6 +85,17 @@ def test_a_sweep_sets_nothing_of_hydra_and_reads_no_variable(override: str, monk
     load_config(override)
 
 
+@pytest.mark.parametrize("value", ["${oc.${wandb.group}:WANDB_API_KEY}", "${oc.env:${name}}", "${ oc.env : KEY }"])
+def test_a_sweep_cannot_put_the_name_of_a_function_together(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANDB_API_KEY", "a-secret")
+    told = ["wandb.group=env", f"wandb.tags=['{value}']"]
+    if "group" in value:
+        assert load_config(*told).wandb.tags == ["a-secret"]  # what a sweep's server would be told
+    monkeypatch.setenv("WANDB_SWEEP_ID", "sweep1")
+    with pytest.raises(ConfigError, match="which a sweep may not"):
+        load_config(*told)
+
+
 @pytest.mark.parametrize("override", ["env.kwargs._target_=alarm.f", "env.kwargs={a: [{_target_: alarm.f}]}"])
 def test_nothing_of_ours_takes_a_target(folder: Path, override: str) -> None:
     with pytest.raises(ConfigError, match="names code to run; a2c takes no code from settings"):
@@ -161,6 +172,9 @@ SETTINGS = {
     "env: {id: CartPole-v1}\n_target_: alarm.C\n": "holds '_target_', which is no setting; take it out",
     "env: {id: CartPole-v1}\nname: ${new_run:/tmp/x,y,z,a,1}\n": "write its value there",
     "env: {id: CartPole-v1}\nname: ${oc.env:HOME}\n": "write its value there",
+    "env: {id: CartPole-v1}\nname: env\nwandb: {tags: ['${oc.${name}:HOME}']}\n": "write its value there",
+    "env: {id: CartPole-v1}\nname: oc.env\nwandb: {tags: ['${${name}:HOME}']}\n": "write its value there",
+    "env: {id: CartPole-v1, kwargs: {a: [{_target_: alarm.f}]}}\n": "env.kwargs names code to run; take it out",
     BOMB: "is more than 10,000 values when written out",
     MERGED: "is more than 10,000 values when written out",
     ENDLESS: "is without end when written out",

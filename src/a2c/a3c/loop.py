@@ -7,10 +7,12 @@ from pathlib import Path
 
 from a2c.a3c.team import make_team
 from a2c.build import make_envs, make_network
+from a2c.collecting.preflight import check_fits, needs
 from a2c.errors import EnvironmentFailure, NumericError
 from a2c.learning.learner import Learner
 from a2c.machine.cores import usable_cores
 from a2c.machine.device import set_threads
+from a2c.machine.limits import limits_here
 from a2c.network.torsos import torso_kind
 from a2c.run.run import open_run
 from a2c.run.summary import Summary
@@ -51,6 +53,7 @@ def build(cfg: Config) -> Learner:
     # What is wrong with the environment shows before any process starts.
     with make_envs(replace(of_worker(cfg), num_envs=1), resumable=False) as envs:
         spaces = envs.spaces
+    check_fits(needs(cfg, spaces, team=cfg.num_workers or 1), limits_here())
     set_threads(cfg.threads, convolutions=torso_kind(spaces, cfg.network) == "nature_cnn")
     return Learner(make_network(cfg, spaces), cfg)
 

@@ -11,6 +11,7 @@ from a2c.cli.commands import COMMANDS
 from a2c.cli.exit_codes import exit_code_of, full_errors
 from a2c.cli.standard_streams import open_what_is_closed, point_nowhere
 from a2c.errors import ConfigError, RunIOError
+from a2c.settings.redaction import Secrets
 from a2c.settings.suggest import nearest
 
 
@@ -39,6 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         point_nowhere(sys.stdout)  # it is what was being written to, and the exit would flush it again
         return exit_code_of(RunIOError(f"cannot write what to show: {error.strerror or error}"), full_errors())
     except (Exception, KeyboardInterrupt) as error:
+        Secrets.of_arguments(arguments).hide_in(error)  # standard error may be a file
         return exit_code_of(error, full_errors())
 
 

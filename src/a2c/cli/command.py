@@ -25,6 +25,7 @@ class NamedEnv:
     """What a command says about the environment of the run that it names."""
 
     id: str | None = setting(f"the run's env.id, where it imports a module: typed again, or {FLAG}, allows that")
+    kwargs: dict[str, Any] = setting("its secrets among env.kwargs, given again: env.kwargs.api_key=...")
 
 
 def read_arguments(arguments: Sequence[str], schema: type[Command], name: str, usage: str) -> Command | None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 from a2c.cli.flags import parse_flags
 from a2c.errors import ConfigError, EnvironmentFailure, RunIOError
 from a2c.settings.compose import load_config
+from a2c.settings.redaction import Secrets, redact_argument
 
 USAGE = """\
 Usage: a2c doctor [env=PRESET | env.id=ID] [KEY=VALUE ...] [--report FILE]
@@ -35,10 +37,11 @@ def run(arguments: Sequence[str]) -> int:
     cfg = load_config(*flags.overrides, trust=flags.trust)
     from a2c.envs.examining.examination import examine
 
-    lines, code = [f"a2c doctor {' '.join(flags.overrides)}"], 0
+    secrets = Secrets.of(asdict(cfg))
+    lines, code = [f"a2c doctor {' '.join(map(redact_argument, flags.overrides))}"], 0
     print(cfg.env.id)
     for finding in examine(cfg):
-        lines.append(f"{MARKS[finding.kind]} {finding.text}")
+        lines.append(f"{MARKS[finding.kind]} {secrets.hide(finding.text)}")
         print(lines[-1], flush=True)
         if finding.kind == "broken":
             code = EnvironmentFailure.exit_code

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from a2c.cli.command import NamedEnv, allow_code, read_arguments
+from a2c.collecting.preflight import check_episodes
 from a2c.settings.config import DEVICE, setting
 
 USAGE = """\
@@ -35,12 +36,13 @@ def run(arguments: Sequence[str]) -> int:
     command = read_arguments(arguments, EvalCommand, "eval", USAGE)
     if command is None:
         return 0
+    check_episodes(command.episodes)
     from a2c.cli.eval_progress import EvalProgress
     from a2c.envs.single.make_env import reward_threshold  # these import torch
     from a2c.playing.evaluation import evaluate
     from a2c.playing.policy import load_policy
 
-    policy = load_policy(command.run, runs_dir=command.runs_dir, device=command.device)
+    policy = load_policy(command.run, runs_dir=command.runs_dir, device=command.device, secrets=command.env.kwargs)
     allow_code(policy.cfg.env.id, policy.path, command.env.id, arguments)
     with EvalProgress(command.episodes) as progress:
         result = evaluate(

@@ -8,7 +8,7 @@ import logging
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import hydra
@@ -21,13 +21,15 @@ from a2c.cli.exit_codes import exit_code_of, exit_code_of_stop, full_errors, log
 from a2c.cli.flags import parse_flags
 from a2c.cli.help import train_help
 from a2c.cli.records import write_records
+from a2c.cli.secrecy import clean_multirun_record, hidden_in_logs
+from a2c.collecting.preflight import check_settings
 from a2c.errors import A2CError, ConfigError, RunIOError
 from a2c.run.claiming import claimed
-from a2c.run.tracking.redaction import redact_argument
 from a2c.settings.compose import compose_plain, conf_dir, one_line, plain, prepare_training, to_config
 from a2c.settings.config import Config
 from a2c.settings.notices import tell
 from a2c.settings.overrides import parse, quote
+from a2c.settings.redaction import Secrets, redact_argument
 from a2c.settings.sweep_guard import refuse_foreign_code
 from a2c.storage.folders import LATEST, discard_if_empty, is_run, run_of
 
@@ -39,7 +41,7 @@ def run(arguments: Sequence[str]) -> int:
         print(train_help())
         return 0
     more = [flags.config_dir] if flags.config_dir else []
-    overrides = flags.overrides
+    overrides, configs = flags.overrides, []
     if not flags.shell_completion:
         overrides = prepare_training(overrides, *more, trust=flags.trust)
         jobs = _jobs_to_check(overrides) if flags.multirun else [overrides]
@@ -49,11 +51,13 @@ def run(arguments: Sequence[str]) -> int:
         configs = [] if unread else [_allowed(to_config(tree)) for tree in trees]
         if not flags.multirun and configs[0].resume:
             overrides = [*_same_folder(configs[0], overrides), *overrides]
-    return run_hydra(_hydra_arguments(flags, overrides), "config")
+    with hidden_in_logs(Secrets.of(*map(asdict, configs))):  # a multirun's launcher logs what each job is told
+        return run_hydra(_hydra_arguments(flags, overrides), "config")
 
 
 def _allowed(cfg: Config) -> Config:
     refuse_foreign_code(cfg)
+    check_settings(cfg)
     return cfg
 
 
@@ -148,8 +152,10 @@ def _train(tree: DictConfig, folder: Path, full: bool) -> int:
         if not is_run(folder):
             discard_if_empty(folder, folder)
         return exit_code_of(error, full)
+    secrets = Secrets.of(asdict(cfg))
     try:
-        with claimed(cfg, folder):
+        clean_multirun_record(secrets)
+        with hidden_in_logs(secrets), claimed(cfg, folder):
             from a2c.api import train_in
 
             write_records(cfg, folder)
@@ -164,6 +170,7 @@ def _train(tree: DictConfig, folder: Path, full: bool) -> int:
     except OSError as error:
         return exit_code_of(_cannot_write(error), full)
     except (Exception, KeyboardInterrupt) as error:  # what is no A2CError shows its traceback; other jobs go on
+        secrets.hide_in(error)
         return exit_code_of(error, full)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from a2c.network.flat_weights import flatten_parameters
 from a2c.network.protocol import Network, device_of
 from a2c.settings.config import Config
 from a2c.settings.old_values import translated
+from a2c.settings.redaction import hidden_keys, leaf_settings, restored
 from a2c.settings.typed_settings import build
 from a2c.storage.checkpoint import find_checkpoint, load_checkpoint
 
@@ -94,28 +96,46 @@ class Policy:
         return torch.from_numpy(array[None] if single else array).to(self._device)
 
 
-def load_policy(target: str | Path = "latest", *, runs_dir: str | Path = "runs", device: str = "cpu") -> Policy:
+def load_policy(
+    target: str | Path = "latest",
+    *,
+    runs_dir: str | Path = "runs",
+    device: str = "cpu",
+    secrets: Mapping[str, Any] | None = None,
+) -> Policy:
     """Load the policy of a run from its best checkpoint, or from the one named.
 
     Args:
         target: ``latest``, a run folder, or a checkpoint file.
         runs_dir: where ``latest`` is looked up.
         device: where to run it, like ``cpu``, ``cuda:1`` or ``auto``.
+        secrets: what its environment needs and no run keeps, as in ``env.kwargs``: ``{"api_key": ...}``.
 
     Raises:
         CheckpointError: the checkpoint is missing, damaged or of another version of a2c.
-        ConfigError: the device is not there.
+        ConfigError: the device is not there, or ``secrets`` holds what the run keeps itself.
     """
     on = resolve_device(device)
     path = find_checkpoint(target, runs_dir)
     payload = load_checkpoint(path)
     cfg = config_of(payload, path)
+    cfg.env.kwargs = _with_secrets(cfg.env.kwargs, secrets or {}, path)
     spaces = Spaces.from_dict(payload["spec"])
     model = ActorCritic(spaces, cfg.network, normalize_obs=cfg.normalize_obs, precision=cfg.precision)
     model.load_state_dict(payload["learner"]["model"])
     model = model.to(on).eval()
     flatten_parameters(model)  # as in training: the last bits of sums depend on where in memory numbers lie
     return Policy(model, cfg, path, payload["state"]["env_steps"])
+
+
+def _with_secrets(kwargs: dict[str, Any], secrets: Mapping[str, Any], path: Path) -> dict[str, Any]:
+    lost, own = hidden_keys(kwargs), dict(leaf_settings(kwargs))
+    for key, value in leaf_settings(secrets):
+        left_out = any(key == name or key.startswith(f"{name}.") for name in lost)
+        if not left_out and (key not in own or own[key] != value):
+            raise ConfigError(f"env.kwargs.{key} is no secret that {path} left out: the run keeps its own")
+    found: dict[str, Any] = restored(kwargs, secrets)
+    return found
 
 
 def config_of(payload: dict[str, Any], path: Path) -> Config:

@@ -15,6 +15,7 @@ from a2c.run.resuming import best_score
 from a2c.run.state import Tally, TrainState
 from a2c.run.tracking.tracker import Trackers
 from a2c.settings.config import Config
+from a2c.settings.redaction import redact
 from a2c.storage.checkpoint import checkpoint_payload, find_checkpoint, load_checkpoint, save_checkpoint
 
 
@@ -77,7 +78,7 @@ class Checkpoints:
     def payload(self, state: TrainState) -> dict[str, Any]:
         """What a checkpoint holds now; its tensors are the learner's own, not copies."""
         return checkpoint_payload(
-            asdict(self._cfg),
+            redact(asdict(self._cfg)),
             self._learner.model.spaces.to_dict(),
             self._learner.state_dict(),
             collector=self._actors.state_dict(),

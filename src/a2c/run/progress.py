@@ -6,7 +6,7 @@ import time
 
 from a2c.run.state import TrainState
 
-ROWS = 20  # of the table on the screen, over a whole run
+ROWS = 20  # of the table on the screen, over a whole run, beside those of evaluations
 
 
 class Progress:
@@ -52,8 +52,9 @@ class Progress:
         return self._crosses(self._save_every, state) or self._ends(state)
 
     def show(self, state: TrainState) -> bool:
-        """Whether the report goes into the table on the screen: the first one does, and about twenty in all."""
-        return not self._shown or self._crosses(max(1, self._total // ROWS), state) or self._ends(state)
+        """Whether the report goes into the table on the screen: the first, about twenty in all, and each evaluation."""
+        twentieth = self._crosses(max(1, self._total // ROWS), state)
+        return not self._shown or twentieth or self.evaluate(state) or self._ends(state)
 
     def speed(self, state: TrainState) -> float:
         """Env steps per second since the last report; the time of that report and its evaluation does not count."""

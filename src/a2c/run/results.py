@@ -11,23 +11,26 @@ from a2c.playing.episode import play_episode
 from a2c.playing.policy import Policy
 from a2c.run.showing.curve import draw_curve
 from a2c.run.showing.gif import record_gif
+from a2c.settings.config import Config
+from a2c.settings.redaction import restored
 
 
-def draw_results(folder: Path, policy: Policy, gif: bool, notify: Callable[[str], None]) -> tuple[str, str | None]:
+def draw_results(folder: Path, policy: Policy, cfg: Config, notify: Callable[[str], None]) -> tuple[str, str | None]:
     """Draw the curve and, if asked, record an episode.
 
     Args:
         folder: the run folder.
         policy: the run's best checkpoint.
-        gif: whether to record an episode.
+        cfg: the settings of this session, which have the secrets of its environment.
         notify: called with one line that says why there is no recording.
 
     Returns:
         Paths of curve.png and agent.gif; None instead of a GIF that was not asked for or could not be made.
     """
     curve = str(draw_curve(folder))
-    if not gif:
+    if not cfg.gif:
         return curve, None
+    policy.cfg.env.kwargs = restored(policy.cfg.env.kwargs, cfg.env.kwargs)
     try:
         frames, fps, _ = play_episode(policy, env_seed(policy.cfg.seed, FINAL_EVAL, 0))
         return curve, str(record_gif(frames, folder / "agent.gif", fps))

@@ -15,10 +15,10 @@ from a2c.envs.spaces import Spaces, spaces_of
 from a2c.errors import CheckpointError
 from a2c.learning.learner import Learner
 from a2c.network.torsos import torso_kind
-from a2c.run.tracking.redaction import redact
 from a2c.settings.config import Config
 from a2c.settings.notices import tell
 from a2c.settings.old_values import translated
+from a2c.settings.redaction import redact
 from a2c.settings.resumed_settings import OF_THE_SESSION, flatten
 from a2c.settings.typed_settings import show
 from a2c.storage.atomic import replacing

@@ -192,9 +192,9 @@ class Run:
             self.cfg, state, tally, self.folder, ending, device=device, stopped=self.stop.signal, wandb_id=wandb_id
         )
         if scores is not None:
-            summary = summary.with_scores(scores)
+            summary = summary.with_scores(scores, best.env_steps)
             summary.write()  # the curve shows it
-            curve, gif = draw_results(self.folder, best, self.cfg.gif, self.console.note)
+            curve, gif = draw_results(self.folder, best, self.cfg, self.console.note)
             summary = replace(summary, curve=curve, gif=gif)
         summary.write()
         files = {"checkpoint": summary.best_checkpoint, "video": summary.gif}

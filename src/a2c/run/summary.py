@@ -40,6 +40,7 @@ class Summary:
     eval_std: float | None
     eval_episodes: int
     best_eval: float | None  # the score that chose the best checkpoint
+    best_step: int | None  # the env steps that it was trained for; None as eval_mean
     reward_threshold: float | None
     solved: bool | None
     folder: str
@@ -53,10 +54,10 @@ class Summary:
     advice: list[str]  # what would make it faster
     trace: str | None  # the file of profile=true
 
-    def with_scores(self, scores: EvalResult) -> Summary:
-        """A copy with the scores of the final evaluation."""
+    def with_scores(self, scores: EvalResult, best_step: int) -> Summary:
+        """A copy with the scores of the final evaluation, of the best checkpoint, which had ``best_step``."""
         solved = None if self.reward_threshold is None else scores.mean >= self.reward_threshold
-        return replace(self, eval_mean=scores.mean, eval_std=scores.std, solved=solved)
+        return replace(self, eval_mean=scores.mean, eval_std=scores.std, best_step=best_step, solved=solved)
 
     def write(self) -> None:
         """Write ``summary.json`` into the run folder; raises :class:`RunIOError`."""
@@ -101,6 +102,7 @@ def summarize(
         eval_mean=None,
         eval_std=None,
         eval_episodes=cfg.eval.final_episodes,
+        best_step=None,
         reward_threshold=reward_threshold(cfg.env.id),
         solved=None,
         folder=str(folder),

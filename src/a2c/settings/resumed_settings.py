@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,10 +10,12 @@ from omegaconf import OmegaConf
 
 from a2c.errors import CheckpointError, ConfigError
 from a2c.settings.config import Config
+from a2c.settings.hydra_keys import names_code
 from a2c.settings.old_values import translated
 from a2c.settings.overrides import FREE, parse, written
 from a2c.settings.saved_settings import SETTINGS, read_settings
 from a2c.settings.sizes import check_tree
+from a2c.settings.sweep_guard import calls_resolver
 from a2c.settings.trust import ask_for_trust
 from a2c.settings.typed_settings import leaf_types
 from a2c.storage.folders import run_of
@@ -82,7 +83,9 @@ def _check_saved(saved: Mapping[str, Any], source: Path) -> None:
     for key, value in saved.items():
         if key not in known:
             raise ConfigError(f"{source} holds '{key}', which is no setting; take it out")
-        if re.search(r"\$\{[^}]*:", str(value)):
+        if key == FREE and names_code(str(value)):
+            raise ConfigError(f"{source}: {key} names code to run; take it out")
+        if calls_resolver(str(value)):
             raise ConfigError(f"{source}: {key} reads {value!r}; write its value there")
     if not isinstance(saved.get("env.id"), str) or not isinstance(saved.get("algo", ""), str):
         raise ConfigError(f"{source} holds no env.id; it is not the settings of a run")

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 from a2c.errors import ConfigError
 from a2c.settings.config import Config, check_ranges
+from a2c.settings.redaction import asks_for, hidden_keys
 
 
 def validate(cfg: Config) -> Config:
     """Check every range and the rules between settings, and return ``cfg``; raises :class:`ConfigError`."""
     check_ranges(cfg)
+    if lost := hidden_keys(asdict(cfg)):
+        raise ConfigError(asks_for(lost))
     if cfg.env_groups > cfg.num_envs:
         raise ConfigError(f"env_groups={cfg.env_groups} must be at most num_envs={cfg.num_envs}")
     if cfg.env_groups > 1 and cfg.vectorization == "device":

@@ -33,10 +33,17 @@ def refuse_from_a_sweep(text: str, *, hydras: bool, environ: Mapping[str, str] =
     Raises:
         ConfigError: a sweep agent started this process, and A2C_ALLOW_SWEEP_CODE is not 1.
     """
-    reads = re.search(r"\$\{\s*[\w.]+\s*:", text)  # ${oc.env:WANDB_API_KEY} would send the key to the server
-    if (hydras or reads) and _guarded(environ):
-        what = "sets Hydra's own settings" if hydras else f"reads {reads[0] if reads else ''}...}}"
+    if (hydras or calls_resolver(text)) and _guarded(environ):  # ${oc.env:WANDB_API_KEY} would tell the server the key
+        what = "sets Hydra's own settings" if hydras else f"reads {text[text.index('${') :]}"
         raise ConfigError(f"{text} {what}, which a sweep may not; set A2C_ALLOW_SWEEP_CODE=1 to allow it")
+
+
+def calls_resolver(text: str) -> bool:
+    """Whether text holds a function of OmegaConf, like ``${oc.env:WANDB_API_KEY}``: it may read what is a secret.
+
+    Its name may be put together by further interpolations, as in ``${oc.${name}:WANDB_API_KEY}``, but not its colon.
+    """
+    return re.search(r"\$\{.*:", text, re.DOTALL) is not None
 
 
 def _guarded(environ: Mapping[str, str]) -> bool:

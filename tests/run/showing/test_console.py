@@ -44,6 +44,7 @@ SUMMARY: dict[str, Any] = {
     "fps": 4629.1,
     "eval_mean": 498.2,
     "eval_std": 3.1,
+    "best_step": 40_000,
     "eval_episodes": 20,
     "reward_threshold": 475.0,
     "solved": True,
@@ -143,6 +144,7 @@ def test_the_end_says_what_was_reached_where_it_is_and_what_to_type(cfg: Config)
     end = stream.getvalue().split("CartPole-v1  SOLVED\n")[1].splitlines()
     assert end == [
         "  score    498.2 ± 3.1 over 20 episodes, threshold 475: SOLVED",
+        "           score of the best checkpoint (step 40,000)",
         "  trained  200,000 steps, 1,204 episodes in 43s (4,629 steps/s)",
         "  time     env 60%, act 20%, update 10%, evaluation 8%, other 2%",
         "  advice   environment-bound (60%): more cores",
@@ -179,6 +181,13 @@ def test_the_newest_run_is_called_latest_and_a_checkout_has_make(cfg: Config, tm
 def test_the_score_line_is_clear_about_the_threshold(change: dict[str, Any], text: str) -> None:
     score = dict(words.outcome(SUMMARY | change))["score"]
     assert score.endswith(text)
+
+
+def test_the_end_says_which_network_the_score_is_of(cfg: Config) -> None:
+    stream = io.StringIO()
+    show(Console(cfg, stream=stream))
+    assert re.search(r"score +498.2 ± 3.1 over .*\n +score of the best checkpoint \(step 40,000\)\n", stream.getvalue())
+    assert not [text for _, text in words.outcome(SUMMARY | {"eval_mean": None}) if "best checkpoint" in text]
 
 
 def test_a_stopped_run_names_the_signal(cfg: Config) -> None:

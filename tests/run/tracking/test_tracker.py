@@ -133,10 +133,11 @@ def test_an_offline_run_holds_config_rows_summary_checkpoint_and_video(
     Image.new("RGB", (8, 8)).save(video)
     tracker, notes = start(f"env.kwargs.api_key={secret}", "wandb.group=g", "wandb.tags=[a,b]", "lr=0.003")
     tracker.log(100, {"rollout/ep_rew_mean": 1.0, "train/loss": float("nan")})
-    tracker.log(200, {"eval/mean_reward": 2.0})  # at once, whatever the time since the last row
+    tracker.log(200, {"eval/mean_reward": 2.0, "eval/std_reward": 0.5})  # at once, whatever the time since the last row
     tracker.log(300, {"rollout/ep_rew_mean": 3.0})  # held back ...
     tracker.log(400, {"rollout/ep_rew_mean": 4.0, "train/lag_histogram": [7, 0, 2]})  # ... and replaced, and sent last
-    tracker.finish({"env_steps": 400, "eval_mean": 475.5, "solved": True}, {"checkpoint": best, "video": video})
+    results = {"env_steps": 400, "eval_mean": 475.5, "eval_std": 7.5, "solved": True}
+    tracker.finish(results, {"checkpoint": best, "video": video})
 
     assert not notes
     assert capfd.readouterr() == ("", "")  # wandb says nothing
@@ -147,11 +148,12 @@ def test_an_offline_run_holds_config_rows_summary_checkpoint_and_video(
     run = next(record["run"] for record in found if record["type"] == "run")
     config = run["config"]["update"]
     assert (run["project"], run["run_group"], run["tags"], run["display_name"]) == ("a2c", "g", ["a", "b"], "one")
-    assert (config["lr"], config["env"]["id"], config["env"]["kwargs"]) == (0.003, "CartPole-v1", {"api_key": "***"})
+    assert (config["lr"], config["env"]["id"]) == (0.003, "CartPole-v1")
+    assert config["env"]["kwargs"] == {"api_key": "<redacted>"}
     rows = [{key: value for key, value in row.items() if key[0] != "_"} for row in history(found)]
     assert rows[:3] == [
         {"global_step": 100, "rollout/ep_rew_mean": 1},
-        {"global_step": 200, "eval/mean_reward": 2},
+        {"global_step": 200, "eval/mean_reward": 2, "eval/std_reward": 0.5},
         {
             "global_step": 400,
             "rollout/ep_rew_mean": 4,
@@ -168,6 +170,8 @@ def test_an_offline_run_holds_config_rows_summary_checkpoint_and_video(
         if record["type"] == "summary":
             summary |= record["summary"]["update"]
     assert (summary["eval_mean"], summary["eval/mean_reward"], summary["solved"]) == (475.5, 475.5, True)
+    assert (summary["eval/mean_reward"], summary["eval/std_reward"]) == (475.5, 7.5)  # of one evaluation
+    assert (summary["eval/last_mean_reward"], summary["eval/last_std_reward"]) == (2, 0.5)
     (artifact,) = [record["artifact"] for record in found if record["type"] == "artifact"]
     assert (artifact["type"], set(artifact["aliases"])) == ("model", {"latest", "best"})
     assert (folder / "checkpoint" / "best.pt").read_bytes() == b"weights"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from a2c.envs.choosing.choose import Plan, choose, team, with_workers
@@ -12,11 +13,15 @@ from a2c.machine.cores import usable_cores
 from a2c.settings.config import Config
 
 
-def plan(cfg: Config) -> Plan:
+def plan(cfg: Config, look: Callable[[Env], object] = lambda env: None) -> Plan:
     """Plan what steps the environments: what ``cfg.vectorization`` says; for ``auto`` the quicker of sync and workers.
 
     Except for ``native`` and ``device``, this makes and closes one environment, so that what is wrong with it shows
     before any process starts.
+
+    Args:
+        cfg: the settings.
+        look: called with that environment before any time is spent on it.
 
     Raises:
         ConfigError, EnvironmentFailure: as :func:`a2c.envs.make_env`.
@@ -27,6 +32,7 @@ def plan(cfg: Config) -> Plan:
         return Plan(cfg.vectorization, cfg.num_workers, f"the vector environment that {spec.id} registers{where}")
     env = make_env(cfg.env)
     try:
+        look(env)
         if cfg.vectorization == "auto":
             native = spec.vector_entry_point is not None
             hint = f"vectorization=native: {spec.id} has a vector environment that draws its own random numbers"

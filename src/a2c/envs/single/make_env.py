@@ -14,6 +14,7 @@ from a2c.envs.single.wrappers import ChannelFirst, Vector
 from a2c.envs.spaces import check_spaces
 from a2c.errors import ConfigError
 from a2c.settings.config import EnvConfig
+from a2c.settings.redaction import asks_for, hidden_keys
 
 Env = gym.Env[Any, Any]
 
@@ -29,9 +30,12 @@ def make_env(env: EnvConfig, *, render_mode: str | None = None) -> Env:
         render_mode: Gymnasium's; None renders nothing.
 
     Raises:
-        ConfigError: unknown id, missing package, wrong keyword arguments, unsupported spaces.
+        ConfigError: unknown id, missing package, wrong keyword arguments, unsupported spaces; or a keyword argument is
+            a secret that its run did not keep.
         EnvironmentFailure: the environment's constructor raised.
     """
+    if lost := hidden_keys(env.kwargs, "env.kwargs"):
+        raise ConfigError(asks_for(lost))
     spec = find_spec(env.id)
     if spec.entry_point is None:
         raise ConfigError(f"{spec.id} registers a vector environment only; evaluation plays single ones (entry_point)")

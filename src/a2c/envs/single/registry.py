@@ -17,6 +17,7 @@ from gymnasium.envs.registration import EnvSpec
 
 from a2c.envs.single.mujoco_log import log_warnings
 from a2c.errors import A2CError, ConfigError, EnvironmentFailure
+from a2c.settings.redaction import redact
 
 # Where an environment's code lives (the start of its entry point) -> what installs what it needs.
 _INSTALL = {
@@ -67,7 +68,7 @@ def refusal(error: Exception, spec: EnvSpec, kwargs: dict[str, Any]) -> A2CError
         how = f": {hint}" if hint else "; install the package that holds it"
         return ConfigError(f"{spec.id} needs the module '{missing}', which is not installed{how}")
     if isinstance(error, TypeError) and "argument" in line:
-        return ConfigError(f"{spec.id} does not accept env.kwargs={kwargs}: {line}")
+        return ConfigError(f"{spec.id} does not accept env.kwargs={redact(kwargs)}: {line}")
     return EnvironmentFailure(f"{spec.id} could not be made: {type(error).__name__}: {line}")
 
 

@@ -12,6 +12,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from typing import Any, TextIO
 
 from rich.console import Console as Terminal
@@ -23,6 +24,7 @@ from rich.text import Text
 
 from a2c.run.showing import console_text as words
 from a2c.settings.config import Config
+from a2c.settings.redaction import Secrets
 
 REDRAW = 0.25  # seconds between redraws of the bar
 PLAIN_WIDTH = 100  # columns of a log file
@@ -40,7 +42,7 @@ class Console:
     """
 
     def __init__(self, cfg: Config, *, stream: TextIO | None = None) -> None:
-        self._cfg = cfg
+        self._cfg, self._secrets = cfg, Secrets.of(asdict(cfg))
         self._stream = sys.stdout if stream is None else stream
         self._started = time.monotonic()
         self._next_draw = 0.0
@@ -88,7 +90,7 @@ class Console:
 
     def note(self, line: str) -> None:
         """Print one line above the bar."""
-        self._line(line, "yellow")
+        self._line(self._secrets.hide(line), "yellow")
 
     def finish(self, summary: Mapping[str, Any]) -> None:
         """Take the bar away; show the results, where they are and what to type next."""

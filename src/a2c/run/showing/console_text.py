@@ -15,6 +15,7 @@ from typing import Any
 from a2c.machine.clock import EVAL, LOOP
 from a2c.settings.config import Config
 from a2c.settings.overrides import quote
+from a2c.settings.redaction import hidden_keys, redact
 from a2c.settings.trust import FLAG, imports_foreign_code
 
 SHOWN = 0.005  # smaller shares show as 0%
@@ -130,6 +131,8 @@ def verdict(summary: Mapping[str, Any]) -> str:
 def outcome(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
     """The end panel as (label, text) lines."""
     lines = [("score", _score(summary))]
+    if summary.get("eval_mean") is not None:  # the last row may show another score, of the last network
+        lines.append(("", f"score of the best checkpoint (step {summary['best_step']:,})"))
     trained = f"{summary['env_steps']:,} steps, {summary.get('episodes') or 0:,} episodes in "
     lines.append(("trained", f"{trained}{duration(summary['wall_time'])} ({number(summary.get('fps'), 0)} steps/s)"))
     lines.append(("time", split(summary["time"])))
@@ -159,14 +162,15 @@ def next_commands(summary: Mapping[str, Any], cfg: Config) -> list[tuple[str, st
     usual = runs_dir.absolute() == Path("runs").absolute()  # where the commands look up latest
     newest = usual and (runs_dir / "latest").resolve() == folder.resolve()
     run = "latest" if newest else _as_value(relative(folder))
-    trust = f" {FLAG}" if imports_foreign_code(cfg.env.id) else ""
+    more = f" {FLAG}" if imports_foreign_code(cfg.env.id) else ""
+    more += "".join(f" {key}=..." for key in hidden_keys(redact(cfg.env.kwargs), "env.kwargs"))
     commands = []
     if summary.get("stopped"):
         place = "" if usual else f" {shlex.quote(f'runs_dir={_as_value(relative(runs_dir))}')}"
-        commands.append((f"a2c train {shlex.quote(f'resume={run}')}{place}{trust}", "continue where it stopped"))
+        commands.append((f"a2c train {shlex.quote(f'resume={run}')}{place}{more}", "continue where it stopped"))
     named = shlex.quote(f"run={run}")
-    commands.append((f"a2c watch {named}{trust}", "see it play"))
-    commands.append((f"a2c eval {named} episodes=100{trust}", "measure it again"))
+    commands.append((f"a2c watch {named}{more}", "see it play"))
+    commands.append((f"a2c eval {named} episodes=100{more}", "measure it again"))
     if summary.get("wandb_id"):
         board = f"wandb leet {shlex.quote(relative(runs_dir / 'wandb'))}"
         commands.append(("make board" if usual and _makes("board") else board, "compare all runs"))

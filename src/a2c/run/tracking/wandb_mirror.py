@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 
 from a2c.machine.processes.deadline import within
-from a2c.run.tracking.redaction import redact, redacted_argv
 from a2c.settings.config import Config
+from a2c.settings.redaction import redact, redacted_argv
 from a2c.storage.metrics_file import plain
 
 WANDB_INTERVAL = 1.0  # seconds between rows sent to W&B; metrics.jsonl has them all
@@ -50,6 +50,7 @@ class WandbMirror:
         self._limit = 0.0  # seconds that the end may take
         self._due = 0.0
         self._held: dict[str, Any] | None = None
+        self._last_scores: dict[str, Any] = {}  # of the latest evaluation
         if (mode := wandb_mode(cfg)) != "disabled":
             self._open(mode)
 
@@ -113,6 +114,7 @@ class WandbMirror:
         if self._run is None:
             return
         self._held = dict(row)
+        self._last_scores |= {name.replace("/", "/last_"): row[name] for name in row if name.startswith("eval/")}
         now = time.monotonic()
         if now >= self._due or any(name.startswith("eval/") for name in row):
             self._due = now + WANDB_INTERVAL
@@ -152,7 +154,9 @@ class WandbMirror:
     def _complete(self, summary: Mapping[str, Any], files: Mapping[str, Path], exit_code: int) -> None:
         final = dict(summary)
         if final.get("eval_mean") is not None:
-            final["eval/mean_reward"] = final["eval_mean"]  # a sweep ranks its runs by this, and the last score counts
+            # A sweep ranks its runs by the mean. Both are of the best checkpoint; those of the last network stay, too.
+            final |= {"eval/mean_reward": final["eval_mean"], "eval/std_reward": final.get("eval_std")}
+            final |= self._last_scores
         self._run.summary.update(final)
         if self._cfg.wandb.artifacts:
             self._attach(files, summary.get("env_steps"))
