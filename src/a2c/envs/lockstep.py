@@ -24,11 +24,12 @@ from a2c.envs.backends import autoreset_mode, backend_of
 from a2c.envs.batch_checks import BatchChecks
 from a2c.envs.contract import space_tree
 from a2c.envs.episodes import Episode, EpisodeStatistics, LifeCounter
-from a2c.envs.failures import as_failure, force_close
+from a2c.envs.failures import abandon, as_failure, force_close
 from a2c.envs.frames import Frames
 from a2c.envs.spaces import action_door
 from a2c.envs.step import Step
 from a2c.errors import A2CError, EnvironmentFailure
+from a2c.machine.processes.foreign_code import foreign
 from a2c.maths.trees import tree_map
 
 _TOLD = ("lives", "life_lost")  # infos that tell of a lost life
@@ -171,7 +172,9 @@ class LockstepEnvs:
 
     def close(self, terminate: bool = False) -> None:
         """Close and leave no process behind; after a failure, or with ``terminate``, without waiting."""
-        if terminate or self._broken:
+        if foreign.gave_up:
+            abandon(self.envs)
+        elif terminate or self._broken:
             force_close(self.envs)
         else:
             self.envs.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,10 @@ from a2c.network.actor_critic import ActorCritic
 from a2c.network.flat_weights import flatten_parameters
 from a2c.network.protocol import Network, device_of
 from a2c.settings.config import Config
+from a2c.settings.notices import tell_once
 from a2c.settings.old_values import translated
 from a2c.settings.typed_settings import build
-from a2c.storage.checkpoint import find_checkpoint, load_checkpoint
+from a2c.storage.kept_checkpoints import open_checkpoint
 
 
 class Policy:
@@ -94,21 +96,27 @@ class Policy:
         return torch.from_numpy(array[None] if single else array).to(self._device)
 
 
-def load_policy(target: str | Path = "latest", *, runs_dir: str | Path = "runs", device: str = "cpu") -> Policy:
+def load_policy(
+    target: str | Path = "latest",
+    *,
+    runs_dir: str | Path = "runs",
+    device: str = "cpu",
+    tell: Callable[[str], object] = tell_once,
+) -> Policy:
     """Load the policy of a run from its best checkpoint, or from the one named.
 
     Args:
         target: ``latest``, a run folder, or a checkpoint file.
         runs_dir: where ``latest`` is looked up.
         device: where to run it, like ``cpu``, ``cuda:1`` or ``auto``.
+        tell: called with one line if a checkpoint of the run is damaged and an older one is used.
 
     Raises:
         CheckpointError: the checkpoint is missing, damaged or of another version of a2c.
         ConfigError: the device is not there.
     """
     on = resolve_device(device)
-    path = find_checkpoint(target, runs_dir)
-    payload = load_checkpoint(path)
+    path, payload = open_checkpoint(target, runs_dir, "best", tell)
     cfg = config_of(payload, path)
     spaces = Spaces.from_dict(payload["spec"])
     model = ActorCritic(spaces, cfg.network, normalize_obs=cfg.normalize_obs, precision=cfg.precision)

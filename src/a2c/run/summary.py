@@ -53,10 +53,11 @@ class Summary:
     advice: list[str]  # what would make it faster
     trace: str | None  # the file of profile=true
 
-    def with_scores(self, scores: EvalResult) -> Summary:
-        """A copy with the scores of the final evaluation."""
+    def with_scores(self, scores: EvalResult, checkpoint: Path | None) -> Summary:
+        """A copy with the scores of the final evaluation, and the checkpoint that they are of."""
+        best = None if checkpoint is None else str(Path(self.folder) / "checkpoints" / checkpoint.name)
         solved = None if self.reward_threshold is None else scores.mean >= self.reward_threshold
-        return replace(self, eval_mean=scores.mean, eval_std=scores.std, solved=solved)
+        return replace(self, eval_mean=scores.mean, eval_std=scores.std, solved=solved, best_checkpoint=best)
 
     def write(self) -> None:
         """Write ``summary.json`` into the run folder; raises :class:`RunIOError`."""

@@ -134,6 +134,7 @@ class CheckpointConfig:
     """What is kept of a run."""
 
     every: int = setting("env steps between checkpoints; 0 saves only at the end", low=0)
+    keep: int = setting("how many stay, of the last ones and of the best ones each", low=1)
 
 
 @dataclass(slots=True)
