@@ -56,7 +56,7 @@ def _where(envs: VectorEnv[Any, Any, Any] | None) -> str:
     return f"environment {', '.join(named)}" if named else "an environment"
 
 
-def abandon(envs: VectorEnv[Any, Any, Any], seconds: float = 2.0) -> None:
+def abandon(envs: VectorEnv[Any, Any, Any], seconds: float = 1.0) -> None:
     """Close although an environment hangs: kill its process, or wait for those of this process only so many seconds."""
     for process in getattr(envs.unwrapped, "processes", ()):
         process.kill()

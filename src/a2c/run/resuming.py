@@ -55,7 +55,9 @@ def prepare_resumed(cfg: Config, folder: Path) -> None:
         raise CheckpointError(f"{path} does not fit: {reason}{_listed(changes)}; nothing was changed")
     other = [change for change in changes if not _among(change[0], _QUIET)]
     if other:
-        tell(f"resuming with other settings than before: {_spelled(other)}")
+        dropped = "; episodes in flight and what their rewards have added up to are dropped"
+        more = dropped if any(key == "num_envs" for key, _, _ in other) else ""
+        tell(f"resuming with other settings than before: {_spelled(other)}{more}")
     if path.parent.resolve() != (folder / CHECKPOINTS).resolve():
         if run_of(str(path), cfg.runs_dir) is None:
             tell(f"{path} lies in no run's folder: a new run begins in {os.path.relpath(folder)}")

@@ -49,6 +49,7 @@ def stop_on_signals() -> Iterator[StopRequest]:
             if request:
                 if signal.Signals(number).name == "SIGHUP":
                     return
+                foreign.gave_up = True  # nothing that is left to close is waited for either
                 raise KeyboardInterrupt
             request.signal = signal.Signals(number).name
             if hasattr(signal, "setitimer"):

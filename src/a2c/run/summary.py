@@ -20,6 +20,8 @@ from a2c.run.timing.stopwatch import Ending
 from a2c.settings.config import Config
 from a2c.storage.atomic import write_text
 
+_FILE = "summary.json"
+
 
 @dataclass(frozen=True, slots=True)
 class Summary:
@@ -59,9 +61,17 @@ class Summary:
         solved = None if self.reward_threshold is None else scores.mean >= self.reward_threshold
         return replace(self, eval_mean=scores.mean, eval_std=scores.std, solved=solved, best_checkpoint=best)
 
+    @classmethod
+    def read(cls, folder: Path) -> Summary | None:
+        """The results in a run folder; None where there are none, or not as this version writes them."""
+        try:
+            return cls(**json.loads((folder / _FILE).read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError):
+            return None
+
     def write(self) -> None:
         """Write ``summary.json`` into the run folder; raises :class:`RunIOError`."""
-        path = Path(self.folder) / "summary.json"
+        path = Path(self.folder) / _FILE
         try:
             write_text(path, json.dumps(asdict(self), indent=2) + "\n")
         except OSError as error:

@@ -218,7 +218,10 @@ class Config:
         says="made of A-Z a-z 0-9 . _ - only, without '..'",
     )
     runs_dir: str = setting("folder of all runs", pattern=r"[^\0\n]+", says="a path")
-    resume: str | None = setting("latest, a run folder or a checkpoint to continue from")
+    resume: str | None = setting(
+        "latest, a run folder or a checkpoint to continue from; "
+        "auto: the newest unfinished run of these settings, else a new one"
+    )
     gif: bool = setting("record agent.gif at the end")
     profile: bool = setting("trace a few updates with torch's profiler, into trace.json.gz of the run folder")
 

@@ -56,9 +56,16 @@ class KeptCheckpoints:
         before = self._steps.pop(name, None)  # an interrupt leaves it open which file is in place
         if before is None:
             before = _env_steps(newest)
+        second = self.folder / f"{name}-{before or 0:09d}.pt"
         if self._keep > 1 and before is not None and before < steps:
-            _second_name(newest, self.folder / f"{name}-{before:09d}.pt")
-        save_checkpoint(newest, payload)
+            _second_name(newest, second)
+        try:
+            save_checkpoint(newest, payload)
+        except RunIOError:
+            with contextlib.suppress(OSError):
+                if second.samefile(newest):
+                    second.unlink()
+            raise
         self._steps[name] = steps
         earlier = [path for step, path in older(self.folder, name) if step < steps][: self._keep - 1]
         for _, path in older(self.folder, name):

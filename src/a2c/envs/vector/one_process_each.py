@@ -16,7 +16,7 @@ from a2c.envs.failures import force_close
 from a2c.envs.single.checked import Checked, named_failure
 from a2c.envs.single.wrappers import KeepFinalObservation
 from a2c.errors import A2CError
-from a2c.machine.processes.launch import Registered, single_threaded, without_main_module
+from a2c.machine.processes.launch import Registered, shield_resource_tracker, single_threaded, without_main_module
 from a2c.machine.processes.life import leave_signals_to_parent
 from a2c.machine.processes.life_line import close_at_exit
 
@@ -38,6 +38,7 @@ class OneProcessEach(AsyncVectorEnv[Any, Any]):
 
     def __init__(self, env_fns: Sequence[EnvFn]) -> None:
         self._at_exit = close_at_exit(self)
+        shield_resource_tracker()
         registered = Registered()
         made = [_CheckedEnvFn(env_fn, index, registered) for index, env_fn in enumerate(env_fns)]
         # fork after torch has started its threads deadlocks the workers
@@ -66,8 +67,10 @@ class OneProcessEach(AsyncVectorEnv[Any, Any]):
         atexit.unregister(self._at_exit)
         for process in self.processes:
             process.terminate = process.kill  # type: ignore[method-assign]  # they ignore Gymnasium's SIGTERM
-        super().close_extras(timeout, terminate)
-        self.error_queue: Any = None
+        try:
+            super().close_extras(timeout, terminate)
+        finally:
+            self.error_queue: Any = None
 
     def _raise_if_errors(self, successes: Iterable[bool]) -> None:
         """Raise what the first environment at fault raised, unchanged; Gymnasium would make a new exception."""
