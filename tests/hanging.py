@@ -21,8 +21,8 @@ class Hanging(gym.Env[Any, Any]):
 
     Args:
         folder: of the file ``HANGS``.
-        where: constructor, reset, step (the ``after``-th of one environment in training) or evaluation (the third step
-            of an episode of the evaluation with seed 1); also close, where it hangs again.
+        where: reset, step (the ``after``-th of an environment in training) or evaluation (the third step of an episode
+            of the evaluation with seed 1). It hangs again where it is closed then.
         how: sleep, loop in Python, or stubborn: a loop that catches everything, at first.
         after: steps.
     """
@@ -36,8 +36,6 @@ class Hanging(gym.Env[Any, Any]):
         self.folder, self.where, self.how, self.after, self.render_mode = Path(folder), where, how, after, render_mode
         self.steps = self.count = 0
         self.evaluates = self.hung = False
-        if where == "constructor":
-            self._hang()
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         super().reset(seed=seed)

@@ -84,6 +84,7 @@ def test_python_gives_back_the_results_of_the_finished_run() -> None:
     assert contents(Path("runs")) == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["cli", "api"])
 def test_a_stopped_run_goes_on_in_its_folder(how: str) -> None:
     command = [sys.executable, "-m", "a2c", "train", *LIGHT, "total_steps=1e9"]

@@ -134,6 +134,7 @@ def test_a_first_reset_that_hangs_ends_the_run_with_nothing_left(tmp_path: Path,
     assert not list(tmp_path.glob("runs/*/*/checkpoints/*"))
 
 
+@pytest.mark.slow
 def test_real_signals_end_a_run_whose_environments_hang(start: Start, tmp_path: Path) -> None:
     run = start(*LIGHT, f"env.kwargs={{folder:'{tmp_path}',where:step}}", "vectorization=async")
     run.wait_until((tmp_path / HANGS).exists)
@@ -146,6 +147,7 @@ def test_real_signals_end_a_run_whose_environments_hang(start: Start, tmp_path: 
     assert run.err.read_text() == ""
 
 
+@pytest.mark.slow
 def test_a_second_signal_does_not_wait_for_an_environment(start: Start, tmp_path: Path) -> None:
     run = start(*LIGHT, f"env.kwargs={{folder:'{tmp_path}',where:step}}", "vectorization=sync")
     run.wait_until((tmp_path / HANGS).exists)
