@@ -113,6 +113,8 @@ def _why_it_does_not_fit(cfg: Config, saved: Mapping[str, Any], changed: set[str
     except (RuntimeError, ValueError, KeyError, TypeError) as error:
         reason = " ".join(str(error).split())
         return "its network has other layers" if "state_dict" in reason else reason
+    if "env.id" in changed and saved["config"]["env"]["id"].rpartition(":")[2] != cfg.env.id.rpartition(":")[2]:
+        return "it was trained on another environment"  # though of the same spaces; its module may have moved
     if "network.activation" in changed and torso_kind(spaces, cfg.network) == "mlp":
         return "its weights were learned with another activation"
     collector = saved["collector"]
