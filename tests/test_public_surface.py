@@ -22,6 +22,7 @@ OLD_RUN = Path(__file__).parent / "fixtures" / "run_of_0_1"
 def test_the_public_names_are_these_and_every_one_is_there() -> None:
     assert set(a2c.__all__) == {
         "A2CError", "CheckpointError", "ConfigError", "EnvironmentFailure", "NumericError", "RunIOError",
+        "StoppedError",
         "Config", "EvalResult", "Policy", "ShardedAsyncVectorEnv", "Summary",
         "actor_critic_loss", "evaluate", "lambda_returns", "load_config", "load_policy", "n_step_returns", "train",
     }  # fmt: skip
@@ -71,4 +72,4 @@ def test_every_setting_of_version_0_1_is_still_one() -> None:
     old = {key for key, _ in flatten(yaml.safe_load((OLD_RUN / ".hydra" / "config.yaml").read_text()))}
     now = {key for key, _, _ in settings(Config)}
     assert old <= now
-    assert now - old == {"main_shard", "tf32", "eval.apart"}
+    assert now - old == {"main_shard", "tf32", "eval.apart", "checkpoint.keep"}

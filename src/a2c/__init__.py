@@ -13,7 +13,15 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from a2c.api import load_config, train
     from a2c.envs.vector.sharded import ShardedAsyncVectorEnv
-    from a2c.errors import A2CError, CheckpointError, ConfigError, EnvironmentFailure, NumericError, RunIOError
+    from a2c.errors import (
+        A2CError,
+        CheckpointError,
+        ConfigError,
+        EnvironmentFailure,
+        NumericError,
+        RunIOError,
+        StoppedError,
+    )
     from a2c.maths.losses import actor_critic_loss
     from a2c.maths.returns import lambda_returns, n_step_returns
     from a2c.playing.evaluation import EvalResult, evaluate
@@ -37,6 +45,7 @@ _HOME = {
     "NumericError": "a2c.errors",
     "Policy": "a2c.playing.policy",
     "RunIOError": "a2c.errors",
+    "StoppedError": "a2c.errors",
     "ShardedAsyncVectorEnv": "a2c.envs.vector.sharded",
     "Summary": "a2c.run.summary",
     "actor_critic_loss": "a2c.maths.losses",
@@ -59,6 +68,7 @@ __all__ = [
     "Policy",
     "RunIOError",
     "ShardedAsyncVectorEnv",
+    "StoppedError",
     "Summary",
     "actor_critic_loss",
     "evaluate",

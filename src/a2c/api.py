@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +17,7 @@ from a2c.settings.redaction import redact
 from a2c.settings.rules import validate
 from a2c.settings.saved_settings import SETTINGS
 from a2c.storage.atomic import write_text
-from a2c.storage.folders import new_run, run_of
+from a2c.storage.folders import AUTO, new_run, run_of
 
 if TYPE_CHECKING:
     from a2c.run.summary import Summary
@@ -29,7 +29,8 @@ def train(cfg: Config) -> Summary:
     """Train an agent in a new run folder or, with ``cfg.resume``, in the folder of the run to continue.
 
     Ctrl-C, SIGTERM, SIGUSR1 and a closed terminal stop training and save a checkpoint; ``Summary.stopped`` then names
-    the signal. A checkpoint that lies in no run's folder begins a new run.
+    the signal. A checkpoint that lies in no run's folder begins a new run. With ``resume="auto"`` the newest unfinished
+    run of the same settings goes on; if the newest one is finished, its summary comes back and nothing changes.
 
     Args:
         cfg: the settings; this function validates them.
@@ -39,7 +40,20 @@ def train(cfg: Config) -> Summary:
     """
     cfg = validate(cfg)
     check_settings(cfg)
-    folder = run_of(cfg.resume, cfg.runs_dir) if cfg.resume else None
+    if cfg.resume == AUTO:
+        from a2c.run.auto_resume import chosen  # imports torch
+
+        with chosen(cfg) as choice:
+            if choice.finished is not None:
+                return choice.finished
+            return _train(replace(cfg, resume=choice.resume), choice.folder)
+    return _train(cfg, None)
+
+
+def _train(cfg: Config, folder: Path | None) -> Summary:
+    """Train in ``folder``; None: in that of the run to continue, or a new one."""
+    if folder is None and cfg.resume:
+        folder = run_of(cfg.resume, cfg.runs_dir)
     folder = folder or Path(cfg.runs_dir) / new_run(cfg.runs_dir, cfg.env.id, cfg.name, cfg.algo, cfg.seed)
     with claimed(cfg, folder):
         settings = folder / SETTINGS

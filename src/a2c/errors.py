@@ -7,6 +7,9 @@ from __future__ import annotations
 
 from typing import Any
 
+# By the signal that ended a run: 128 + its number; Slurm's USR1 is a TERM.
+STOPPED = {"SIGHUP": 129, "SIGINT": 130, "SIGTERM": 143, "SIGUSR1": 143}
+
 
 class A2CError(Exception):
     """An error with a plain explanation; the command line prints it without a traceback."""
@@ -52,6 +55,21 @@ class CheckpointError(A2CError):
 
     exit_code = 5
     label = "checkpoint error"
+
+
+class StoppedError(A2CError):
+    """A signal ended the run before there was anything to save.
+
+    Args:
+        signal: its name.
+        text: what it was at.
+    """
+
+    label = "stopped"
+
+    def __init__(self, signal: str, text: str) -> None:
+        super().__init__(f"{text} ({signal}); nothing was changed")
+        self.exit_code = STOPPED[signal]
 
 
 class RunIOError(A2CError):

@@ -9,10 +9,11 @@ from a2c.build import build, make_envs
 from a2c.collecting.device_collector import AnyCollector
 from a2c.errors import EnvironmentFailure, NumericError
 from a2c.learning.learner import Learner
+from a2c.machine.processes.foreign_code import GaveUpError
 from a2c.rollout import Rollout
-from a2c.run.run import open_run
+from a2c.run.opening import open_run
 from a2c.run.state import TrainState
-from a2c.run.stopping import StopRequest
+from a2c.run.stopping import GAVE_UP, StopRequest
 from a2c.run.summary import Summary
 from a2c.settings.config import Config
 
@@ -43,6 +44,8 @@ def train(cfg: Config, folder: Path) -> Summary:
         except (EnvironmentFailure, NumericError) as error:
             run.rescue(error, state)  # the weights are sound: lose the rollout, not the run
             raise
+        except GaveUpError:
+            run.console.note(GAVE_UP)
         return run.finish(state)
 
 

@@ -68,9 +68,7 @@ def trained(cfg: Config, todo: Folder, failures: int) -> tuple[Tensor, int, dict
     with make_envs(cfg) as envs:  # the trial of exact resume meets no failure
         learner, collector = build(cfg, envs, notify=notes.append)
         todo.owe(failures)
-        state = TrainState()
-        for state in updates(learner, collector, state, cfg.total_steps):
-            pass
+        *_, state = updates(learner, collector, TrainState(), cfg.total_steps)
         assert todo.owed == 0, "environments did not fail as often as they should"
         return learner.weights.detach().clone(), state.env_steps, collector.metrics(), notes
 
@@ -167,8 +165,7 @@ def test_restarts_count_for_an_hour() -> None:
     assert restarts.allow(failure)
     assert not restarts.allow(failure)
     assert told == [
-        f"environment 3 raised ValueError in step 7: no; restarted ({k} of 2 in an hour)"
-        for k in (1, 2, 2)
+        f"environment 3 raised ValueError in step 7: no; restarted ({k} of 2 in an hour)" for k in (1, 2, 2)
     ]
 
 

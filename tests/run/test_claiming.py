@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import gymnasium
 import pytest
 
 import a2c
@@ -41,7 +42,7 @@ LIGHT = (
     "num_envs=2",
 )
 
-MODULES, IDS = {"changing", "scarce"}, {"Mine-v0", "Scarce-v0"}
+MODULES, IDS = {"changing", "scarce"}, {"Mine-v0", "Scarce-v0", "Twin-v0"}
 
 
 @pytest.fixture(autouse=True)
@@ -242,6 +243,16 @@ def test_what_does_not_fit_is_refused_before_anything_is_written(
     assert contents(run) == before
     assert main(["train", "resume=latest", "total_steps=400"]) == 0  # the run is as good as before
     assert read_rows(run / "metrics.jsonl")[-1]["global_step"] >= 400
+
+
+def test_another_environment_of_the_same_spaces_is_refused_too(run: Path, capsys: Any) -> None:
+    gymnasium.register("Twin-v0", gymnasium.spec("CartPole-v1").entry_point)
+    before = contents(run)
+    assert main(["train", "resume=latest", "total_steps=400", "env.id=Twin-v0"]) == 5
+    said = f"checkpoint error: {run}/checkpoints/last.pt does not fit: it was trained on another environment; "
+    differ = "settings that differ and matter: env.id='Twin-v0' (was 'CartPole-v1')"
+    assert capsys.readouterr().err.startswith(said + differ)
+    assert contents(run) == before
 
 
 def test_python_refuses_what_does_not_fit_in_the_same_way(run: Path) -> None:

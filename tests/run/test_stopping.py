@@ -6,9 +6,12 @@ import contextlib
 import os
 import signal
 import threading
+import time
 
 import pytest
 
+from a2c.machine.processes.foreign_code import GaveUpError, break_in, foreign, of_others
+from a2c.run import stopping
 from a2c.run.stopping import StopRequest, stop_on_signals
 
 SIGNALS = ["SIGINT", "SIGTERM", "SIGUSR1", "SIGHUP"]
@@ -87,3 +90,82 @@ def test_outside_the_main_thread_there_are_no_signals_and_no_error():
     thread.start()
     thread.join()
     assert [bool(stop) for stop in seen] == [False]
+
+
+# ---- what hangs ----
+
+
+@pytest.fixture
+def alarms(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """No patience; notes for every alarm whether code of others ran."""
+    seen: list[bool] = []
+
+    def alarm(number: int, frame: object) -> None:
+        seen.append(foreign.runs)
+        break_in()
+
+    monkeypatch.setattr(stopping, "PATIENCE", 0.01)
+    monkeypatch.setattr(stopping, "AGAIN", 0.01)
+    monkeypatch.setattr(stopping, "break_in", alarm)
+    return seen
+
+
+def test_code_of_others_is_broken_into_and_no_other(alarms: list[bool]) -> None:
+    with stop_on_signals():
+        press("SIGTERM")
+        while len(alarms) < 3:  # an update, or a save, that takes long
+            pass
+        assert not any(alarms)
+        assert not foreign.gave_up
+        with pytest.raises(GaveUpError):
+            of_others(time.sleep, 3600)
+        assert foreign.gave_up
+        assert not foreign.runs
+        known = len(alarms)
+        while len(alarms) < known + 3:
+            pass
+    with stop_on_signals():
+        assert not foreign.gave_up  # what another run gave up is nothing to this one
+
+
+def test_code_that_catches_everything_is_broken_into_again(alarms: list[bool]) -> None:
+    caught = 0
+
+    def stubborn() -> None:
+        nonlocal caught
+        while True:
+            try:
+                time.sleep(3600)
+            except BaseException:
+                caught += 1
+                if caught == 3:
+                    raise
+
+    with stop_on_signals():
+        press("SIGINT")
+        with pytest.raises(GaveUpError):
+            of_others(stubborn)
+    assert caught == 3
+
+
+def test_without_a_signal_code_of_others_takes_its_time(alarms: list[bool]) -> None:
+    with stop_on_signals():
+        assert of_others(time.sleep, 0.05) is None
+    assert alarms == []
+
+
+def test_the_alarm_of_before_comes_back(alarms: list[bool]) -> None:
+    def mine(number: int, frame: object) -> None: ...
+
+    before = signal.signal(signal.SIGALRM, mine), signal.setitimer(signal.ITIMER_REAL, 5000, 7)
+    try:
+        with stop_on_signals():
+            press("SIGTERM")
+            assert signal.getitimer(signal.ITIMER_REAL)[1] == pytest.approx(0.01, rel=0.5)
+        left, every = signal.getitimer(signal.ITIMER_REAL)
+        assert 1000 < left <= 5000
+        assert every == pytest.approx(7)
+        assert signal.getsignal(signal.SIGALRM) is mine
+    finally:
+        signal.signal(signal.SIGALRM, before[0])
+        signal.setitimer(signal.ITIMER_REAL, *before[1])

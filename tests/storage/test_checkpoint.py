@@ -17,7 +17,8 @@ import torch
 
 from a2c.errors import CheckpointError, RunIOError
 from a2c.storage import checkpoint
-from a2c.storage.checkpoint import FORMAT, find_checkpoint, frozen, load_checkpoint, save_checkpoint
+from a2c.storage import free_memory as memory
+from a2c.storage.checkpoint import FORMAT, frozen, load_checkpoint, save_checkpoint
 
 PAYLOAD = {"weights": torch.arange(6.0).view(2, 3), "steps": 7, "name": "run", "nested": {"list": [1, None, 2.5]}}
 
@@ -164,7 +165,7 @@ def test_a_file_that_grew_is_noticed(saved):
 
 def test_a_missing_file_and_a_folder_are_checkpoint_errors(tmp_path):
     for path, says in ((tmp_path / "none.pt", "No such file"), (tmp_path, "Is a directory")):
-        with pytest.raises(CheckpointError, match=f"cannot read .*: {says}") as caught:
+        with pytest.raises(CheckpointError, match=f"cannot be read: {says}") as caught:
             load_checkpoint(path)
         assert caught.value.exit_code == 5
 
@@ -199,19 +200,36 @@ def test_what_a_payload_asks_for_is_named(tmp_path):
         load_checkpoint(tmp_path / "evil.pt")
 
 
-def test_a_file_over_the_size_limit_is_refused_unread(saved, monkeypatch):
-    monkeypatch.setattr(checkpoint, "MAX_BYTES", saved.stat().st_size - 1)
-    monkeypatch.setattr(Path, "read_bytes", lambda path: pytest.fail("it was read"))
-    with pytest.raises(CheckpointError, match=rf"has {saved.stat().st_size} bytes; more than"):
+def test_a_file_that_would_not_fit_into_memory_is_refused_unread_with_both_numbers(saved, monkeypatch):
+    size = saved.stat().st_size
+    monkeypatch.setattr(checkpoint, "free_memory", lambda: 2 * size - 1)  # loading holds the bytes and the tensors
+    with pytest.raises(CheckpointError, match=rf"has {size:,} bytes; .* {2 * size - 1:,} bytes are free; it was not"):
         load_checkpoint(saved)
+    monkeypatch.setattr(checkpoint, "free_memory", lambda: 2 * size)
+    assert load_checkpoint(saved)["steps"] == 7
+    monkeypatch.setattr(checkpoint, "free_memory", lambda: None)  # nobody says
+    assert load_checkpoint(saved)["steps"] == 7
 
 
 def test_a_sparse_giant_is_refused_at_once(tmp_path):
     path = tmp_path / "giant.pt"
     with path.open("wb") as file:
-        file.truncate(1 << 40)
-    with pytest.raises(CheckpointError, match="bytes; more than"):
+        file.truncate(1 << 42)
+    with pytest.raises(CheckpointError, match="4,398,046,511,104 bytes; loading it takes 2 times as much memory"):
         load_checkpoint(path)
+
+
+def test_the_free_memory_is_the_machines_or_what_the_container_leaves(tmp_path, monkeypatch):
+    (tmp_path / "meminfo").write_text("MemTotal: 9000 kB\nMemAvailable:    5000 kB\n")
+    for name, text in (("max", "4000000\n"), ("current", "3000000\n"), ("stat", "anon 1\ninactive_file 500000\n")):
+        (tmp_path / f"memory.{name}").write_text(text)
+    monkeypatch.setattr(memory, "_MEMINFO", tmp_path / "meminfo")
+    monkeypatch.setattr(memory, "_CGROUP", tmp_path)
+    assert memory.free_memory() == 4_000_000 - 3_000_000 + 500_000
+    (tmp_path / "memory.max").write_text("max\n")
+    assert memory.free_memory() == 5000 * 1024
+    (tmp_path / "meminfo").unlink()
+    assert memory.free_memory() == os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def test_a_small_file_that_unpacks_to_a_large_one_is_refused(tmp_path):
@@ -241,63 +259,3 @@ def test_another_format_is_named(tmp_path, payload):
     found = payload.get("format") if isinstance(payload, dict) else None
     with pytest.raises(CheckpointError, match=rf"has format {found}; this version of a2c reads {FORMAT}"):
         load_checkpoint(path)
-
-
-# ---- which checkpoint a user means ----
-
-
-@pytest.fixture
-def run(tmp_path: Path) -> Path:
-    """runs/env/1_name with both checkpoints, and runs/latest that points to it."""
-    folder = tmp_path / "runs" / "env" / "1_name"
-    for name in ("best", "last"):
-        save_checkpoint(folder / "checkpoints" / f"{name}.pt", {"name": name})
-    (tmp_path / "runs" / "latest").symlink_to(Path("env") / "1_name")
-    return folder
-
-
-@pytest.mark.parametrize("which", ["best", "last"])
-def test_latest_a_run_folder_and_a_file_all_lead_to_a_checkpoint(run, which):
-    expected = run / "checkpoints" / f"{which}.pt"
-    assert find_checkpoint("latest", run.parents[1], which) == expected
-    assert find_checkpoint(run, which=which) == expected
-    assert find_checkpoint(str(run), which=which) == expected
-    assert find_checkpoint(expected, which="best") == expected
-
-
-def test_the_best_checkpoint_is_meant_unless_told(run):
-    assert find_checkpoint(run).name == "best.pt"
-
-
-@pytest.mark.parametrize(("which", "other"), [("best", "last"), ("last", "best")])
-def test_the_other_checkpoint_serves_where_one_is_missing(run, which, other):
-    (run / "checkpoints" / f"{which}.pt").unlink()
-    assert find_checkpoint(run, which=which).name == f"{other}.pt"
-
-
-def test_latest_keeps_meaning_the_run_it_meant(run):
-    # the path that comes back does not go through the link, which a newer run moves
-    assert "latest" not in find_checkpoint("latest", run.parents[1]).parts
-
-
-def test_no_run_yet_is_told_with_what_to_do(tmp_path):
-    with pytest.raises(CheckpointError, match=r"there is no latest run under .*; train one first with: a2c train"):
-        find_checkpoint("latest", tmp_path)
-
-
-def test_a_latest_that_leads_nowhere_is_no_run(run):
-    for name in ("best", "last"):
-        (run / "checkpoints" / f"{name}.pt").unlink()
-    with pytest.raises(CheckpointError, match="latest is neither"):
-        find_checkpoint("latest", run.parents[1])
-    (run.parents[1] / "latest").unlink()
-    (run.parents[1] / "latest").symlink_to("gone")
-    with pytest.raises(CheckpointError, match="there is no latest run"):
-        find_checkpoint("latest", run.parents[1])
-
-
-@pytest.mark.parametrize("target", ["", "nowhere", "nowhere/best.pt"])
-def test_what_is_neither_file_nor_run_is_named(tmp_path, target, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(CheckpointError, match=f"^checkpoint error: {target} is neither a checkpoint nor a run folder"):
-        find_checkpoint(target)

@@ -13,8 +13,10 @@ from a2c.learning.learner import Learner
 from a2c.machine.cores import usable_cores
 from a2c.machine.device import set_threads
 from a2c.machine.limits import limits_here
+from a2c.machine.processes.foreign_code import GaveUpError
 from a2c.network.torsos import torso_kind
-from a2c.run.run import open_run
+from a2c.run.opening import open_run
+from a2c.run.stopping import GAVE_UP
 from a2c.run.summary import Summary
 from a2c.settings.config import Config
 
@@ -41,6 +43,9 @@ def train(cfg: Config, folder: Path) -> Summary:
         except (EnvironmentFailure, NumericError) as error:
             run.rescue(error, team.where(state))  # the weights are sound: lose the rollouts, not the run
             raise
+        except GaveUpError:
+            state = team.where(state)
+            run.console.note(GAVE_UP)
         return run.finish(state)
 
 

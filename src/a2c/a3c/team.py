@@ -22,6 +22,7 @@ from a2c.errors import EnvironmentFailure
 from a2c.learning.learner import Learner
 from a2c.machine.clock import LOOP, UPDATE, LoopClock
 from a2c.machine.processes.failure_report import WorkersError
+from a2c.machine.processes.foreign_code import of_others
 from a2c.machine.processes.launch import Registered, environ_for_workers, multiprocessing_context
 from a2c.machine.processes.pool import WorkerPool
 from a2c.run.state import TrainState
@@ -184,7 +185,7 @@ class Team:
 
     def _collect(self, look: Callable[[], None] | None) -> list[Any]:
         try:
-            return self._pool.collect(None, look)
+            return of_others(self._pool.collect, None, look)
         except WorkersError as error:
             reports = error.reports
         raise reports[0].exception() from None

@@ -8,14 +8,7 @@ import os
 import sys
 import traceback
 
-from a2c.errors import A2CError
-
-_STOPPED = {
-    "SIGHUP": 129,
-    "SIGINT": 130,
-    "SIGTERM": 143,
-    "SIGUSR1": 143,
-}  # 128 + its number; Slurm's USR1 is a TERM
+from a2c.errors import STOPPED, A2CError
 
 
 def exit_code_of(error: BaseException, full: bool) -> int:
@@ -27,7 +20,7 @@ def exit_code_of(error: BaseException, full: bool) -> int:
     with contextlib.suppress(OSError, ValueError):  # nobody can read it: the exit code says it all the same
         _print(error, full)
     if isinstance(error, KeyboardInterrupt):
-        return _STOPPED["SIGINT"]
+        return STOPPED["SIGINT"]
     return error.exit_code if isinstance(error, A2CError) else 1
 
 
@@ -44,7 +37,7 @@ def _print(error: BaseException, full: bool) -> None:
 
 def exit_code_of_stop(name: str | None) -> int:
     """The exit code of a run that the signal ``name`` ended in order; 0 for None."""
-    return 0 if name is None else _STOPPED[name]
+    return 0 if name is None else STOPPED[name]
 
 
 def full_errors() -> bool:

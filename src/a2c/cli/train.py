@@ -31,7 +31,7 @@ from a2c.settings.notices import tell
 from a2c.settings.overrides import parse, quote
 from a2c.settings.redaction import Secrets, redact_argument
 from a2c.settings.sweep_guard import refuse_foreign_code
-from a2c.storage.folders import LATEST, discard_if_empty, is_run, run_of
+from a2c.storage.folders import AUTO, LATEST, discard_if_empty, is_run, run_of
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -49,10 +49,28 @@ def run(arguments: Sequence[str]) -> int:
         # Another sweeper reads values in its own way: whether they fit shows when each job starts.
         unread = flags.multirun and _another_sweeper(overrides)
         configs = [] if unread else [_allowed(to_config(tree)) for tree in trees]
+        if any(cfg.resume == AUTO for cfg in configs) and not (flags.cfg or flags.info):
+            if flags.multirun:
+                raise ConfigError("resume=auto goes on with one run; leave out -m")
+            return _resume_auto(configs[0], flags, overrides)
         if not flags.multirun and configs[0].resume:
             overrides = [*_same_folder(configs[0], overrides), *overrides]
     with hidden_in_logs(Secrets.of(*map(asdict, configs))):  # a multirun's launcher logs what each job is told
         return run_hydra(_hydra_arguments(flags, overrides), "config")
+
+
+def _resume_auto(cfg: Config, flags: argparse.Namespace, overrides: Sequence[str]) -> int:
+    """Go on with the newest unfinished run of these settings, or begin one; returns the exit code."""
+    from a2c.run.auto_resume import chosen, said_of  # imports torch
+
+    with chosen(cfg) as choice:
+        if choice.folder is not None and choice.finished is not None:
+            print(said_of(choice.folder, choice.finished))
+            return 0
+        others = [text for text in overrides if parse(text)[1].key_or_group != "resume"]
+        resume = "null" if choice.resume is None else quote(choice.resume)
+        place = [] if choice.folder is None else _in_folder(choice.folder, overrides)
+        return run_hydra(_hydra_arguments(flags, [*place, *others, f"resume={resume}"]), "config")
 
 
 def _allowed(cfg: Config) -> Config:
@@ -84,9 +102,13 @@ def _jobs_to_check(overrides: Sequence[str]) -> list[list[str]]:
 def _same_folder(cfg: Config, overrides: Sequence[str]) -> list[str]:
     """A resumed run goes on in its folder, unless the user chose one."""
     folder = run_of(str(cfg.resume), cfg.runs_dir)
-    if folder is None or any(parse(text)[1].key_or_group == "hydra.run.dir" for text in overrides):
+    return [] if folder is None else _in_folder(folder, overrides)
+
+
+def _in_folder(folder: Path, overrides: Sequence[str]) -> list[str]:
+    if any(parse(text)[1].key_or_group == "hydra.run.dir" for text in overrides):
         return []
-    return [f"hydra.run.dir={quote(str(folder))}"]
+    return [f"hydra.run.dir={quote(str(folder.resolve()))}"]
 
 
 def _hydra_arguments(flags: argparse.Namespace, overrides: Sequence[str]) -> list[str]:

@@ -15,6 +15,7 @@ from a2c.envs.contract import space_tree
 from a2c.envs.rebuilding.in_flight import Rebuilder
 from a2c.envs.vector.in_place import Block, StepsInPlace
 from a2c.errors import ConfigError, EnvironmentFailure
+from a2c.machine.processes.foreign_code import of_others
 from a2c.maths.trees import tree_map
 
 # obs [N, *obs] a tree, rewards [N] float64, terminated [N] and truncated [N] bool, infos; all valid until the next step
@@ -53,11 +54,11 @@ class Backend:
         Returns:
             ``[N, *obs]`` observations, a tree of arrays, and infos.
         """
-        return self._reset([int(seed) for seed in seeds] if self._seeds_each else int(seeds[0]), None)
+        return of_others(self._reset, [int(seed) for seed in seeds] if self._seeds_each else int(seeds[0]), None)
 
     def reset_some(self, mask: NDArray[np.bool_]) -> tuple[Any, dict[str, Any]]:
         """Reset the environments in ``mask``, bool ``[N]``; returns as :meth:`reset`."""
-        return self._reset(None, {"reset_mask": mask})
+        return of_others(self._reset, None, {"reset_mask": mask})
 
     def begin(self, actions: NDArray[Any]) -> None:
         """Begin a step of every environment; those in this process take it in :meth:`finish`."""
@@ -73,7 +74,7 @@ class Backend:
             EnvironmentFailure: rewards or flags do not have shape ``[N]``.
             Exception: what the vector environment raised.
         """
-        obs, rewards, terminated, truncated, infos = self._wait()
+        obs, rewards, terminated, truncated, infos = of_others(self._wait)
         rewards = np.asarray(rewards, np.float64)
         terminated, truncated = np.asarray(terminated, np.bool_), np.asarray(truncated, np.bool_)
         num_envs = self.envs.num_envs
@@ -127,15 +128,16 @@ class InPlaceBackend(Backend):
         self._finish: Any = envs.finish_in_place  # type: ignore[attr-defined]
         self.observations = block.observations
 
-    def reset(self, seeds: Sequence[int]) -> tuple[Any, dict[str, Any]]:
-        self.envs.keep_infos(self.info_keys)  # type: ignore[attr-defined]
-        return super().reset(seeds)
+    def _reset(self, seed: Any, options: dict[str, Any] | None) -> tuple[Any, dict[str, Any]]:
+        if options is None:  # all of them, as at the beginning
+            self.envs.keep_infos(self.info_keys)  # type: ignore[attr-defined]
+        return super()._reset(seed, options)
 
     def begin(self, actions: NDArray[Any]) -> None:
         self._begin(actions)
 
     def finish(self) -> Stepped:
-        infos = self._finish(self.timeout)
+        infos = of_others(self._finish, self.timeout)
         return self._obs, self._rewards, self._terminated, self._truncated, infos
 
 

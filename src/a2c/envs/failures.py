@@ -10,6 +10,7 @@ from typing import Any
 from gymnasium.vector import AsyncVectorEnv, VectorEnv
 
 from a2c.errors import EnvironmentFailure
+from a2c.machine.processes.deadline import within
 from a2c.machine.processes.failure_report import FOLLOWS
 
 
@@ -53,6 +54,14 @@ def _where(envs: VectorEnv[Any, Any, Any] | None) -> str:
     ]
     named = dropped or dead
     return f"environment {', '.join(named)}" if named else "an environment"
+
+
+def abandon(envs: VectorEnv[Any, Any, Any], seconds: float = 1.0) -> None:
+    """Close although an environment hangs: kill its process, or wait for those of this process only so many seconds."""
+    for process in getattr(envs.unwrapped, "processes", ()):
+        process.kill()
+    with contextlib.suppress(Exception):
+        within(seconds, lambda: force_close(envs), lambda: None)
 
 
 def force_close(envs: VectorEnv[Any, Any, Any]) -> None:

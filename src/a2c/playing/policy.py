@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +17,11 @@ from a2c.network.actor_critic import ActorCritic
 from a2c.network.flat_weights import flatten_parameters
 from a2c.network.protocol import Network, device_of
 from a2c.settings.config import Config
+from a2c.settings.notices import tell_once
 from a2c.settings.old_values import translated
 from a2c.settings.redaction import hidden_keys, leaf_settings, restored
 from a2c.settings.typed_settings import build
-from a2c.storage.checkpoint import find_checkpoint, load_checkpoint
+from a2c.storage.kept_checkpoints import open_checkpoint
 
 
 class Policy:
@@ -102,6 +103,7 @@ def load_policy(
     runs_dir: str | Path = "runs",
     device: str = "cpu",
     secrets: Mapping[str, Any] | None = None,
+    tell: Callable[[str], object] = tell_once,
 ) -> Policy:
     """Load the policy of a run from its best checkpoint, or from the one named.
 
@@ -110,14 +112,14 @@ def load_policy(
         runs_dir: where ``latest`` is looked up.
         device: where to run it, like ``cpu``, ``cuda:1`` or ``auto``.
         secrets: what its environment needs and no run keeps, as in ``env.kwargs``: ``{"api_key": ...}``.
+        tell: called with one line if a checkpoint of the run is damaged and an older one is used.
 
     Raises:
         CheckpointError: the checkpoint is missing, damaged or of another version of a2c.
         ConfigError: the device is not there, or ``secrets`` holds what the run keeps itself.
     """
     on = resolve_device(device)
-    path = find_checkpoint(target, runs_dir)
-    payload = load_checkpoint(path)
+    path, payload = open_checkpoint(target, runs_dir, "best", tell)
     cfg = config_of(payload, path)
     cfg.env.kwargs = _with_secrets(cfg.env.kwargs, secrets or {}, path)
     spaces = Spaces.from_dict(payload["spec"])

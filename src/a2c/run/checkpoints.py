@@ -1,9 +1,12 @@
-"""The checkpoints of a run: ``last.pt`` to go on from, ``best.pt`` of its best evaluation."""
+"""The checkpoints of a run: ``last.pt`` to go on from, ``best.pt`` of its best evaluation.
+
+A disk may be full for a while. A save that fails then is tried again with the next report, and the old file stays.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -15,8 +18,13 @@ from a2c.run.resuming import best_score
 from a2c.run.state import Tally, TrainState
 from a2c.run.tracking.tracker import Trackers
 from a2c.settings.config import Config
+from a2c.settings.notices import tell_once
 from a2c.settings.redaction import redact
-from a2c.storage.checkpoint import checkpoint_payload, find_checkpoint, load_checkpoint, save_checkpoint
+from a2c.storage.checkpoint import checkpoint_payload, frozen
+from a2c.storage.kept_checkpoints import KeptCheckpoints, open_checkpoint
+
+TRIES = 3  # failed saves in a row, each a report apart: a disk that nobody has cleared by then stays full
+WAITS = (0.2, 0.5, 1.3)  # seconds between tries where no report follows: 2 of the 10 s that a stop may take
 
 
 class Actors(Protocol):
@@ -37,8 +45,10 @@ class Checkpoints:
     Args:
         folder: ``checkpoints`` of the run folder, made if missing.
         cfg: the settings; ``cfg.resume`` names a run to continue.
+        notify: called with one line when a save has failed and will be tried again.
 
     Attributes:
+        final: no report follows, so that a save which fails is tried again at once.
         resumed: the checkpoint that the run continues from, or None.
         saved: where training was in it.
 
@@ -47,9 +57,12 @@ class Checkpoints:
         RunIOError: the folder cannot be made.
     """
 
-    def __init__(self, folder: Path, cfg: Config) -> None:
-        self.folder, self._cfg = folder, cfg
-        self.resumed = load_checkpoint(find_checkpoint(cfg.resume, cfg.runs_dir, "last")) if cfg.resume else None
+    def __init__(self, folder: Path, cfg: Config, notify: Callable[[str], None]) -> None:
+        self.folder, self.final, self._cfg, self._notify = folder, False, cfg, notify
+        self._kept = KeptCheckpoints(folder, cfg.checkpoint.keep)
+        self._failed: dict[str, int] = {}  # saves of each name that failed in a row
+        self._unsaved_best: dict[str, Any] | None = None
+        self.resumed = open_checkpoint(cfg.resume, cfg.runs_dir, "last", tell_once)[1] if cfg.resume else None
         self.saved, self._tally = _restored({} if self.resumed is None else self.resumed["state"])
         self._started = time.perf_counter() - self._tally.wall_time
         self._learner: Learner  # open() sets these three
@@ -87,8 +100,41 @@ class Checkpoints:
         )
 
     def write(self, name: str, payload: dict[str, Any]) -> None:
-        """Write ``NAME.pt``, atomically; raises :class:`RunIOError`."""
-        save_checkpoint(self.folder / f"{name}.pt", payload)
+        """Write ``NAME.pt``, atomically; if that fails, one line says so, and the next report makes up for it.
+
+        Raises:
+            RunIOError: it has failed ``TRIES`` times in a row or, where no report follows, for about two seconds.
+        """
+        for wait in (*WAITS, None) if self.final else (None,):
+            try:
+                self._kept.save(name, payload)
+            except RunIOError as error:
+                if wait is None:
+                    self._postpone(name, payload, error)
+                else:
+                    time.sleep(wait)
+            else:
+                self._failed.pop(name, None)
+                self._unsaved_best = None if name == "best" else self._unsaved_best
+                return
+
+    @property
+    def owes(self) -> bool:
+        """Whether the last save of ``last.pt`` failed, so that the next report should save it."""
+        return "last" in self._failed
+
+    def catch_up(self) -> None:
+        """Try again to save a ``best.pt`` that could not be; raises as :meth:`write`."""
+        if self._unsaved_best is not None:
+            self.write("best", self._unsaved_best)
+
+    def _postpone(self, name: str, payload: dict[str, Any], error: RunIOError) -> None:
+        self._failed[name] = failed = self._failed.get(name, 0) + 1
+        if self.final or failed == TRIES:
+            raise error
+        if name == "best":  # training goes on, and these weights are gone by the next report
+            self._unsaved_best = frozen(payload)
+        self._notify(f"{error}; the old one stays, and the next report tries again ({failed} of {TRIES})")
 
     def improves(self, score: float) -> bool:
         """Whether an evaluation is the best so far, which it then counts as; of equal scores, the longer trained."""

@@ -6,13 +6,13 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from a2c.errors import CheckpointError, ConfigError, EnvironmentFailure, RunIOError
+from a2c.errors import CheckpointError, ConfigError, EnvironmentFailure, RunIOError, StoppedError
 from a2c.settings.config import Config
 from a2c.settings.notices import tell
 from a2c.storage.folders import discard_if_empty, is_run, refuse_links_out
 from a2c.storage.run_lock import locked
 
-_REFUSALS = (ConfigError, EnvironmentFailure, CheckpointError, RunIOError, KeyboardInterrupt)
+_REFUSALS = (ConfigError, EnvironmentFailure, CheckpointError, RunIOError, StoppedError, KeyboardInterrupt)
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -13,6 +14,7 @@ from a2c.build import make_network
 from a2c.envs.spaces import Spaces
 from a2c.machine.cores import usable_cores
 from a2c.machine.device import resolve_device
+from a2c.machine.processes.foreign_code import GaveUpError, foreign, of_others
 from a2c.network.protocol import Network
 from a2c.playing.evaluation import EvalResult, Evaluator, eval_seeds
 from a2c.playing.evaluator_process import EvaluatorProcess
@@ -48,7 +50,7 @@ class Evaluators:
         self._may_start = cfg.eval.apart == "auto"
         self._spent = 0.0  # seconds of evaluation in this process
         self._at_once = apart_at_once(cfg)
-        self._here = None if self._at_once else Evaluator(cfg.env, self._episodes)  # a bad environment fails early
+        self._here = None if self._at_once else self._evaluator()  # a bad environment fails early
 
     def open(self, spaces: Spaces) -> None:
         """Begin the process if it is wanted from the start; it makes itself ready in the background."""
@@ -66,9 +68,7 @@ class Evaluators:
         except Exception as error:
             self._stay_here(error)
             return False
-        if self._here is not None:  # the process has environments of its own
-            self._here.close()
-            self._here = None
+        self._close_here()  # the process has environments of its own
         return True
 
     def begin(self, weights: Mapping[str, Tensor]) -> None:
@@ -93,7 +93,7 @@ class Evaluators:
     def break_off(self) -> None:
         """End the process, and the evaluation that it is at."""
         if self._process is not None:
-            self._process.close()
+            self._process.close(terminate=foreign.gave_up)
             self._process = None
 
     def here(self, network: Network, env_steps: int) -> EvalResult | None:
@@ -126,17 +126,29 @@ class Evaluators:
 
     def close(self) -> None:
         """Close the environments and end the process."""
+        self._close_here()
+        self.break_off()
+
+    def _evaluator(self) -> Evaluator:
+        return of_others(Evaluator, self._cfg.env, self._episodes)
+
+    def _close_here(self) -> None:
+        """Close the environments in this process; in a run that is to end, do not wait long for them."""
         if self._here is not None:
-            self._here.close()
-        if self._process is not None:
-            self._process.close()
+            with contextlib.suppress(GaveUpError):
+                of_others(self._here.close)
+            self._here = None
 
     def _run_here(self, policy: Policy, seeds: list[int]) -> EvalResult | None:
         if self._stop():
             return None
         if self._here is None:
-            self._here = Evaluator(self._cfg.env, self._episodes)
-        return self._here.run(policy, seeds, stop=self._stop)
+            self._here = self._evaluator()
+        try:
+            return of_others(self._here.run, policy, seeds, stop=self._stop)
+        except GaveUpError:
+            self._close_here()
+            return None
 
     def _start(self) -> None:
         self._may_start = False

@@ -17,8 +17,8 @@ from a2c.learning.learner import Learner
 from a2c.maths.trees import tree_map
 from a2c.run.checkpoints import Actors
 from a2c.run.state import TrainState
-from a2c.run.tracking.redaction import redact
 from a2c.settings.config import Config
+from a2c.settings.redaction import redact
 from a2c.storage.checkpoint import frozen, save_checkpoint
 
 DUMPED = "dumped"  # key of the evidence of an error of training whose dump is written

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from a2c.envs.seeding import FINAL_EVAL, env_seed
 from a2c.errors import A2CError
+from a2c.machine.processes.foreign_code import GaveUpError, of_others
 from a2c.playing.episode import play_episode
 from a2c.playing.policy import Policy
 from a2c.run.showing.curve import draw_curve
@@ -32,8 +33,10 @@ def draw_results(folder: Path, policy: Policy, cfg: Config, notify: Callable[[st
         return curve, None
     policy.cfg.env.kwargs = restored(policy.cfg.env.kwargs, cfg.env.kwargs)
     try:
-        frames, fps, _ = play_episode(policy, env_seed(policy.cfg.seed, FINAL_EVAL, 0))
+        frames, fps, _ = of_others(play_episode, policy, env_seed(policy.cfg.seed, FINAL_EVAL, 0))
         return curve, str(record_gif(frames, folder / "agent.gif", fps))
+    except GaveUpError:
+        notify("no agent.gif: the environment did not answer, and the run is to end")
     except A2CError as error:
         notify(f"no agent.gif: {error}")
     except Exception as error:  # rendering needs screens and packages that training does not

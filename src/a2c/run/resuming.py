@@ -16,16 +16,15 @@ from a2c.errors import CheckpointError
 from a2c.learning.learner import Learner
 from a2c.network.torsos import torso_kind
 from a2c.settings.config import Config
-from a2c.settings.notices import tell
+from a2c.settings.notices import tell, tell_once
 from a2c.settings.old_values import translated
 from a2c.settings.redaction import redact
 from a2c.settings.resumed_settings import OF_THE_SESSION, flatten
 from a2c.settings.typed_settings import show
 from a2c.storage.atomic import replacing
-from a2c.storage.checkpoint import find_checkpoint, load_checkpoint
 from a2c.storage.folders import CHECKPOINTS, run_of
+from a2c.storage.kept_checkpoints import kept, load_newest, open_checkpoint
 
-BEST = "best.pt"
 # What the saved weights, optimizer, normalisers and workers were made for.
 _MATTERS = ("algo", "env.id", "env.kwargs", "env.atari.frame_stack", "env.atari.screen_size", "network.torso",
             "network.hidden_sizes", "network.activation", "network.shared_torso", "normalize_obs", "normalize_reward",
@@ -46,8 +45,7 @@ def prepare_resumed(cfg: Config, folder: Path) -> None:
     Raises:
         CheckpointError: it is missing or damaged, or does not fit the settings; nothing has changed then.
     """
-    path = find_checkpoint(str(cfg.resume), cfg.runs_dir, "last")
-    saved = load_checkpoint(path)
+    path, saved = open_checkpoint(str(cfg.resume), cfg.runs_dir, "last", tell_once)
     lacking = [part for part in _PARTS if not isinstance(saved.get(part), Mapping)]
     if lacking:
         raise CheckpointError(f"{path} lacks {', '.join(lacking)}; it is no checkpoint of a run")
@@ -57,11 +55,13 @@ def prepare_resumed(cfg: Config, folder: Path) -> None:
         raise CheckpointError(f"{path} does not fit: {reason}{_listed(changes)}; nothing was changed")
     other = [change for change in changes if not _among(change[0], _QUIET)]
     if other:
-        tell(f"resuming with other settings than before: {_spelled(other)}")
+        dropped = "; episodes in flight and what their rewards have added up to are dropped"
+        more = dropped if any(key == "num_envs" for key, _, _ in other) else ""
+        tell(f"resuming with other settings than before: {_spelled(other)}{more}")
     if path.parent.resolve() != (folder / CHECKPOINTS).resolve():
         if run_of(str(path), cfg.runs_dir) is None:
             tell(f"{path} lies in no run's folder: a new run begins in {os.path.relpath(folder)}")
-        _bring_best(path.with_name(BEST), saved, folder / CHECKPOINTS / BEST)
+        _bring_best(path.parent, saved, folder / CHECKPOINTS / "best.pt")
 
 
 def best_score(checkpoints: Path) -> float | None:
@@ -73,21 +73,20 @@ def best_score(checkpoints: Path) -> float | None:
     Returns:
         None where there is no such file, or none that can be read.
     """
-    path = checkpoints / BEST
-    if not path.is_file():
+    if not kept(checkpoints, "best"):
         return None
     try:
-        score = load_checkpoint(path)["state"]["best_eval"]
+        score = load_newest(checkpoints, ["best"], tell_once)[1]["state"]["best_eval"]
     except (CheckpointError, KeyError, TypeError):
-        tell(f"{path} cannot be read; the next evaluation takes its place")
+        tell(f"{checkpoints / 'best.pt'} cannot be read; the next evaluation takes its place")
         return None
     return score if isinstance(score, float) else None
 
 
-def _bring_best(source: Path, saved: Mapping[str, Any], target: Path) -> None:
+def _bring_best(checkpoints: Path, saved: Mapping[str, Any], target: Path) -> None:
     """Copy the best checkpoint beside the one to continue, if it is of the same run and not from later on."""
     try:
-        best = load_checkpoint(source)
+        source, best = load_newest(checkpoints, ["best"], tell_once)
         ours, theirs = best["config"], saved["config"]
         same = all(ours[key] == theirs[key] for key in ("network", "seed", "env")) and best["spec"] == saved["spec"]
         if not same or best["state"]["env_steps"] > saved["state"]["env_steps"]:
@@ -114,6 +113,8 @@ def _why_it_does_not_fit(cfg: Config, saved: Mapping[str, Any], changed: set[str
     except (RuntimeError, ValueError, KeyError, TypeError) as error:
         reason = " ".join(str(error).split())
         return "its network has other layers" if "state_dict" in reason else reason
+    if "env.id" in changed and saved["config"]["env"]["id"].rpartition(":")[2] != cfg.env.id.rpartition(":")[2]:
+        return "it was trained on another environment"  # though of the same spaces; its module may have moved
     if "network.activation" in changed and torso_kind(spaces, cfg.network) == "mlp":
         return "its weights were learned with another activation"
     collector = saved["collector"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from a2c.run.progress import Progress
 from a2c.run.results import draw_results
 from a2c.run.showing.console import Console
 from a2c.run.state import TrainState
-from a2c.run.stopping import StopRequest, stop_on_signals
+from a2c.run.stopping import StopRequest
 from a2c.run.summary import Summary, start_facts, summarize
 from a2c.run.timing.stopwatch import Stopwatch
 from a2c.run.tracking.tracker import open_trackers
@@ -44,7 +44,7 @@ class Run:
 
     def __init__(self, cfg: Config, folder: Path, stop: StopRequest) -> None:
         self.cfg, self.folder, self.stop = cfg, folder, stop
-        self._checkpoints = Checkpoints(folder / "checkpoints", cfg)
+        self._checkpoints = Checkpoints(folder / "checkpoints", cfg, lambda line: self.console.note(line))
         self._resumed, self._saved = self._checkpoints.resumed, self._checkpoints.saved
         self._waiting = {} if self._resumed is None else self._resumed.get(WAITING_ROW, {})
         self.console = Console(cfg)
@@ -140,14 +140,16 @@ class Run:
 
         Raises:
             NumericError: a loss or gradient was not finite; weights are those of before (:meth:`rescue`).
-            RunIOError: the row or the checkpoint cannot be written.
+            RunIOError: the row cannot be written, or the checkpoint could not several times in a row.
         """
         progress = self._progress
+        self._checkpoints.final = state.env_steps >= self.cfg.total_steps
         self._stopwatch.report_begins()
         metrics = self._learner.drain_metrics(state.env_steps) | self._actors.metrics()
         metrics["time/fps"] = progress.speed(state)
-        evaluate, save = progress.evaluate(state), progress.save(state)
+        evaluate, save = progress.evaluate(state), progress.save(state) or self._checkpoints.owes
         self._evaluations.receive(wait=evaluate or save)
+        self._checkpoints.catch_up()
         if evaluate:
             self._evaluate(state, metrics, save=save, show=progress.show(state))
         else:
@@ -157,7 +159,8 @@ class Run:
         progress.reported(state)
 
     def save(self, name: str, state: TrainState) -> None:
-        """Write ``checkpoints/NAME.pt``, atomically, once no evaluation is under way."""
+        """Write ``checkpoints/NAME.pt``, atomically, once no evaluation is under way; no report follows."""
+        self._checkpoints.final = True
         self.settle()
         self._checkpoints.write(name, self._checkpoints.payload(state))
 
@@ -176,8 +179,10 @@ class Run:
 
     def finish(self, state: TrainState) -> Summary:
         """Unless stopped, score the best checkpoint and draw the results; write summary.json, show the end panel."""
+        self._checkpoints.final = True
         if not self.stop:
             self._evaluations.receive(wait=True)
+        self._checkpoints.catch_up()
         if self.stop:
             self.save("last", state)
             self.console.note(f"{self.stop.signal}: stopped after {state.env_steps:,} steps, checkpoint saved")
@@ -185,14 +190,14 @@ class Run:
         ending = self._stopwatch.end(state.env_steps - self._saved.env_steps)
         scores, device = None, self._learner.weights.device
         if not self.stop:
-            best = load_policy(self.folder, device=str(device))
+            best = load_policy(self.folder, device=str(device), tell=self.console.note)
             scores = self._evaluators.final(best)
         wandb_id = self.trackers.state_dict()["wandb_id"]
         summary = summarize(
             self.cfg, state, tally, self.folder, ending, device=device, stopped=self.stop.signal, wandb_id=wandb_id
         )
         if scores is not None:
-            summary = summary.with_scores(scores, best.env_steps)
+            summary = summary.with_scores(scores, best)
             summary.write()  # the curve shows it
             curve, gif = draw_results(self.folder, best, self.cfg, self.console.note)
             summary = replace(summary, curve=curve, gif=gif)
@@ -240,19 +245,3 @@ class Run:
         self.trackers.log(row.env_steps, metrics)
         if row.show:
             self.console.row(row.env_steps, metrics)
-
-
-@contextlib.contextmanager
-def open_run(cfg: Config, folder: Path) -> Iterator[Run]:
-    """Open a run; whatever happens inside, note signals, restore the terminal and close the records."""
-    with stop_on_signals() as stop:
-        run = Run(cfg, folder, stop)
-        exit_code = 1
-        try:
-            yield run
-            exit_code = 0
-        except A2CError:
-            run.settle()
-            raise
-        finally:
-            run.close(exit_code)

@@ -1,12 +1,22 @@
-"""Ctrl-C, SIGTERM, Slurm's SIGUSR1 and a closed terminal (SIGHUP) end a run in order; a second signal at once."""
+"""Ctrl-C, SIGTERM, Slurm's SIGUSR1 and a closed terminal (SIGHUP) end a run in order; a second signal at once.
+
+In order: the rollout under way is finished, or dropped if an environment takes too long for it.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import signal
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from types import FrameType
+
+from a2c.machine.processes.foreign_code import break_in, foreign
+
+PATIENCE = 3.0  # seconds that an environment may take after the signal: schedulers kill after 10 or more
+AGAIN = 0.25  # and between further attempts: it may have caught the first, or hang again where it is closed
+GAVE_UP = f"an environment did not answer within {PATIENCE:g} s; what it was at is dropped"
 
 
 class StopRequest:
@@ -23,28 +33,50 @@ class StopRequest:
 def stop_on_signals() -> Iterator[StopRequest]:
     """Note the first signal for the loop to see; let a second one interrupt whatever runs.
 
+    If code of others still runs ``PATIENCE`` seconds after the first, :func:`break_in` ends it.
+
     Outside the main thread Python delivers no signals, so the request never comes. A terminal hangs up more than once
     (the shell and the kernel both say so), so that a later SIGHUP interrupts nothing; where it is ignored (``nohup``),
     it stays so.
     """
-    request = StopRequest()
-
-    def handle(number: int, frame: FrameType | None) -> None:
-        if request:
-            if signal.Signals(number).name == "SIGHUP":
-                return
-            raise KeyboardInterrupt
-        request.signal = signal.Signals(number).name
-
+    request, foreign.gave_up = StopRequest(), False
     if threading.current_thread() is not threading.main_thread():
         yield request
         return
-    names = [name for name in ("SIGINT", "SIGTERM", "SIGUSR1", "SIGHUP") if hasattr(signal, name)]
-    if "SIGHUP" in names and signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
-        names.remove("SIGHUP")
-    before = {getattr(signal, name): signal.signal(getattr(signal, name), handle) for name in names}
-    try:
+    with contextlib.ExitStack() as restored:
+
+        def handle(number: int, frame: FrameType | None) -> None:
+            if request:
+                if signal.Signals(number).name == "SIGHUP":
+                    return
+                foreign.gave_up = True  # nothing that is left to close is waited for either
+                raise KeyboardInterrupt
+            request.signal = signal.Signals(number).name
+            if hasattr(signal, "setitimer"):
+                restored.callback(_alarm(PATIENCE, AGAIN))
+
+        names = [name for name in ("SIGINT", "SIGTERM", "SIGUSR1", "SIGHUP") if hasattr(signal, name)]
+        if "SIGHUP" in names and signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+            names.remove("SIGHUP")
+        for name in names:
+            number = getattr(signal, name)
+            restored.callback(signal.signal, number, signal.signal(number, handle))
         yield request
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+
+
+def _alarm(seconds: float, interval: float) -> Callable[[], None]:
+    """Let :func:`break_in` handle an alarm in ``seconds``, and every ``interval`` from then on.
+
+    Returns:
+        What gives back the alarm of before: there is one clock for the whole process.
+    """
+    began, handler = time.monotonic(), signal.signal(signal.SIGALRM, break_in)
+    left, every = signal.setitimer(signal.ITIMER_REAL, seconds, interval)
+
+    def give_back() -> None:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, handler)
+        if left:
+            signal.setitimer(signal.ITIMER_REAL, max(1e-3, left - (time.monotonic() - began)), every)
+
+    return give_back

@@ -15,10 +15,13 @@ from a2c.errors import RunIOError
 from a2c.learning.learner import Learner
 from a2c.machine.device import describe_device
 from a2c.playing.evaluation import EvalResult
+from a2c.playing.policy import Policy
 from a2c.run.state import Tally, TrainState
 from a2c.run.timing.stopwatch import Ending
 from a2c.settings.config import Config
 from a2c.storage.atomic import write_text
+
+_FILE = "summary.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,14 +57,24 @@ class Summary:
     advice: list[str]  # what would make it faster
     trace: str | None  # the file of profile=true
 
-    def with_scores(self, scores: EvalResult, best_step: int) -> Summary:
-        """A copy with the scores of the final evaluation, of the best checkpoint, which had ``best_step``."""
+    def with_scores(self, scores: EvalResult, scored: Policy) -> Summary:
+        """A copy with the scores of the final evaluation, and the checkpoint that they are of."""
+        best = None if scored.path is None else str(Path(self.folder) / "checkpoints" / scored.path.name)
         solved = None if self.reward_threshold is None else scores.mean >= self.reward_threshold
-        return replace(self, eval_mean=scores.mean, eval_std=scores.std, best_step=best_step, solved=solved)
+        found = replace(self, eval_mean=scores.mean, eval_std=scores.std, solved=solved)
+        return replace(found, best_checkpoint=best, best_step=scored.env_steps)
+
+    @classmethod
+    def read(cls, folder: Path) -> Summary | None:
+        """The results in a run folder; None where there are none, or not as this version writes them."""
+        try:
+            return cls(**json.loads((folder / _FILE).read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError):
+            return None
 
     def write(self) -> None:
         """Write ``summary.json`` into the run folder; raises :class:`RunIOError`."""
-        path = Path(self.folder) / "summary.json"
+        path = Path(self.folder) / _FILE
         try:
             write_text(path, json.dumps(asdict(self), indent=2) + "\n")
         except OSError as error:

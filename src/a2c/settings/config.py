@@ -135,6 +135,7 @@ class CheckpointConfig:
     """What is kept of a run."""
 
     every: int = setting("env steps between checkpoints; 0 saves only at the end", low=0)
+    keep: int = setting("how many stay, of the last ones and of the best ones each", low=1)
 
 
 @dataclass(slots=True)
@@ -218,7 +219,10 @@ class Config:
         says="made of A-Z a-z 0-9 . _ - only, without '..'",
     )
     runs_dir: str = setting("folder of all runs", pattern=r"[^\0\n]+", says="a path")
-    resume: str | None = setting("latest, a run folder or a checkpoint to continue from")
+    resume: str | None = setting(
+        "latest, a run folder or a checkpoint to continue from; "
+        "auto: the newest unfinished run of these settings, else a new one"
+    )
     gif: bool = setting("record agent.gif at the end")
     profile: bool = setting("trace a few updates with torch's profiler, into trace.json.gz of the run folder")
 

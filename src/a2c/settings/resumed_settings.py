@@ -18,7 +18,7 @@ from a2c.settings.sizes import check_tree
 from a2c.settings.sweep_guard import calls_resolver
 from a2c.settings.trust import ask_for_trust
 from a2c.settings.typed_settings import leaf_types
-from a2c.storage.folders import run_of
+from a2c.storage.folders import AUTO, run_of
 
 OF_THE_SESSION = {"resume", "runs_dir", "device", "threads", "num_workers"}  # not part of the run
 
@@ -38,7 +38,7 @@ def with_settings_of_resumed_run(
         trust: whether an ``env.id`` of the run may import a module that ``overrides`` do not name.
 
     Returns:
-        Overrides for Hydra; unchanged without ``resume``.
+        Overrides for Hydra; unchanged without ``resume``, and with ``resume=auto``.
 
     Raises:
         CheckpointError: there is no such run.
@@ -47,7 +47,7 @@ def with_settings_of_resumed_run(
     """
     given = {item.key_or_group: item.value() for _, item in map(parse, overrides)}
     resume, runs_dir = given.get("resume"), str(given.get("runs_dir", "runs"))
-    if not isinstance(resume, str):
+    if not isinstance(resume, str) or resume == AUTO:  # auto: a run of these very settings
         return list(overrides)
     folder = run_of(resume, runs_dir)
     if folder is None and not Path(resume).is_file():

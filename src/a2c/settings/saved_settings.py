@@ -11,6 +11,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import MarkedYAMLError, YAMLError
 
 from a2c.errors import CheckpointError, ConfigError
+from a2c.settings.notices import tell_once
 from a2c.settings.sizes import read_text
 
 SETTINGS = Path(".hydra") / "config.yaml"  # of a run folder
@@ -54,10 +55,10 @@ def _of_yaml(path: Path) -> dict[str, Any]:
 
 
 def _of_checkpoint(target: str, runs_dir: str) -> tuple[Path, dict[str, Any]]:
-    from a2c.storage.checkpoint import find_checkpoint, load_checkpoint  # imports torch
+    from a2c.storage.kept_checkpoints import open_checkpoint  # imports torch
 
-    path = find_checkpoint(target, runs_dir, "last")
-    config = load_checkpoint(path).get("config")
+    path, payload = open_checkpoint(target, runs_dir, "last", tell_once)
+    config = payload.get("config")
     if not isinstance(config, Mapping):
         raise CheckpointError(f"{path} holds no settings; it is no checkpoint of a run")
     return path, {str(key): value for key, value in config.items()}

@@ -1,4 +1,6 @@
-"""Checkpoints: plain data, written atomically, checked on loading.
+"""One checkpoint: plain data, written atomically, checked on loading.
+
+Which ones a run keeps, and which is the newest, is in :mod:`a2c.storage.kept_checkpoints`.
 
 A file is what ``torch.save`` writes, followed by its SHA-256, so that plain
 ``torch.load(path, weights_only=True)`` reads it too.
@@ -8,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 import re
 import zipfile
 from collections.abc import Mapping
@@ -18,11 +21,25 @@ import torch
 
 from a2c.errors import CheckpointError, RunIOError
 from a2c.storage.atomic import replacing
+from a2c.storage.free_memory import free_memory
 
 FORMAT = 1
-MAX_BYTES = 4 << 30  # a larger file is not one of ours
+_COPIES = 2  # of a file that loading holds at once: its bytes and its tensors
 _TRAILER = b"a2c-sha256:"
 _TRAILER_BYTES = len(_TRAILER) + 32
+
+
+class DamagedCheckpointError(CheckpointError):
+    """A file that cannot be read whole: an older one may still serve.
+
+    Args:
+        path: the file.
+        reason: what is wrong with it, to go on after its name.
+    """
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(f"{path} {reason}")
+        self.path, self.reason = path, reason
 
 
 def checkpoint_payload(
@@ -83,18 +100,22 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     """Read a checkpoint, tensors on the CPU; nothing in it is ever executed.
 
     Raises:
-        CheckpointError: missing, damaged, too large, of another format, or not plain data.
+        DamagedCheckpointError: it cannot be read, or its bytes are not those that were written.
+        CheckpointError: there is no room for it, or it is of another format, or not plain data.
     """
     try:
-        size = path.stat().st_size
-        if size > MAX_BYTES:
-            raise CheckpointError(f"{path} has {size} bytes; more than {MAX_BYTES} are not read")
-        data = path.read_bytes()
+        with path.open("rb") as file:
+            size, free = os.fstat(file.fileno()).st_size, free_memory()
+            if free is not None and _COPIES * size > free:
+                raise CheckpointError(
+                    f"{path} has {size:,} bytes; loading it takes {_COPIES} times as much memory, "
+                    f"and {free:,} bytes are free; it was not read"
+                )
+            data, trailer = file.read(max(0, size - _TRAILER_BYTES)), file.read()
     except OSError as error:
-        raise CheckpointError(f"cannot read {path}: {error.strerror or error}") from error
-    data, trailer = data[:-_TRAILER_BYTES], data[-_TRAILER_BYTES:]
+        raise DamagedCheckpointError(path, f"cannot be read: {error.strerror or error}") from error
     if trailer != _TRAILER + hashlib.sha256(data).digest():
-        raise CheckpointError(f"{path} is damaged or no checkpoint of a2c: it does not match its SHA-256")
+        raise DamagedCheckpointError(path, "is damaged or no checkpoint of a2c: it does not match its SHA-256")
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             unpacked = sum(item.file_size for item in archive.infolist())
@@ -111,26 +132,3 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     if found != FORMAT:
         raise CheckpointError(f"{path} has format {found}; this version of a2c reads {FORMAT}")
     return {str(key): value for key, value in payload.items()}
-
-
-def find_checkpoint(target: str | Path, runs_dir: str | Path = "runs", which: str = "best") -> Path:
-    """The checkpoint that a user means.
-
-    Args:
-        target: ``latest``, a run folder, or a checkpoint file.
-        runs_dir: where ``latest`` is looked up.
-        which: ``best`` or ``last``, of a run folder; if it is missing, the other one.
-
-    Raises:
-        CheckpointError: there is none.
-    """
-    path = Path(runs_dir) / "latest" if str(target) == "latest" else Path(target)
-    if path.is_file():
-        return path
-    names = ("best.pt", "last.pt") if which == "best" else ("last.pt", "best.pt")
-    for name in names:
-        if (path / "checkpoints" / name).is_file():
-            return path.resolve() / "checkpoints" / name
-    if str(target) == "latest" and not path.exists():
-        raise CheckpointError(f"there is no latest run under {runs_dir}; train one first with: a2c train")
-    raise CheckpointError(f"{target} is neither a checkpoint nor a run folder with checkpoints")

@@ -11,6 +11,7 @@ from pathlib import Path
 from a2c.errors import ConfigError, RunIOError
 
 LATEST = "latest"
+AUTO = "auto"  # resume: the newest run of the same settings that is not finished
 CHECKPOINTS = "checkpoints"
 MARKS = (".hydra/config.yaml", "metrics.jsonl", "summary.json")  # a folder that has one of them is a run's
 

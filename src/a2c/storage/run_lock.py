@@ -33,6 +33,27 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_close_in_child)
 
 
+_reserved: set[Path] = set()  # folders whose lock this process holds for a later :func:`locked`
+
+
+class FolderTakenError(RunIOError):
+    """Another run is going on in the folder."""
+
+
+@contextlib.contextmanager
+def reserved(folder: Path, tell: Callable[[str], object]) -> Iterator[None]:
+    """Take the lock of a run folder before the run begins: :func:`locked` then finds it taken by ourselves.
+
+    Args, Raises: as :func:`locked`.
+    """
+    with locked(folder, tell):
+        _reserved.add(folder.resolve())
+        try:
+            yield
+        finally:
+            _reserved.discard(folder.resolve())
+
+
 @contextlib.contextmanager
 def locked(folder: Path, tell: Callable[[str], object]) -> Iterator[None]:
     """Keep every other run out of ``folder`` for as long as the block lasts.
@@ -44,8 +65,12 @@ def locked(folder: Path, tell: Callable[[str], object]) -> Iterator[None]:
         tell: called with one line where the file system has no locks; the run goes on there without one.
 
     Raises:
-        RunIOError: another run holds the folder, or it cannot be written.
+        FolderTakenError: another run holds the folder.
+        RunIOError: it cannot be written.
     """
+    if folder.resolve() in _reserved:
+        yield
+        return
     path = folder / LOCK
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)  # closed in every program that this one starts
@@ -74,7 +99,9 @@ def _lock(descriptor: int, folder: Path, tell: Callable[[str], object]) -> bool:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         holder = os.pread(descriptor, 200, 0).decode(errors="replace").strip() or "another process"
-        raise RunIOError(f"{folder} belongs to a run that is going on ({holder}); wait for it, or stop it") from None
+        raise FolderTakenError(
+            f"{folder} belongs to a run that is going on ({holder}); wait for it, or stop it"
+        ) from None
     except OSError as error:
         if error.errno not in _UNSUPPORTED:
             raise RunIOError(f"cannot lock {folder}: {error.strerror or error}") from error

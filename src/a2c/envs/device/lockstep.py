@@ -19,11 +19,12 @@ from torch.utils.dlpack import from_dlpack
 
 from a2c.envs.backends import autoreset_mode
 from a2c.envs.device.capturable import capturable
-from a2c.envs.failures import as_failure
+from a2c.envs.failures import abandon, as_failure
 from a2c.envs.make_vector_env import make_registered
 from a2c.envs.single.make_env import make_env
 from a2c.envs.spaces import action_door, spaces_of
 from a2c.errors import A2CError, ConfigError
+from a2c.machine.processes.foreign_code import foreign, of_others
 from a2c.settings.config import EnvConfig
 
 AnyVectorEnv = VectorEnv[Any, Any, Any]
@@ -124,7 +125,7 @@ class DeviceEnvs:
             ConfigError: they broke the contract.
         """
         try:
-            obs, _ = self.envs.reset(seed=seed)
+            obs, _ = of_others(self.envs.reset, seed=seed)
         except A2CError:
             raise
         except Exception as error:
@@ -141,7 +142,7 @@ class DeviceEnvs:
         """
         self._steps += 1
         try:
-            obs, rewards, terminated, truncated, infos = self.envs.step(self._to_env(actions))
+            obs, rewards, terminated, truncated, infos = of_others(self.envs.step, self._to_env(actions))
         except A2CError:
             raise
         except Exception as error:
@@ -159,7 +160,10 @@ class DeviceEnvs:
 
     def close(self, terminate: bool = False) -> None:
         """Close the environments; there is no process to wait for."""
-        self.envs.close()
+        if foreign.gave_up:
+            abandon(self.envs)
+        else:
+            self.envs.close()
 
     def _tensor(self, name: str, array: Any, shape: tuple[int, ...]) -> Tensor:
         """An array of the environments as a tensor on the same memory."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import multiprocessing
 import os
-import signal
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -17,7 +17,9 @@ from a2c.envs.single.checked import Checked, named_failure
 from a2c.envs.single.wrappers import KeepFinalObservation
 from a2c.envs.vector.rebuilt_alone import ProcessRebuilder, Rebuildable
 from a2c.errors import A2CError
-from a2c.machine.processes.launch import Registered, single_threaded, without_main_module
+from a2c.machine.processes.launch import Registered, shield_resource_tracker, single_threaded, without_main_module
+from a2c.machine.processes.life import leave_signals_to_parent
+from a2c.machine.processes.life_line import close_at_exit
 
 EnvFn = Callable[[], Env[Any, Any]]
 
@@ -39,6 +41,8 @@ class OneProcessEach(AsyncVectorEnv[Any, Any]):
     """
 
     def __init__(self, env_fns: Sequence[EnvFn]) -> None:
+        self._at_exit = close_at_exit(self)
+        shield_resource_tracker()
         registered = Registered()
         made = [_CheckedEnvFn(env_fn, index, registered) for index, env_fn in enumerate(env_fns)]
         # fork after torch has started its threads deadlocks the workers
@@ -65,8 +69,13 @@ class OneProcessEach(AsyncVectorEnv[Any, Any]):
 
     def close_extras(self, timeout: float | None = None, terminate: bool = False) -> None:
         """As in Gymnasium; it also frees the error queue's semaphores, even if someone still refers to this object."""
-        super().close_extras(timeout, terminate)
-        self.error_queue: Any = None
+        atexit.unregister(self._at_exit)
+        for process in self.processes:
+            process.terminate = process.kill  # type: ignore[method-assign]  # they ignore Gymnasium's SIGTERM
+        try:
+            super().close_extras(timeout, terminate)
+        finally:
+            self.error_queue: Any = None
 
     def _raise_if_errors(self, successes: Iterable[bool]) -> None:
         """Raise what the first environment at fault raised, unchanged; Gymnasium would make a new exception."""
@@ -110,7 +119,7 @@ class _CheckedEnvFn:
 
     def __call__(self) -> Env[Any, Any]:
         if os.getpid() != self._main_pid:
-            signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group: the main process decides
+            leave_signals_to_parent()
             self._registered.register()
         try:
             env = Rebuildable(self._env_fn, self._index)

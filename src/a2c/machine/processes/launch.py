@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import os
+import signal
 import sys
 import types
 from collections.abc import Iterator
+from multiprocessing import resource_tracker
 from typing import Any
 
 from gymnasium.envs.registration import registry
@@ -55,6 +57,21 @@ def environ_for_workers() -> dict[str, str]:
     """The environment variables for a worker: what this process has now, not what the forkserver started with."""
     with clear_mpi_env_vars():
         return {**os.environ, **ONE_THREAD}
+
+
+def shield_resource_tracker() -> None:
+    """Start multiprocessing's tracker of semaphores so that a signal to the whole group does not end it.
+
+    It shields itself from Ctrl-C and SIGTERM alone, and another one in its place would complain of all that it does not
+    know. What is blocked when a program starts stays so.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP, signal.SIGUSR1})
+    try:
+        resource_tracker.ensure_running()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def multiprocessing_context(name: str | None, preload: str) -> Any:

@@ -32,11 +32,15 @@ def become_worker(life_line: Connection, parent_pid: int, environ: dict[str, str
         environ: replaces all environment variables of this process.
     """
     leave_with_parent(life_line, parent_pid)
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP):
-        # Ctrl-C, a closed terminal and Slurm signal the whole group, but the main process decides when workers stop.
-        signal.signal(number, signal.SIG_IGN)
+    leave_signals_to_parent()
     os.environ.clear()
     os.environ.update(environ)
+
+
+def leave_signals_to_parent() -> None:
+    """Ignore what reaches the whole group, from Ctrl-C, a closed terminal or Slurm: the main process decides."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def answer(pipe: Connection, value: Any) -> None:
