@@ -20,7 +20,7 @@ from a2c.envs.make_vector_env import make_vector_env, newest_frames
 from a2c.envs.spaces import Spaces
 from a2c.learning.learner import Learner
 from a2c.machine.clock import LoopClock
-from a2c.machine.device import set_threads, use_device
+from a2c.machine.device import TorchModes, set_threads, use_device
 from a2c.machine.graphs import Graphs
 from a2c.network.actor_critic import ActorCritic
 from a2c.network.torsos import torso_kind
@@ -109,7 +109,10 @@ def build(
     clock = LoopClock(device)
     graphs = Graphs(notify) if cfg.cuda_graphs and device.type == "cuda" else None
     learner = Learner(network, cfg, clock=clock, graphs=graphs, notify=notify)
-    return learner, envs.make_collector(network, cfg, update, clock=clock, graphs=graphs, notify=notify)
+    modes = TorchModes()
+    collector = envs.make_collector(network, cfg, update, clock=clock, graphs=graphs, notify=notify)
+    modes.restore()  # the environments have been reset
+    return learner, collector
 
 
 def make_network(cfg: Config, spaces: Spaces) -> ActorCritic:

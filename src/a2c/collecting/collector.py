@@ -102,9 +102,10 @@ class Collector:
             (steps, count),
             self.device,
         )
-        self._weight = torch.empty(steps, count, device=self.device)
-        self._final_values = torch.zeros(steps, count, device=self.device)
+        self._weight = torch.empty(steps, count, dtype=torch.float32, device=self.device)
+        self._final_values = torch.zeros(steps, count, dtype=torch.float32, device=self.device)
         self._any_final = False
+        self._inference = torch.inference_mode()  # one object: making it costs as much as entering
 
         seeds = env_seeds(cfg.seed, TRAIN, count, generation=update, first=first)
         self._groups: list[_Group] = []
@@ -154,21 +155,23 @@ class Collector:
         actor.fetch(self.cfg.n_step)
         return group
 
-    @torch.inference_mode()
     def _act(self, update: int) -> Finals:
         """Fill the memory; returns the final observations of truncated rows."""
         finals: Finals = []
-        self._noise.copy_(self._noise_ahead.of(update))
-        tree_map(start_from_end, self._obs)
-        for group in self._groups:
-            group.actor.begin()
+        acting = self._inference  # around acting alone: environments in this process may have gradients of their own
+        with acting:
+            self._noise.copy_(self._noise_ahead.of(update))
+            tree_map(start_from_end, self._obs)
+            for group in self._groups:
+                group.actor.begin()
         enter = self.clock.enter
         for t in range(self.cfg.n_step):
             for group in self._groups:
                 if t:
                     self._receive(group, t, finals)
                 enter(ACT)
-                actions = group.actor.act(t)
+                with acting:
+                    actions = group.actor.act(t)
                 enter(ENV)
                 group.envs.send(actions)
         for group in self._groups:

@@ -71,11 +71,11 @@ class DeviceCollector:
 
         self._obs = empty_observations(model.spaces, steps + 1, count, device)
         self._actions = empty_actions(model.distribution, steps, count, device)
-        self._rewards = torch.empty(steps, count, device=device)
+        self._rewards = torch.empty(steps, count, dtype=torch.float32, device=device)
         self._terminated, self._truncated = torch.empty(2, steps, count, dtype=torch.bool, device=device)
         self._valid = torch.ones(steps, count, dtype=torch.bool, device=device)
-        self._weight = torch.empty(steps, count, device=device)
-        self._final_values = torch.zeros(steps, count, device=device)
+        self._weight = torch.empty(steps, count, dtype=torch.float32, device=device)
+        self._final_values = torch.zeros(steps, count, dtype=torch.float32, device=device)
         self._same_step = envs.mode is AutoresetMode.SAME_STEP
         reached: Tree = tree_map(lambda part: part[1:], self._obs)
         self._final_obs: Tree = tree_map(torch.empty_like, reached) if self._same_step else reached

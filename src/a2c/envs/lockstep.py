@@ -24,7 +24,8 @@ from a2c.envs.backends import autoreset_mode, backend_of
 from a2c.envs.batch_checks import BatchChecks
 from a2c.envs.contract import space_tree
 from a2c.envs.episodes import Episode, EpisodeStatistics, LifeCounter
-from a2c.envs.failures import as_failure, force_close
+from a2c.envs.failures import as_failure, close
+from a2c.envs.foreign import users_own
 from a2c.envs.frames import Frames
 from a2c.envs.spaces import action_door
 from a2c.envs.step import Step
@@ -103,7 +104,7 @@ class LockstepEnvs:
             self._refuse()
         try:
             obs, infos = self._backend.reset(seeds)
-        except Exception as error:
+        except BaseException as error:
             self._fail(error, "reset")
         self._check(obs)
         self._resetting = np.zeros(self.num_envs, np.bool_)
@@ -136,7 +137,7 @@ class LockstepEnvs:
             self._refuse()
         try:
             self._backend.begin(self._door(actions))
-        except Exception as error:
+        except BaseException as error:
             self._fail(error, f"step {self._steps + 1}")
 
     def receive(self) -> Step:
@@ -148,7 +149,7 @@ class LockstepEnvs:
         """
         try:
             obs, rewards, terminated, truncated, infos = self._backend.finish()
-        except Exception as error:
+        except BaseException as error:
             self._fail(error, f"step {self._steps + 1}")
         self._steps += 1
         if self._any_resetting:
@@ -171,10 +172,7 @@ class LockstepEnvs:
 
     def close(self, terminate: bool = False) -> None:
         """Close and leave no process behind; after a failure, or with ``terminate``, without waiting."""
-        if terminate or self._broken:
-            force_close(self.envs)
-        else:
-            self.envs.close()
+        close(self.envs, terminate or self._broken)
 
     def _end(
         self,
@@ -206,7 +204,7 @@ class LockstepEnvs:
             if self._mode is AutoresetMode.DISABLED:
                 try:
                     obs, infos = self._backend.reset_some(ended)
-                except Exception as error:
+                except BaseException as error:
                     self._fail(error, f"the reset after step {self._steps}")
                 self._check(obs)
                 if self._lives is not None:
@@ -249,8 +247,10 @@ class LockstepEnvs:
         # After a timeout a late answer would pass for the next step's, and every result would be off by one action.
         raise EnvironmentFailure("the environments failed before; close them and make new ones")
 
-    def _fail(self, error: Exception, when: str) -> NoReturn:
+    def _fail(self, error: BaseException, when: str) -> NoReturn:
         self._broken = True
+        if users_own(error):
+            raise error
         if isinstance(error, A2CError):
             raise self._checks.placed(error)
         raise self._checks.placed(as_failure(error, self.envs, when)) from error

@@ -34,9 +34,9 @@ class ObsNormalizer(nn.Module):
     def __init__(self, shape: tuple[int, ...], clip: float = 10.0, eps: float = 1e-8) -> None:
         super().__init__()
         self.clip, self.eps = clip, eps
-        self.register_buffer("mean", torch.zeros(shape))
-        self.register_buffer("var", torch.ones(shape))
-        self.register_buffer("count", torch.zeros(()))
+        self.register_buffer("mean", torch.zeros(shape, dtype=torch.float32))
+        self.register_buffer("var", torch.ones(shape, dtype=torch.float32))
+        self.register_buffer("count", torch.zeros((), dtype=torch.float32))
 
     def forward(self, obs: Tensor) -> Tensor:
         """``[*, *obs]`` -> same shape, about unit scale, within ``clip``."""

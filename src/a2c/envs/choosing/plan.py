@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from a2c.envs.choosing.choose import Plan, choose, team, with_workers
 from a2c.envs.choosing.timing import time_processes, time_steps
+from a2c.envs.foreign import close_in_time, users_own
 from a2c.envs.single.make_env import Env, make_env
 from a2c.envs.single.registry import find_spec
 from a2c.machine.cores import usable_cores
@@ -32,7 +33,7 @@ def plan(cfg: Config) -> Plan:
             hint = f"vectorization=native: {spec.id} has a vector environment that draws its own random numbers"
             return replace(_quickest(cfg, env), hint=hint if native else "")
     finally:
-        env.close()
+        close_in_time(env.close, cfg.env.id)
     if cfg.vectorization == "workers":
         return _workers(cfg)
     why = {"sync": "in this process", "async": "one process each"}[cfg.vectorization]
@@ -70,7 +71,9 @@ def _quickest(cfg: Config, env: Env) -> Plan:
         return Plan("sync", None, f"in this process: {one}")
     try:
         step = time_steps(env)
-    except (Exception, SystemExit) as error:
+    except BaseException as error:
+        if users_own(error):
+            raise
         # The run reports it with its index, step and traceback, unless only random actions break it.
         return _workers(cfg, f": the environment raised {type(error).__name__} while it was timed")
     if cfg.env_groups == 1 and cfg.main_shard is not False:

@@ -8,6 +8,7 @@ import gymnasium as gym
 import numpy as np
 from gymnasium.spaces import Box
 
+from a2c.envs.foreign import close_in_time, users_own
 from a2c.envs.single import atari
 from a2c.envs.single.registry import find_spec, refusal
 from a2c.envs.single.wrappers import ChannelFirst, Vector
@@ -30,7 +31,7 @@ def make_env(env: EnvConfig, *, render_mode: str | None = None) -> Env:
 
     Raises:
         ConfigError: unknown id, missing package, wrong keyword arguments, unsupported spaces.
-        EnvironmentFailure: the environment's constructor raised.
+        EnvironmentFailure: the environment's constructor raised; its traceback is a note.
     """
     spec = find_spec(env.id)
     if spec.entry_point is None:
@@ -47,14 +48,18 @@ def make_env(env: EnvConfig, *, render_mode: str | None = None) -> Env:
                 disable_env_checker=True,
                 **{**env.kwargs, **render},
             )
-    except Exception as error:
+    except BaseException as error:
+        if users_own(error):
+            raise
         raise refusal(error, spec, env.kwargs) from error
-    made = _as_vector_or_image(made)
     try:
+        made = _as_vector_or_image(made)
         check_spaces(made.observation_space, made.action_space)
-    except ConfigError:
-        made.close()
-        raise
+    except BaseException as error:
+        close_in_time(made.close, spec.id)
+        if users_own(error):
+            raise
+        raise refusal(error, spec, env.kwargs, "has no spaces that can be read") from error
     return made
 
 

@@ -13,6 +13,7 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from gymnasium.vector.utils import iterate
 from numpy.typing import NDArray
 
+from a2c.envs.foreign import named_failure, users_own
 from a2c.envs.vector.gathering import Infos, gather_infos, gather_observations, step_infos
 from a2c.envs.vector.in_place import Block, StepsInPlace
 from a2c.envs.vector.reset_arguments import seeds_for, take_mask
@@ -43,7 +44,7 @@ class InProcessVectorEnv(SyncVectorEnv[Any, Any], StepsInPlace):
 
     Raises:
         ValueError, TypeError, RuntimeError: as in Gymnasium, for arguments and spaces that do not fit.
-        EnvironmentFailure: an environment broke its contract.
+        EnvironmentFailure: an environment broke its contract, or raised what is no Exception.
         Exception: what an environment raised.
     """
 
@@ -84,7 +85,7 @@ class InProcessVectorEnv(SyncVectorEnv[Any, Any], StepsInPlace):
         mask, options = take_mask(options, self.num_envs)
         try:
             news = self._shard.reset(seeds, options, mask)
-        except Exception as error:
+        except BaseException as error:
             _fail(error, self._shard.at_fault(), self._shard.doing)
         return self._observed(news), gather_infos([news], self._add_info)
 
@@ -132,7 +133,7 @@ class InProcessVectorEnv(SyncVectorEnv[Any, Any], StepsInPlace):
                 raise ValueError(f"{len(each)} actions for {self.num_envs} environments")
         try:
             return self._shard.step(each)
-        except Exception as error:
+        except BaseException as error:
             _fail(error, self._shard.at_fault(), self._shard.doing)
 
     def _observed(self, news: StepNews | None) -> Any:
@@ -144,12 +145,17 @@ class InProcessVectorEnv(SyncVectorEnv[Any, Any], StepsInPlace):
 def _make(env_fn: EnvFn, index: int) -> Env[Any, Any]:
     try:
         return env_fn()
-    except Exception as error:
+    except BaseException as error:
         _fail(error, index, "its constructor")
 
 
-def _fail(error: Exception, env: int | None, where: str) -> NoReturn:
-    """Raise ``error`` as the environment did, with notes that name the environment and hold its traceback."""
+def _fail(error: BaseException, env: int | None, where: str) -> NoReturn:
+    """Raise ``error`` as the environment did, with notes that name the environment and hold its traceback.
+
+    What is no Exception, like SystemExit, would end this process: it becomes an :class:`EnvironmentFailure`.
+    """
+    if not isinstance(error, Exception) and not users_own(error):
+        raise named_failure(error, "an environment" if env is None else f"environment {env}", where) from None
     if isinstance(error, ContractError):
         raise EnvironmentFailure(f"environment {env} {error} in {where}") from None
     if env is not None:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from copy import deepcopy
 from typing import Any
 
+from a2c.envs.foreign import users_own
 from a2c.envs.vector.shard import Shard, ShardMemory
 from a2c.envs.vector.shard_worker import COMMANDS
 from a2c.machine.processes.failure_report import FailureReport, WorkersError, report_failure
@@ -91,7 +92,9 @@ class PoolWithMainShard:
         shard, (name, data) = self._shard, self._order
         try:
             answer = COMMANDS[name](shard, data)
-        except (Exception, SystemExit) as error:  # an environment that exits must not end the trainer; Ctrl-C may
+        except BaseException as error:  # an environment that exits must not end the trainer; Ctrl-C may
+            if users_own(error):
+                raise
             return report_failure(error, shard.at_fault(), None, os.getpid(), shard.doing), None
         shard.rest()
         return None, answer

@@ -13,7 +13,8 @@ from gymnasium.vector import AsyncVectorEnv, AutoresetMode
 from gymnasium.vector.async_vector_env import AsyncState, _async_worker
 
 from a2c.envs.failures import force_close
-from a2c.envs.single.checked import Checked, named_failure
+from a2c.envs.foreign import named_failure, users_own
+from a2c.envs.single.checked import Checked
 from a2c.envs.single.wrappers import KeepFinalObservation
 from a2c.errors import A2CError
 from a2c.machine.processes.launch import Registered, single_threaded, without_main_module
@@ -110,6 +111,8 @@ class _CheckedEnvFn:
             env = self._env_fn()
         except A2CError:
             raise
-        except (Exception, SystemExit) as error:
+        except BaseException as error:
+            if users_own(error):
+                raise
             raise named_failure(error, self._name, "its constructor") from None
         return Checked(KeepFinalObservation(env), self._name)

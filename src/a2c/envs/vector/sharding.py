@@ -14,6 +14,7 @@ from gymnasium.error import CustomSpaceError
 from gymnasium.spaces import Box, Discrete, MultiBinary, MultiDiscrete
 from gymnasium.vector.utils import batch_space, create_empty_array, create_shared_memory, read_from_shared_memory
 
+from a2c.envs.foreign import close_in_time
 from a2c.envs.vector.shard import IDLE, ShardMemory
 from a2c.envs.vector.shard_worker import WorkerSpec, run_worker
 from a2c.machine.cores import usable_cores
@@ -89,7 +90,7 @@ def describe(
         )
     try:
         env = env_fn()
-    except Exception as error:
+    except BaseException as error:
         error.add_note("environment 0 raised this in its constructor (in the main process, to learn its spaces)")
         raise
     try:
@@ -105,7 +106,7 @@ def describe(
         action = env.action_space
         return Description(dict(env.metadata), env.render_mode, action, batch_space(action, num_envs), single, batched)
     finally:
-        env.close()
+        close_in_time(env.close, "environment 0")
 
 
 def allocate(
