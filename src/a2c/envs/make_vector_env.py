@@ -57,6 +57,7 @@ def make_vector_env(env: EnvConfig, num_envs: int, plan: Plan) -> AnyVectorEnv:
                 num_workers=plan.num_workers,
                 main_shard=plan.main_shard,
                 log_failures=False,  # the exception says it all, once
+                isolate=env.isolate,
             )
         if plan.vectorization == "async":
             return OneProcessEach(env_fns)

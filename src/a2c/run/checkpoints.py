@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, replace
@@ -90,7 +91,12 @@ class Checkpoints:
         save_checkpoint(self.folder / f"{name}.pt", payload)
 
     def improves(self, score: float) -> bool:
-        """Whether an evaluation is the best so far, which it then counts as; of equal scores, the longer trained."""
+        """Whether an evaluation is the best so far, which it then counts as; of equal scores, the longer trained.
+
+        A score that is not finite (sums of huge rewards overflow) is never the best.
+        """
+        if not math.isfinite(score):
+            return False
         best = self._tally.best_eval
         if best is not None and score < best:
             return False

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -38,7 +40,8 @@ class Summary:
     fps: float  # env steps per second of wall time, evaluations included
     eval_mean: float | None  # of the best checkpoint, over eval_episodes fresh episodes; None if stopped early
     eval_std: float | None
-    eval_episodes: int
+    eval_episodes: int  # 0: evaluation is off
+    eval_cut: int | None  # of those, how many eval.max_steps cut
     best_eval: float | None  # the score that chose the best checkpoint
     reward_threshold: float | None
     solved: bool | None
@@ -56,13 +59,13 @@ class Summary:
     def with_scores(self, scores: EvalResult) -> Summary:
         """A copy with the scores of the final evaluation."""
         solved = None if self.reward_threshold is None else scores.mean >= self.reward_threshold
-        return replace(self, eval_mean=scores.mean, eval_std=scores.std, solved=solved)
+        return replace(self, eval_mean=scores.mean, eval_std=scores.std, solved=solved, eval_cut=scores.cut)
 
     def write(self) -> None:
         """Write ``summary.json`` into the run folder; raises :class:`RunIOError`."""
         path = Path(self.folder) / "summary.json"
         try:
-            write_text(path, json.dumps(asdict(self), indent=2) + "\n")
+            write_text(path, json.dumps(_finite(asdict(self)), indent=2, allow_nan=False) + "\n")
         except OSError as error:
             raise RunIOError(f"cannot write {path}: {error.strerror or error}") from error
 
@@ -100,7 +103,8 @@ def summarize(
         fps=state.env_steps / max(tally.wall_time, 1e-9),
         eval_mean=None,
         eval_std=None,
-        eval_episodes=cfg.eval.final_episodes,
+        eval_episodes=cfg.eval.final_episodes if cfg.eval.episodes else 0,
+        eval_cut=None,
         reward_threshold=reward_threshold(cfg.env.id),
         solved=None,
         folder=str(folder),
@@ -128,3 +132,10 @@ def start_facts(cfg: Config, learner: Learner, folder: Path, environments: Mappi
         "seed": str(cfg.seed),
         "folder": os.path.relpath(folder),
     }
+
+
+def _finite(value: Any) -> Any:
+    """A plain value for JSON, which knows no NaN: null in its place."""
+    if isinstance(value, dict):
+        return {key: _finite(part) for key, part in value.items()}
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -16,8 +16,8 @@ from a2c.settings.config import Config
 def plan(cfg: Config) -> Plan:
     """Plan what steps the environments: what ``cfg.vectorization`` says; for ``auto`` the quicker of sync and workers.
 
-    Except for ``native`` and ``device``, this makes and closes one environment, so that what is wrong with it shows
-    before any process starts.
+    Except for ``native``, ``device`` and ``env.isolate``, this makes and closes one environment, so that what is wrong
+    with it shows before any process starts.
 
     Raises:
         ConfigError, EnvironmentFailure: as :func:`a2c.envs.make_env`.
@@ -26,6 +26,8 @@ def plan(cfg: Config) -> Plan:
     if cfg.vectorization in ("native", "device"):
         where = " on the learner's device" if cfg.vectorization == "device" else ""
         return Plan(cfg.vectorization, cfg.num_workers, f"the vector environment that {spec.id} registers{where}")
+    if cfg.env.isolate:
+        return _workers(cfg, ": env.isolate")
     env = make_env(cfg.env)
     try:
         if cfg.vectorization == "auto":
@@ -43,11 +45,13 @@ def plan(cfg: Config) -> Plan:
 def _workers(cfg: Config, because: str = "") -> Plan:
     """Plan as many workers as asked for, or one process for each core; this process steps a shard too where it can.
 
-    It never does with env.step_timeout, because nothing can interrupt an environment in this process, nor with groups,
-    because it acts for one group while the others step. By default it does only where workers leave it a core.
+    It never does with env.isolate, nor with env.step_timeout, because nothing can interrupt an environment in this
+    process, nor with groups, because it acts for one group while the others step. By default it does only where workers
+    leave it a core.
     """
     cores, workers = _cores(cfg), cfg.num_workers
     forbids = "env.step_timeout" if cfg.env.step_timeout is not None else "env_groups" if cfg.env_groups > 1 else ""
+    forbids = "env.isolate" if cfg.env.isolate else forbids
     here = cfg.main_shard if cfg.main_shard is not None else (workers or 1) < cores
     if here and forbids:
         here = False

@@ -7,6 +7,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 from gymnasium.spaces import Box
+from gymnasium.wrappers import TimeLimit
 
 from a2c.envs.foreign import close_in_time, users_own
 from a2c.envs.single import atari
@@ -61,6 +62,26 @@ def make_env(env: EnvConfig, *, render_mode: str | None = None) -> Env:
             raise
         raise refusal(error, spec, env.kwargs, "has no spaces that can be read") from error
     return made
+
+
+def has_time_limit(env: EnvConfig, made: Env | None = None) -> bool:
+    """Whether something besides the environment itself ends its episodes after a number of steps.
+
+    Args:
+        env: which environment; its registration or the settings may give a limit, and Atari games have one of frames.
+        made: one of them, in whose wrappers a limit may be too; None: not looked at.
+
+    Raises:
+        ConfigError: as :func:`a2c.envs.single.registry.find_spec`.
+    """
+    spec = find_spec(env.id)
+    if env.max_episode_steps is not None or spec.max_episode_steps is not None or atari.is_atari(spec):
+        return True
+    while isinstance(made, gym.Wrapper):
+        if isinstance(made, TimeLimit):
+            return True
+        made = made.env
+    return False
 
 
 def reward_threshold(env_id: str) -> float | None:

@@ -51,6 +51,7 @@ class ShardedAsyncVectorEnv(AsyncVectorEnv[Any, Any], StepsInPlace):
         main_shard: the main process steps one more shard, the last, in the ``_wait`` methods. That is quickest where
             every process has its own core, but if an environment of that shard hangs or crashes, so does the program.
         log_failures: print Gymnasium's error lines before raising an exception.
+        isolate: learn the spaces in another process, so that none of the environments is ever made in this one.
 
     Attributes:
         observations: the batch in shared memory, ``[N, *obs]`` for array spaces.
@@ -80,6 +81,7 @@ class ShardedAsyncVectorEnv(AsyncVectorEnv[Any, Any], StepsInPlace):
         num_workers: int | None = None,
         main_shard: bool = False,
         log_failures: bool = True,
+        isolate: bool = False,
     ) -> None:
         self.closed = True  # until there is something to close
         self.env_fns, self.num_envs = env_fns, len(env_fns)
@@ -92,11 +94,11 @@ class ShardedAsyncVectorEnv(AsyncVectorEnv[Any, Any], StepsInPlace):
         self.num_workers = len(self._shares) - main_shard
         self._owner = os.getpid()
 
-        spaces = describe(env_fns[0], self.num_envs, observation_mode)
+        spaces = describe(env_fns[0], self.num_envs, observation_mode, apart=isolate)
         self.metadata = {**spaces.metadata, "autoreset_mode": self.autoreset_mode}
-        self.render_mode = spaces.render_mode
-        self.single_action_space, self.action_space = spaces.single_action, spaces.action
-        self.single_observation_space, self.observation_space = spaces.single_observation, spaces.observation
+        self.render_mode, self.action_space = spaces.render_mode, spaces.action
+        self.single_observation_space, self.single_action_space = spaces.single_observation, spaces.single_action
+        self.observation_space = spaces.observation
 
         ctx = multiprocessing_context(context, preload="a2c.envs.vector.shard_worker")
         self._memory, self.observations = allocate(spaces, self.num_envs, len(self._shares), shared_memory, ctx)

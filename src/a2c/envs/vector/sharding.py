@@ -18,6 +18,7 @@ from a2c.envs.foreign import close_in_time
 from a2c.envs.vector.shard import IDLE, ShardMemory
 from a2c.envs.vector.shard_worker import WorkerSpec, run_worker
 from a2c.machine.cores import usable_cores
+from a2c.machine.processes.apart import call_apart
 from a2c.machine.processes.launch import Registered, environ_for_workers
 from a2c.machine.processes.pickles import Pickled, dumps_by_value
 from a2c.machine.processes.pool import WorkerPool
@@ -70,7 +71,10 @@ def share_out(
 
 
 def describe(
-    env_fn: Callable[[], Env[Any, Any]], num_envs: int, mode: str | tuple[Space[Any], Space[Any]]
+    env_fn: Callable[[], Env[Any, Any]],
+    num_envs: int,
+    mode: str | tuple[Space[Any], Space[Any]],
+    apart: bool = False,
 ) -> Description:
     """Make environment 0 once in this process, as Gymnasium does, to learn the spaces; then close it.
 
@@ -78,11 +82,15 @@ def describe(
         env_fn: makes environment 0.
         num_envs: N.
         mode: "same", "different" or (batched space, single space), as in Gymnasium.
+        apart: make it in a process of its own instead.
 
     Raises:
         ValueError, TypeError: as in Gymnasium, for another mode.
         Exception: what the environment's constructor raised.
     """
+    if apart:
+        description: Description = call_apart(describe, env_fn, num_envs, mode)
+        return description
     if not (mode in ("same", "different") if isinstance(mode, str) else isinstance(mode, tuple) and len(mode) == 2):
         raise ValueError(
             "Invalid `observation_mode`, expected: 'same' or 'different' or tuple of single and batch observation "
