@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -17,6 +18,9 @@ from a2c.envs.device.lockstep import DeviceEnvs, make_device_envs
 from a2c.envs.groups import EnvGroups, in_groups
 from a2c.envs.lockstep import LockstepEnvs
 from a2c.envs.make_vector_env import make_vector_env, newest_frames
+from a2c.envs.remarks import Remarks
+from a2c.envs.single.atari import is_atari
+from a2c.envs.single.registry import find_spec
 from a2c.envs.spaces import Spaces
 from a2c.learning.learner import Learner
 from a2c.machine.clock import LoopClock
@@ -36,6 +40,7 @@ class TrainingEnvs:
     envs: EnvGroups | DeviceEnvs
     plan: Plan
     make_collector: Callable[..., Any]  # (network, settings, index of the next update, clock=, graphs=, notify=)
+    remarks: Remarks
 
     @property
     def spaces(self) -> Spaces:
@@ -58,6 +63,7 @@ def make_envs(cfg: Config, *, first: int = 0) -> Iterator[TrainingEnvs]:
     device = use_device(cfg.device, tf32=cfg.tf32)  # report a missing device before any process starts
     chosen = plan(cfg)
     env, frames = newest_frames(cfg.env, chosen)
+    remarks = Remarks(huge=math.inf) if cfg.normalize_obs else Remarks()
 
     def group(begin: int, count: int) -> LockstepEnvs:
         return LockstepEnvs(
@@ -67,15 +73,16 @@ def make_envs(cfg: Config, *, first: int = 0) -> Iterator[TrainingEnvs]:
             step_timeout=cfg.env.step_timeout,
             first=first + begin,
             frames=frames,
+            remarks=remarks,
         )
 
     made: TrainingEnvs
     if chosen.vectorization == "device":
         on_device = make_device_envs(cfg.env, cfg.num_envs, device)
-        made = TrainingEnvs(on_device, chosen, partial(DeviceCollector, on_device))
+        made = TrainingEnvs(on_device, chosen, partial(DeviceCollector, on_device), remarks)
     else:
         groups = in_groups(cfg.num_envs, cfg.env_groups, group)
-        made = TrainingEnvs(groups, chosen, partial(Collector, groups.groups, first=first))
+        made = TrainingEnvs(groups, chosen, partial(Collector, groups.groups, first=first), remarks)
     failed = True
     try:
         yield made
@@ -104,6 +111,8 @@ def build(
     """
     set_threads(cfg.threads, convolutions=torso_kind(envs.spaces, cfg.network) == "nature_cnn")
     device = use_device(cfg.device, tf32=cfg.tf32)
+    envs.remarks.tell = notify
+    envs.remarks.image(envs.spaces.obs_shape, stacked=is_atari(find_spec(cfg.env.id)))
     network = make_network(cfg, envs.spaces).to(device)
     # One clock for both, in which each marks its part of the loop, and one capturer of graphs.
     clock = LoopClock(device)

@@ -12,6 +12,7 @@ from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, Vecto
 from numpy.typing import NDArray
 
 from a2c.envs.contract import space_tree
+from a2c.envs.remarks import MASKS
 from a2c.envs.vector.in_place import Block, StepsInPlace
 from a2c.errors import ConfigError, EnvironmentFailure
 from a2c.maths.trees import tree_map
@@ -111,7 +112,7 @@ class InPlaceBackend(Backend):
         envs: the vector environment.
         block: its arrays.
         timeout: seconds for one reset or step, where it steps in other processes.
-        info_keys: the only infos that anyone reads, so that no others are pickled, sent and gathered at every step.
+        info_keys: the only infos that anyone reads of a step, so that no others are pickled, sent and gathered.
     """
 
     def __init__(self, envs: AnyVectorEnv, block: Block, timeout: float | None, info_keys: Sequence[str]) -> None:
@@ -124,8 +125,10 @@ class InPlaceBackend(Backend):
         self.observations = block.observations
 
     def reset(self, seeds: Sequence[int]) -> tuple[Any, dict[str, Any]]:
+        self.envs.keep_infos((*self._keys, *MASKS))  # type: ignore[attr-defined]
+        given = super().reset(seeds)
         self.envs.keep_infos(self._keys)  # type: ignore[attr-defined]
-        return super().reset(seeds)
+        return given
 
     def begin(self, actions: NDArray[Any]) -> None:
         self._begin(actions)

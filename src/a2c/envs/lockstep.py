@@ -27,6 +27,7 @@ from a2c.envs.episodes import Episode, EpisodeStatistics, LifeCounter
 from a2c.envs.failures import as_failure, close
 from a2c.envs.foreign import users_own
 from a2c.envs.frames import Frames
+from a2c.envs.remarks import Remarks
 from a2c.envs.spaces import action_door
 from a2c.envs.step import Step
 from a2c.errors import A2CError, EnvironmentFailure
@@ -47,6 +48,7 @@ class LockstepEnvs:
         first: global index of the first environment, where there are groups.
         frames: ``envs`` give the newest frame ``[1, *frame]`` of each observation, which is a stack of them; None: they
             give observations.
+        remarks: shared by the groups of a run; None: of their own.
 
     Attributes:
         observation_space: of one observation: with ``frames``, of a stack, though ``reset`` and ``Step`` hold frames.
@@ -64,6 +66,7 @@ class LockstepEnvs:
         step_timeout: float | None = None,
         first: int = 0,
         frames: Frames | None = None,
+        remarks: Remarks | None = None,
     ) -> None:
         self.envs, self.frames = envs, frames
         self.num_envs: int = envs.num_envs
@@ -75,7 +78,7 @@ class LockstepEnvs:
         self._backend = backend_of(envs, step_timeout, _TOLD if life_loss else ())
         self._door = action_door(self.action_space)
         n = self.num_envs
-        self._checks = BatchChecks(n, given, first)
+        self._checks = BatchChecks(n, given, first, remarks)
         self._no_flags = bytes(n)
         self._all, self._none = np.broadcast_to(True, n), np.broadcast_to(False, n)  # most steps end no episode
         self._no_rows = np.empty(0, np.intp)
@@ -106,6 +109,7 @@ class LockstepEnvs:
             obs, infos = self._backend.reset(seeds)
         except BaseException as error:
             self._fail(error, "reset")
+        self._checks.infos(infos)
         self._check(obs)
         self._resetting = np.zeros(self.num_envs, np.bool_)
         self._any_resetting = False

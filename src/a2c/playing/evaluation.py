@@ -40,7 +40,7 @@ class EvalResult:
         """Says which episodes were cut, in a line; empty if none was."""
         if not self.cut:
             return ""
-        return f"{self.cut} of {len(self.rewards)} episodes were cut at {max_steps:,} steps (eval.max_steps)"
+        return f"{self.cut} of {len(self.rewards)} episodes cut at {max_steps:,} steps (eval.max_steps)"
 
 
 class Evaluator:

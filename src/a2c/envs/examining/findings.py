@@ -11,12 +11,12 @@ import numpy as np
 from gymnasium.spaces import Box, Space
 
 from a2c.envs.examining.recording import Recording
+from a2c.envs.remarks import MASKS
 
 GOOD, CHANGE, BROKEN = "good", "change", "broken"
 LARGE = 10.0  # a number that a network takes badly: far from zero, or spread wider than this
 APART = 100.0  # ratio of spreads between columns from which the small ones drown
 SAME_LENGTH = 3  # so many episodes of one length, none cut, are no accident
-MASKS = ("action_mask", "action_masks", "legal_actions", "avail_actions")
 
 
 @dataclass(frozen=True, slots=True)

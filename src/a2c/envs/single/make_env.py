@@ -18,6 +18,7 @@ from a2c.errors import ConfigError
 from a2c.settings.config import EnvConfig
 
 Env = gym.Env[Any, Any]
+LEAST_SIDE = 36  # pixels, of an image that the cnn takes
 
 
 def make_env(env: EnvConfig, *, render_mode: str | None = None) -> Env:
@@ -93,11 +94,16 @@ def reward_threshold(env_id: str) -> float | None:
     return find_spec(env_id).reward_threshold
 
 
+def _channels_last(first: int, second: int, last: int) -> bool:
+    """Whether an image of this shape is ``[H, W, C]``: by the usual channels, else because no side is so short."""
+    return last in (1, 3, 4) or last < LEAST_SIDE <= min(first, second)
+
+
 def _as_vector_or_image(env: Env) -> Env:
     space = env.observation_space
     if not isinstance(space, Box):
         return env
-    if space.dtype == np.uint8 and len(space.shape) == 3 and space.shape[-1] in (1, 3, 4):
+    if space.dtype == np.uint8 and len(space.shape) == 3 and _channels_last(*space.shape):
         return ChannelFirst(env)
     grey_image = space.dtype == np.uint8 and len(space.shape) == 2  # not a vector; check_spaces says what to do
     if len(space.shape) <= 2 and not grey_image and (len(space.shape) != 1 or space.dtype != np.float32):
