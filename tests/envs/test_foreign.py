@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 
+import gymnasium as gym
+import numpy as np
 import pytest
+import torch
 
+from a2c.envs.device.lockstep import DeviceEnvs
 from a2c.envs.foreign import close_all, close_in_time, users_own
+from a2c.envs.lockstep import LockstepEnvs
+from a2c.errors import EnvironmentFailure
 from a2c.machine.processes.deadline import OutOfTimeError, alarm
+from envs.toys import CountingVectorEnv
 
 
 def hang() -> None:
@@ -100,3 +108,45 @@ def test_an_alarm_leaves_the_one_before_it_as_it_was() -> None:
     finally:
         signal.signal(signal.SIGALRM, before)
         signal.setitimer(signal.ITIMER_REAL, *left)
+
+
+class Leaves(CountingVectorEnv):
+    """A user's own vector environment, which ends its program."""
+
+    def step(self, actions: Any) -> Any:
+        sys.exit("no license")
+
+
+def test_a_vector_environment_of_ones_own_that_exits_is_an_error() -> None:
+    envs = LockstepEnvs(Leaves([3, 3]))
+    envs.reset([0, 1])
+    with pytest.raises(EnvironmentFailure, match="raised SystemExit in step 1: no license"):
+        envs.step(np.zeros(2, np.int64))
+    envs.close()
+
+
+class Learns(gym.vector.VectorWrapper):
+    """On the device: it takes a gradient in its step, and may then exit."""
+
+    exits = False
+
+    def step(self, actions: Any) -> Any:
+        weight = torch.ones(1, requires_grad=True)
+        (weight * 2).sum().backward()
+        if self.exits:
+            sys.exit("no license")
+        return self.env.step(actions)
+
+
+def test_an_environment_on_the_device_takes_its_gradients_and_may_not_exit() -> None:
+    made = Learns(
+        gym.make_vec("a2c.envs.device:CartPoleDevice-v1", num_envs=2, vectorization_mode="vector_entry_point")
+    )
+    envs = DeviceEnvs(made, torch.device("cpu"))
+    with torch.inference_mode():  # as its collector has it
+        envs.reset(0)
+        envs.step(torch.zeros(2, dtype=torch.int64))
+        made.exits = True
+        with pytest.raises(EnvironmentFailure, match="raised SystemExit in step 2: no license"):
+            envs.step(torch.zeros(2, dtype=torch.int64))
+    envs.close()
