@@ -8,12 +8,14 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
-import gymnasium as gym
 import numpy as np
 import pytest
 import torch
+from gymnasium.vector import VectorWrapper
 
+from a2c.envs.device.cartpole import CartPole
 from a2c.envs.device.lockstep import DeviceEnvs
 from a2c.envs.foreign import close_all, close_in_time, users_own
 from a2c.envs.lockstep import LockstepEnvs
@@ -125,7 +127,7 @@ def test_a_vector_environment_of_ones_own_that_exits_is_an_error() -> None:
     envs.close()
 
 
-class Learns(gym.vector.VectorWrapper):
+class Learns(VectorWrapper):
     """On the device: it takes a gradient in its step, and may then exit."""
 
     exits = False
@@ -139,9 +141,7 @@ class Learns(gym.vector.VectorWrapper):
 
 
 def test_an_environment_on_the_device_takes_its_gradients_and_may_not_exit() -> None:
-    made = Learns(
-        gym.make_vec("a2c.envs.device:CartPoleDevice-v1", num_envs=2, vectorization_mode="vector_entry_point")
-    )
+    made = Learns(CartPole(num_envs=2))
     envs = DeviceEnvs(made, torch.device("cpu"))
     with torch.inference_mode():  # as its collector has it
         envs.reset(0)

@@ -59,7 +59,7 @@ class Progress:
 
     def save(self, state: TrainState) -> bool:
         """Whether a checkpoint is due: also before every evaluation, which may take the process with it."""
-        return self._crosses(self._save_every, state) or self._ends(state)
+        return self._crosses(self._save_every, state) or self._ends(state) or self.evaluate(state)
 
     def show(self, state: TrainState) -> bool:
         """Whether the report goes into the table on the screen: the first one does, and about twenty in all."""
