@@ -208,3 +208,13 @@ def test_modes_of_torch_that_an_environment_sets_change_no_bit_of_training(
         assert {name: tensor.dtype for name, tensor in plain.items()} == {n: t.dtype for n, t in other.items()}
         assert all(torch.equal(plain[name], other[name]) for name in plain)
     assert runs[True][1:] == runs[False][1:]
+
+
+@pytest.mark.parametrize("how", HOW)
+def test_what_is_odd_is_said_once_a_run(tmp_path: Path, capsys: pytest.CaptureFixture[str], how: str) -> None:
+    odd = {"where": "step", "fault": "value", "value": 7.0, "info": {"action_mask": [1, 0]}}
+    a2c.train(settings(tmp_path, *HOW[how], "eval.episodes=0", **odd))
+    said = capsys.readouterr().out
+    outside = "environment 0 gave an observation with the number 7 in step 25, outside its bounds [-1, 1]"
+    assert said.count(outside) == said.count("gave an observation") == 1
+    assert said.count("infos offer 'action_mask', which is not used") == 1
