@@ -19,9 +19,11 @@ from a2c.envs.device.cartpole import CartPole
 from a2c.envs.device.lockstep import DeviceEnvs
 from a2c.envs.foreign import close_all, close_in_time, users_own
 from a2c.envs.lockstep import LockstepEnvs
+from a2c.envs.vector.inprocess import InProcessVectorEnv
 from a2c.errors import EnvironmentFailure
 from a2c.machine.processes.deadline import OutOfTimeError, alarm
 from envs.toys import CountingVectorEnv
+from foreign_toys import Foreign
 
 
 def hang() -> None:
@@ -150,3 +152,10 @@ def test_an_environment_on_the_device_takes_its_gradients_and_may_not_exit() -> 
         with pytest.raises(EnvironmentFailure, match="raised SystemExit in step 2: no license"):
             envs.step(torch.zeros(2, dtype=torch.int64))
     envs.close()
+
+
+def test_a_constructor_that_fails_leaves_no_other_environment_open() -> None:
+    alive = Foreign.alive
+    with pytest.raises(EnvironmentFailure, match=r"environment 2 .* raised SystemExit in its constructor: 1"):
+        InProcessVectorEnv([Foreign, Foreign, do(SystemExit(1))])  # type: ignore[list-item]
+    assert Foreign.alive == alive

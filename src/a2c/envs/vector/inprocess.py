@@ -13,7 +13,7 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from gymnasium.vector.utils import iterate
 from numpy.typing import NDArray
 
-from a2c.envs.foreign import named_failure, users_own
+from a2c.envs.foreign import close_all, named_failure, users_own
 from a2c.envs.vector.gathering import Infos, gather_infos, gather_observations, step_infos
 from a2c.envs.vector.in_place import Block, StepsInPlace
 from a2c.envs.vector.reset_arguments import seeds_for, take_mask
@@ -55,8 +55,13 @@ class InProcessVectorEnv(SyncVectorEnv[Any, Any], StepsInPlace):
         observation_mode: str | tuple[Space[Any], Space[Any]] = "same",
         autoreset_mode: str | AutoresetMode = AutoresetMode.NEXT_STEP,
     ) -> None:
-        named = [functools.partial(_make, env_fn, index) for index, env_fn in enumerate(env_fns)]
-        super().__init__(named, copy, observation_mode, autoreset_mode)
+        made: list[Env[Any, Any]] = []
+        named = [functools.partial(_make, env_fn, index, made) for index, env_fn in enumerate(env_fns)]
+        try:
+            super().__init__(named, copy, observation_mode, autoreset_mode)
+        except BaseException:  # of a later constructor, or the spaces differ
+            close_all({f"environment {index}": env.close for index, env in enumerate(made)})
+            raise
         self.env_fns = env_fns
         spaces = Description(
             self.metadata,
@@ -142,11 +147,12 @@ class InProcessVectorEnv(SyncVectorEnv[Any, Any], StepsInPlace):
         return shown
 
 
-def _make(env_fn: EnvFn, index: int) -> Env[Any, Any]:
+def _make(env_fn: EnvFn, index: int, made: list[Env[Any, Any]]) -> Env[Any, Any]:
     try:
-        return env_fn()
+        made.append(env_fn())
     except BaseException as error:
         _fail(error, index, "its constructor")
+    return made[-1]
 
 
 def _fail(error: BaseException, env: int | None, where: str) -> NoReturn:
