@@ -45,7 +45,7 @@ def about_episodes(found: Recording) -> Iterator[Finding]:
         yield Finding(
             CHANGE,
             f"no episode ended in {steps:,} random steps: set a time limit with env.max_episode_steps, "
-            "or evaluations may never return",
+            "or evaluations cut episodes after eval.max_steps",
         )
         return
     counts = Counter(length for length, cut in zip(lengths, found.truncated, strict=True) if not cut)
