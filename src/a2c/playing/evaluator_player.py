@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import gymnasium as gym
@@ -51,7 +52,8 @@ class Player:
     ) -> None:
         torch.set_num_threads(threads)
         self._stop, self._over = stop, over
-        self._evaluator = Evaluator(cfg.env, episodes, cfg.eval.max_steps)
+        # The main process holds us to env.step_timeout, also where an alarm could not: in C.
+        self._evaluator = Evaluator(replace(cfg.env, step_timeout=None), episodes, cfg.eval.max_steps)
         envs = [_Watched(env, index, current, beats) for index, env in enumerate(self._evaluator.envs)]
         self._evaluator.envs = list(envs)
         self._network: Network = make_network()
