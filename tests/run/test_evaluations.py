@@ -219,9 +219,9 @@ def test_the_next_evaluation_and_a_later_checkpoint_wait_for_the_one_under_way(
     often = ("eval.every=200", "checkpoint.every=300", "total_steps=600", "log_every=20")
     a2c.train(settings(tmp_path, TOY, *often, "eval.apart=true", **fault("wait", tmp_path)))
     assert told == [
-        *("begin", "end", "best 200", "last 300"),
-        *("begin", "end", "best 400"),
-        *("last 600", "begin", "end", "best 600", "last 600"),  # one report: saved before, and with the score
+        *("last 200", "begin", "end", "best 200", "last 200", "last 300"),  # saved before, and with the score
+        *("last 400", "begin", "end", "best 400", "last 400"),
+        *("last 600", "begin", "end", "best 600", "last 600"),
         *("begin", "end"),  # the final score
     ]
 
@@ -248,7 +248,7 @@ class Doubles:
     def ready_apart(self) -> bool:
         return True
 
-    def begin(self, weights: Any) -> None:
+    def begin(self, weights: Any, env_steps: int) -> None:
         self.done.append("begin")
 
     def result(self, wait: bool) -> EvalResult | None:
@@ -402,7 +402,8 @@ def test_a_failure_of_training_waits_for_the_scores_of_sound_weights(
     assert found[-1]["global_step"] == 340
     best = load_checkpoint(folder / "checkpoints" / "best.pt")
     assert best["state"]["env_steps"] == 300
-    assert (folder / "checkpoints" / "last.pt").exists() == (kind is EnvironmentFailure)
+    last = load_checkpoint(folder / "checkpoints" / "last.pt")  # of before the evaluation, or of the failure
+    assert last["state"]["env_steps"] == (340 if kind is EnvironmentFailure else 300)
 
 
 @ALGOS

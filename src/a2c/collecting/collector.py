@@ -84,7 +84,8 @@ class Collector:
             (steps, count),
             self.device,
         )
-        self._weight = torch.empty(steps, count, device=self.device)
+        self._weight = torch.empty(steps, count, dtype=torch.float32, device=self.device)
+        self._inference = torch.inference_mode()  # one object: making it costs as much as entering
 
         self._witness = Witness(self._obs, self._actions, self._host.arrays, first)
         self._dropped: list[int] = []  # environments whose episode was lost in this rollout
@@ -114,23 +115,25 @@ class Collector:
         self._count_episodes()
         return self._rollout(finals)
 
-    @torch.inference_mode()
     def _act(self, update: int) -> Finals:
         """Fill the memory; returns the final observations of truncated rows."""
         finals: Finals = []
-        self._noise.copy_(self._noise_ahead.of(update))
-        tree_map(start_from_end, self._obs)
-        self._start = 0
-        for group in self._groups:
-            group.envs.continuity.mark()
-            group.actor.begin()
+        acting = self._inference  # around acting alone: environments in this process may have gradients of their own
+        with acting:
+            self._noise.copy_(self._noise_ahead.of(update))
+            tree_map(start_from_end, self._obs)
+            self._start = 0
+            for group in self._groups:
+                group.envs.continuity.mark()
+                group.actor.begin()
         enter = self.clock.enter
         for t in range(self.cfg.n_step):
             for group in self._groups:
                 if t:
                     self._receive(group, t, finals)
                 enter(ACT)
-                actions = group.actor.act(t)
+                with acting:
+                    actions = group.actor.act(t)
                 enter(ENV)
                 group.envs.send(actions)
         for group in self._groups:

@@ -76,11 +76,11 @@ class DeviceCollector:
 
         self._obs = empty_observations(model.spaces, steps + 1, count, device)
         self._actions = empty_actions(model.distribution, steps, count, device)
-        self._rewards = torch.empty(steps, count, device=device)
+        self._rewards = torch.empty(steps, count, dtype=torch.float32, device=device)
         self._terminated, self._truncated = torch.empty(2, steps, count, dtype=torch.bool, device=device)
         self._valid = torch.ones(steps, count, dtype=torch.bool, device=device)
-        self._weight = torch.empty(steps, count, device=device)
-        self._final_values = torch.zeros(steps, count, device=device)
+        self._weight = torch.empty(steps, count, dtype=torch.float32, device=device)
+        self._final_values = torch.zeros(steps, count, dtype=torch.float32, device=device)
         self._same_step = envs.mode is AutoresetMode.SAME_STEP
         reached: Tree = tree_map(lambda part: part[1:], self._obs)
         self._final_obs: Tree = tree_map(torch.empty_like, reached) if self._same_step else reached
@@ -198,8 +198,7 @@ class DeviceCollector:
     @property
     def episode_count(self) -> int:
         """Episodes that ended so far; waits for the device."""
-        self._fetch()
-        return self._count
+        return self._fetch()
 
     @episode_count.setter
     def episode_count(self, count: int) -> None:
@@ -219,11 +218,11 @@ class DeviceCollector:
         self._pending = (0, 0.0, 0.0)
         return {"rollout/episodes": self._count, **self._means}
 
-    def _fetch(self) -> None:
-        ended = self._statistics.drain()
-        self._count += ended.episodes
-        episodes, reward, length = self._pending
+    def _fetch(self) -> int:
+        ended, (episodes, reward, length) = self._statistics.drain(), self._pending
         self._pending = (episodes + ended.episodes, reward + ended.reward, length + ended.length)
+        self._count += ended.episodes
+        return self._count
 
     def state_dict(self) -> dict[str, Any]:
         """What a resumed run needs."""
@@ -246,7 +245,7 @@ class DeviceCollector:
         if self.reward_normalizer is not None:
             self.reward_normalizer.load_state_dict(state["reward_normalizer"], not fits)
         if saved is None or not fits:
-            return "episodes in flight start over: " + (self.envs.no_state() if saved is None else "num_envs changed")
+            return f"episodes in flight start over: {self.envs.no_state() or 'num_envs changed'}"
         self.envs.load_state_dict(unpacked(saved["envs"]))
         self._resetting.copy_(saved["resetting"])
         self._statistics.running.copy_(saved["statistics"])

@@ -80,7 +80,7 @@ class Continuity:
         assert self._in_flight is not None, "nothing is kept"
         return self._in_flight.load_state_dict(state, seeds)
 
-    def finish(self, error: Exception, named: Callable[[Exception], A2CError]) -> tuple[Stepped, list[int]]:
+    def finish(self, error: BaseException, named: Callable[[BaseException], A2CError]) -> tuple[Stepped, list[int]]:
         """As :meth:`Healer.finish`; where nothing heals, the failure is raised."""
         if self._healer is None:
             raise named(error) from error

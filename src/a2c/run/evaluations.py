@@ -5,12 +5,12 @@ for the scores and later rows wait behind it, so that metrics.jsonl, W&B and the
 an evaluation in place. Nothing is saved of what came after an evaluation before its scores are there; so every
 ``last.pt`` knows the best score of all evaluations before it.
 
-There is one exception: ``last.pt`` of the report at which an evaluation begins is written at once, so that a crash in
-the evaluation loses only the evaluation. That file does not know the score, nor has metrics.jsonl the row. So it holds
-the row, as ``waiting_row``. When the scores are there, or the evaluation has failed, it is written again, with the best
-score and without the row. If the program dies meanwhile, a resumed run finds the row, evaluates the same weights again
-and goes on as if nothing had happened; should it fail again, it goes on without scores. Whether ``best.pt`` was already
-written then makes no difference: it would be the same file.
+There is one exception: ``last.pt`` of the report at which an evaluation begins is written at once, in place as well, so
+that a crash in the evaluation loses only the evaluation. That file does not know the score, nor has metrics.jsonl the
+row. So it holds the row, as ``waiting_row``. When the scores are there, or the evaluation has failed, it is written
+again, with the best score and without the row. If the program dies meanwhile, a resumed run finds the row, evaluates
+the same weights again and goes on as if nothing had happened; should it fail again, it goes on without scores. Whether
+``best.pt`` was already written then makes no difference: it would be the same file.
 """
 
 from __future__ import annotations
@@ -89,8 +89,16 @@ class Evaluations:
         with self._timed():
             apart = self._evaluators.ready_apart()
         if not apart:
-            with self._timed():
-                result = self._evaluators.here(network, state.env_steps)
+            payload = self._checkpoints.payload(state)
+            if save:
+                self._checkpoints.write("last", {**payload, WAITING_ROW: _plain(metrics)})
+            try:
+                with self._timed():
+                    result = self._evaluators.here(network, state.env_steps)
+            except A2CError:
+                if save:
+                    self._checkpoints.write("last", self._checkpoints.stamped(payload))  # as in _received
+                raise
             if result is not None and self._checkpoints.improves(result.mean):
                 self._checkpoints.write("best", self._checkpoints.payload(state))
             if save:
@@ -99,9 +107,9 @@ class Evaluations:
         with self._timed():
             snapshot = frozen(self._checkpoints.payload(state))
         if save:
-            self._checkpoints.write("last", {**snapshot, WAITING_ROW: {name: plain(metrics[name]) for name in metrics}})
+            self._checkpoints.write("last", {**snapshot, WAITING_ROW: _plain(metrics)})
         with self._timed():
-            self._evaluators.begin(snapshot["learner"]["model"])
+            self._evaluators.begin(snapshot["learner"]["model"], state.env_steps)
         self._snapshot, self._is_last = snapshot, save
         return self._received(wait=True) if last else None
 
@@ -173,4 +181,11 @@ class Evaluations:
 
 
 def _scores(result: EvalResult | None) -> dict[str, float]:
-    return {} if result is None else {"eval/mean_reward": result.mean, "eval/std_reward": result.std}
+    if result is None:
+        return {}
+    cut = {"eval/cut": float(result.cut)} if result.cut else {}
+    return {"eval/mean_reward": result.mean, "eval/std_reward": result.std, **cut}
+
+
+def _plain(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: plain(metrics[name]) for name in metrics}

@@ -12,7 +12,7 @@ from a2c.envs.choosing.choose import Plan
 from a2c.envs.spaces import Spaces
 from a2c.errors import A2CError, CheckpointError, EnvironmentFailure, NumericError
 from a2c.learning.learner import Learner
-from a2c.playing.policy import load_policy
+from a2c.playing.policy import Policy, load_policy
 from a2c.run.checkpoints import Actors, Checkpoints
 from a2c.run.evaluations import WAITING_ROW, Evaluations, Row
 from a2c.run.evaluators import Evaluators
@@ -50,7 +50,7 @@ class Run:
         self.console = Console(cfg)
         continues_here = self._resumed is not None and (folder / "metrics.jsonl").exists()
         known = self._saved.env_steps - bool(self._waiting)  # a row that waited is made again
-        self._evaluators = Evaluators(cfg, lambda: bool(stop), self.console.note)  # before any record begins
+        self._evaluators = Evaluators(cfg, lambda: bool(stop), self.console.note, self.console.evaluating)
         try:
             self.trackers = open_trackers(
                 folder,
@@ -110,6 +110,7 @@ class Run:
             log_every=cfg.log_every,
             eval_every=cfg.eval.every,
             save_every=cfg.checkpoint.every,
+            evaluates=not self._evaluators.off,
         )
         trace, note = self.folder / "trace.json.gz", self.console.note
         self._stopwatch = Stopwatch(cfg, learner, actors.clock, plan, trace, note)
@@ -188,17 +189,17 @@ class Run:
             self.console.note(f"{self.stop.signal}: stopped after {state.env_steps:,} steps, checkpoint saved")
         tally = self._checkpoints.tally
         ending = self._stopwatch.end(state.env_steps - self._saved.env_steps)
-        scores, device = None, self._learner.weights.device
-        if not self.stop:
-            best = load_policy(self.folder, device=str(device), tell=self.console.note)
-            scores = self._evaluators.final(best)
-        wandb_id = self.trackers.state_dict()["wandb_id"]
+        device, wandb_id = self._learner.weights.device, self.trackers.state_dict()["wandb_id"]
         summary = summarize(
             self.cfg, state, tally, self.folder, ending, device=device, stopped=self.stop.signal, wandb_id=wandb_id
         )
-        if scores is not None:
+        summary.write()  # before environments run again
+        best = None if self.stop or self._evaluators.off else self._best(str(device))
+        scores = None if best is None else self._evaluators.final(best)
+        if best is not None and scores is not None:
             summary = summary.with_scores(scores, best)
             summary.write()  # the curve shows it
+        if not self.stop and (scores is not None or self._evaluators.off):
             curve, gif = draw_results(self.folder, best, self.cfg, self.console.note)
             summary = replace(summary, curve=curve, gif=gif)
         summary.write()
@@ -206,6 +207,9 @@ class Run:
         self.trackers.finish(asdict(summary), {name: Path(path) for name, path in files.items() if path})
         self.console.finish(asdict(summary))
         return summary
+
+    def _best(self, device: str) -> Policy:
+        return load_policy(self.folder, device=device, tell=self.console.note)
 
     def close(self, exit_code: int = 0) -> None:
         """End the profile, close environments and console, and end the records, if :meth:`finish` has not."""
@@ -224,8 +228,8 @@ class Run:
     def _evaluate_again(self) -> None:
         """Make the evaluation in which the last session died; should it fail again, training goes on without."""
         try:
-            if self.cfg.eval.every == 0:
-                raise EnvironmentFailure("eval.every=0")
+            if self._evaluators.off or (self.cfg.eval.every == 0 and self._saved.env_steps < self.cfg.total_steps):
+                raise EnvironmentFailure("no evaluation is due")
             self._evaluate(self._saved, self._waiting, save=True, show=True)
         except (EnvironmentFailure, NumericError) as error:
             self._checkpoints.write("last", self._checkpoints.payload(self._saved))

@@ -12,6 +12,7 @@ from gymnasium.utils.env_checker import check_env
 from a2c.envs.choosing.plan import plan
 from a2c.envs.examining.findings import BROKEN, CHANGE, GOOD, Finding, findings
 from a2c.envs.examining.recording import Env, first_difference, record
+from a2c.envs.foreign import close_in_time, users_own
 from a2c.envs.single.make_env import make_env
 from a2c.errors import EnvironmentFailure, NumericError
 from a2c.settings.config import Config
@@ -44,7 +45,7 @@ def examine(cfg: Config) -> Iterator[Finding]:
         yield Finding(GOOD, f"{len(found.rewards) / found.seconds:,.0f} steps/s with random actions, one environment")
         yield Finding(GOOD, f"num_envs={cfg.num_envs}: {plan(cfg).why}")
     finally:
-        env.close()
+        close_in_time(env.close, cfg.env.id)
 
 
 def _by_gymnasium(env: Env) -> Iterator[Finding]:
@@ -54,7 +55,9 @@ def _by_gymnasium(env: Env) -> Iterator[Finding]:
         warnings.simplefilter("always")
         try:
             check_env(env.unwrapped, skip_render_check=True, skip_close_check=True)
-        except Exception as error:  # it stops at the first mistake; whether training minds, our own checks say
+        except BaseException as error:  # it stops at the first mistake; whether training minds, our own checks say
+            if users_own(error):
+                raise
             said.append(_one_line(error))
     said += [_one_line(warning.message) for warning in told]
     texts = [text for text in dict.fromkeys(said) if not any(known in text for known in OURS)]

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from a2c.envs.rebuilding.in_flight import Episode
 from a2c.envs.rebuilding.origins import (
     RENEW,
     STATE,
+    WORDS,
     CannotRebuildError,
     Env,
     Origin,
@@ -22,6 +24,11 @@ from a2c.envs.rebuilding.origins import (
 from a2c.envs.rebuilding.trial import agrees
 
 KEPT = 64  # beginnings of each environment; whoever asks for one asks within a rollout or two
+
+
+def beginnings_memory(num_envs: int) -> tuple[tuple[int, ...], type]:
+    """Shape and dtype of the memory that the shards of N environments write beginnings to."""
+    return (KEPT, num_envs, 1 + WORDS), np.uint64
 
 
 class Beginnings:

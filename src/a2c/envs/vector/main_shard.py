@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from copy import deepcopy
 from typing import Any
 
+from a2c.envs.foreign import users_own
 from a2c.envs.vector.shard import Shard, ShardMemory
 from a2c.envs.vector.shard_worker import COMMANDS
 from a2c.machine.processes.failure_report import WorkersError, report_failure
@@ -131,7 +132,9 @@ class PoolWithMainShard:
         shard = self._shard
         try:
             answer = what()
-        except (Exception, SystemExit) as error:  # an environment that exits must not end the trainer; Ctrl-C may
+        except BaseException as error:  # an environment that exits must not end the trainer; Ctrl-C may
+            if users_own(error):
+                raise
             raise WorkersError([report_failure(error, shard.at_fault(), None, os.getpid(), shard.doing)]) from None
         shard.rest()
         return answer

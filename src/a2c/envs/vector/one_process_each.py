@@ -13,7 +13,8 @@ from gymnasium.vector import AsyncVectorEnv, AutoresetMode
 from gymnasium.vector.async_vector_env import AsyncState, _async_worker
 
 from a2c.envs.failures import force_close
-from a2c.envs.single.checked import Checked, named_failure
+from a2c.envs.foreign import named_failure, users_own
+from a2c.envs.single.checked import Checked
 from a2c.envs.single.wrappers import KeepFinalObservation
 from a2c.envs.vector.rebuilt_alone import ProcessRebuilder, Rebuildable
 from a2c.errors import A2CError
@@ -125,6 +126,8 @@ class _CheckedEnvFn:
             env = Rebuildable(self._env_fn, self._index)
         except A2CError:
             raise
-        except (Exception, SystemExit) as error:
+        except BaseException as error:
+            if users_own(error):
+                raise
             raise named_failure(error, self._name, "its constructor") from None
         return Checked(KeepFinalObservation(env), self._name)

@@ -17,7 +17,7 @@ class OwnShard:
         fail: called with what an environment raised; names it and raises.
     """
 
-    def __init__(self, shard: Shard, fail: Callable[[Exception, int | None, str], NoReturn]) -> None:
+    def __init__(self, shard: Shard, fail: Callable[[BaseException, int | None, str], NoReturn]) -> None:
         self._shard, self._fail = shard, fail
         self.failed: list[int] = []
 
@@ -25,7 +25,7 @@ class OwnShard:
         """Obey a command."""
         try:
             return COMMANDS[command](self._shard, data)
-        except Exception as error:
+        except BaseException as error:
             if command == "step":
                 self.failed = [0]
             self._fail(error, self._shard.at_fault(), self._shard.doing)
@@ -42,7 +42,7 @@ class OwnShard:
         """Make the environments anew, as of the exchange; the caller steps them again."""
         try:
             self._shard.renew()
-        except Exception as error:
+        except BaseException as error:
             self._fail(error, self._shard.at_fault(), self._shard.doing)
         bring_back(0)
         self.failed = []

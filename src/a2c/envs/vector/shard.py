@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 from collections.abc import Callable, Sequence
 from copy import deepcopy
@@ -15,6 +14,7 @@ from gymnasium.vector.utils import write_to_shared_memory
 from numpy.typing import NDArray
 
 from a2c.envs.contract import fitting_observation, real_reward
+from a2c.envs.foreign import close_all
 from a2c.envs.rebuilding.beginnings import Beginnings
 from a2c.machine.processes.shared_arrays import SharedArrays
 
@@ -208,10 +208,8 @@ class Shard:
             env.set_wrapper_attr(name, value)
 
     def close(self) -> None:
-        """Close every environment, even if another one fails to close."""
-        for env in self.envs:
-            with contextlib.suppress(Exception, SystemExit):
-                env.close()
+        """Close every environment, even if another one fails to close or hangs."""
+        close_all({f"environment {index}": env.close for index, env in enumerate(self.envs, start=self.first)})
 
     def news(self, infos: Infos) -> StepNews:
         """What the main process must hear of a reset."""
