@@ -228,12 +228,13 @@ class DeviceCollector:
         """What a resumed run needs."""
         self._fetch()
         normalizer, envs = self.reward_normalizer, self.envs.state_dict()
-        here = {"obs": tree_map(lambda part: part[-1], self._obs), "resetting": self._resetting}
-        here["statistics"] = self._statistics.running
+        here = {"obs": tree_map(lambda part: part[-1], self._obs), "statistics": self._statistics.running}
         return {
             "reward_normalizer": None if normalizer is None else normalizer.state_dict(),
             "episodes": {"means": self._means, "pending": list(self._pending)},
-            "in_flight": None if envs is None else {"envs": packed(envs), **frozen(here)},
+            "in_flight": None
+            if envs is None
+            else {"envs": packed(envs), **frozen(here), "resetting": self._resetting.cpu()},
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> str:
