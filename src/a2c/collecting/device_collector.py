@@ -14,7 +14,7 @@ from a2c.collecting.action_noise import ActionNoise
 from a2c.collecting.collector import Collector
 from a2c.collecting.device_episodes import DeviceStatistics
 from a2c.collecting.final_values import value_all_rows, value_truncated_rows
-from a2c.collecting.in_flight import GO_ON
+from a2c.collecting.in_flight import GO_ON, START_OVER
 from a2c.collecting.reward_normalizer import DeviceRewardNormalizer
 from a2c.collecting.rollout_memory import empty_actions, empty_observations, start_from_end
 from a2c.envs.device.lockstep import DeviceEnvs
@@ -238,12 +238,15 @@ class DeviceCollector:
         """Go on from a state, before the first rollout; says in one line what came of the episodes in flight."""
         if "episodes" in state:  # not in files of version 0.1
             self._means, self._pending = state["episodes"]["means"], tuple(state["episodes"]["pending"])
-        saved = state.get("in_flight")
-        fits = saved is not None and len(saved["resetting"]) == self.cfg.num_envs
+        saved, count = state.get("in_flight"), self.cfg.num_envs
+        had = count if saved is None else len(saved.get("resetting", saved.get("episodes")))
+        why = f"there were {had} environments, now there are {count}" if had != count else self.envs.no_state()
+        if not why and (saved is None or "envs" not in saved):
+            why = "nothing was saved of them"
         if self.reward_normalizer is not None:
-            self.reward_normalizer.load_state_dict(state["reward_normalizer"], not fits)
-        if saved is None or not fits:
-            return "episodes in flight start over: " + (self.envs.no_state() if saved is None else "num_envs changed")
+            self.reward_normalizer.load_state_dict(state["reward_normalizer"], bool(why))
+        if saved is None or why:
+            return f"{START_OVER}: {why}"
         self.envs.load_state_dict(unpacked(saved["envs"]))
         self._resetting.copy_(saved["resetting"])
         self._statistics.running.copy_(saved["statistics"])

@@ -15,6 +15,7 @@ from a2c.maths.trees import Tree, tree_map
 from a2c.storage.plain_data import packed
 
 GO_ON = "episodes in flight go on where they were"
+START_OVER = "episodes in flight start over"
 
 
 def in_flight_state(groups: Sequence[LockstepEnvs], obs: Tree) -> dict[str, Any] | None:
@@ -49,10 +50,27 @@ def to_episodes(rows: Tensor) -> list[Episode]:
     return [Episode(int(env), reward, int(length)) for env, reward, length in rows.tolist()]
 
 
+def unfit(saved: Mapping[str, Any] | None, groups: Sequence[LockstepEnvs]) -> str:
+    """Say why none of the saved episodes can go on in these environments; empty if they can.
+
+    Args:
+        saved: of :func:`in_flight_state`.
+        groups: the environments.
+    """
+    count = sum(envs.num_envs for envs in groups)
+    if saved is None:
+        return "nothing was saved of them"
+    if len(saved["episodes"]) != count:
+        return f"there were {len(saved['episodes'])} environments, now there are {count}"
+    if any(envs.in_flight is None for envs in groups):
+        return "the environments of this session cannot rebuild them"
+    return ""
+
+
 def told(num_envs: int, failed: Mapping[int, str]) -> str:
     """Say in one line what came of the episodes in flight."""
     if not failed:
         return GO_ON
     env, why = min(failed.items())
     which = "all" if len(failed) == num_envs else f"{len(failed)} of {num_envs}"
-    return f"{which} episodes in flight start over: environment {env}: {why}"
+    return f"{which} {START_OVER}: environment {env}: {why}"

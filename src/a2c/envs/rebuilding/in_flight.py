@@ -28,7 +28,14 @@ class Episode:
 
 
 class Rebuilder(Protocol):
-    """What a vector environment offers that can rebuild episodes."""
+    """What a vector environment offers that can rebuild episodes.
+
+    Attributes:
+        step_timeout: seconds that one reset or step may take when it does; None: any time. In this process nothing can
+            interrupt an environment.
+    """
+
+    step_timeout: float | None
 
     def try_out(self, seed: int, alone: bool) -> Rebuilding:
         """Try out on the first environment how episodes can be rebuilt.
@@ -41,8 +48,13 @@ class Rebuilder(Protocol):
     def prepare(self, kind: str) -> None:
         """From the next reset on, note what episodes begin from."""
 
-    def origins(self, numbers: Sequence[int]) -> list[Origin | None]:
-        """What an episode of each environment began from, by its number; None if that is no longer known."""
+    def origins(self, numbers: Sequence[int], between: bool) -> list[Origin | None]:
+        """What an episode of each environment began from, by its number; None if that is no longer known.
+
+        Args:
+            numbers: ``[N]``, from 1.
+            between: two rollouts; False: within one, which failed, and nothing can be asked of the environments.
+        """
 
     def rebuild(self, episodes: Mapping[int, Episode]) -> tuple[dict[int, str], Any]:
         """Bring environments to where their episodes were.
@@ -79,7 +91,7 @@ class InFlight:
     def state_dict(self) -> dict[str, Any]:
         """What rebuilds the episodes: NumPy arrays ``[N]``, and of each environment a dict, None where nothing does."""
         mark, counts = self._mark or (self._past.mark(), self._counts())
-        origins = self._rebuilder.origins(mark.numbers.tolist())
+        origins = self._rebuilder.origins(mark.numbers.tolist(), self._mark is None)
         return {**counts, "episodes": [self._episode(mark, env, origin) for env, origin in enumerate(origins)]}
 
     def load_state_dict(self, state: Mapping[str, Any], seeds: Sequence[int]) -> tuple[dict[int, str], Any]:

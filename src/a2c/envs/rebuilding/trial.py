@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from a2c.envs.rebuilding.origins import (
     RENEW,
@@ -28,6 +29,7 @@ from a2c.envs.rebuilding.origins import (
     state_of,
     words_of,
 )
+from a2c.envs.rebuilding.pulse import Pulsing
 
 EPISODES = {REPLAY: 8, RENEW: 8, STATE: 3}  # of BipedalWalker half differ: that all of 8 agree has a chance of 1 in 250
 STEPS = 64  # at most, of an episode
@@ -67,6 +69,24 @@ def try_out(env: Env, make: Callable[[], Env] | None, seed: int) -> Rebuilding:
             return Rebuilding(kind, why)
         why = why or departed
     return Rebuilding(RESTART, why)
+
+
+def try_out_watched(env: Env, make: Callable[[], Env] | None, seed: int, cell: NDArray[Any]) -> Rebuilding:
+    """As :func:`try_out`, in an instance of its own where there may be another one.
+
+    Args:
+        env: of training, before its first reset.
+        make: makes another instance; None: there may be no other one.
+        seed: of the trial.
+        cell: ``[1]``, of :class:`a2c.envs.rebuilding.pulse.Pulsing`.
+    """
+    if make is None:
+        return try_out(Pulsing(env, cell), None, seed)
+    scratch = Pulsing(make(), cell)
+    try:
+        return try_out(scratch, lambda: Pulsing(make(), cell), seed)
+    finally:
+        scratch.close()
 
 
 class _Instance:

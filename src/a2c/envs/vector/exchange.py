@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from gymnasium import logger
@@ -81,16 +81,21 @@ class Exchange:
         self.state = AsyncState.DEFAULT
         return answers
 
-    def ask(self, command: str, data: Sequence[Any]) -> list[Any]:
-        """Send every shard a command and wait for its answer; arguments and errors as of the two."""
+    def ask(self, command: str, data: Sequence[Any], tick: Callable[[], None] | None = None) -> list[Any]:
+        """Send every shard a command and wait for its answer; arguments and errors as of the two.
+
+        ``tick`` is called every now and then while waiting; what it raises ends the wait.
+        """
         self.check_running()
         self.begin(AsyncState.WAITING_CALL, command, command, data)
-        return self.finish(AsyncState.WAITING_CALL, None)
+        answers = self.collect(None, tick)
+        self.state = AsyncState.DEFAULT
+        return answers
 
-    def collect(self, timeout: float | None) -> list[Any]:
+    def collect(self, timeout: float | None, tick: Callable[[], None] | None = None) -> list[Any]:
         """Wait for the next answer of every shard; raises as :meth:`finish`."""
         try:
-            return self.pool.collect(timeout)
+            return self.pool.collect(timeout, tick)
         except BaseException as error:
             self.fail(error)
 

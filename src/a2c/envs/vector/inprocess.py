@@ -143,7 +143,7 @@ class InProcessVectorEnv(SyncVectorEnv[Any, Any], StepsInPlace):
             self.rebuilder.told([news])
         return news
 
-    def _ask(self, command: str, data: Sequence[Any]) -> list[Any]:
+    def _ask(self, command: str, data: Sequence[Any], tick: Callable[[], None]) -> list[Any]:
         try:
             return [COMMANDS[command](self._shard, data[0])]
         except Exception as error:

@@ -59,18 +59,19 @@ class PoolWithMainShard:
         own = data[-1]
         self._order = (name, deepcopy(own) if name in ("step", "reset") else own)
 
-    def collect(self, timeout: float | None) -> list[Any]:
+    def collect(self, timeout: float | None, tick: Callable[[], None] | None = None) -> list[Any]:
         """Do our own share, then wait until every worker has answered; our answer comes last.
 
         Args:
             timeout: seconds to wait for the workers once our own share is done; nothing can interrupt our own share.
+            tick: as of :meth:`WorkerPool.collect`, likewise.
 
         Raises:
             WorkersError, EnvironmentFailure, EnvironmentTimeoutError: as :meth:`WorkerPool.collect`.
         """
         report, answer = self._obey()
         if report is None:
-            return [*self._pool.collect(timeout), answer]
+            return [*self._pool.collect(timeout, tick), answer]
         reports = [report]
         with contextlib.suppress(Exception):
             try:

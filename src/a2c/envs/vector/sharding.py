@@ -129,6 +129,7 @@ def allocate(
         "rewards": ((num_envs,), np.float64),
         "flags": ((2, num_envs), np.bool_),
         "current": ((num_shards,), np.int64),
+        "calls": ((num_shards,), np.int64),
         "origins": ((KEPT, num_envs, 1 + WORDS), np.uint64),
     }
     observation, action = spaces.single_observation, spaces.single_action
