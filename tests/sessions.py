@@ -66,7 +66,9 @@ def left_by(folder: Path) -> dict[str, Any]:
     saved = load_checkpoint(folder / "checkpoints" / "last.pt")
     kept = {key: saved[key] for key in ("spec", "learner", "collector")}
     state = {key: value for key, value in saved["state"].items() if key != "wall_time"}
-    rows = [{key: value for key, value in row.items() if not key.startswith("time/")} for row in read_rows(folder / METRICS)]
+    rows = [
+        {key: value for key, value in row.items() if not key.startswith("time/")} for row in read_rows(folder / METRICS)
+    ]
     return {**kept, "state": state, "rows": rows}
 
 
@@ -77,7 +79,11 @@ def differences(one: Any, other: Any, where: str = "") -> list[str]:
         return [] if alike else [f"{where}: {one} {other}"]
     if isinstance(one, dict) and isinstance(other, dict):
         lacking = [f"{where}.{key}: in one only" for key in one.keys() ^ other.keys()]
-        return lacking + [line for key in one.keys() & other.keys() for line in differences(one[key], other[key], f"{where}.{key}")]
+        return lacking + [
+            line for key in one.keys() & other.keys() for line in differences(one[key], other[key], f"{where}.{key}")
+        ]
     if isinstance(one, list | tuple) and isinstance(other, list | tuple) and len(one) == len(other):
-        return [line for k, pair in enumerate(zip(one, other, strict=True)) for line in differences(*pair, f"{where}[{k}]")]
+        return [
+            line for k, pair in enumerate(zip(one, other, strict=True)) for line in differences(*pair, f"{where}[{k}]")
+        ]
     return [] if one == other or (one != one and other != other) else [f"{where}: {one} {other}"]

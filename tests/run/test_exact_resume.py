@@ -2,6 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -10,18 +18,23 @@ import pytest
 
 import a2c
 import rebuilding_toys
+from a2c.collecting.collector import Collector
 from a2c.collecting.in_flight import GO_ON
 from a2c.envs.lockstep import LockstepEnvs
 from a2c.envs.seeding import TRAIN, env_seed
 from a2c.errors import EnvironmentFailure
 from a2c.storage.checkpoint import load_checkpoint
-from sessions import Sessions, differences, left_by
+from sessions import QUIET, Sessions, differences, left_by
 
 ALL = ("normalize_obs=true", "normalize_reward=true", "lr_schedule=linear", "gae_lambda=0.9", "lr=0.01")
 FEW = ("num_envs=4", "n_step=8", "log_every=80")  # a report after every third update
 SYNC, WORKERS = "vectorization=sync", "vectorization=workers"
 CARTPOLE = ("env=cartpole", *FEW, *ALL)
 DICE = ("env.id=rebuilding_toys:Dice-v0", *FEW, *ALL)
+BREAKING = "rebuilding_toys:BreakingDice-v0"
+TESTS = Path(__file__).parents[1]
+OLD_RUN = TESTS / "fixtures" / "run_of_0_1"
+PATIENCE = 300.0  # seconds: a busy machine takes its time
 STOPS, UNTIL = [1, 5, 12], 20  # of them only the second comes with a report
 
 
@@ -44,6 +57,12 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[.
             return known[overrides, until]
 
         yield make
+
+
+def box2d() -> None:
+    with warnings.catch_warnings():  # it warns while it is imported, and dies if that raises
+        warnings.simplefilter("ignore")
+        pytest.importorskip("Box2D")
 
 
 def assert_same(folder: Path, expected: dict[str, Any]) -> None:
@@ -86,7 +105,15 @@ def test_however_cartpoles_are_stepped_before_and_after(
     "overrides",
     [
         ("env=pendulum", *FEW, *ALL, SYNC),
-        ("env.id=BipedalWalker-v3", "num_envs=2", "n_step=40", "log_every=400", *ALL, SYNC),  # RENEW
+        (
+            "env.id=BipedalWalker-v3",
+            "num_envs=2",
+            "n_step=40",
+            "log_every=400",
+            "env.max_episode_steps=100",
+            *ALL,
+            SYNC,
+        ),  # RENEW
         ("env.id=LunarLander-v3", "num_envs=2", "n_step=40", "log_every=400", *ALL, SYNC),
         ("env.id=rebuilding_toys:Dice-v0", "env.kwargs={continuous:true}", *FEW, *ALL, SYNC),
         ("env.id=rebuilding_toys:LeakyDice-v0", *FEW, *ALL, WORKERS, "num_workers=2", "main_shard=false"),  # RENEW
@@ -98,7 +125,10 @@ def test_however_cartpoles_are_stepped_before_and_after(
 def test_whatever_the_environment(
     overrides: tuple[str, ...], sessions: Sessions, undisturbed: Callable[..., dict[str, Any]]
 ) -> None:
-    folder = sessions.interrupted(*overrides, stops=STOPS, until=UNTIL)
+    if "v3" in overrides[0]:
+        box2d()
+    slow = "v3" in overrides[0]  # its trial takes a second
+    folder = sessions.interrupted(*overrides, stops=[7] if slow else STOPS, until=UNTIL)
     assert sessions.said[0].endswith(GO_ON)
     assert_same(folder, undisturbed(*overrides))
 
@@ -118,12 +148,11 @@ def test_what_get_state_tells_is_told_by_every_process(layout: tuple[str, ...], 
     assert any(len(episode["actions"][1]) for episode in before["in_flight"]["episodes"])
 
 
-@pytest.mark.parametrize("repeat", [0.25])
-def test_games_of_atari_with_their_stacks_and_lives(
-    repeat: float, sessions: Sessions, undisturbed: Callable[..., dict[str, Any]]
+def test_games_of_atari_with_their_stacks_lives_and_sticky_actions(
+    sessions: Sessions, undisturbed: Callable[..., dict[str, Any]]
 ) -> None:
     pytest.importorskip("ale_py")
-    sticky = f"env.atari.repeat_action_probability={repeat}"
+    sticky = "env.atari.repeat_action_probability=0.25"
     small = ("env.atari.screen_size=36", "network.torso=mlp", "network.hidden_sizes=[8]", "env.atari.noop_max=3")
     game = ("env=breakout", "num_envs=2", "n_step=5", "log_every=100", *small, sticky, SYNC)
     folder = sessions.interrupted(*game, stops=[21], until=32)
@@ -143,11 +172,12 @@ def test_a3c_with_one_worker(sessions: Sessions, undisturbed: Callable[..., dict
     [(SYNC,), (SYNC, "env_groups=2"), (WORKERS, "num_workers=2", "main_shard=false"), ("vectorization=async",)],
     ids=" ".join,
 )
-def test_after_an_environment_has_raised_in_the_middle_of_a_rollout(layout: tuple[str, ...], tmp_path: Path,
-    sessions: Sessions, undisturbed: Callable[..., dict[str, Any]]) -> None:
+def test_after_an_environment_has_raised_in_the_middle_of_a_rollout(
+    layout: tuple[str, ...], tmp_path: Path, sessions: Sessions, undisturbed: Callable[..., dict[str, Any]]
+) -> None:
     """Some fifteen episodes ended and began within the rollout that is dropped."""
     long = ("num_envs=4", "n_step=32", "log_every=100", *ALL)
-    breaking = ("env.id=rebuilding_toys:BreakingDice-v0", f"env.kwargs={{folder:'{tmp_path}',at:150}}")
+    breaking = (f"env.id={BREAKING}", f"env.kwargs={{folder:'{tmp_path}',at:150}}")
     (tmp_path / "broken").touch()
     with pytest.raises(EnvironmentFailure, match="the arm fell off"):
         sessions.run(*breaking, *long, *layout, until=8)
@@ -158,6 +188,45 @@ def test_after_an_environment_has_raised_in_the_middle_of_a_rollout(layout: tupl
     assert sessions.said[0].endswith(GO_ON)
     found, expected = left_by(folder), undisturbed("env.id=rebuilding_toys:Dice-v0", *long, SYNC, until=8)
     assert differences(found, expected) == []
+
+
+APART = pytest.mark.parametrize(
+    "layout", [(WORKERS, "num_workers=2", "main_shard=false"), ("vectorization=async",)], ids=" ".join
+)
+FAULTS = pytest.mark.parametrize(
+    ("fault", "said"),
+    [("raise", "environment 0 .*raised ZeroDivisionError"), ("hang", r"environment 0 did not answer in 0\.5 s")],
+)
+
+
+@APART
+@FAULTS
+def test_what_fails_in_the_trial_is_named(
+    layout: tuple[str, ...], fault: str, said: str, tmp_path: Path, sessions: Sessions
+) -> None:
+    (tmp_path / "broken").touch()
+    kwargs = f"env.kwargs={{folder:'{tmp_path}',at:10,fault:{fault}}}"
+    with pytest.raises(EnvironmentFailure, match=said) as caught:
+        sessions.run(f"env.id={BREAKING}", *FEW, *layout, "env.step_timeout=0.5", kwargs, until=3)
+    assert "the trial of exact resume" in str(caught.value)
+
+
+@APART
+@FAULTS
+def test_what_fails_while_its_episode_is_played_again_is_named(
+    layout: tuple[str, ...], fault: str, said: str, tmp_path: Path, sessions: Sessions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kwargs = f"env.kwargs={{folder:'{tmp_path}',at:1,fault:{fault}}}"
+    folder = sessions.run(f"env.id={BREAKING}", *FEW, *layout, "env.step_timeout=0.5", kwargs, until=3)
+    load = Collector.load_state_dict
+
+    def breaking(collector: Collector, state: dict[str, Any]) -> str:
+        (tmp_path / "broken").touch()  # the trial is over
+        return load(collector, state)
+
+    monkeypatch.setattr(Collector, "load_state_dict", breaking)
+    with pytest.raises(EnvironmentFailure, match=said.replace("0", r"\d", 1)):
+        sessions.run(*layout, until=6, resume=folder)
 
 
 def seeds_of_resets(monkeypatch: pytest.MonkeyPatch) -> list[list[int]]:
@@ -181,7 +250,7 @@ def test_what_nothing_can_rebuild_starts_over_from_seeds_of_its_own(
     sessions.run(until=8, resume=folder)
     panel = " ".join(capsys.readouterr().out.split())
     assert "all but episodes in flight, which start over: step 0 of an episode differs when it is played" in panel
-    assert sessions.said[0].endswith("all episodes in flight start over: environment 0: nothing was saved of it")
+    assert sessions.said[0].endswith("episodes in flight start over: nothing was saved of them")
     assert seeds == [[env_seed(1, TRAIN, env) for env in range(4)], [env_seed(1, TRAIN, env, 5) for env in range(4)]]
 
 
@@ -209,10 +278,64 @@ def test_a_run_that_ended_goes_on_as_if_it_had_not(sessions: Sessions) -> None:
         quiet = ("device=cpu", "wandb.mode=disabled", "gif=false", "eval.every=160", "eval.episodes=1")
         end = (f"total_steps={steps}", "eval.final_episodes=1", f"runs_dir={sessions.folder}")
         overrides = [f"{key}={value}" for key, value in more.items()]
-        settings = (*overrides, *end) if "resume" in more else ("env.id=rebuilding_toys:Dice-v0", *FEW, SYNC, *quiet, *overrides, *end)
+        settings = (
+            (*overrides, *end)
+            if "resume" in more
+            else ("env.id=rebuilding_toys:Dice-v0", *FEW, SYNC, *quiet, *overrides, *end)
+        )
         return Path(a2c.train(a2c.load_config(*settings)).folder)
 
     # the settings without a schedule: they would know how far the run was to go
     once, twice = to(640, name="once"), to(320, name="twice")
     to(640, resume=str(twice))
     assert differences(left_by(twice), left_by(once)) == []
+
+
+def test_a_run_of_version_0_1_goes_on_but_for_its_episodes(sessions: Sessions) -> None:
+    folder = sessions.folder / "runs" / "CartPole-v1" / "2026-11-25_15-39-57_before"
+    shutil.copytree(OLD_RUN, folder)
+    before = load_checkpoint(folder / "checkpoints" / "last.pt")["state"]["update"]
+    sessions.run("device=cpu", "total_steps=1_000_000", "eval.every=0", "gif=false", until=before + 2, resume=folder)
+    (said,) = [line for line in sessions.said if line.startswith("resumed after")]
+    assert said.endswith("episodes in flight start over: nothing was saved of them")
+    assert load_checkpoint(folder / "checkpoints" / "last.pt")["state"]["update"] == before + 2
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_process_that_was_ended_at_any_time(number: signal.Signals, sessions: Sessions) -> None:
+    long = (*DICE, *QUIET, SYNC, "checkpoint.every=160", f"runs_dir={sessions.folder}", "name=ended")
+    paths = [str(TESTS.parent / "src"), str(TESTS)]
+    with (sessions.folder / "out.txt").open("w") as out:
+        training = subprocess.Popen(
+            [sys.executable, "-m", "a2c", "train", *long],
+            stdin=subprocess.DEVNULL, stdout=out, stderr=out, cwd=sessions.folder,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+        )  # fmt: skip
+        try:
+            wait_for(training, lambda: [row for row in rows_below(sessions.folder) if row["global_step"] >= 320])
+            training.send_signal(number)
+            assert training.wait(PATIENCE) == (143 if number == signal.SIGTERM else -number)
+        finally:
+            training.kill()
+            training.wait()
+    (folder,) = sessions.folder.glob("*/*_ended")
+    reached = load_checkpoint(folder / "checkpoints" / "last.pt")["state"]["update"]
+    assert reached > 0
+    sessions.run(until=reached + 7, resume=folder)
+    assert sessions.said[0].endswith(GO_ON)
+    whole = sessions.run(*DICE, SYNC, "checkpoint.every=160", "name=whole", until=reached + 7)
+    assert differences(left_by(folder), left_by(whole)) == []
+
+
+def rows_below(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for path in folder.glob("*/*/metrics.jsonl") for line in path.read_text().splitlines(True)
+            if line.endswith("\n")]  # fmt: skip
+
+
+def wait_for(process: subprocess.Popen[bytes], ready: Callable[[], object]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not ready():
+        assert process.poll() is None, "it ended by itself"
+        assert time.monotonic() < deadline, "it took too long"
+        time.sleep(0.02)

@@ -83,10 +83,12 @@ class InFlight:
     def mark(self) -> None:
         """A rollout begins: until it is there, :meth:`state_dict` is that of now."""
         self._mark = self._past.mark(), self._counts()
+        self._past.hold(self._mark[0])
 
     def settle(self) -> None:
         """The rollout is there."""
         self._mark = None
+        self._past.hold(None)
 
     def state_dict(self) -> dict[str, Any]:
         """What rebuilds the episodes: NumPy arrays ``[N]``, and of each environment a dict, None where nothing does."""

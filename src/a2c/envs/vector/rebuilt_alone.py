@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import gymnasium as gym
@@ -15,6 +16,8 @@ from a2c.envs.rebuilding.in_flight import Episode
 from a2c.envs.rebuilding.origins import RESTART, STATE, WORDS, Env, Origin
 from a2c.envs.rebuilding.pulse import Pulse
 from a2c.envs.rebuilding.trial import Rebuilding, try_out_watched
+from a2c.envs.single.checked import named_failure
+from a2c.errors import A2CError
 from a2c.machine.processes.failure_report import EnvironmentTimeoutError
 from a2c.machine.processes.shared_arrays import SharedArrays
 
@@ -54,7 +57,10 @@ class Rebuildable(gym.Wrapper[Any, Any, Any, Any]):
 
     def try_out(self, seed: int, alone: bool) -> Rebuilding | None:
         """As :meth:`Rebuilder.try_out`, of the first environment."""
-        return None if self._index else try_out_watched(self.env, None if alone else self._make, seed, self._cell)
+        if self._index:
+            return None
+        with self._named("the trial of exact resume"):
+            return try_out_watched(self.env, None if alone else self._make, seed, self._cell)
 
     def note_beginnings(self, kind: str) -> None:
         """As :meth:`Rebuilder.prepare`."""
@@ -68,9 +74,19 @@ class Rebuildable(gym.Wrapper[Any, Any, Any, Any]):
         """As :meth:`Rebuilder.rebuild`, of this environment: why not, and the observation."""
         episode, why = episodes.get(self._index), None
         if episode is not None and self._beginnings is not None:
-            why, self._obs = self._beginnings.rebuild(0, episode, self._cell)
+            with self._named("playing its episode again"):
+                why, self._obs = self._beginnings.rebuild(0, episode, self._cell)
             self._noted()
         return why, self._obs
+
+    @contextlib.contextmanager
+    def _named(self, when: str) -> Iterator[None]:
+        try:
+            yield
+        except A2CError:
+            raise
+        except (Exception, SystemExit) as error:
+            raise named_failure(error, f"environment {self._index}", when) from None
 
     def _noted(self) -> None:
         assert self._beginnings is not None
