@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -77,6 +78,10 @@ def differences(one: Any, other: Any, where: str = "") -> list[str]:
     if isinstance(one, torch.Tensor) and isinstance(other, torch.Tensor):
         alike = one.dtype == other.dtype and torch.equal(one, other)
         return [] if alike else [f"{where}: {one} {other}"]
+    if dataclasses.is_dataclass(one) and type(one) is type(other):
+        one, other = (
+            {field.name: getattr(each, field.name) for field in dataclasses.fields(each)} for each in (one, other)
+        )
     if isinstance(one, dict) and isinstance(other, dict):
         lacking = [f"{where}.{key}: in one only" for key in one.keys() ^ other.keys()]
         return lacking + [

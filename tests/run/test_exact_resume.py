@@ -19,7 +19,7 @@ import pytest
 import a2c
 import rebuilding_toys
 from a2c.collecting.collector import Collector
-from a2c.collecting.in_flight import GO_ON
+from a2c.collecting.going_on import GO_ON
 from a2c.envs.lockstep import LockstepEnvs
 from a2c.envs.seeding import TRAIN, env_seed
 from a2c.errors import EnvironmentFailure

@@ -86,7 +86,7 @@ class Colour(enum.IntEnum):
         ({1, 2}, "a set"),
         (1j, "a complex"),
         (Colour.RED, "a Colour"),
-        (namedtuple("Point", "x")(1), "a Point"),  # noqa: PYI024
+        (namedtuple("Point", "x")(1), "a Point"),
         (np.datetime64("2026-01-01"), "a datetime64"),
         (np.array(["x"]), "an array of dtype <U1"),
         (np.array([None]), "an array of dtype object"),

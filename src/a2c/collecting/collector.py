@@ -13,8 +13,8 @@ import torch
 
 from a2c.collecting.action_noise import ActionNoise
 from a2c.collecting.final_values import Finals, FinalValues
+from a2c.collecting.going_on import START_OVER, in_flight_state, to_episodes, to_tensor, told, unfit
 from a2c.collecting.group import Group
-from a2c.collecting.in_flight import START_OVER, in_flight_state, to_episodes, to_tensor, told, unfit
 from a2c.collecting.reward_normalizer import RewardNormalizer
 from a2c.collecting.rollout_memory import empty_actions, empty_observations, start_from_end
 from a2c.envs.episodes import Episode, episode_means
@@ -200,7 +200,8 @@ class Collector:
         """
         self.episodes.extend(to_episodes(state["episodes"]) if "episodes" in state else ())
         saved, count = state.get("in_flight"), self.cfg.num_envs
-        why = unfit(saved, [group.envs for group in self._groups])
+        lost = any(group.envs.in_flight is None for group in self._groups)
+        why = unfit(saved, count, "episodes", "the environments of this session cannot rebuild them" if lost else "")
         failed = dict.fromkeys(range(count), why)
         if saved is not None and not why:
             failed = {env: reason for group in self._groups for env, reason in group.go_on(saved).items()}

@@ -13,8 +13,8 @@ from torch import Tensor
 from a2c.collecting.action_noise import ActionNoise
 from a2c.collecting.collector import Collector
 from a2c.collecting.device_episodes import DeviceStatistics
-from a2c.collecting.final_values import value_all_rows, value_truncated_rows
-from a2c.collecting.in_flight import GO_ON, START_OVER
+from a2c.collecting.final_values import cleared, value_all_rows, value_truncated_rows
+from a2c.collecting.going_on import GO_ON, START_OVER, unfit
 from a2c.collecting.reward_normalizer import DeviceRewardNormalizer
 from a2c.collecting.rollout_memory import empty_actions, empty_observations, start_from_end
 from a2c.envs.device.lockstep import DeviceEnvs
@@ -162,7 +162,7 @@ class DeviceCollector:
         finals: Tree = self._final_obs
         if self._same_step:
             # Rows that were not truncated may hold anything, even NaN.
-            finals = tree_map(lambda part: part.masked_fill(~_over(truncated, part), 0), finals)
+            finals = cleared(finals, ~truncated)
             tree_map(lambda part: self._statistics.check("observation", part), finals)
         self._value_finals(self.model, finals, truncated, self._final_values)
 
@@ -238,11 +238,8 @@ class DeviceCollector:
         """Go on from a state, before the first rollout; says in one line what came of the episodes in flight."""
         if "episodes" in state:  # not in files of version 0.1
             self._means, self._pending = state["episodes"]["means"], tuple(state["episodes"]["pending"])
-        saved, count = state.get("in_flight"), self.cfg.num_envs
-        had = count if saved is None else len(saved.get("resetting", saved.get("episodes")))
-        why = f"there were {had} environments, now there are {count}" if had != count else self.envs.no_state()
-        if not why and (saved is None or "envs" not in saved):
-            why = "nothing was saved of them"
+        saved = state.get("in_flight")
+        why = unfit(saved, self.cfg.num_envs, "resetting", self.envs.no_state())
         if self.reward_normalizer is not None:
             self.reward_normalizer.load_state_dict(state["reward_normalizer"], bool(why))
         if saved is None or why:
@@ -256,11 +253,6 @@ class DeviceCollector:
 
 def _unclocked(part: str) -> None:
     pass
-
-
-def _over(flags: Tensor, part: Tensor) -> Tensor:
-    """Flags ``[T, N]`` in a shape that broadcasts over ``[T, N, *]``."""
-    return flags.view(*flags.shape, *[1] * (part.ndim - 2))
 
 
 AnyCollector = Collector | DeviceCollector

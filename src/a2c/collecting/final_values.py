@@ -69,3 +69,8 @@ def value_truncated_rows(model: Network, finals: Tree, truncated: Tensor, values
     picked = truncated.nonzero(as_tuple=True)
     if len(picked[0]):
         values[picked] = model.value(tree_map(lambda part: part[picked], finals))
+
+
+def cleared(finals: Tree, rows: Tensor) -> Tree:
+    """Observations ``[T, N, *obs]``, a tree, with zeros where ``rows`` ``[T, N]``."""
+    return tree_map(lambda part: part.masked_fill(rows.view(*rows.shape, *[1] * (part.ndim - 2)), 0), finals)

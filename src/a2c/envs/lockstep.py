@@ -87,8 +87,7 @@ class LockstepEnvs:
         self._any_resetting = False
         self._statistics = EpisodeStatistics(n)
         self._lives = LifeCounter(n) if life_loss else None
-        self._steps = 0
-        self._broken = False
+        self._steps, self._broken = 0, False
         self.in_flight: InFlight | None = None
 
     def reset(self, seeds: Sequence[int]) -> Any:
@@ -103,8 +102,7 @@ class LockstepEnvs:
         """
         if len(seeds) != self.num_envs:
             raise ValueError(f"{self.num_envs} environments need as many seeds, got {len(seeds)}")
-        if self._broken:
-            self._refuse()
+        self._refuse_if_broken()
         try:
             obs, infos = self._backend.reset(seeds)
         except Exception as error:
@@ -140,8 +138,7 @@ class LockstepEnvs:
         Raises:
             EnvironmentFailure: a worker is gone, or the environments failed before.
         """
-        if self._broken:
-            self._refuse()
+        self._refuse_if_broken()
         try:
             batch = self._door(actions)
             if self.in_flight is not None:
@@ -178,13 +175,13 @@ class LockstepEnvs:
 
     def keep_past(self, kind: str) -> None:
         """From the next reset on, keep what rebuilds the episodes in flight, in the way ``kind``."""
-        assert self.rebuilder is not None
-        self.rebuilder.prepare(kind)
-        self.in_flight = InFlight(self.rebuilder, self._statistics, self._lives)
+        if (rebuilder := self.rebuilder) is not None:
+            rebuilder.prepare(kind)
+            self.in_flight = InFlight(rebuilder, self._statistics, self._lives)
 
     def rebuild(self, state: Mapping[str, Any], seeds: Sequence[int]) -> tuple[dict[int, str], Any]:
         """As :meth:`InFlight.load_state_dict`, once the environments have been reset; raises as :meth:`receive`."""
-        assert self.in_flight is not None, "nothing was kept"
+        assert self.in_flight is not None
         try:
             return self.in_flight.load_state_dict(state, seeds)
         except Exception as error:
@@ -251,9 +248,10 @@ class LockstepEnvs:
             self.in_flight.begin(began)
         return Step(obs, learned, terminated, truncated, valid, began, final_rows, final_obs)
 
-    def _refuse(self) -> NoReturn:
+    def _refuse_if_broken(self) -> None:
         # After a timeout a late answer would pass for the next step's, and every result would be off by one action.
-        raise EnvironmentFailure("the environments failed before; close them and make new ones")
+        if self._broken:
+            raise EnvironmentFailure("the environments failed before; close them and make new ones")
 
     def _fail(self, error: Exception, when: str) -> NoReturn:
         self._broken = True

@@ -50,21 +50,21 @@ def to_episodes(rows: Tensor) -> list[Episode]:
     return [Episode(int(env), reward, int(length)) for env, reward, length in rows.tolist()]
 
 
-def unfit(saved: Mapping[str, Any] | None, groups: Sequence[LockstepEnvs]) -> str:
-    """Say why none of the saved episodes can go on in these environments; empty if they can.
+def unfit(saved: Mapping[str, Any] | None, num_envs: int, rows: str, cannot: str) -> str:
+    """Say why none of the saved episodes can go on here; empty if they can.
 
     Args:
-        saved: of :func:`in_flight_state`.
-        groups: the environments.
+        saved: of :func:`in_flight_state`, or of environments on the device.
+        num_envs: N of now.
+        rows: the key of something that this kind of environments saves of each.
+        cannot: why the environments of this session can rebuild none; empty if they can.
     """
-    count = sum(envs.num_envs for envs in groups)
     if saved is None:
         return "nothing was saved of them"
-    if len(saved["episodes"]) != count:
-        return f"there were {len(saved['episodes'])} environments, now there are {count}"
-    if any(envs.in_flight is None for envs in groups):
-        return "the environments of this session cannot rebuild them"
-    return ""
+    if rows not in saved:
+        return "what was saved of them is for environments in another place"
+    had = len(saved[rows])
+    return f"there were {had} environments, now there are {num_envs}" if had != num_envs else cannot
 
 
 def told(num_envs: int, failed: Mapping[int, str]) -> str:
