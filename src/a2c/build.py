@@ -98,6 +98,12 @@ def make_envs(cfg: Config, *, first: int = 0, resumable: bool = True) -> Iterato
     made: TrainingEnvs
     if chosen.vectorization == "device":
         on_device = make_device_envs(cfg.env, cfg.num_envs, device)
+        try:
+            if resumable:
+                on_device.try_out(env_seed(cfg.seed, TRIAL, 0))
+        except BaseException:
+            on_device.close()
+            raise
         lost = on_device.no_state()
         resumes = f"all but episodes in flight, which start over: {lost}" if lost else "exact"
         made = TrainingEnvs(on_device, chosen, resumes, partial(DeviceCollector, on_device), remarks)

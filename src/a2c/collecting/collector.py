@@ -13,8 +13,8 @@ import torch
 
 from a2c.collecting.action_noise import ActionNoise
 from a2c.collecting.final_values import Finals, FinalValues
+from a2c.collecting.going_on import START_OVER, in_flight_state, to_episodes, to_tensor, told, unfit
 from a2c.collecting.group import Group
-from a2c.collecting.in_flight import in_flight_state, to_episodes, to_tensor, told
 from a2c.collecting.reward_normalizer import RewardNormalizer
 from a2c.collecting.rollout_memory import empty_actions, empty_observations, start_from_end
 from a2c.collecting.witness import Witness
@@ -188,9 +188,13 @@ class Collector:
 
     def _count_episodes(self) -> None:
         """Note the episodes that ended in a rollout, in the order in which they did, whatever the groups."""
-        ended = [(group.rows.start, episode) for group in self._groups for episode in group.envs.drain_episodes()]
-        ended.sort(key=lambda each: (each[1].step, each[0] + each[1].env))
-        self.episodes.extend(episode for _, episode in ended)
+        ended = []
+        for group in self._groups:
+            for episode in group.envs.drain_episodes():
+                episode.env += group.rows.start
+                ended.append(episode)
+        ended.sort(key=lambda episode: (episode.step, episode.env))
+        self.episodes.extend(ended)
         self.episode_count += len(ended)
 
     def metrics(self) -> dict[str, float]:
@@ -215,9 +219,11 @@ class Collector:
         """
         self.episodes.extend(to_episodes(state["episodes"]) if "episodes" in state else ())
         saved, count = state.get("in_flight"), self.cfg.num_envs
-        failed = dict.fromkeys(range(count), "nothing was saved of it")
-        if saved is not None and len(saved["episodes"]) == count:
-            failed = {env: why for group in self._groups for env, why in group.go_on(saved).items()}
+        lost = not all(group.envs.continuity.keeps for group in self._groups)
+        why = unfit(saved, count, "episodes", "the environments of this session cannot rebuild them" if lost else "")
+        failed = dict.fromkeys(range(count), why)
+        if saved is not None and not why:
+            failed = {env: reason for group in self._groups for env, reason in group.go_on(saved).items()}
         if self.reward_normalizer is not None:
             self.reward_normalizer.load_state_dict(state["reward_normalizer"], list(failed))
-        return told(count, failed)
+        return f"{START_OVER}: {why}" if why else told(count, failed)

@@ -13,8 +13,8 @@ from torch import Tensor
 from a2c.collecting.action_noise import ActionNoise
 from a2c.collecting.collector import Collector
 from a2c.collecting.device_episodes import DeviceStatistics
-from a2c.collecting.final_values import spread_the_infinite, value_all_rows, value_truncated_rows
-from a2c.collecting.in_flight import GO_ON
+from a2c.collecting.final_values import cleared, spread_the_infinite, value_all_rows, value_truncated_rows
+from a2c.collecting.going_on import GO_ON, START_OVER, unfit
 from a2c.collecting.reward_normalizer import DeviceRewardNormalizer
 from a2c.collecting.rollout_memory import empty_actions, empty_observations, start_from_end
 from a2c.envs.device.lockstep import DeviceEnvs
@@ -162,7 +162,7 @@ class DeviceCollector:
         finals: Tree = self._final_obs
         if self._same_step:
             # Rows that were not truncated may hold anything, even NaN.
-            finals = tree_map(lambda part: part.masked_fill(~_over(truncated, part), 0), finals)
+            finals = cleared(finals, ~truncated)
             tree_map(lambda part: self._statistics.check("observation", part), finals)
         self._value_finals(self.model, finals, truncated, self._final_values)
         if self.model.normalizer is not None:
@@ -242,21 +242,16 @@ class DeviceCollector:
         if "episodes" in state:  # not in files of version 0.1
             self._means, self._pending = state["episodes"]["means"], tuple(state["episodes"]["pending"])
         saved = state.get("in_flight")
-        fits = saved is not None and len(saved["resetting"]) == self.cfg.num_envs
+        why = unfit(saved, self.cfg.num_envs, "resetting", self.envs.no_state())
         if self.reward_normalizer is not None:
-            self.reward_normalizer.load_state_dict(state["reward_normalizer"], not fits)
-        if saved is None or not fits:
-            return f"episodes in flight start over: {self.envs.no_state() or 'num_envs changed'}"
+            self.reward_normalizer.load_state_dict(state["reward_normalizer"], bool(why))
+        if saved is None or why:
+            return f"{START_OVER}: {why}"
         self.envs.load_state_dict(unpacked(saved["envs"]))
         self._resetting.copy_(saved["resetting"])
         self._statistics.running.copy_(saved["statistics"])
         tree_map(lambda memory, part: memory[-1].copy_(part), self._obs, saved["obs"])
         return GO_ON
-
-
-def _over(flags: Tensor, part: Tensor) -> Tensor:
-    """Flags ``[T, N]`` in a shape that broadcasts over ``[T, N, *]``."""
-    return flags.view(*flags.shape, *[1] * (part.ndim - 2))
 
 
 AnyCollector = Collector | DeviceCollector

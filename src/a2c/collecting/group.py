@@ -83,7 +83,7 @@ class Group:
         """Go on with the episodes of a checkpoint, before the first rollout.
 
         Args:
-            saved: of :func:`a2c.collecting.in_flight.in_flight_state`.
+            saved: of :func:`a2c.collecting.going_on.in_flight_state`.
 
         Returns:
             Why not, by global index, for each environment that begins another episode.

@@ -38,6 +38,8 @@ class Backend:
         self.info_keys: Sequence[str] = ()  # the only infos that anyone reads, where the environments are told
         # Not a wrapper's, which passes on what it wraps: it would rebuild past the wrapper.
         self.rebuilder: Rebuilder | None = vars(envs).get("rebuilder")
+        if self.rebuilder is not None:
+            self.rebuilder.step_timeout = timeout
         self.observations: NDArray[Any] | None = None  # [N, *obs]  memory that every step writes to, if known
         wait = getattr(envs, "step_wait", None)
         waits = wait is not None and "timeout" in inspect.signature(wait).parameters

@@ -51,6 +51,11 @@ class Continuity:
         """From now on, make environments anew that fail in a step, as often as is allowed."""
         self._healer = Healer(restarts, self._backend, self._in_flight, self._first)
 
+    @property
+    def keeps(self) -> bool:
+        """Whether it keeps what rebuilds the episodes in flight."""
+        return self._in_flight is not None
+
     def record(self, actions: Any) -> None:
         """The next step is taken with these ``[N, *action]``."""
         if self._in_flight is not None:

@@ -106,8 +106,7 @@ class LockstepEnvs:
         """
         if len(seeds) != self.num_envs:
             raise ValueError(f"{self.num_envs} environments need as many seeds, got {len(seeds)}")
-        if self._broken:
-            self._refuse()
+        self._refuse_if_broken()
         try:
             obs, infos = self._backend.reset(seeds)
         except BaseException as error:
@@ -143,8 +142,7 @@ class LockstepEnvs:
         Raises:
             EnvironmentFailure: a worker is gone, or the environments failed before.
         """
-        if self._broken:
-            self._refuse()
+        self._refuse_if_broken()
         try:
             batch = self._door(actions)
             self.continuity.record(batch)
@@ -246,9 +244,10 @@ class LockstepEnvs:
         self.continuity.begin(began)
         return Step(obs, learned, terminated, truncated, valid, began, final_rows, final_obs)
 
-    def _refuse(self) -> NoReturn:
+    def _refuse_if_broken(self) -> None:
         # After a timeout a late answer would pass for the next step's, and every result would be off by one action.
-        raise EnvironmentFailure("the environments failed before; close them and make new ones")
+        if self._broken:
+            raise EnvironmentFailure("the environments failed before; close them and make new ones")
 
     def _fail(self, error: BaseException, when: str) -> NoReturn:
         self._broken = True

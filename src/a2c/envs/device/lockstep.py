@@ -27,6 +27,7 @@ from a2c.envs.spaces import action_door, spaces_of
 from a2c.errors import A2CError, ConfigError
 from a2c.machine.processes.foreign_code import foreign, of_others
 from a2c.settings.config import EnvConfig
+from a2c.storage.plain import plain
 
 AnyVectorEnv = VectorEnv[Any, Any, Any]
 
@@ -65,6 +66,7 @@ class DeviceEnvs:
         self.device = torch.empty(0, device=device).device  # with its index
         get, put = getattr(envs, "get_state", None), getattr(envs, "set_state", None)
         self._state_door = (get, put) if callable(get) and callable(put) else None
+        self._no_state = "" if self._state_door else "the environments have no get_state and set_state"
         self._rows = (self.num_envs,)
         self._shape = (self.num_envs, *(self.observation_space.shape or ()))
         self._to_env = action_door(self.action_space).on(self.device)
@@ -118,7 +120,17 @@ class DeviceEnvs:
 
     def no_state(self) -> str:
         """Say why episodes in flight cannot go on in a resumed run; empty if they can."""
-        return "" if self._state_door else "the environments have no get_state and set_state"
+        return self._no_state
+
+    def try_out(self, seed: int) -> None:
+        """Before the first reset, see whether they tell their state as plain data; if not, nobody asks again."""
+        self.reset(seed)
+        if self._state_door is not None:
+            try:
+                self._state_door[1](plain(self._state_door[0]()))
+            except Exception as error:  # the methods may be meant for something else
+                text = " ".join(str(error).split())
+                self._state_door, self._no_state = None, f"get_state and set_state: {type(error).__name__}: {text}"
 
     def reset(self, seed: int) -> Tensor:
         """Start a new episode everywhere.

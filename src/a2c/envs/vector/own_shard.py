@@ -30,11 +30,11 @@ class OwnShard:
                 self.failed = [0]
             self._fail(error, self._shard.at_fault(), self._shard.doing)
 
-    def ask(self, command: str, data: Sequence[Any]) -> list[Any]:
+    def ask(self, command: str, data: Sequence[Any], tick: Callable[[], None] | None = None) -> list[Any]:
         """As of the exchange."""
         return [self.do(command, data[0])]
 
-    def ask_one(self, shard: int, command: str, data: Any) -> Any:
+    def ask_one(self, shard: int, command: str, data: Any, tick: Callable[[], None] | None = None) -> Any:
         """As of the exchange."""
         return self.do(command, data)
 

@@ -26,9 +26,10 @@ class ShardMemory:
     """The memory that the environments of all shards write to; each shard uses its own rows.
 
     Arrays: rewards [N] float64, flags [2, N] bool (terminated and truncated), current [shards] int64 (the environment
-    that a shard runs now), origins [KEPT, N, 1 + WORDS] (:class:`a2c.envs.rebuilding.beginnings.Beginnings`);
-    observations and final_observations [N, *shape] and actions [N, *shape] where the spaces are arrays. ``nested`` is
-    Gymnasium's shared memory for other observation spaces that have one.
+    that a shard runs now), origins [KEPT, N, 1 + WORDS] (:class:`a2c.envs.rebuilding.beginnings.Beginnings`), calls
+    [shards] int64 (:class:`a2c.envs.rebuilding.pulse.Pulsing`); observations and final_observations [N, *shape] and
+    actions [N, *shape] where the spaces are arrays. ``nested`` is Gymnasium's shared memory for other observation
+    spaces that have one.
     """
 
     arrays: SharedArrays

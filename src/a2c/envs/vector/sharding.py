@@ -135,7 +135,7 @@ def allocate(
     fields: dict[str, tuple[tuple[int, ...], Any]] = {
         "rewards": ((num_envs,), np.float64),
         "flags": ((2, num_envs), np.bool_),
-        "current": ((num_shards,), np.int64),
+        **dict.fromkeys(("current", "calls"), ((num_shards,), np.int64)),
         "origins": beginnings_memory(num_envs),
     }
     observation, action = spaces.single_observation, spaces.single_action

@@ -15,6 +15,7 @@ from a2c.maths.trees import Tree, tree_map
 from a2c.storage.plain_data import packed
 
 GO_ON = "episodes in flight go on where they were"
+START_OVER = "episodes in flight start over"
 
 
 def in_flight_state(groups: Sequence[LockstepEnvs], obs: Tree) -> dict[str, Any] | None:
@@ -50,10 +51,27 @@ def to_episodes(rows: Tensor) -> list[Episode]:
     return [Episode(int(env), reward, int(length)) for env, reward, length in rows.tolist()]
 
 
+def unfit(saved: Mapping[str, Any] | None, num_envs: int, rows: str, cannot: str) -> str:
+    """Say why none of the saved episodes can go on here; empty if they can.
+
+    Args:
+        saved: of :func:`in_flight_state`, or of environments on the device.
+        num_envs: N of now.
+        rows: the key of something that this kind of environments saves of each.
+        cannot: why the environments of this session can rebuild none; empty if they can.
+    """
+    if saved is None:
+        return "nothing was saved of them"
+    if rows not in saved:
+        return "what was saved of them is for environments in another place"
+    had = len(saved[rows])
+    return f"there were {had} environments, now there are {num_envs}" if had != num_envs else cannot
+
+
 def told(num_envs: int, failed: Mapping[int, str]) -> str:
     """Say in one line what came of the episodes in flight."""
     if not failed:
         return GO_ON
     env, why = min(failed.items())
     which = "all" if len(failed) == num_envs else f"{len(failed)} of {num_envs}"
-    return f"{which} episodes in flight start over: environment {env}: {why}"
+    return f"{which} {START_OVER}: environment {env}: {why}"
