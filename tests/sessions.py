@@ -32,6 +32,10 @@ class Sessions:
     monkeypatch: pytest.MonkeyPatch
     said: list[str] = field(default_factory=list)
 
+    def told(self, ending: str) -> bool:
+        """Whether the latest session said what came of the episodes in flight, in these words."""
+        return [line.endswith(ending) for line in self.said if line.startswith("resumed after")] == [True]
+
     def run(self, *overrides: str, until: int, resume: Path | None = None) -> Path:
         """Train, or go on with a run, until it has made ``until`` updates; returns its folder."""
 

@@ -229,12 +229,12 @@ class DeviceCollector:
         self._fetch()
         normalizer, envs = self.reward_normalizer, self.envs.state_dict()
         here = {"obs": tree_map(lambda part: part[-1], self._obs), "statistics": self._statistics.running}
+        sound = all(bool(leaf.isfinite().all()) for leaf in leaves(here))  # else it is best that episodes begin anew
+        flags = {"resetting": self._resetting.cpu()}
         return {
             "reward_normalizer": None if normalizer is None else normalizer.state_dict(),
             "episodes": {"means": self._means, "pending": list(self._pending)},
-            "in_flight": None
-            if envs is None
-            else {"envs": packed(envs), **frozen(here), "resetting": self._resetting.cpu()},
+            "in_flight": {"envs": packed(envs), **frozen(here), **flags} if sound and envs is not None else None,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> str:

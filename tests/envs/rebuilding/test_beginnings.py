@@ -60,7 +60,7 @@ def test_an_episode_is_brought_back_in_another_shard(kind: str, make: Callable[[
         assert origin(memory, 1, 1) is not None  # of the reset before; nobody asks
 
 
-def test_where_it_was_is_checked_and_else_another_episode_begins_which_counts_as_the_first() -> None:
+def test_where_it_was_is_checked_and_else_another_episode_begins_under_its_number() -> None:
     noted, _, memory = beginnings(REPLAY, Dice)
     noted.reset(0, seed=1)
     words = origin(memory, 0, 1)
@@ -70,7 +70,7 @@ def test_where_it_was_is_checked_and_else_another_episode_begins_which_counts_as
     assert why == "played again, it does not come to where it was"
     expected = Dice()
     assert np.array_equal(obs, expected.reset(seed=9)[0])
-    assert origin(memory, 0, 1) == Origin((1, 9, 0, 0, 0, 0))
+    assert origin(memory, 0, 5) == Origin((1, 9, 0, 0, 0, 0))
     assert origin(memory, 0, 6) is None
 
 

@@ -30,6 +30,11 @@ def tried(make: Callable[[], Any], alone: bool = False, seed: int = 3) -> Rebuil
         env.close()
 
 
+@pytest.fixture
+def any_renewable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trial, "renewable", lambda env: True)
+
+
 def box2d() -> None:
     with warnings.catch_warnings():  # it warns while it is imported, and dies if that raises
         warnings.simplefilter("ignore")
@@ -43,7 +48,7 @@ def box2d() -> None:
         ("TreeDice", REPLAY, "", REPLAY, ""),
         ("MisnamedDice", REPLAY, MISNAMED, REPLAY, MISNAMED),
         ("KeptDice", STATE, "", STATE, ""),
-        ("LeakyDice", RENEW, "step 0 of an episode differs", RESTART, "step 0 of an episode differs"),
+        ("LeakyDice", RESTART, "step 0 of an episode differs", RESTART, "step 0 of an episode differs"),
         ("LeakiestDice", RESTART, "step 0 of an episode differs", RESTART, "step 0 of an episode differs"),
         ("OwnDice", RESTART, "step 0 of an episode differs", RESTART, "step 0 of an episode differs"),
         ("UntoldDice", RESTART, "get_state and set_state do not serve: TypeError: a Generator is no", RESTART, ""),
@@ -57,6 +62,13 @@ def test_every_kind_is_found(name: str, kind: str, why: str, alone: str, why_alo
     assert tried(make).why.startswith(why)
     assert tried(make, alone=True).kind == alone
     assert tried(make, alone=True).why.startswith(why_alone)
+
+
+@pytest.mark.usefixtures("any_renewable")
+def test_what_a_reset_leaves_behind_is_not_in_a_new_instance() -> None:
+    make = functools.partial(gym.make, "rebuilding_toys:LeakyDice-v0")
+    assert tried(make).kind == RENEW
+    assert tried(make, alone=True).kind == RESTART
 
 
 @pytest.mark.parametrize(
@@ -84,6 +96,7 @@ def test_slow_environments_play_few_episodes(monkeypatch: pytest.MonkeyPatch) ->
     assert len(resets) == 2 * trial.LEAST
 
 
+@pytest.mark.usefixtures("any_renewable")
 def test_an_instance_that_takes_long_to_make_is_not_made_for_every_episode(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = [0.0]
     monkeypatch.setattr(trial.time, "perf_counter", lambda: clock[0])
@@ -97,6 +110,7 @@ def test_an_instance_that_takes_long_to_make_is_not_made_for_every_episode(monke
     assert found.why.endswith("and a new instance for each takes too long")
 
 
+@pytest.mark.usefixtures("any_renewable")
 def test_no_instance_of_the_trial_stays_open() -> None:
     opened: list[Any] = []
 
