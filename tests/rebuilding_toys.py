@@ -148,7 +148,7 @@ class TreeDice(Dice):
 class BreakingDice(Dice):
     """Does what ``fault`` says (``raise``, ``hang``) in step ``at`` of an instance, while ``folder/broken`` exists.
 
-    Only in the instance that has made so many steps: which one that is, the actions decide.
+    So many instances as the file says are let pass before.
     """
 
     def __init__(self, folder: str, at: int, fault: str = "raise", **kwargs: Any) -> None:
@@ -158,6 +158,10 @@ class BreakingDice(Dice):
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         self.steps += 1
         if self.steps == self.at and self.broken.exists():
+            let_pass = int(self.broken.read_text() or 0)
+            if let_pass:
+                self.broken.write_text(str(let_pass - 1))
+                return super().step(action)
             if self.fault == "hang":
                 time.sleep(3600)
             raise ZeroDivisionError("the arm fell off")

@@ -168,22 +168,31 @@ def test_a3c_with_one_worker(sessions: Sessions, undisturbed: Callable[..., dict
 
 
 @pytest.mark.parametrize(
-    "layout",
-    [(SYNC,), (SYNC, "env_groups=2"), (WORKERS, "num_workers=2", "main_shard=false"), ("vectorization=async",)],
-    ids=" ".join,
+    ("layout", "at", "broken"),
+    [
+        ((SYNC,), 150, ""),
+        ((SYNC, "env_groups=2"), 160, "2"),  # the last step of the rollout, which the first group makes
+        ((WORKERS, "num_workers=2", "main_shard=false"), 150, ""),
+        (("vectorization=async",), 150, ""),
+    ],
 )
 def test_after_an_environment_has_raised_in_the_middle_of_a_rollout(
-    layout: tuple[str, ...], tmp_path: Path, sessions: Sessions, undisturbed: Callable[..., dict[str, Any]]
+    layout: tuple[str, ...],
+    at: int,
+    broken: str,
+    tmp_path: Path,
+    sessions: Sessions,
+    undisturbed: Callable[..., dict[str, Any]],
 ) -> None:
     """Some fifteen episodes ended and began within the rollout that is dropped."""
     long = ("num_envs=4", "n_step=32", "log_every=100", *ALL)
-    breaking = (f"env.id={BREAKING}", f"env.kwargs={{folder:'{tmp_path}',at:150}}")
-    (tmp_path / "broken").touch()
+    breaking = (f"env.id={BREAKING}", f"env.kwargs={{folder:'{tmp_path}',at:{at}}}")
+    (tmp_path / "broken").write_text(broken)
     with pytest.raises(EnvironmentFailure, match="the arm fell off"):
         sessions.run(*breaking, *long, *layout, until=8)
     (tmp_path / "broken").unlink()
     (folder,) = tmp_path.glob("*/*_a2c-seed1")
-    assert load_checkpoint(folder / "checkpoints" / "last.pt")["state"]["update"] == 4  # 150 is in the fifth
+    assert load_checkpoint(folder / "checkpoints" / "last.pt")["state"]["update"] == 4  # the fifth is dropped
     sessions.run(*layout, until=8, resume=folder)
     assert sessions.said[0].endswith(GO_ON)
     found, expected = left_by(folder), undisturbed("env.id=rebuilding_toys:Dice-v0", *long, SYNC, until=8)
