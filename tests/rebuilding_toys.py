@@ -117,6 +117,21 @@ class LeakiestDice(LeakyDice):
         return super().reset(seed=seed)
 
 
+class LivingDice(Dice):
+    """Tells how many lives are left."""
+
+    lives = 0
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        self.lives = 9
+        return super().reset(seed=seed)[0], {"lives": self.lives}
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        *found, _ = super().step(action)
+        self.lives -= int(found[1] > 1)
+        return (*found, {"lives": self.lives})  # type: ignore[return-value]
+
+
 class OnlyDice(Dice):
     """There may be one instance only."""
 
@@ -175,4 +190,5 @@ KINDS: dict[str, Callable[..., Dice]] = {
 for name, kind in KINDS.items():
     gym.register(f"{name}-v0", kind)
 gym.register("TreeDice-v0", TreeDice)
+gym.register("LivingDice-v0", LivingDice)
 gym.register("BreakingDice-v0", BreakingDice)

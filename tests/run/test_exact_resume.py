@@ -118,9 +118,19 @@ def test_however_cartpoles_are_stepped_before_and_after(
         ("env.id=rebuilding_toys:Dice-v0", "env.kwargs={continuous:true}", *FEW, *ALL, SYNC),
         ("env.id=rebuilding_toys:LeakyDice-v0", *FEW, *ALL, WORKERS, "num_workers=2", "main_shard=false"),  # RENEW
         ("env.id=rebuilding_toys:LeakyDice-v0", *FEW, *ALL, "vectorization=async"),
+        ("env.id=rebuilding_toys:LivingDice-v0", "env.atari.life_loss=true", *FEW, *ALL, SYNC),
         ("env=cartpole_device", *FEW, *ALL),
     ],
-    ids=["pendulum", "bipedal walker", "lunar lander", "continuous dice", "leaky dice", "async leaky dice", "device"],
+    ids=[
+        "pendulum",
+        "bipedal walker",
+        "lunar lander",
+        "continuous dice",
+        "leaky dice",
+        "async leaky dice",
+        "living dice",
+        "device",
+    ],
 )
 def test_whatever_the_environment(
     overrides: tuple[str, ...], sessions: Sessions, undisturbed: Callable[..., dict[str, Any]]
