@@ -117,6 +117,21 @@ class LeakiestDice(LeakyDice):
         return super().reset(seed=seed)
 
 
+class LivingDice(Dice):
+    """Tells how many lives are left."""
+
+    lives = 0
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        self.lives = 9
+        return super().reset(seed=seed)[0], {"lives": self.lives}
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        *found, _ = super().step(action)
+        self.lives -= int(found[1] > 1)
+        return (*found, {"lives": self.lives})  # type: ignore[return-value]
+
+
 class OnlyDice(Dice):
     """There may be one instance only."""
 
@@ -148,7 +163,7 @@ class TreeDice(Dice):
 class BreakingDice(Dice):
     """Does what ``fault`` says (``raise``, ``hang``) in step ``at`` of an instance, while ``folder/broken`` exists.
 
-    Only in the instance that has made so many steps: which one that is, the actions decide.
+    So many instances as the file says are let pass before.
     """
 
     def __init__(self, folder: str, at: int, fault: str = "raise", **kwargs: Any) -> None:
@@ -158,6 +173,10 @@ class BreakingDice(Dice):
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         self.steps += 1
         if self.steps == self.at and self.broken.exists():
+            let_pass = int(self.broken.read_text() or 0)
+            if let_pass:
+                self.broken.write_text(str(let_pass - 1))
+                return super().step(action)
             if self.fault == "hang":
                 time.sleep(3600)
             raise ZeroDivisionError("the arm fell off")
@@ -171,4 +190,5 @@ KINDS: dict[str, Callable[..., Dice]] = {
 for name, kind in KINDS.items():
     gym.register(f"{name}-v0", kind)
 gym.register("TreeDice-v0", TreeDice)
+gym.register("LivingDice-v0", LivingDice)
 gym.register("BreakingDice-v0", BreakingDice)

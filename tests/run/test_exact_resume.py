@@ -118,9 +118,19 @@ def test_however_cartpoles_are_stepped_before_and_after(
         ("env.id=rebuilding_toys:Dice-v0", "env.kwargs={continuous:true}", *FEW, *ALL, SYNC),
         ("env.id=rebuilding_toys:LeakyDice-v0", *FEW, *ALL, WORKERS, "num_workers=2", "main_shard=false"),  # RENEW
         ("env.id=rebuilding_toys:LeakyDice-v0", *FEW, *ALL, "vectorization=async"),
+        ("env.id=rebuilding_toys:LivingDice-v0", "env.atari.life_loss=true", *FEW, *ALL, SYNC),
         ("env=cartpole_device", *FEW, *ALL),
     ],
-    ids=["pendulum", "bipedal walker", "lunar lander", "continuous dice", "leaky dice", "async leaky dice", "device"],
+    ids=[
+        "pendulum",
+        "bipedal walker",
+        "lunar lander",
+        "continuous dice",
+        "leaky dice",
+        "async leaky dice",
+        "living dice",
+        "device",
+    ],
 )
 def test_whatever_the_environment(
     overrides: tuple[str, ...], sessions: Sessions, undisturbed: Callable[..., dict[str, Any]]
@@ -168,22 +178,31 @@ def test_a3c_with_one_worker(sessions: Sessions, undisturbed: Callable[..., dict
 
 
 @pytest.mark.parametrize(
-    "layout",
-    [(SYNC,), (SYNC, "env_groups=2"), (WORKERS, "num_workers=2", "main_shard=false"), ("vectorization=async",)],
-    ids=" ".join,
+    ("layout", "at", "broken"),
+    [
+        ((SYNC,), 150, ""),
+        ((SYNC, "env_groups=2"), 160, "2"),  # the last step of the rollout, which the first group makes
+        ((WORKERS, "num_workers=2", "main_shard=false"), 150, ""),
+        (("vectorization=async",), 150, ""),
+    ],
 )
 def test_after_an_environment_has_raised_in_the_middle_of_a_rollout(
-    layout: tuple[str, ...], tmp_path: Path, sessions: Sessions, undisturbed: Callable[..., dict[str, Any]]
+    layout: tuple[str, ...],
+    at: int,
+    broken: str,
+    tmp_path: Path,
+    sessions: Sessions,
+    undisturbed: Callable[..., dict[str, Any]],
 ) -> None:
     """Some fifteen episodes ended and began within the rollout that is dropped."""
     long = ("num_envs=4", "n_step=32", "log_every=100", *ALL)
-    breaking = (f"env.id={BREAKING}", f"env.kwargs={{folder:'{tmp_path}',at:150}}")
-    (tmp_path / "broken").touch()
+    breaking = (f"env.id={BREAKING}", f"env.kwargs={{folder:'{tmp_path}',at:{at}}}")
+    (tmp_path / "broken").write_text(broken)
     with pytest.raises(EnvironmentFailure, match="the arm fell off"):
         sessions.run(*breaking, *long, *layout, "env.restarts=0", until=8)
     (tmp_path / "broken").unlink()
     (folder,) = tmp_path.glob("*/*_a2c-seed1")
-    assert load_checkpoint(folder / "checkpoints" / "last.pt")["state"]["update"] == 4  # 150 is in the fifth
+    assert load_checkpoint(folder / "checkpoints" / "last.pt")["state"]["update"] == 4  # the fifth is dropped
     sessions.run(*layout, until=8, resume=folder)
     assert sessions.told(GO_ON)
     found, expected = left_by(folder), undisturbed("env.id=rebuilding_toys:Dice-v0", *long, SYNC, until=8)
