@@ -112,12 +112,12 @@ def test_however_cartpoles_are_stepped_before_and_after(
             "log_every=400",
             "env.max_episode_steps=100",
             *ALL,
-            SYNC,
-        ),  # RENEW
+            WORKERS,
+            "num_workers=1",
+            "main_shard=true",
+        ),  # RENEW, in a worker and here
         ("env.id=LunarLander-v3", "num_envs=2", "n_step=40", "log_every=400", *ALL, SYNC),
         ("env.id=rebuilding_toys:Dice-v0", "env.kwargs={continuous:true}", *FEW, *ALL, SYNC),
-        ("env.id=rebuilding_toys:LeakyDice-v0", *FEW, *ALL, WORKERS, "num_workers=2", "main_shard=false"),  # RENEW
-        ("env.id=rebuilding_toys:LeakyDice-v0", *FEW, *ALL, "vectorization=async"),
         ("env.id=rebuilding_toys:LivingDice-v0", "env.atari.life_loss=true", *FEW, *ALL, SYNC),
         ("env=cartpole_device", *FEW, *ALL),
     ],
@@ -126,8 +126,6 @@ def test_however_cartpoles_are_stepped_before_and_after(
         "bipedal walker",
         "lunar lander",
         "continuous dice",
-        "leaky dice",
-        "async leaky dice",
         "living dice",
         "device",
     ],
