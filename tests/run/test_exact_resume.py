@@ -23,6 +23,8 @@ from a2c.collecting.going_on import GO_ON
 from a2c.envs.lockstep import LockstepEnvs
 from a2c.envs.seeding import TRAIN, env_seed
 from a2c.errors import EnvironmentFailure
+from a2c.run.evaluations import WAITING_ROW
+from a2c.run.evaluators import Evaluators
 from a2c.storage.checkpoint import load_checkpoint
 from sessions import QUIET, Sessions, differences, left_by
 
@@ -286,6 +288,46 @@ def test_an_episode_that_does_not_come_to_where_it_was_starts_over(sessions: Ses
         assert "all episodes in flight start over: environment 0: played again, it does not" in said
         sessions.run(until=9, resume=folder)
         assert sessions.told(GO_ON)
+
+
+@pytest.mark.parametrize("apart", ["false", "true"])
+def test_a_stop_in_an_evaluation_leaves_it_to_the_resumed_run(
+    apart: str, sessions: Sessions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In this process training waits for it; apart, training goes on beside it and what it learned is learned again."""
+    evaluating = (*CARTPOLE, SYNC, "eval.every=160", "eval.episodes=2", "eval.final_episodes=1", f"eval.apart={apart}")
+    quiet = ("device=cpu", "wandb.mode=disabled", "gif=false", "total_steps=640", f"runs_dir={sessions.folder}")
+    settings = (*evaluating, *quiet)
+    begun: list[int] = []
+    told: list[str] = []
+    here, begin = Evaluators.here, Evaluators.begin
+
+    def stopping(env_steps: int) -> None:
+        begun.append(env_steps)
+        if len(begun) == 2:
+            signal.raise_signal(signal.SIGTERM)
+
+    def evaluate_here(evaluators: Evaluators, network: Any, env_steps: int) -> Any:
+        stopping(env_steps)
+        return here(evaluators, network, env_steps)
+
+    def evaluate_apart(evaluators: Evaluators, weights: Any, env_steps: int) -> None:
+        begin(evaluators, weights, env_steps)
+        stopping(env_steps)
+
+    whole = Path(a2c.train(a2c.load_config(*settings, "name=whole")).folder)
+    with monkeypatch.context() as patch:
+        patch.setattr(Evaluators, "here", evaluate_here)
+        patch.setattr(Evaluators, "begin", evaluate_apart)
+        patch.setattr("a2c.run.showing.console.Console.note", lambda _, line: told.append(line))
+        summary = a2c.train(a2c.load_config(*settings, "name=part"))
+    assert summary.stopped == "SIGTERM"
+    assert begun == [160, 320]
+    part = Path(summary.folder)
+    assert WAITING_ROW in load_checkpoint(part / "checkpoints" / "last.pt")
+    assert [row["global_step"] for row in left_by(part)["rows"]] == [96, 160, 256]
+    a2c.train(a2c.load_config(f"resume={part}"))
+    assert differences(left_by(part), left_by(whole)) == []
 
 
 def test_a_run_that_ended_goes_on_as_if_it_had_not(sessions: Sessions) -> None:

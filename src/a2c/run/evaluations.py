@@ -8,7 +8,7 @@ an evaluation in place. Nothing is saved of what came after an evaluation before
 There is one exception: ``last.pt`` of the report at which an evaluation begins is written at once, in place as well, so
 that a crash in the evaluation loses only the evaluation. That file does not know the score, nor has metrics.jsonl the
 row. So it holds the row, as ``waiting_row``. When the scores are there, or the evaluation has failed, it is written
-again, with the best score and without the row. If the program dies meanwhile, a resumed run finds the row, evaluates
+again, with the best score and without the row. If the program is stopped or dies meanwhile, a resumed run finds the row, evaluates
 the same weights again and goes on as if nothing had happened; should it fail again, it goes on without scores. Whether
 ``best.pt`` was already written then makes no difference: it would be the same file.
 """
@@ -64,6 +64,8 @@ class Evaluations:
         self._write, self._timed = write, timed
         self._snapshot: dict[str, Any] | None = None  # the checkpoint of the moment when the one under way began
         self._is_last = False  # it is in last.pt too
+        self._state = TrainState()  # of that moment
+        self.left: TrainState | None = None  # the run is to end, and an evaluation of this state has no scores yet
         self._rows: deque[Row] = deque()  # the first one waits for scores, the others behind it
 
     def evaluate(
@@ -79,13 +81,14 @@ class Evaluations:
             last: training ends here: the scores are waited for.
 
         Returns:
-            Scores for the row, none if the run is to end; None: they come later, and :meth:`add` says to which row.
+            Scores for the row; None: they come later, and :meth:`add` says to which row.
 
         Raises:
             EnvironmentFailure, NumericError: an environment failed.
             RunIOError: a checkpoint cannot be written.
         """
         assert self._snapshot is None
+        self._state = state
         with self._timed():
             apart = self._evaluators.ready_apart()
         if not apart:
@@ -99,7 +102,10 @@ class Evaluations:
                 if save:
                     self._checkpoints.write("last", self._checkpoints.stamped(payload))  # as in _received
                 raise
-            if result is not None and self._checkpoints.improves(result.mean):
+            if result is None:
+                self.left = state  # its last.pt is of now, and a resumed run evaluates again
+                return None
+            if self._checkpoints.improves(result.mean):
                 self._checkpoints.write("best", self._checkpoints.payload(state))
             if save:
                 self._checkpoints.write("last", self._checkpoints.payload(state))
@@ -124,7 +130,7 @@ class Evaluations:
         """Take the scores of the evaluation under way, if there is one, and pass on the rows that waited.
 
         Args:
-            wait: until they are there or the run is to end; then the evaluation is broken off, and its row has none.
+            wait: until they are there or the run is to end; then the evaluation is left to a resumed run.
 
         Raises:
             EnvironmentFailure, NumericError: an environment failed; its row has been passed on without scores.
@@ -145,7 +151,8 @@ class Evaluations:
         if self._snapshot is not None:
             self._snapshot = None
             self._evaluators.break_off()
-        self._pass_on({})
+        if self.left is None:  # else a resumed run makes these rows again
+            self._pass_on({})
 
     def _received(self, wait: bool) -> dict[str, float] | None:
         """Scores of the evaluation under way, which then is no longer; None: they are not there yet."""
@@ -167,7 +174,8 @@ class Evaluations:
         self._snapshot = None
         if result is None:
             self._evaluators.break_off()
-            return {}
+            self.left = self._state
+            return None
         if self._checkpoints.improves(result.mean):
             self._checkpoints.write("best", self._checkpoints.stamped(snapshot))
         if self._is_last:
@@ -180,9 +188,7 @@ class Evaluations:
             scores = {}
 
 
-def _scores(result: EvalResult | None) -> dict[str, float]:
-    if result is None:
-        return {}
+def _scores(result: EvalResult) -> dict[str, float]:
     cut = {"eval/cut": float(result.cut)} if result.cut else {}
     return {"eval/mean_reward": result.mean, "eval/std_reward": result.std, **cut}
 

@@ -12,7 +12,7 @@ from a2c.envs.choosing.choose import Plan
 from a2c.envs.spaces import Spaces
 from a2c.errors import A2CError, CheckpointError, EnvironmentFailure, NumericError
 from a2c.learning.learner import Learner
-from a2c.playing.policy import Policy, load_policy
+from a2c.playing.policy import load_policy
 from a2c.run.checkpoints import Actors, Checkpoints
 from a2c.run.evaluations import WAITING_ROW, Evaluations, Row
 from a2c.run.evaluators import Evaluators
@@ -185,8 +185,7 @@ class Run:
             self._evaluations.receive(wait=True)
         self._checkpoints.catch_up()
         if self.stop:
-            self.save("last", state)
-            self.console.note(f"{self.stop.signal}: stopped after {state.env_steps:,} steps, checkpoint saved")
+            state = self._stopped(state)
         tally = self._checkpoints.tally
         ending = self._stopwatch.end(state.env_steps - self._saved.env_steps)
         device, wandb_id = self._learner.weights.device, self.trackers.state_dict()["wandb_id"]
@@ -194,7 +193,11 @@ class Run:
             self.cfg, state, tally, self.folder, ending, device=device, stopped=self.stop.signal, wandb_id=wandb_id
         )
         summary.write()  # before environments run again
-        best = None if self.stop or self._evaluators.off else self._best(str(device))
+        best = (
+            None
+            if self.stop or self._evaluators.off
+            else load_policy(self.folder, device=str(device), tell=self.console.note)
+        )
         scores = None if best is None else self._evaluators.final(best)
         if best is not None and scores is not None:
             summary = summary.with_scores(scores, best)
@@ -208,8 +211,13 @@ class Run:
         self.console.finish(asdict(summary))
         return summary
 
-    def _best(self, device: str) -> Policy:
-        return load_policy(self.folder, device=device, tell=self.console.note)
+    def _stopped(self, state: TrainState) -> TrainState:
+        """Save where a resumed run goes on, and return that."""
+        self.settle()
+        if (left := self._evaluations.left) is None:
+            self.save("last", state)
+        self.console.note(self.stop.told(state.env_steps, (left or state).env_steps))
+        return left or state
 
     def close(self, exit_code: int = 0) -> None:
         """End the profile, close environments and console, and end the records, if :meth:`finish` has not."""
