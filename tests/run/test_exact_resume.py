@@ -155,7 +155,7 @@ def test_what_get_state_tells_is_told_by_every_process(layout: tuple[str, ...], 
     assert sessions.told(GO_ON)
     after = load_checkpoint(folder / "checkpoints" / "last.pt")["collector"]
     assert differences(before, after) == []
-    assert any(len(episode["actions"][1]) for episode in before["in_flight"]["episodes"])
+    assert any(episode["actions"] for episode in before["in_flight"]["episodes"])
 
 
 def test_games_of_atari_with_their_stacks_lives_and_sticky_actions(

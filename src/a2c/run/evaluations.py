@@ -8,9 +8,9 @@ an evaluation in place. Nothing is saved of what came after an evaluation before
 There is one exception: ``last.pt`` of the report at which an evaluation begins is written at once, in place as well, so
 that a crash in the evaluation loses only the evaluation. That file does not know the score, nor has metrics.jsonl the
 row. So it holds the row, as ``waiting_row``. When the scores are there, or the evaluation has failed, it is written
-again, with the best score and without the row. If the program is stopped or dies meanwhile, a resumed run finds the row, evaluates
-the same weights again and goes on as if nothing had happened; should it fail again, it goes on without scores. Whether
-``best.pt`` was already written then makes no difference: it would be the same file.
+again, with the best score and without the row. If the program is stopped or dies meanwhile, a resumed run finds the
+row, evaluates the same weights again and goes on as if nothing had happened; should it fail again, it goes on without
+scores. Whether ``best.pt`` was already written then makes no difference: it would be the same file.
 """
 
 from __future__ import annotations
