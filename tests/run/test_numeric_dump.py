@@ -127,7 +127,7 @@ def test_no_secret_stands_in_a_dump_and_it_needs_no_environment(
 ) -> None:
     _, _, (path,) = failed(tmp_path, fault)
     assert SECRET.encode() not in path.read_bytes()
-    assert load_checkpoint(path)["config"]["env"]["kwargs"] == {"fault": fault, "token": "***"}
+    assert load_checkpoint(path)["config"]["env"]["kwargs"] == {"fault": fault, "token": "<redacted>"}
     monkeypatch.setattr("gymnasium.make", lambda *args, **kwargs: pytest.fail("it makes the environment"))
     capsys.readouterr()
     assert cli.main(["replay", str(path)]) == 0
