@@ -83,7 +83,7 @@ def test_with_no_episodes_there_is_no_evaluation_nor_an_environment_for_one(
 
 
 def test_a_score_that_is_not_finite_is_never_the_best_and_never_in_json(tmp_path: Path) -> None:
-    checkpoints = Checkpoints(tmp_path, settings(tmp_path))
+    checkpoints = Checkpoints(tmp_path, settings(tmp_path), print)
     assert [checkpoints.improves(score) for score in (math.nan, math.inf, 1.0, math.nan, 0.5, 2.0)] == [
         *(False, False, True),
         *(False, False, True),

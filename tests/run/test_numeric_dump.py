@@ -47,7 +47,8 @@ def failed(runs: Path, fault: str, *overrides: str) -> tuple[NumericError, Path,
 
 
 def bits(learner: dict[str, dict[str, torch.Tensor]]) -> dict[str, bytes]:
-    return {name: one.numpy().tobytes() for part in learner.values() for name, one in part.items()}
+    parts = (learner["model"], learner["optimizer"])
+    return {name: one.numpy().tobytes() for part in parts for name, one in part.items()}
 
 
 LAYOUTS = [

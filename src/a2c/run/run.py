@@ -111,8 +111,8 @@ class Run:
             save_every=cfg.checkpoint.every,
             evaluates=not self._evaluators.off,
         )
-        trace, note = self.folder / "trace.json.gz", self.console.note
-        self._stopwatch = Stopwatch(cfg, learner, actors.clock, plan, trace, note)
+        trace = self.folder / "trace.json.gz"
+        self._stopwatch = Stopwatch(cfg, learner, actors.clock, plan, trace, self.console.note)
         self._closing.callback(self._stopwatch.close)
         self._evaluators.open(learner.model.spaces)
         point_latest_to(self.folder, Path(cfg.runs_dir))
