@@ -446,7 +446,8 @@ def test_a_signal_ends_the_wait_for_an_evaluation(tmp_path: Path, monkeypatch: p
 def assert_stopped(summary: a2c.Summary) -> None:
     assert summary.stopped == "SIGINT"
     steps = [json.loads(row)["global_step"] for row in rows(summary)]
-    assert steps == list(range(20, 300, 20)) or steps == list(range(100, 300, 100))  # with log_every=20, and without
+    assert steps == sorted(steps)
+    assert all(step < 300 for step in steps)  # the others wait
     last = checkpoint(summary, "last")
     assert last["state"]["env_steps"] == summary.env_steps >= 340
     assert WAITING_ROW not in last

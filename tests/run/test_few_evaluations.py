@@ -101,6 +101,5 @@ def test_training_shows_how_many_episodes_have_ended(tmp_path: Path, apart: str,
     a2c.train(settings(tmp_path, *HOW["sync"], "eval.episodes=3", f"eval.apart={apart}"))
     if apart == "false":
         assert shown == [*((0, 3), (1, 3), (2, 3), (3, 3)) * 2, (0, 1), (1, 1)]
-    else:
-        assert (3, 3) in shown
+    else:  # training waits for the final one, and for others only if they are not there in time
         assert shown[-1] == (1, 1)
