@@ -24,8 +24,9 @@ from a2c.playing.evaluation import EvalResult, Evaluator
 from a2c.playing.evaluator_process import EvaluatorProcess
 from a2c.run import evaluators
 from a2c.run.checkpoints import Checkpoints
-from a2c.run.evaluations import LEFT, WAITING_ROW, Evaluations, Row
+from a2c.run.evaluations import Evaluations
 from a2c.run.evaluators import Evaluators, apart_at_once
+from a2c.run.rows import LEFT, WAITING_ROW, Row
 from a2c.run.run import Run
 from a2c.run.state import Tally, TrainState
 from a2c.settings.config import Config

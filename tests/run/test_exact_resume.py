@@ -23,8 +23,8 @@ from a2c.collecting.going_on import GO_ON
 from a2c.envs.lockstep import LockstepEnvs
 from a2c.envs.seeding import TRAIN, env_seed
 from a2c.errors import EnvironmentFailure
-from a2c.run.evaluations import LEFT
 from a2c.run.evaluators import Evaluators
+from a2c.run.rows import LEFT
 from a2c.storage.checkpoint import load_checkpoint
 from sessions import QUIET, Sessions, differences, left_by
 

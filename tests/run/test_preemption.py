@@ -16,7 +16,7 @@ import pytest
 import a2c
 from a2c.errors import StoppedError
 from a2c.run import stopping
-from a2c.run.evaluations import LEFT
+from a2c.run.rows import LEFT
 from a2c.storage.checkpoint import load_checkpoint
 from a2c.storage.metrics_file import read_rows
 from hanging import HANGS

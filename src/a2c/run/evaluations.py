@@ -14,6 +14,8 @@ scores. Whether ``best.pt`` was already written then makes no difference: it wou
 
 A run that is stopped while an evaluation is under way saves where it is, and with it what the evaluation was of and the
 rows that wait: ``left``. The resumed run takes it up where it was left.
+
+A row is in the record before the ``last.pt`` of its report: killed in between, a run makes the row again.
 """
 
 from __future__ import annotations
@@ -21,7 +23,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from typing import Any
 
 from a2c.errors import A2CError
@@ -29,21 +30,9 @@ from a2c.network.protocol import Network
 from a2c.playing.evaluation import EvalResult
 from a2c.run.checkpoints import Checkpoints
 from a2c.run.evaluators import Evaluators
+from a2c.run.rows import LEFT, WAITING_ROW, Row, plain_metrics, scores_of
 from a2c.run.state import TrainState
 from a2c.storage.checkpoint import frozen
-from a2c.storage.metrics_file import plain
-
-WAITING_ROW, LEFT = "waiting_row", "left"  # keys of a checkpoint
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """What a report leaves: a row of metrics, ``metrics | scores | times``."""
-
-    env_steps: int
-    metrics: Mapping[str, Any]
-    times: Mapping[str, float]
-    show: bool  # in the table on the screen
 
 
 class Evaluations:
@@ -67,7 +56,9 @@ class Evaluations:
         self._write, self._timed = write, timed
         self._snapshot: dict[str, Any] | None = None  # the checkpoint of the moment when the one under way began
         self._is_last = False  # it is in last.pt too
-        self._left = False  # the run is to end; the evaluation is a resumed run's to make
+        self._last: dict[str, Any] | None = None  # a last.pt to write once its row is in the record
+        self._left = False  # the run is to end; the evaluation under way is a resumed run's to make
+        self._waiting: dict[str, Any] = {}  # and so is that of now, which has this row
         self._rows: deque[Row] = deque()  # the first one waits for scores, the others behind it
 
     def evaluate(
@@ -79,7 +70,7 @@ class Evaluations:
             state: where the run is.
             network: of the learner.
             metrics: of this report's row.
-            save: a ``last.pt`` is due as well; this method writes it.
+            save: a ``last.pt`` is due as well; this method sees to it.
             last: training ends here: the scores are waited for.
 
         Returns:
@@ -89,13 +80,16 @@ class Evaluations:
             EnvironmentFailure, NumericError: an environment failed.
             RunIOError: a checkpoint cannot be written.
         """
+        if self._left:
+            self._waiting = plain_metrics(metrics)
+            return None
         assert self._snapshot is None
         with self._timed():
             apart = self._evaluators.ready_apart()
         if not apart:
             payload = self._checkpoints.payload(state)
             if save:
-                self._checkpoints.write("last", {**payload, WAITING_ROW: _plain(metrics)})
+                self._checkpoints.write("last", {**payload, WAITING_ROW: plain_metrics(metrics)})
             try:
                 with self._timed():
                     result = self._evaluators.here(network, state.env_steps)
@@ -104,17 +98,17 @@ class Evaluations:
                     self._checkpoints.write("last", self._checkpoints.stamped(payload))  # as in _received
                 raise
             if result is None:
-                self._snapshot, self._left = frozen(payload), True
+                self._left, self._waiting = True, plain_metrics(metrics)
                 return None
             if self._checkpoints.improves(result.mean):
                 self._checkpoints.write("best", self._checkpoints.payload(state))
             if save:
-                self._checkpoints.write("last", self._checkpoints.payload(state))
-            return _scores(result)
+                self._last = self._checkpoints.payload(state)
+            return scores_of(result)
         with self._timed():
             snapshot = frozen(self._checkpoints.payload(state))
         if save:
-            self._checkpoints.write("last", {**snapshot, WAITING_ROW: _plain(metrics)})
+            self._checkpoints.write("last", {**snapshot, WAITING_ROW: plain_metrics(metrics)})
         with self._timed():
             self._evaluators.begin(snapshot["learner"]["model"], state.env_steps)
         self._snapshot, self._is_last = snapshot, save
@@ -126,6 +120,7 @@ class Evaluations:
             self._rows.append(row)
         else:
             self._write(row, scores)
+            self._save()
 
     def receive(self, wait: bool) -> None:
         """Take the scores of the evaluation under way, if there is one, and pass on the rows that waited.
@@ -158,10 +153,11 @@ class Evaluations:
 
     def left(self) -> dict[str, Any]:
         """What a checkpoint needs of an evaluation that the run will not finish; empty if there is none."""
-        if not self._left:
-            return {}
-        rows = [[row.env_steps, _plain(row.metrics), row.show] for row in self._rows]
-        return {LEFT: {"snapshot": self._snapshot, "rows": rows}}
+        waiting = {WAITING_ROW: self._waiting} if self._waiting else {}
+        if self._snapshot is None or not self._left:
+            return waiting
+        rows = [[row.env_steps, plain_metrics(row.metrics), row.show] for row in self._rows]
+        return {LEFT: {"snapshot": self._snapshot, "rows": rows[:-1] if waiting else rows}, **waiting}
 
     def take_up(self, left: Mapping[str, Any]) -> None:
         """Make the evaluation that an earlier session left.
@@ -222,25 +218,22 @@ class Evaluations:
         self._snapshot = None
         scores = self._scored(snapshot, result)
         if self._is_last:
-            self._checkpoints.write("last", self._checkpoints.stamped(snapshot))
+            self._last = self._checkpoints.stamped(snapshot)
         return scores
 
     def _scored(self, snapshot: dict[str, Any], result: EvalResult) -> dict[str, float]:
         """Keep the best checkpoint; returns the scores for the row."""
         if self._checkpoints.improves(result.mean):
             self._checkpoints.write("best", self._checkpoints.stamped(snapshot))
-        return _scores(result)
+        return scores_of(result)
 
     def _pass_on(self, scores: Mapping[str, float]) -> None:
         while self._rows:
             self._write(self._rows.popleft(), scores)
             scores = {}
+        self._save()
 
-
-def _scores(result: EvalResult) -> dict[str, float]:
-    cut = {"eval/cut": float(result.cut)} if result.cut else {}
-    return {"eval/mean_reward": result.mean, "eval/std_reward": result.std, **cut}
-
-
-def _plain(metrics: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: plain(metrics[name]) for name in metrics}
+    def _save(self) -> None:
+        if self._last is not None:
+            payload, self._last = self._last, None
+            self._checkpoints.write("last", payload)

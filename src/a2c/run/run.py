@@ -14,11 +14,12 @@ from a2c.errors import A2CError, CheckpointError, EnvironmentFailure, NumericErr
 from a2c.learning.learner import Learner
 from a2c.playing.policy import load_policy
 from a2c.run.checkpoints import Actors, Checkpoints
-from a2c.run.evaluations import LEFT, WAITING_ROW, Evaluations, Row
+from a2c.run.evaluations import Evaluations
 from a2c.run.evaluators import Evaluators
 from a2c.run.numeric_dump import blame, dump, last_sound
 from a2c.run.progress import Progress
 from a2c.run.results import draw_results
+from a2c.run.rows import LEFT, WAITING_ROW, Row, known_until
 from a2c.run.showing.console import Console
 from a2c.run.state import TrainState
 from a2c.run.stopping import StopRequest
@@ -50,19 +51,16 @@ class Run:
         self._waiting, self._left = resumed.get(WAITING_ROW, {}), resumed.get(LEFT, {})
         self.console = Console(cfg)
         continues_here = self._resumed is not None and (folder / "metrics.jsonl").exists()
-        waits = self._left["rows"][0][0] if self._left else self._saved.env_steps
-        known = waits - bool(self._waiting or self._left)  # rows that waited are made again
+        known = known_until(resumed, self._saved.env_steps) if continues_here else None
         self._evaluators = Evaluators(cfg, lambda: bool(stop), self.console.note, self.console.evaluating)
         try:
-            goes_on = known if continues_here else None
-            self.trackers = open_trackers(
-                folder, cfg, notify=self.console.note, saved=self._resumed, resume_from=goes_on
-            )
+            note = self.console.note
+            self.trackers = open_trackers(folder, cfg, notify=note, saved=self._resumed, resume_from=known)
         except BaseException:
             self._evaluators.close()
             raise
         self._evaluations = Evaluations(
-            self._evaluators, self._checkpoints, self._write, timed=lambda: self._stopwatch.evaluation()
+            self._evaluators, self._checkpoints, self._write, lambda: self._stopwatch.evaluation()
         )
         self._learner: Learner  # begin() sets these four
         self._actors: Actors
@@ -153,16 +151,16 @@ class Run:
         if evaluate:
             self._evaluate(state, metrics, save=save, show=progress.show(state))
         else:
+            self._add(state, metrics, {}, show=progress.show(state))
             if save:
                 self._checkpoints.write("last", self._checkpoints.payload(state))
-            self._add(state, metrics, {}, show=progress.show(state))
         progress.reported(state)
 
     def save(self, name: str, state: TrainState) -> None:
         """Write ``checkpoints/NAME.pt``, atomically, once no evaluation is under way; no report follows."""
         self._checkpoints.final = True
         self.settle()
-        self._checkpoints.write(name, self._checkpoints.payload(state))
+        self._checkpoints.write(name, self._checkpoints.payload(state) | self._evaluations.left())
 
     def rescue(self, error: A2CError, state: TrainState) -> None:
         """After a failure of training, save the last sound state and, of a numeric one, what shows where it began."""
@@ -184,7 +182,9 @@ class Run:
             self._evaluations.receive(wait=True)
         self._checkpoints.catch_up()
         if self.stop:
-            self._save_stopped(state)
+            self.save("last", state)
+            also = "; an evaluation is left to the run that resumes it" if self._evaluations.left() else ""
+            self.console.note(f"{self.stop.signal}: stopped after {state.env_steps:,} steps, checkpoint saved{also}")
         tally = self._checkpoints.tally
         ending = self._stopwatch.end(state.env_steps - self._saved.env_steps)
         device, wandb_id = self._learner.weights.device, self.trackers.state_dict()["wandb_id"]
@@ -210,14 +210,6 @@ class Run:
         self.console.finish(asdict(summary))
         return summary
 
-    def _save_stopped(self, state: TrainState) -> None:
-        self._checkpoints.final = True
-        self.settle()
-        left = self._evaluations.left()
-        self._checkpoints.write("last", {**self._checkpoints.payload(state), **left})
-        also = "; an evaluation is left to the run that resumes it" if left else ""
-        self.console.note(f"{self.stop.signal}: stopped after {state.env_steps:,} steps, checkpoint saved{also}")
-
     def close(self, exit_code: int = 0) -> None:
         """End the profile, close environments and console, and end the records, if :meth:`finish` has not."""
         self._closing.close()
@@ -237,14 +229,16 @@ class Run:
         try:
             if self._left:
                 self._evaluations.take_up(self._left)
+            if not self._waiting:
                 return
+            self._evaluations.receive(wait=True)
             if self._evaluators.off or (self.cfg.eval.every == 0 and self._saved.env_steps < self.cfg.total_steps):
                 raise EnvironmentFailure("no evaluation is due")
             self._evaluate(self._saved, self._waiting, save=True, show=True)
         except (EnvironmentFailure, NumericError) as error:
-            self._checkpoints.write("last", self._checkpoints.payload(self._saved))
             if self._waiting:
                 self._add(self._saved, self._waiting, {}, show=True)
+            self._checkpoints.write("last", self._checkpoints.payload(self._saved))
             self.console.note(f"no scores after {self._saved.env_steps:,} steps: {error}")
         self._progress.reported(self._saved)
 
