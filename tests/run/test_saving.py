@@ -87,7 +87,7 @@ def test_a_save_that_fails_is_told_and_made_up_for_by_the_next_report(
     disk = Disk(monkeypatch, "last", fails={2, 3})
     run = trained(tmp_path, "checkpoint.every=200", "total_steps=1000")
     # due at 200, 400, ...; what fails at 400 is tried again with the reports at 500 and 600
-    assert disk.saves == [200, 400, 500, 600, 800, 1000]
+    assert disk.saves == [200, 400, 500, 600, 800, 1000, 1000]  # the last before its evaluation, and after
     assert disk.waits == []
     out = " ".join(capsys.readouterr().out.split())
     assert "last.pt: File too large; the old one stays, and the next report tries again (1 of 3)" in out
@@ -126,7 +126,7 @@ def test_the_save_at_the_end_waits_a_little_and_tries_again(
     disk = Disk(monkeypatch, "last", fails)
     if len(fails) == 2:
         run = trained(tmp_path)
-        assert disk.saves[5:] == [600, 600, 600]
+        assert disk.saves[5:] == [600, 600, 600, 600]  # before its evaluation, and after
         assert load_checkpoint(run / "checkpoints" / "last.pt")["state"]["env_steps"] == 600
     else:
         with pytest.raises(RunIOError, match="File too large"):
