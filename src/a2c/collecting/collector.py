@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -185,9 +186,13 @@ class Collector:
 
     def _count_episodes(self) -> None:
         """Note the episodes that ended in a rollout, in the order in which they did, whatever the groups."""
-        ended = [(group.rows.start, episode) for group in self._groups for episode in group.envs.drain_episodes()]
-        ended.sort(key=lambda each: (each[1].step, each[0] + each[1].env))
-        self.episodes.extend(episode for _, episode in ended)
+        ended = [
+            replace(episode, env=group.rows.start + episode.env)
+            for group in self._groups
+            for episode in group.envs.drain_episodes()
+        ]
+        ended.sort(key=lambda episode: (episode.step, episode.env))
+        self.episodes.extend(ended)
         self.episode_count += len(ended)
 
     def metrics(self) -> dict[str, float]:

@@ -11,6 +11,9 @@ the row, as ``waiting_row``. When the scores are there, or the evaluation has fa
 score and without the row. If the program dies meanwhile, a resumed run finds the row, evaluates the same weights again
 and goes on as if nothing had happened; should it fail again, it goes on without scores. Whether ``best.pt`` was already
 written then makes no difference: it would be the same file.
+
+A stop breaks off the evaluation under way; its row is passed on without scores. ``last.pt`` then holds the checkpoint
+of the moment when it began and the rows since, as ``unscored``, and a resumed run makes up for it before it trains on.
 """
 
 from __future__ import annotations
@@ -30,7 +33,7 @@ from a2c.run.state import TrainState
 from a2c.storage.checkpoint import frozen
 from a2c.storage.metrics_file import plain
 
-WAITING_ROW = "waiting_row"  # key of a checkpoint
+WAITING_ROW, UNSCORED = "waiting_row", "unscored"  # keys of a checkpoint
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +68,8 @@ class Evaluations:
         self._snapshot: dict[str, Any] | None = None  # the checkpoint of the moment when the one under way began
         self._is_last = False  # it is in last.pt too
         self._rows: deque[Row] = deque()  # the first one waits for scores, the others behind it
+        self._last: dict[str, Any] | None = None  # a last.pt to write once its row is in the record
+        self._unscored: dict[str, Any] = {}  # what a stop broke off: its "snapshot", and the "rows" from its own on
 
     def evaluate(
         self, state: TrainState, network: Network, metrics: Mapping[str, Any], *, save: bool, last: bool
@@ -75,7 +80,7 @@ class Evaluations:
             state: where the run is.
             network: of the learner.
             metrics: of this report's row.
-            save: a ``last.pt`` is due as well; this method writes it.
+            save: a ``last.pt`` is due as well; it follows the row, which :meth:`add` passes on.
             last: training ends here: the scores are waited for.
 
         Returns:
@@ -91,10 +96,12 @@ class Evaluations:
         if not apart:
             with self._timed():
                 result = self._evaluators.here(network, state.env_steps)
-            if result is not None and self._checkpoints.improves(result.mean):
+            if result is None:
+                self._unscored = {"snapshot": frozen(self._checkpoints.payload(state)), "rows": []}
+            elif self._checkpoints.improves(result.mean):
                 self._checkpoints.write("best", self._checkpoints.payload(state))
             if save:
-                self._checkpoints.write("last", self._checkpoints.payload(state))
+                self._last = self._checkpoints.payload(state)
             return _scores(result)
         with self._timed():
             snapshot = frozen(self._checkpoints.payload(state))
@@ -110,7 +117,8 @@ class Evaluations:
         if scores is None or self._rows:
             self._rows.append(row)
         else:
-            self._write(row, scores)
+            self._pass(row, scores)
+            self._save()
 
     def receive(self, wait: bool) -> None:
         """Take the scores of the evaluation under way, if there is one, and pass on the rows that waited.
@@ -132,6 +140,37 @@ class Evaluations:
         if scores is not None:
             self._pass_on(scores)
 
+    def unscored(self) -> dict[str, Any]:
+        """What ``last.pt`` holds besides, if a stop broke off an evaluation."""
+        return {UNSCORED: self._unscored} if self._unscored else {}
+
+    def make_up(self, unscored: dict[str, Any], network: Network) -> None:
+        """Make the evaluation that a stop broke off in the last session, and pass on the rows since.
+
+        Args:
+            unscored: from the checkpoint.
+            network: of the learner; has its own weights again when this returns.
+
+        Raises:
+            EnvironmentFailure, NumericError: an environment failed; the rows have been passed on without scores.
+        """
+        snapshot, scores = unscored["snapshot"], dict[str, float]()
+        ours = frozen(network.state_dict())
+        try:
+            network.load_state_dict(snapshot["learner"]["model"])
+            with self._timed():
+                result = self._evaluators.here(network, snapshot["state"]["env_steps"])
+            scores = _scores(result)
+            if result is None:
+                self._unscored = unscored  # stopped again
+            elif self._checkpoints.improves(result.mean):
+                self._checkpoints.write("best", self._checkpoints.stamped(snapshot))
+        finally:
+            network.load_state_dict(ours)
+            for steps, metrics in unscored["rows"]:
+                self._write(Row(steps, metrics, {}, show=bool(scores)), scores)
+                scores = {}
+
     def break_off(self) -> None:
         """End the evaluation under way, if there is one, at once; its row is passed on without scores."""
         if self._snapshot is not None:
@@ -152,24 +191,37 @@ class Evaluations:
             if self._is_last and isinstance(
                 error, A2CError
             ):  # without the row: a resumed run must not meet the same failure again
-                self._checkpoints.write("last", self._checkpoints.stamped(snapshot))
+                self._last = self._checkpoints.stamped(snapshot)
             raise
         if result is None and not wait:
             return None
         self._snapshot = None
         if result is None:
             self._evaluators.break_off()
+            self._unscored = {"snapshot": snapshot, "rows": []}
             return {}
         if self._checkpoints.improves(result.mean):
             self._checkpoints.write("best", self._checkpoints.stamped(snapshot))
         if self._is_last:
-            self._checkpoints.write("last", self._checkpoints.stamped(snapshot))
+            self._last = self._checkpoints.stamped(snapshot)
         return _scores(result)
 
     def _pass_on(self, scores: Mapping[str, float]) -> None:
         while self._rows:
-            self._write(self._rows.popleft(), scores)
+            self._pass(self._rows.popleft(), scores)
             scores = {}
+        self._save()
+
+    def _pass(self, row: Row, scores: Mapping[str, float]) -> None:
+        self._write(row, scores)
+        if self._unscored:
+            self._unscored["rows"].append([row.env_steps, {name: plain(row.metrics[name]) for name in row.metrics}])
+
+    def _save(self) -> None:
+        """Write the ``last.pt`` that was due, after its row: killed in between, a resumed run makes the row again."""
+        payload, self._last = self._last, None
+        if payload is not None:
+            self._checkpoints.write("last", payload | self.unscored())
 
 
 def _scores(result: EvalResult | None) -> dict[str, float]:

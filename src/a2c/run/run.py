@@ -14,7 +14,7 @@ from a2c.errors import A2CError, CheckpointError, EnvironmentFailure, NumericErr
 from a2c.learning.learner import Learner
 from a2c.playing.policy import load_policy
 from a2c.run.checkpoints import Actors, Checkpoints
-from a2c.run.evaluations import WAITING_ROW, Evaluations, Row
+from a2c.run.evaluations import UNSCORED, WAITING_ROW, Evaluations, Row
 from a2c.run.evaluators import Evaluators
 from a2c.run.numeric_dump import blame, dump, last_sound
 from a2c.run.progress import Progress
@@ -46,10 +46,12 @@ class Run:
         self.cfg, self.folder, self.stop = cfg, folder, stop
         self._checkpoints = Checkpoints(folder / "checkpoints", cfg, lambda line: self.console.note(line))
         self._resumed, self._saved = self._checkpoints.resumed, self._checkpoints.saved
-        self._waiting = {} if self._resumed is None else self._resumed.get(WAITING_ROW, {})
+        resumed: Mapping[str, Any] = self._resumed or {}
+        self._waiting, self._unscored = resumed.get(WAITING_ROW, {}), resumed.get(UNSCORED, {})
         self.console = Console(cfg)
         continues_here = self._resumed is not None and (folder / "metrics.jsonl").exists()
-        known = self._saved.env_steps - bool(self._waiting)  # a row that waited is made again
+        known = self._saved.env_steps - bool(self._waiting)  # rows that waited are made again
+        known = min([known, *(steps - 1 for steps, _ in self._unscored.get("rows", ()))])
         self._evaluators = Evaluators(cfg, lambda: bool(stop), self.console.note)  # before any record begins
         try:
             self.trackers = open_trackers(
@@ -116,7 +118,7 @@ class Run:
         self._closing.callback(self._stopwatch.close)
         self._evaluators.open(learner.model.spaces)
         point_latest_to(self.folder, Path(cfg.runs_dir))
-        if self._waiting:
+        if self._unscored or self._waiting:
             self._evaluate_again()
         return self._saved
 
@@ -153,16 +155,17 @@ class Run:
         if evaluate:
             self._evaluate(state, metrics, save=save, show=progress.show(state))
         else:
+            # The row first: killed in between, a run makes it again from the older checkpoint, and never lacks it.
+            self._add(state, metrics, {}, show=progress.show(state))
             if save:
                 self._checkpoints.write("last", self._checkpoints.payload(state))
-            self._add(state, metrics, {}, show=progress.show(state))
         progress.reported(state)
 
     def save(self, name: str, state: TrainState) -> None:
         """Write ``checkpoints/NAME.pt``, atomically, once no evaluation is under way; no report follows."""
         self._checkpoints.final = True
         self.settle()
-        self._checkpoints.write(name, self._checkpoints.payload(state))
+        self._checkpoints.write(name, self._checkpoints.payload(state) | self._evaluations.unscored())
 
     def rescue(self, error: A2CError, state: TrainState) -> None:
         """After a failure of training, save the last sound state and, of a numeric one, what shows where it began."""
@@ -222,14 +225,18 @@ class Run:
         self._add(state, metrics, scores, show=show)
 
     def _evaluate_again(self) -> None:
-        """Make the evaluation in which the last session died; should it fail again, training goes on without."""
+        """Make the evaluation that the end of the last session cut short; should it fail, training goes on without."""
         try:
+            if self._unscored:
+                self._evaluations.make_up(self._unscored, self._learner.model)
+                return
             if self.cfg.eval.every == 0:
                 raise EnvironmentFailure("eval.every=0")
             self._evaluate(self._saved, self._waiting, save=True, show=True)
         except (EnvironmentFailure, NumericError) as error:
-            self._checkpoints.write("last", self._checkpoints.payload(self._saved))
-            self._add(self._saved, self._waiting, {}, show=True)
+            if self._waiting:
+                self._add(self._saved, self._waiting, {}, show=True)
+                self._checkpoints.write("last", self._checkpoints.payload(self._saved))
             self.console.note(f"no scores after {self._saved.env_steps:,} steps: {error}")
         self._progress.reported(self._saved)
 
