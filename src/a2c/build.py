@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -22,11 +23,14 @@ from a2c.envs.groups import EnvGroups, in_groups
 from a2c.envs.healing import Restarts
 from a2c.envs.lockstep import LockstepEnvs
 from a2c.envs.make_vector_env import make_vector_env, newest_frames
+from a2c.envs.remarks import Remarks
 from a2c.envs.seeding import TRIAL, env_seed
+from a2c.envs.single.atari import is_atari
+from a2c.envs.single.registry import find_spec
 from a2c.envs.spaces import Spaces, spaces_of
 from a2c.learning.learner import Learner
 from a2c.machine.clock import LoopClock
-from a2c.machine.device import set_threads, use_device
+from a2c.machine.device import TorchModes, set_threads, use_device
 from a2c.machine.graphs import Graphs
 from a2c.network.actor_critic import ActorCritic
 from a2c.network.torsos import torso_kind
@@ -43,6 +47,7 @@ class TrainingEnvs:
     plan: Plan
     resumes: str  # what comes of episodes in flight when a run is stopped and resumed; empty: they are not kept
     make_collector: Callable[..., Any]  # (network, settings, index of the next update, clock=, graphs=, notify=)
+    remarks: Remarks
 
     @property
     def spaces(self) -> Spaces:
@@ -77,6 +82,7 @@ def make_envs(cfg: Config, *, first: int = 0, resumable: bool = True) -> Iterato
     chosen = plan(cfg, lambda env: fits(spaces_of(env.observation_space, env.action_space), None))
     fits(None, chosen)
     env, frames = newest_frames(cfg.env, chosen)
+    remarks = Remarks(huge=math.inf) if cfg.normalize_obs else Remarks()
 
     def group(begin: int, count: int) -> LockstepEnvs:
         return LockstepEnvs(
@@ -86,14 +92,21 @@ def make_envs(cfg: Config, *, first: int = 0, resumable: bool = True) -> Iterato
             step_timeout=cfg.env.step_timeout,
             first=first + begin,
             frames=frames,
+            remarks=remarks,
         )
 
     made: TrainingEnvs
     if chosen.vectorization == "device":
         on_device = make_device_envs(cfg.env, cfg.num_envs, device)
+        try:
+            if resumable:
+                on_device.try_out(env_seed(cfg.seed, TRIAL, 0))
+        except BaseException:
+            on_device.close()
+            raise
         lost = on_device.no_state()
         resumes = f"all but episodes in flight, which start over: {lost}" if lost else "exact"
-        made = TrainingEnvs(on_device, chosen, resumes, partial(DeviceCollector, on_device))
+        made = TrainingEnvs(on_device, chosen, resumes, partial(DeviceCollector, on_device), remarks)
     else:
         groups = in_groups(cfg.num_envs, cfg.env_groups, group)
         try:
@@ -101,7 +114,7 @@ def make_envs(cfg: Config, *, first: int = 0, resumable: bool = True) -> Iterato
         except BaseException:
             groups.close(terminate=True)
             raise
-        made = TrainingEnvs(groups, chosen, resumes, partial(Collector, groups.groups, first=first))
+        made = TrainingEnvs(groups, chosen, resumes, partial(Collector, groups.groups, first=first), remarks)
     failed = True
     try:
         fits(made.spaces, chosen)  # of environments of other kinds they are not known before
@@ -139,13 +152,18 @@ def build(
     """
     set_threads(cfg.threads, convolutions=torso_kind(envs.spaces, cfg.network) == "nature_cnn")
     device = use_device(cfg.device, tf32=cfg.tf32)
+    envs.remarks.tell = notify
+    envs.remarks.image(envs.spaces.obs_shape, stacked=is_atari(find_spec(cfg.env.id)))
     network = make_network(cfg, envs.spaces).to(device)
     # One clock for both, in which each marks its part of the loop, and one capturer of graphs.
     clock = LoopClock(device)
     graphs = Graphs(notify) if cfg.cuda_graphs and device.type == "cuda" else None
     learner = Learner(network, cfg, clock=clock, graphs=graphs, notify=notify)
     envs.heal(Restarts(cfg.env.restarts, cfg.seed, notify))
-    return learner, envs.make_collector(network, cfg, update, clock=clock, graphs=graphs, notify=notify)
+    modes = TorchModes()
+    collector = envs.make_collector(network, cfg, update, clock=clock, graphs=graphs, notify=notify)
+    modes.restore()  # the environments have been reset
+    return learner, collector
 
 
 def make_network(cfg: Config, spaces: Spaces) -> ActorCritic:

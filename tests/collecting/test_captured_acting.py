@@ -151,7 +151,7 @@ def test_stacks_that_a_captured_step_builds_are_those_of_a_plain_one(
     cuda: FakeCuda, monkeypatch: pytest.MonkeyPatch, frames: Frames
 ) -> None:
     """With episodes that begin anew; bit for bit."""
-    monkeypatch.setattr("a2c.collecting.collector.on_host", lambda device: False)  # as if
+    monkeypatch.setattr("a2c.collecting.group.on_host", lambda device: False)  # as if
     runs = []
     for graphs in (Graphs(pytest.fail), None):
         vector = InProcessVectorEnv([partial(film, 1)] * 3, copy=False, autoreset_mode=AutoresetMode.SAME_STEP)

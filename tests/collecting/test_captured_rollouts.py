@@ -94,7 +94,7 @@ def test_nothing_that_a_rollout_or_an_update_uses_moves(changes: dict[str, Any])
         learner.update(collector.collect(update), 0)
     before = places()
     assert any("envs.envs._starts" in path for path in before)
-    assert any("_statistics._running" in path for path in before)
+    assert any("_statistics.running" in path for path in before)
     for update in range(2, 9):
         learner.update(collector.collect(update), 0)
     moved = {path for path, place in places().items() if before.get(path) != place}

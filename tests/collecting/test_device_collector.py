@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from a2c.collecting.collector import Collector
 from a2c.collecting.device_collector import DeviceCollector
 from a2c.collecting.device_episodes import DeviceStatistics, Ended
 from a2c.collecting.final_values import value_all_rows
+from a2c.collecting.going_on import GO_ON
 from a2c.collecting.reward_normalizer import DeviceRewardNormalizer, RewardNormalizer
 from a2c.envs.device.cartpole import CartPole
 from a2c.envs.device.lockstep import DeviceEnvs, DeviceStep
@@ -33,7 +33,8 @@ from a2c.settings.config import Config
 from a2c.trainer import train
 from builders import config, kept, make_model
 from capturing import Operations
-from device_toys import Spoiled, TargetDevice, WildDevice
+from device_toys import CountingDevice, Spoiled, TargetDevice, WildDevice
+from sessions import differences
 
 N, T = 6, 5
 CPU = torch.device("cpu")
@@ -214,10 +215,12 @@ def test_rewards_are_normalised_as_on_the_host(gaps: bool) -> None:
         found = device(given, torch.from_numpy(done), torch.from_numpy(valid) if gaps else None)
         assert torch.equal(given, raw)
         assert_close(found.float(), torch.from_numpy(host(rewards, done, valid)))
-    assert device.state_dict() == pytest.approx(host.state_dict())
     other = DeviceRewardNormalizer(N, 0.9, CPU)
     other.load_state_dict(host.state_dict())
-    assert other.state_dict() == pytest.approx(host.state_dict())
+    for state in (device.state_dict(), other.state_dict()):
+        expected = host.state_dict()
+        assert_close(state.pop("running"), expected.pop("running"))
+        assert state == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("gae_lambda", [1.0, 0.95])
@@ -300,7 +303,8 @@ def test_bounds_make_no_number_of_infinity(spoil: Any, clip_reward: bool) -> Non
     with pytest.raises(NumericError, match="not applied"):
         learner.update(collector.collect(1), 0)
     assert all(one.isfinite().all() for one in learner.model.buffers())
-    assert all(math.isfinite(number) for number in collector.state_dict()["reward_normalizer"].values())
+    kept = collector.state_dict()["reward_normalizer"]
+    assert all(torch.as_tensor(number).isfinite().all() for number in kept.values())
 
 
 def test_final_observations_of_what_did_not_end_may_be_anything() -> None:
@@ -335,15 +339,31 @@ def test_our_cartpole_waits_for_nothing() -> None:
     assert seen.waits == []
 
 
-def test_a_resumed_collector_starts_episodes_of_its_own_and_keeps_its_normaliser() -> None:
+def test_a_resumed_collector_goes_on_where_it_was() -> None:
     collector, fresh, _ = collecting(CartPole(N), normalize_reward=True)
     collector.collect(0)
     resumed, begun, _ = collecting(CartPole(N), update=8, normalize_reward=True)
     assert fresh.seed != begun.seed
-    resumed.load_state_dict(collector.state_dict())
-    assert resumed.state_dict() == collector.state_dict()
+    assert resumed.load_state_dict(collector.state_dict()) == GO_ON
+    assert differences(resumed.state_dict(), collector.state_dict()) == []
     resumed.episode_count = 9
     assert resumed.episode_count == 9
+    assert differences(kept(resumed.collect(1)), kept(collector.collect(1))) == []
+
+
+def test_without_a_state_episodes_begin_from_seeds_of_their_own() -> None:
+    collector, _, _ = collecting(CountingDevice([3] * N), normalize_reward=True)
+    collector.collect(0)
+    resumed, _, _ = collecting(CountingDevice([3] * N), update=8, normalize_reward=True)
+    said = resumed.load_state_dict(collector.state_dict())
+    assert said == "episodes in flight start over: nothing was saved of them"
+    found, expected = (each.reward_normalizer.state_dict() for each in (resumed, collector))  # type: ignore[union-attr]
+    assert found.pop("running").tolist() == [0.0] * N
+    assert expected.pop("running").tolist() != [0.0] * N
+    assert found == expected
+    other, _, _ = collecting(CartPole(N))
+    host = {"episodes": {"means": {}, "pending": [0, 0.0, 0.0]}, "in_flight": {"episodes": [None] * N}}
+    assert other.load_state_dict(host).endswith("for environments in another place")
 
 
 @pytest.mark.parametrize("elements", [1, 2 * T * N * 2, 1 << 20])  # noise for 1, 2 and many updates at once

@@ -17,7 +17,7 @@ from torch import Tensor
 import a2c.build as build_module
 from a2c.api import load_config
 from a2c.build import build, make_envs
-from a2c.collecting import collector as collector_module
+from a2c.collecting import group as group_module
 from a2c.collecting.collector import Collector
 from a2c.collecting.frame_stacks import DeviceStacks, HostStacks, continued, stacks_of
 from a2c.envs.frames import Frames
@@ -43,7 +43,7 @@ VECTOR_ENVS: dict[str, Callable[..., VectorEnv[Any, Any, Any]]] = {
 @pytest.fixture
 def device_apart(monkeypatch: pytest.MonkeyPatch) -> None:
     """Collectors believe that the CPU is a device with memory of its own."""
-    monkeypatch.setattr(collector_module, "on_host", lambda device: False)
+    monkeypatch.setattr(group_module, "on_host", lambda device: False)
 
 
 def rollouts(
@@ -185,7 +185,7 @@ def test_atari_learns_the_same_from_the_newest_frames_alone(
     pytest.importorskip("ale_py")
     pytest.importorskip("cv2")
     found = learned(*GAMES[game], *stepping)
-    monkeypatch.setattr(collector_module, "on_host", lambda device: False)
+    monkeypatch.setattr(group_module, "on_host", lambda device: False)
     on_device = learned(*GAMES[game], *stepping)
     monkeypatch.undo()
     monkeypatch.setattr(build_module, "newest_frames", lambda env, plan: (env, None))

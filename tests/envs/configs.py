@@ -30,6 +30,8 @@ def env_config(env_id: str, *, max_episode_steps: int | None = None, atari: Any 
         max_episode_steps=max_episode_steps,
         clip_reward=False,
         step_timeout=None,
+        restarts=3,
+        isolate=False,
         atari=dataclasses.replace(ATARI, **(atari or {})),
     )
 

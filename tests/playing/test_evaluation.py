@@ -83,7 +83,7 @@ def always_one() -> AlwaysOne:
 
 def test_every_episode_counts_whole_in_the_order_of_the_seeds():
     seeds = [*range(100, 123)]
-    evaluator = Evaluator(config(env={"id": "Seeded-v0"}).env, len(seeds))
+    evaluator = Evaluator(config(env={"id": "Seeded-v0"}).env, len(seeds), 10_000)
     result = evaluator.run(always_one(), seeds)
     evaluator.close()
     assert result.lengths == [length_of(seed) for seed in seeds]
@@ -99,27 +99,27 @@ def test_mean_and_spread_by_hand():
 @pytest.mark.parametrize("count", [1, 3, 30])
 def test_the_number_of_environments_changes_nothing(monkeypatch, count):
     policy, seeds = policy_of(), [*range(50, 70)]
-    expected = Evaluator(policy.cfg.env, 20).run(policy, seeds)
+    expected = Evaluator(policy.cfg.env, 20, 10_000).run(policy, seeds)
     monkeypatch.setattr(evaluation, "MAX_ENVS", count)
-    assert Evaluator(policy.cfg.env, 20).run(policy, seeds) == expected
+    assert Evaluator(policy.cfg.env, 20, 10_000).run(policy, seeds) == expected
     assert len(MADE) == 10 + min(count, 20)
 
 
 def test_every_seed_is_played_exactly_once():
     policy, seeds = policy_of(), [*range(50, 85)]
-    Evaluator(policy.cfg.env, 5).run(policy, seeds)
+    Evaluator(policy.cfg.env, 5, 10_000).run(policy, seeds)
     assert len(MADE) == 5
     assert sorted(seed for env in MADE for seed in env.seeds) == seeds
 
 
 def test_more_environments_than_episodes_do_no_harm():
-    evaluator = Evaluator(config(env={"id": "Seeded-v0"}).env, 8)
+    evaluator = Evaluator(config(env={"id": "Seeded-v0"}).env, 8, 10_000)
     assert evaluator.run(always_one(), [10, 4]).lengths == [4, 5]
 
 
 def test_an_evaluator_is_used_again():
     policy = policy_of()
-    evaluator = Evaluator(policy.cfg.env, 4)
+    evaluator = Evaluator(policy.cfg.env, 4, 10_000)
     first = evaluator.run(policy, [5, 6, 7, 8])
     evaluator.run(policy, [1, 2, 3, 4])
     assert evaluator.run(policy, [5, 6, 7, 8]) == first
@@ -133,7 +133,7 @@ def test_a_stop_in_between_gives_no_result():
         asked.append(True)
         return len(asked) > 3
 
-    assert Evaluator(policy.cfg.env, 2).run(policy, [6, 13], stop=stop) is None
+    assert Evaluator(policy.cfg.env, 2, 10_000).run(policy, [6, 13], stop=stop) is None
     assert [env.count for env in MADE] == [3, 3]
 
 

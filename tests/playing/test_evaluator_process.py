@@ -72,7 +72,7 @@ def scores(process: EvaluatorProcess, network: Network, seeds: list[int]) -> Eva
 
 
 def in_place(cfg: Config, network: Network, seeds: list[int]) -> EvalResult | None:
-    evaluator = Evaluator(cfg.env, 20)
+    evaluator = Evaluator(cfg.env, 20, 10_000)
     try:
         return evaluator.run(Policy(network, cfg), seeds)
     finally:

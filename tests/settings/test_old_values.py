@@ -57,9 +57,13 @@ def old_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             "vectorization=sharded is now vectorization=workers main_shard=true",
         ),
         ({"vectorization": "sync"}, {"vectorization": "sync", "main_shard": None}, None),
-        ({"eval": {"every": 5}}, {"eval": {"every": 5, "apart": "auto"}}, None),
-        ({"eval": {"every": 5, "apart": "true"}}, {"eval": {"every": 5, "apart": "true"}}, None),
-        ({"env": {"id": OLD_DEVICE_ID, "kwargs": {}}}, {"env": {"id": NEW_DEVICE_ID, "kwargs": {}}}, None),
+        ({"eval": {"every": 5}}, {"eval": {"every": 5, "apart": "auto", "max_steps": 10_000}}, None),
+        ({"eval": {"apart": "true", "max_steps": 7}}, {"eval": {"apart": "true", "max_steps": 7}}, None),
+        (
+            {"env": {"id": OLD_DEVICE_ID, "kwargs": {}}},
+            {"env": {"id": NEW_DEVICE_ID, "kwargs": {}, "isolate": False}},
+            None,
+        ),
     ],
     ids=str,
 )

@@ -8,11 +8,13 @@ from pathlib import Path
 from a2c.a3c.team import make_team
 from a2c.build import make_envs, make_network
 from a2c.collecting.preflight import check_fits, needs
+from a2c.envs.spaces import Spaces
 from a2c.errors import EnvironmentFailure, NumericError
 from a2c.learning.learner import Learner
 from a2c.machine.cores import usable_cores
 from a2c.machine.device import set_threads
 from a2c.machine.limits import limits_here
+from a2c.machine.processes.apart import call_apart
 from a2c.machine.processes.foreign_code import GaveUpError
 from a2c.network.torsos import torso_kind
 from a2c.run.opening import open_run
@@ -55,18 +57,23 @@ def build(cfg: Config) -> Learner:
     Raises:
         ConfigError, EnvironmentFailure: as :func:`a2c.envs.make_env`.
     """
-    # What is wrong with the environment shows before any process starts.
-    with make_envs(replace(of_worker(cfg), num_envs=1), resumable=False) as envs:
-        spaces = envs.spaces
+    # What is wrong with the environment shows before any worker starts.
+    one = replace(of_worker(cfg), num_envs=1)
+    spaces = call_apart(_spaces, one) if cfg.env.isolate else _spaces(one)
     check_fits(needs(cfg, spaces, team=cfg.num_workers or 1), limits_here())
     set_threads(cfg.threads, convolutions=torso_kind(spaces, cfg.network) == "nature_cnn")
     return Learner(make_network(cfg, spaces), cfg)
 
 
+def _spaces(cfg: Config) -> Spaces:
+    with make_envs(cfg) as envs:
+        return envs.spaces
+
+
 def of_worker(cfg: Config) -> Config:
-    """The settings of one worker, which steps its own environments."""
-    vectorization = "sync" if cfg.vectorization == "auto" else cfg.vectorization
-    return replace(cfg, vectorization=vectorization, num_workers=None, compile=False)
+    """The settings of one worker, which steps its own environments and is a process of its own."""
+    vectorization, env = "sync" if cfg.vectorization == "auto" else cfg.vectorization, replace(cfg.env, isolate=False)
+    return replace(cfg, env=env, vectorization=vectorization, num_workers=None, compile=False)
 
 
 def explain(cfg: Config) -> str:

@@ -16,7 +16,7 @@ import numpy as np
 
 from a2c.a3c.shared import RESTS, Shared
 from a2c.a3c.worker import MOST_LAG, Report, WorkerSpec, run_async_worker
-from a2c.collecting.in_flight import GO_ON, to_episodes, to_tensor
+from a2c.collecting.going_on import GO_ON, to_episodes, to_tensor
 from a2c.envs.episodes import Episode, episode_means
 from a2c.errors import EnvironmentFailure
 from a2c.learning.learner import Learner

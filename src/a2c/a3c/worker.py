@@ -70,6 +70,8 @@ def run_async_worker(spec: WorkerSpec, pipe: Connection, life_line: Connection) 
     try:
         spec.registered.register()
         with make_envs(cfg, first=spec.first) as envs:
+            if spec.worker:  # one of them remarks upon the environments
+                envs.remarks.tell = lambda line: None
             torch.set_num_threads(cfg.threads or 1)  # the other cores have workers of their own
             network = make_network(cfg, envs.spaces)
             clock = LoopClock(torch.device("cpu"))

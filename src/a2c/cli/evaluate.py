@@ -54,6 +54,8 @@ def run(arguments: Sequence[str]) -> int:
         f"score {result.mean:.2f} +- {result.std:.2f} over {command.episodes} episodes"
         f" (lowest {min(result.rewards):.2f}, highest {max(result.rewards):.2f})"
     )
+    if cuts := result.cuts(policy.cfg.eval.max_steps):
+        print(cuts)
     if threshold is not None:
         print(f"threshold {threshold:g}: {'reached' if result.mean >= threshold else 'not reached'}")
     return 0

@@ -36,7 +36,7 @@ class ActionNoise:
         self._n_step, self._envs = n_step, range(first, first + num_envs)
         self._ahead = max(1, elements // (n_step * num_envs * distribution.noise_size))
         self._updates = range(0)
-        self._drawn = torch.empty(0)
+        self._drawn = torch.empty(0, dtype=torch.float32)
 
     def of(self, update: int) -> Tensor:
         """``[T, N, *noise]``: what ``Distribution.sample`` takes at each step of the rollout of an update."""

@@ -68,7 +68,7 @@ class Actor:
     def act(self, t: int) -> NDArray[Any]:
         """Actions ``[n, *action]`` for the observations of step ``t``; a view, valid until the next rollout.
 
-        Call it in inference mode, which costs too much to enter at every step.
+        Call it in inference mode.
         """
         if self._on_host:
             self._sample(self._policy(self._obs[t]), self._noise[t], out=self._actions[t])

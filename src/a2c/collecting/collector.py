@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -14,8 +13,8 @@ import torch
 
 from a2c.collecting.action_noise import ActionNoise
 from a2c.collecting.final_values import Finals, FinalValues
+from a2c.collecting.going_on import START_OVER, in_flight_state, to_episodes, to_tensor, told, unfit
 from a2c.collecting.group import Group
-from a2c.collecting.in_flight import in_flight_state, to_episodes, to_tensor, told
 from a2c.collecting.reward_normalizer import RewardNormalizer
 from a2c.collecting.rollout_memory import empty_actions, empty_observations, start_from_end
 from a2c.collecting.witness import Witness
@@ -85,7 +84,8 @@ class Collector:
             (steps, count),
             self.device,
         )
-        self._weight = torch.empty(steps, count, device=self.device)
+        self._weight = torch.empty(steps, count, dtype=torch.float32, device=self.device)
+        self._inference = torch.inference_mode()  # one object: making it costs as much as entering
 
         self._witness = Witness(self._obs, self._actions, self._host.arrays, first)
         self._dropped: list[int] = []  # environments whose episode was lost in this rollout
@@ -115,23 +115,25 @@ class Collector:
         self._count_episodes()
         return self._rollout(finals)
 
-    @torch.inference_mode()
     def _act(self, update: int) -> Finals:
         """Fill the memory; returns the final observations of truncated rows."""
         finals: Finals = []
-        self._noise.copy_(self._noise_ahead.of(update))
-        tree_map(start_from_end, self._obs)
-        self._start = 0
-        for group in self._groups:
-            group.envs.continuity.mark()
-            group.actor.begin()
+        acting = self._inference  # around acting alone: environments in this process may have gradients of their own
+        with acting:
+            self._noise.copy_(self._noise_ahead.of(update))
+            tree_map(start_from_end, self._obs)
+            self._start = 0
+            for group in self._groups:
+                group.envs.continuity.mark()
+                group.actor.begin()
         enter = self.clock.enter
         for t in range(self.cfg.n_step):
             for group in self._groups:
                 if t:
                     self._receive(group, t, finals)
                 enter(ACT)
-                actions = group.actor.act(t)
+                with acting:
+                    actions = group.actor.act(t)
                 enter(ENV)
                 group.envs.send(actions)
         for group in self._groups:
@@ -186,11 +188,11 @@ class Collector:
 
     def _count_episodes(self) -> None:
         """Note the episodes that ended in a rollout, in the order in which they did, whatever the groups."""
-        ended = [
-            replace(episode, env=group.rows.start + episode.env)
-            for group in self._groups
-            for episode in group.envs.drain_episodes()
-        ]
+        ended = []
+        for group in self._groups:
+            for episode in group.envs.drain_episodes():
+                episode.env += group.rows.start
+                ended.append(episode)
         ended.sort(key=lambda episode: (episode.step, episode.env))
         self.episodes.extend(ended)
         self.episode_count += len(ended)
@@ -217,9 +219,11 @@ class Collector:
         """
         self.episodes.extend(to_episodes(state["episodes"]) if "episodes" in state else ())
         saved, count = state.get("in_flight"), self.cfg.num_envs
-        failed = dict.fromkeys(range(count), "nothing was saved of it")
-        if saved is not None and len(saved["episodes"]) == count:
-            failed = {env: why for group in self._groups for env, why in group.go_on(saved).items()}
+        lost = not all(group.envs.continuity.keeps for group in self._groups)
+        why = unfit(saved, count, "episodes", "the environments of this session cannot rebuild them" if lost else "")
+        failed = dict.fromkeys(range(count), why)
+        if saved is not None and not why:
+            failed = {env: reason for group in self._groups for env, reason in group.go_on(saved).items()}
         if self.reward_normalizer is not None:
             self.reward_normalizer.load_state_dict(state["reward_normalizer"], list(failed))
-        return told(count, failed)
+        return f"{START_OVER}: {why}" if why else told(count, failed)

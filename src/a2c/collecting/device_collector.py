@@ -13,8 +13,8 @@ from torch import Tensor
 from a2c.collecting.action_noise import ActionNoise
 from a2c.collecting.collector import Collector
 from a2c.collecting.device_episodes import DeviceStatistics
-from a2c.collecting.final_values import spread_the_infinite, value_all_rows, value_truncated_rows
-from a2c.collecting.in_flight import GO_ON
+from a2c.collecting.final_values import cleared, spread_the_infinite, value_all_rows, value_truncated_rows
+from a2c.collecting.going_on import GO_ON, START_OVER, unfit
 from a2c.collecting.reward_normalizer import DeviceRewardNormalizer
 from a2c.collecting.rollout_memory import empty_actions, empty_observations, start_from_end
 from a2c.envs.device.lockstep import DeviceEnvs
@@ -76,11 +76,11 @@ class DeviceCollector:
 
         self._obs = empty_observations(model.spaces, steps + 1, count, device)
         self._actions = empty_actions(model.distribution, steps, count, device)
-        self._rewards = torch.empty(steps, count, device=device)
+        self._rewards = torch.empty(steps, count, dtype=torch.float32, device=device)
         self._terminated, self._truncated = torch.empty(2, steps, count, dtype=torch.bool, device=device)
         self._valid = torch.ones(steps, count, dtype=torch.bool, device=device)
-        self._weight = torch.empty(steps, count, device=device)
-        self._final_values = torch.zeros(steps, count, device=device)
+        self._weight = torch.empty(steps, count, dtype=torch.float32, device=device)
+        self._final_values = torch.zeros(steps, count, dtype=torch.float32, device=device)
         self._same_step = envs.mode is AutoresetMode.SAME_STEP
         reached: Tree = tree_map(lambda part: part[1:], self._obs)
         self._final_obs: Tree = tree_map(torch.empty_like, reached) if self._same_step else reached
@@ -162,7 +162,7 @@ class DeviceCollector:
         finals: Tree = self._final_obs
         if self._same_step:
             # Rows that were not truncated may hold anything, even NaN.
-            finals = tree_map(lambda part: part.masked_fill(~_over(truncated, part), 0), finals)
+            finals = cleared(finals, ~truncated)
             tree_map(lambda part: self._statistics.check("observation", part), finals)
         self._value_finals(self.model, finals, truncated, self._final_values)
         if self.model.normalizer is not None:
@@ -198,8 +198,7 @@ class DeviceCollector:
     @property
     def episode_count(self) -> int:
         """Episodes that ended so far; waits for the device."""
-        self._fetch()
-        return self._count
+        return self._fetch()
 
     @episode_count.setter
     def episode_count(self, count: int) -> None:
@@ -219,22 +218,23 @@ class DeviceCollector:
         self._pending = (0, 0.0, 0.0)
         return {"rollout/episodes": self._count, **self._means}
 
-    def _fetch(self) -> None:
-        ended = self._statistics.drain()
-        self._count += ended.episodes
-        episodes, reward, length = self._pending
+    def _fetch(self) -> int:
+        ended, (episodes, reward, length) = self._statistics.drain(), self._pending
         self._pending = (episodes + ended.episodes, reward + ended.reward, length + ended.length)
+        self._count += ended.episodes
+        return self._count
 
     def state_dict(self) -> dict[str, Any]:
         """What a resumed run needs."""
         self._fetch()
         normalizer, envs = self.reward_normalizer, self.envs.state_dict()
-        here = {"obs": tree_map(lambda part: part[-1], self._obs), "resetting": self._resetting}
-        here["statistics"] = self._statistics.running
+        here = {"obs": tree_map(lambda part: part[-1], self._obs), "statistics": self._statistics.running}
+        sound = all(bool(leaf.isfinite().all()) for leaf in leaves(here))  # else it is best that episodes begin anew
+        flags = {"resetting": self._resetting.cpu()}
         return {
             "reward_normalizer": None if normalizer is None else normalizer.state_dict(),
             "episodes": {"means": self._means, "pending": list(self._pending)},
-            "in_flight": None if envs is None else {"envs": packed(envs), **frozen(here)},
+            "in_flight": {"envs": packed(envs), **frozen(here), **flags} if sound and envs is not None else None,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> str:
@@ -242,21 +242,16 @@ class DeviceCollector:
         if "episodes" in state:  # not in files of version 0.1
             self._means, self._pending = state["episodes"]["means"], tuple(state["episodes"]["pending"])
         saved = state.get("in_flight")
-        fits = saved is not None and len(saved["resetting"]) == self.cfg.num_envs
+        why = unfit(saved, self.cfg.num_envs, "resetting", self.envs.no_state())
         if self.reward_normalizer is not None:
-            self.reward_normalizer.load_state_dict(state["reward_normalizer"], not fits)
-        if saved is None or not fits:
-            return "episodes in flight start over: " + (self.envs.no_state() if saved is None else "num_envs changed")
+            self.reward_normalizer.load_state_dict(state["reward_normalizer"], bool(why))
+        if saved is None or why:
+            return f"{START_OVER}: {why}"
         self.envs.load_state_dict(unpacked(saved["envs"]))
         self._resetting.copy_(saved["resetting"])
         self._statistics.running.copy_(saved["statistics"])
         tree_map(lambda memory, part: memory[-1].copy_(part), self._obs, saved["obs"])
         return GO_ON
-
-
-def _over(flags: Tensor, part: Tensor) -> Tensor:
-    """Flags ``[T, N]`` in a shape that broadcasts over ``[T, N, *]``."""
-    return flags.view(*flags.shape, *[1] * (part.ndim - 2))
 
 
 AnyCollector = Collector | DeviceCollector

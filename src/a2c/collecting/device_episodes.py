@@ -35,7 +35,9 @@ class DeviceStatistics:
         self._dtype = torch.float32 if device.type == "mps" else torch.float64  # Metal has no float64
         self.running = torch.zeros(2, num_envs, dtype=self._dtype, device=device)
         self._ended = torch.zeros(3, dtype=self._dtype, device=device)  # episodes, their returns, their lengths
-        self._taint = torch.zeros(len(KINDS), num_envs, device=device)  # 0; NaN once a value was not finite
+        self._taint = torch.zeros(
+            len(KINDS), num_envs, dtype=torch.float32, device=device
+        )  # 0; NaN once a value was not finite
 
     @property
     def tensors(self) -> list[Tensor]:

@@ -82,3 +82,9 @@ def spread_the_infinite(finals: Tree, values: Tensor) -> None:
     """
     for part in leaves(finals):
         values.add_(part.flatten(2).sum(2) * 0)
+
+
+def cleared(finals: Tree, rows: Tensor) -> Tree:
+    """Observations ``[T, N, *obs]``, a tree, with zeros where ``rows`` ``[T, N]``."""
+    filled: Tree = tree_map(lambda part: part.masked_fill(rows.view(*rows.shape, *[1] * (part.ndim - 2)), 0), finals)
+    return filled

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from a2c.collecting.actor import Actor
 from a2c.collecting.frame_stacks import stacks_of
+from a2c.collecting.going_on import episodes_of
 from a2c.collecting.rollout_memory import arrivals
 from a2c.envs.lockstep import LockstepEnvs
 from a2c.machine.device import on_host
@@ -83,7 +84,7 @@ class Group:
         """Go on with the episodes of a checkpoint, before the first rollout.
 
         Args:
-            saved: of :func:`a2c.collecting.in_flight.in_flight_state`.
+            saved: of :func:`a2c.collecting.going_on.in_flight_state`.
 
         Returns:
             Why not, by global index, for each environment that begins another episode.
@@ -96,7 +97,7 @@ class Group:
         counts = {key: unpacked(saved[key])[rows] for key in ("returns", "lengths", "lives") if key in saved}
         # Of a stack of frames the environments give the newest alone.
         given = tree_map(lambda part: (part if self.stacks is None else part[:, -1:]).numpy(), obs)
-        state = {**counts, "episodes": unpacked(saved["episodes"][rows]), "obs": given}
+        state = {**counts, "episodes": episodes_of(saved)[rows], "obs": given}
         failed, now = self.envs.rebuild(state, self._seeds)
         self._begin(now)
         going = [row for row in range(self.envs.num_envs) if row not in failed]

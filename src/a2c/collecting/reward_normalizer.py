@@ -117,7 +117,8 @@ class DeviceRewardNormalizer:
 
     def state_dict(self) -> dict[str, Any]:
         moments = dict(zip(("mean", "var", "count"), self.moments.tolist(), strict=True))
-        return {**moments, "running": self.running.to("cpu", torch.float64, copy=True)}
+        running = torch.where(self.running.isfinite(), self.running, 0.0)  # not what a refused rollout left
+        return {**moments, "running": running.to("cpu", torch.float64, copy=True)}
 
     def load_state_dict(self, state: dict[str, Any], begin: bool = False) -> None:
         """Go on from a state; with ``begin``, all episodes begin."""

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from a2c.envs.contract import space_tree
 from a2c.envs.rebuilding.in_flight import Rebuilder
+from a2c.envs.remarks import MASKS
 from a2c.envs.vector.in_place import Block, StepsInPlace
 from a2c.errors import ConfigError, EnvironmentFailure
 from a2c.machine.processes.foreign_code import of_others
@@ -37,6 +38,8 @@ class Backend:
         self.info_keys: Sequence[str] = ()  # the only infos that anyone reads, where the environments are told
         # Not a wrapper's, which passes on what it wraps: it would rebuild past the wrapper.
         self.rebuilder: Rebuilder | None = vars(envs).get("rebuilder")
+        if self.rebuilder is not None:
+            self.rebuilder.step_timeout = timeout
         self.observations: NDArray[Any] | None = None  # [N, *obs]  memory that every step writes to, if known
         wait = getattr(envs, "step_wait", None)
         waits = wait is not None and "timeout" in inspect.signature(wait).parameters
@@ -116,7 +119,7 @@ class InPlaceBackend(Backend):
         envs: the vector environment.
         block: its arrays.
         timeout: seconds for one reset or step, where it steps in other processes.
-        info_keys: the only infos that anyone reads, so that no others are pickled, sent and gathered at every step.
+        info_keys: the only infos that anyone reads of a step, so that no others are pickled, sent and gathered.
     """
 
     def __init__(self, envs: AnyVectorEnv, block: Block, timeout: float | None, info_keys: Sequence[str]) -> None:
@@ -129,9 +132,12 @@ class InPlaceBackend(Backend):
         self.observations = block.observations
 
     def _reset(self, seed: Any, options: dict[str, Any] | None) -> tuple[Any, dict[str, Any]]:
-        if options is None:  # all of them, as at the beginning
-            self.envs.keep_infos(self.info_keys)  # type: ignore[attr-defined]
-        return super()._reset(seed, options)
+        if options is not None:  # some of them, later on
+            return super()._reset(seed, options)
+        self.envs.keep_infos((*self.info_keys, *MASKS))  # type: ignore[attr-defined]
+        given = super()._reset(seed, options)
+        self.envs.keep_infos(self.info_keys)  # type: ignore[attr-defined]
+        return given
 
     def begin(self, actions: NDArray[Any]) -> None:
         self._begin(actions)

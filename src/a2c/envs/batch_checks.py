@@ -1,4 +1,4 @@
-"""Checks on what N environments return at once: it has the shape of their space and is finite."""
+"""Checks on what N environments return at once: shape, finite numbers, and a remark on what is out of bounds."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import re
 from typing import Any
 
 import numpy as np
-from gymnasium.spaces import Space
+from gymnasium.spaces import Box, Space
 from numpy.typing import NDArray
 
 from a2c.envs.contract import not_finite, space_tree
+from a2c.envs.remarks import Remarks
 from a2c.errors import A2CError, EnvironmentFailure, NumericError
 from a2c.maths.trees import tree_map
 
@@ -21,15 +22,23 @@ class BatchChecks:
         num_envs: N of the group.
         space: of one environment's observations.
         first: global index of the group's first environment.
+        remarks: what is said of observations out of bounds; None: nothing that anyone hears more than once.
         signs: only the signs of rewards are learned from, so that float32 need not hold them.
     """
 
-    def __init__(self, num_envs: int, space: Space[Any], first: int, *, signs: bool = False) -> None:
+    def __init__(
+        self, num_envs: int, space: Space[Any], first: int, remarks: Remarks | None = None, *, signs: bool = False
+    ) -> None:
         self._num_envs, self._first = num_envs, first
+        self._remarks = Remarks() if remarks is None else remarks
         self._largest = float(np.finfo(np.float64 if signs else np.float32).max)
         self._sizes, self._finite_rewards = np.empty(num_envs), np.empty(num_envs, np.bool_)
         self._all_finite = b"\1" * num_envs
-        self._parts = tree_map(lambda part: _Part(num_envs, part), space_tree(space))
+        self._parts = tree_map(lambda part: _Part(num_envs, part, self._remarks.huge), space_tree(space))
+
+    def infos(self, infos: dict[str, Any]) -> None:
+        """Remark on infos of a reset that training does not use."""
+        self._remarks.infos(infos)
 
     def rewards(self, rewards: NDArray[np.float64], step: int) -> None:
         """Check the ``[N]`` rewards of a step.
@@ -85,11 +94,40 @@ class BatchChecks:
     def _observations(self, part: _Part, obs: NDArray[Any], step: int) -> None:
         if obs.shape != part.shape:
             raise EnvironmentFailure(f"observations have shape {obs.shape}, their space says {part.shape}")
-        if part.finite is not None:
-            np.isfinite(obs, part.finite)
-            if part.finite.tobytes() != part.all_finite:
-                row = int(part.finite.reshape(self._num_envs, -1).all(axis=1).argmin())
-                self._reject("observation", row, obs, step)
+        if part.finite is None:
+            return
+        if part.expected is not None:  # NaN is in no interval, nor is infinity in one of these: one look for all
+            low, high = part.expected
+            np.greater_equal(obs, low, part.finite)
+            np.less_equal(obs, high, part.below)
+            if part.finite.tobytes() == part.all_finite and part.below.tobytes() == part.all_finite:
+                return
+        np.isfinite(obs, part.finite)
+        if part.finite.tobytes() != part.all_finite:
+            row = int(part.finite.reshape(self._num_envs, -1).all(axis=1).argmin())
+            self._reject("observation", row, obs, step)
+        if part.expected is not None:
+            self._remark(part, obs, step)
+
+    def _remark(self, part: _Part, obs: NDArray[Any], step: int) -> None:
+        """Say what is unexpected about observations that are finite, and no longer look for it."""
+        assert part.expected is not None
+        bounds, expected = part.bounds, part.expected
+        out_of_bounds = (obs < bounds[0]) | (obs > bounds[1])
+        kind, wrong = "bounds", out_of_bounds
+        if not out_of_bounds.any():
+            kind, wrong = "huge", (obs < expected[0]) | (obs > expected[1])
+        row, *place = (int(index) for index in np.argwhere(wrong)[0])
+        low, high = (bound[tuple(place)] for bound in bounds)
+        where = f"environment {self._first + row} gave an observation with the number {obs[(row, *place)]:g}"
+        if kind == "bounds":
+            part.expected = None
+            self._remarks.say(
+                kind, f"{where} in step {step}, outside its bounds [{low:g}, {high:g}]; it is taken as is"
+            )
+        else:
+            part.expected = part.finite_bounds
+            self._remarks.say(kind, f"{where} in step {step}, which is taken as is: normalize_obs=true would scale it")
 
     def _finals(self, finals: NDArray[Any], rows: NDArray[np.intp], step: int) -> None:
         if np.issubdtype(finals.dtype, np.floating):
@@ -110,8 +148,21 @@ class BatchChecks:
 class _Part:
     """The shape that one part of the observations must have, and memory for the check that it is finite."""
 
-    def __init__(self, num_envs: int, space: Space[Any]) -> None:
+    def __init__(self, num_envs: int, space: Space[Any], huge: float) -> None:
         self.shape = (num_envs, *(space.shape or ()))
         floats = space.dtype is not None and np.issubdtype(space.dtype, np.floating)
         self.finite = np.empty(self.shape, np.bool_) if floats else None  # None: integers are always finite
         self.all_finite = b"\1" * int(np.prod(self.shape))
+        self.expected: tuple[NDArray[Any], NDArray[Any]] | None = None  # None: nothing is left to remark upon
+        if floats and isinstance(space, Box):
+            most = float(np.finfo(space.dtype).max)
+            self.below = np.empty(self.shape, np.bool_)
+            self.bounds = space.low, space.high
+            self.finite_bounds = self._within(most)
+            self.expected = self._within(min(huge, most))
+
+    def _within(self, most: float) -> tuple[NDArray[Any], NDArray[Any]]:
+        """The bounds of every number, at most so far from zero; written out, because numpy then compares faster."""
+        low, high = self.bounds
+        parts = np.maximum(low, -most), np.minimum(high, most)
+        return tuple(np.ascontiguousarray(np.broadcast_to(part, self.shape)) for part in parts)  # type: ignore[return-value]

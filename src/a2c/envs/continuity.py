@@ -51,6 +51,11 @@ class Continuity:
         """From now on, make environments anew that fail in a step, as often as is allowed."""
         self._healer = Healer(restarts, self._backend, self._in_flight, self._first)
 
+    @property
+    def keeps(self) -> bool:
+        """Whether it keeps what rebuilds the episodes in flight."""
+        return self._in_flight is not None
+
     def record(self, actions: Any) -> None:
         """The next step is taken with these ``[N, *action]``."""
         if self._in_flight is not None:
@@ -80,7 +85,7 @@ class Continuity:
         assert self._in_flight is not None, "nothing is kept"
         return self._in_flight.load_state_dict(state, seeds)
 
-    def finish(self, error: Exception, named: Callable[[Exception], A2CError]) -> tuple[Stepped, list[int]]:
+    def finish(self, error: BaseException, named: Callable[[BaseException], A2CError]) -> tuple[Stepped, list[int]]:
         """As :meth:`Healer.finish`; where nothing heals, the failure is raised."""
         if self._healer is None:
             raise named(error) from error

@@ -9,12 +9,16 @@ from typing import Any
 
 from gymnasium.vector import AsyncVectorEnv, VectorEnv
 
+from a2c.envs.foreign import close_in_time
+from a2c.envs.vector.in_place import StepsInPlace
 from a2c.errors import EnvironmentFailure
 from a2c.machine.processes.deadline import within
 from a2c.machine.processes.failure_report import FOLLOWS
 
+ASYNC_SECONDS = 10.0  # for processes to close their environments one after the other
 
-def as_failure(error: Exception, envs: VectorEnv[Any, Any, Any] | None, when: str) -> EnvironmentFailure:
+
+def as_failure(error: BaseException, envs: VectorEnv[Any, Any, Any] | None, when: str) -> EnvironmentFailure:
     """Turn whatever a vector environment raised into one line: which environment, what, when.
 
     The notes of the original (the environment's own traceback from its process) stay with it.
@@ -64,11 +68,26 @@ def abandon(envs: VectorEnv[Any, Any, Any], seconds: float = 1.0) -> None:
         within(seconds, lambda: force_close(envs), lambda: None)
 
 
+def close(envs: VectorEnv[Any, Any, Any], terminate: bool = False) -> None:
+    """Close in bounded time, whatever it raises, and leave no process; with ``terminate`` without waiting for any."""
+    base = envs.unwrapped
+    if terminate:
+        force_close(envs)
+    elif isinstance(base, StepsInPlace):  # ours, which bound the time of each environment
+        envs.close()
+    elif isinstance(base, AsyncVectorEnv):
+        close_in_time(envs.close, "the environments", ASYNC_SECONDS)
+        if not base.closed:
+            force_close(envs)
+    else:
+        close_in_time(envs.close, "the vector environment")
+
+
 def force_close(envs: VectorEnv[Any, Any, Any]) -> None:
     """Close without waiting, and leave no process, whatever state a failure left behind."""
     base = envs.unwrapped
     if not isinstance(base, AsyncVectorEnv):
-        envs.close()
+        close_in_time(envs.close, "the vector environment")
         return
     with warnings.catch_warnings(), contextlib.suppress(Exception):
         warnings.simplefilter("ignore")  # we do mean to close while a call is pending

@@ -70,7 +70,7 @@ class Healer:
     def __init__(self, restarts: Restarts, backend: Backend, in_flight: InFlight | None, first: int) -> None:
         self._restarts, self._backend, self._in_flight, self._first = restarts, backend, in_flight, first
 
-    def finish(self, error: Exception, named: Callable[[Exception], A2CError]) -> tuple[Stepped, list[int]]:
+    def finish(self, error: BaseException, named: Callable[[BaseException], A2CError]) -> tuple[Stepped, list[int]]:
         """Make the environments anew that failed in the pending step, and finish it.
 
         Args:

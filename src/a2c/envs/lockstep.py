@@ -24,12 +24,15 @@ from a2c.envs.backends import Stepped, autoreset_mode, backend_of
 from a2c.envs.batch_checks import BatchChecks
 from a2c.envs.continuity import Continuity
 from a2c.envs.episodes import Episode, EpisodeStatistics, LifeCounter
-from a2c.envs.failures import as_failure, force_close
+from a2c.envs.failures import abandon, as_failure, close
 from a2c.envs.final_observations import FinalObservations
+from a2c.envs.foreign import users_own
 from a2c.envs.frames import Frames
+from a2c.envs.remarks import Remarks
 from a2c.envs.spaces import action_door
 from a2c.envs.step import Step
 from a2c.errors import A2CError, EnvironmentFailure
+from a2c.machine.processes.foreign_code import foreign
 
 Flags = NDArray[np.bool_]
 
@@ -48,6 +51,7 @@ class LockstepEnvs:
         first: global index of the first environment, where there are groups.
         frames: ``envs`` give the newest frame ``[1, *frame]`` of each observation, which is a stack of them; None: they
             give observations.
+        remarks: shared by the groups of a run; None: of their own.
 
     Attributes:
         continuity: lets episodes go on after a failure, or in a resumed run.
@@ -66,6 +70,7 @@ class LockstepEnvs:
         step_timeout: float | None = None,
         first: int = 0,
         frames: Frames | None = None,
+        remarks: Remarks | None = None,
     ) -> None:
         self.envs, self.frames = envs, frames
         self.num_envs: int = envs.num_envs
@@ -77,18 +82,16 @@ class LockstepEnvs:
         self._backend = backend_of(envs, step_timeout, _TOLD if life_loss else ())
         self._door = action_door(self.action_space)
         n = self.num_envs
-        self._checks = BatchChecks(n, given, first, signs=clip_reward)
+        self._checks = BatchChecks(n, given, first, remarks, signs=clip_reward)
         self._no_flags = bytes(n)
         self._all, self._none = np.broadcast_to(True, n), np.broadcast_to(False, n)  # most steps end no episode
         self._no_rows = np.empty(0, np.intp)
         self._finals = FinalObservations(self._backend, self._mode, given, self._checks)
 
-        self._resetting = np.zeros(n, np.bool_)  # NEXT_STEP: rows that the next step resets
-        self._any_resetting = False
+        self._resetting, self._any_resetting = np.zeros(n, np.bool_), False  # NEXT_STEP: rows that the next step resets
         self._statistics = EpisodeStatistics(n)
         self._lives = LifeCounter(n) if life_loss else None
-        self._steps = 0
-        self._broken = False
+        self._steps, self._broken = 0, False
         self.continuity = Continuity(self._backend, self._mode, self._statistics, self._lives, first)
 
     def reset(self, seeds: Sequence[int]) -> Any:
@@ -103,12 +106,12 @@ class LockstepEnvs:
         """
         if len(seeds) != self.num_envs:
             raise ValueError(f"{self.num_envs} environments need as many seeds, got {len(seeds)}")
-        if self._broken:
-            self._refuse()
+        self._refuse_if_broken()
         try:
             obs, infos = self._backend.reset(seeds)
-        except Exception as error:
+        except BaseException as error:
             self._fail(error, "reset")
+        self._checks.infos(infos)
         self._broken = True  # unless they pass the checks
         self._checks.observations(obs, self._steps)
         self._broken = False
@@ -126,7 +129,7 @@ class LockstepEnvs:
         return self._backend.observations
 
     def step(self, actions: NDArray[Any]) -> Step:
-        """Step every environment once: :meth:`send`, then :meth:`receive`."""
+        """:meth:`send`, then :meth:`receive`."""
         self.send(actions)
         return self.receive()
 
@@ -139,13 +142,12 @@ class LockstepEnvs:
         Raises:
             EnvironmentFailure: a worker is gone, or the environments failed before.
         """
-        if self._broken:
-            self._refuse()
+        self._refuse_if_broken()
         try:
             batch = self._door(actions)
             self.continuity.record(batch)
             self._backend.begin(batch)
-        except Exception as error:
+        except BaseException as error:
             self._fail(error, f"step {self._steps + 1}")
 
     def receive(self) -> Step:
@@ -158,9 +160,10 @@ class LockstepEnvs:
         dropped: Sequence[int] = ()
         try:
             stepped = self._backend.finish()
-        except Exception as error:
-            self._broken = True  # unless they can be made anew
-            when = f"step {self._steps + 1}"
+        except BaseException as error:
+            if users_own(error):
+                self._fail(error, "")
+            self._broken, when = True, f"step {self._steps + 1}"  # unless they can be made anew
             stepped, dropped = self.continuity.finish(error, lambda raised: self._named(raised, when))
         self._steps += 1
         self._broken = True  # unless it passes the checks
@@ -184,10 +187,10 @@ class LockstepEnvs:
 
     def close(self, terminate: bool = False) -> None:
         """Close and leave no process behind; after a failure, or with ``terminate``, without waiting."""
-        if terminate or self._broken:
-            force_close(self.envs)
+        if foreign.gave_up:
+            abandon(self.envs)
         else:
-            self.envs.close()
+            close(self.envs, terminate or self._broken)
 
     def _received(self, stepped: Stepped) -> Step:
         obs, rewards, terminated, truncated, infos = stepped
@@ -219,8 +222,7 @@ class LockstepEnvs:
             terminated &= valid
             truncated &= valid
         final_rows, final_obs = self._no_rows, self._finals.none
-        any_ended = bool(np.count_nonzero(ended))
-        if any_ended:
+        if any_ended := bool(np.count_nonzero(ended)):
             truncated &= ~terminated
             final_rows = truncated.nonzero()[0]
             if len(final_rows):
@@ -230,7 +232,7 @@ class LockstepEnvs:
             if self._mode is AutoresetMode.DISABLED:
                 try:
                     obs, infos = self._backend.reset_some(ended)
-                except Exception as error:
+                except BaseException as error:
                     self._fail(error, f"the reset after step {self._steps}")
                 self._checks.observations(obs, self._steps)
                 if self._lives is not None:
@@ -242,13 +244,16 @@ class LockstepEnvs:
         self.continuity.begin(began)
         return Step(obs, learned, terminated, truncated, valid, began, final_rows, final_obs)
 
-    def _refuse(self) -> NoReturn:
+    def _refuse_if_broken(self) -> None:
         # After a timeout a late answer would pass for the next step's, and every result would be off by one action.
-        raise EnvironmentFailure("the environments failed before; close them and make new ones")
+        if self._broken:
+            raise EnvironmentFailure("the environments failed before; close them and make new ones")
 
-    def _fail(self, error: Exception, when: str) -> NoReturn:
+    def _fail(self, error: BaseException, when: str) -> NoReturn:
         self._broken = True
+        if users_own(error):
+            raise error
         raise self._named(error, when) from error
 
-    def _named(self, error: Exception, when: str) -> A2CError:
+    def _named(self, error: BaseException, when: str) -> A2CError:
         return self._checks.placed(error if isinstance(error, A2CError) else as_failure(error, self.envs, when))

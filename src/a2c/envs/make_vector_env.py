@@ -13,6 +13,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 
 from a2c.envs.choosing.choose import Plan
 from a2c.envs.failures import as_failure
+from a2c.envs.foreign import close_in_time, users_own
 from a2c.envs.frames import Frames
 from a2c.envs.single import atari
 from a2c.envs.single.make_env import make_env
@@ -56,13 +57,14 @@ def make_vector_env(env: EnvConfig, num_envs: int, plan: Plan) -> AnyVectorEnv:
                 num_workers=plan.num_workers,
                 main_shard=plan.main_shard,
                 log_failures=False,  # the exception says it all, once
+                isolate=env.isolate,
             )
         if plan.vectorization == "async":
             return OneProcessEach(env_fns)
         return InProcessVectorEnv(env_fns, copy=False, autoreset_mode=AutoresetMode.SAME_STEP)
-    except A2CError:
-        raise
-    except Exception as error:
+    except BaseException as error:
+        if users_own(error) or isinstance(error, A2CError):
+            raise
         raise as_failure(error, None, f"making {num_envs} x {env.id}") from error
 
 
@@ -119,12 +121,14 @@ def make_registered(
                 vectorization_mode=gym.VectorizeMode.VECTOR_ENTRY_POINT,
                 **{**env.kwargs, **limit, **where},
             )
-    except Exception as error:
+    except BaseException as error:
+        if users_own(error):
+            raise
         raise refusal(error, spec, env.kwargs) from error
     try:
         check_spaces(envs.single_observation_space, envs.single_action_space)
-    except ConfigError:
-        envs.close()
+    except BaseException:
+        close_in_time(envs.close, spec.id)
         raise
     return envs
 

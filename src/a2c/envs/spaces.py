@@ -172,6 +172,10 @@ def check_spaces(observation_space: Space[Any], action_space: Space[Any]) -> Non
             f"observation space {_brief(obs)} is not supported; supported: Box vectors, and uint8 images "
             "[H, W, C] or [C, H, W]; gymnasium.wrappers (FlattenObservation, TransformObservation) can convert others"
         )
+    if 0 in (*(obs.shape or ()), *(action.shape or ())):
+        raise ConfigError(
+            f"observations {_brief(obs)} and actions {_brief(action)}: one of them holds no number at all"
+        )
     discrete = isinstance(action, Discrete)
     continuous = isinstance(action, Box) and len(action.shape) == 1 and np.issubdtype(action.dtype, np.floating)
     if not (discrete or continuous):

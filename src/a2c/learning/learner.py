@@ -16,7 +16,7 @@ from a2c.learning.optimizers import Optimizer, make_optimizer
 from a2c.learning.soundness import ADVICE, Soundness
 from a2c.machine.clock import UPDATE, LoopClock
 from a2c.machine.compiling import compiled_or_plain
-from a2c.machine.device import flush_denormals
+from a2c.machine.device import TorchModes, flush_denormals
 from a2c.machine.graphs import Graphs
 from a2c.maths.distributions import pullback_of
 from a2c.maths.losses import loss_gradients, standardize
@@ -62,10 +62,13 @@ class Learner:
         device = self.weights.device
         self.clock = LoopClock(device) if clock is None else clock
         # Learning rate and beta, as tensors where compiled or captured code would otherwise keep their first values.
-        self._coefficients = torch.zeros(2, device=device).unbind() if cfg.compile or graphs is not None else None
+        self._coefficients: tuple[Tensor, ...] | None = None
+        if cfg.compile or graphs is not None:
+            self._coefficients = torch.zeros(2, dtype=torch.float32, device=device).unbind()
         self.optimizer = optimizer(cfg, self.weights)
         self.metrics = LossMetrics(device)
         self._soundness = Soundness(device, late=device.type != "cpu" or graphs is not None, compiled=cfg.compile)
+        self._modes = TorchModes()
         self._statistics = model.normalizer if statistics is None else statistics
         self._log_prob_entropy_pullback = pullback_of(model.distribution)
         self._passes: dict[tuple[int, int], Pass] = {}  # all are kept, because graphs write to their memory
@@ -87,6 +90,7 @@ class Learner:
                 were. Elsewhere they then stay as they are, and :meth:`drain_metrics` raises.
         """
         self.clock.enter(UPDATE)
+        self._modes.restore()  # environments in this process may have set others
         if rollout.transitions == 0:  # NEXT_STEP: every row was a reset; Adam would step from its momentum alone
             return
         self._pass = self._pass_of(*rollout.rewards.shape)

@@ -20,7 +20,7 @@ class LossMetrics:
     def __init__(self, device: torch.device) -> None:
         self._dtype = torch.float32 if device.type == "mps" else torch.float64  # Metal has no float64
         self.products = torch.zeros(len(NAMES), len(NAMES), dtype=self._dtype, device=device)
-        self.grad_norms = torch.zeros(2, device=device)  # their sum, and how many
+        self.grad_norms = torch.zeros(2, dtype=torch.float32, device=device)  # their sum, and how many
 
     @property
     def tensors(self) -> list[Tensor]:

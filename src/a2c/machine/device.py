@@ -78,6 +78,20 @@ def set_threads(threads: int | None, *, convolutions: bool) -> None:
     torch.set_num_threads(threads or (usable_cores() if convolutions else 1))
 
 
+class TorchModes:
+    """How torch is set now, to go back to after foreign code, which may set threads and gradients as it likes."""
+
+    def __init__(self) -> None:
+        self._threads, self._gradients = torch.get_num_threads(), torch.is_grad_enabled()
+
+    def restore(self) -> None:
+        """Undo what has changed; costs next to nothing if nothing has."""
+        if torch.get_num_threads() != self._threads:
+            torch.set_num_threads(self._threads)
+        if torch.is_grad_enabled() is not self._gradients:
+            torch.set_grad_enabled(self._gradients)
+
+
 @contextlib.contextmanager
 def flush_denormals() -> Iterator[None]:
     """Treat numbers below 1e-38 as zero, on the CPU, within this context.

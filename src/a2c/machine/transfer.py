@@ -76,7 +76,7 @@ def page_locked(array: NDArray[Any], notify: Callable[[str], None]) -> Tensor | 
 def _forget_last_error() -> None:
     """Take the error of a failed call out of the runtime, which would otherwise give it to the next kernel's launch."""
     with contextlib.suppress(RuntimeError):
-        torch.empty(1, device="cuda").fill_(0.0)
+        torch.empty(1, dtype=torch.float32, device="cuda").fill_(0.0)
 
 
 def sent(array: NDArray[Any], device: torch.device) -> Tensor:

@@ -48,7 +48,7 @@ class ActorCritic(nn.Module):
         self.torso, features = build_torso(kind, spaces, network)
         self.value_torso = None if shared else build_torso(kind, spaces, network)[0]
         self.policy_head = PolicyHead(features, self.distribution, network.log_std_init)
-        self.value_head = nn.Linear(features, 1)
+        self.value_head = nn.Linear(features, 1, dtype=torch.float32)
         self._initialize(seed)
 
     def forward(self, obs: Tensor) -> tuple[Tensor, Tensor]:

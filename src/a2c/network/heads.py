@@ -27,8 +27,8 @@ class PolicyHead(nn.Module):
     def __init__(self, features: int, distribution: Distribution, log_std_init: float) -> None:
         super().__init__()
         free = distribution.free_size
-        self.linear = nn.Linear(features, distribution.param_size - free)
-        self.log_std = nn.Parameter(torch.full((free,), log_std_init)) if free else None
+        self.linear = nn.Linear(features, distribution.param_size - free, dtype=torch.float32)
+        self.log_std = nn.Parameter(torch.full((free,), log_std_init, dtype=torch.float32)) if free else None
 
     def forward(self, features: Tensor) -> Tensor:
         """``[B, F]`` -> ``[B, P]``: logits, or mean and log standard deviation."""

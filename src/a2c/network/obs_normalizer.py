@@ -50,7 +50,7 @@ class ObsNormalizer(nn.Module):
         self.register_buffer("var", torch.ones(shape, dtype=torch.float64))
         self.register_buffer("count", torch.zeros((), dtype=torch.float64))
         for name in ("shift", "scale", "offset"):
-            self.register_buffer(name, torch.zeros(shape), persistent=False)
+            self.register_buffer(name, torch.zeros(shape, dtype=torch.float32), persistent=False)
         self.refresh()
 
     def forward(self, obs: Tensor) -> Tensor:

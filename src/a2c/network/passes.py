@@ -172,7 +172,7 @@ class MLPPass:
             policy, value = [policy_head], [value_head]
         self._policy = Chain(policy, kind, learned, learned, ends_linear=True, numpy=not compiled)
         self._value = Chain(value, kind, rows, learned, ends_linear=True, numpy=not compiled)
-        self._inputs = self._log_std = self._d_log_std = torch.empty(0)
+        self._inputs = self._log_std = self._d_log_std = torch.empty(0, dtype=torch.float32)
         # Where each weight is in the vector: looked up here, because a compiler cannot.
         self._spans = {id(param): (param.shape, param.storage_offset()) for param in model.parameters()}
         if not compiled:

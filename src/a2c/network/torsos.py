@@ -40,7 +40,7 @@ class MLP(nn.Sequential):
     def __init__(self, sizes: list[int], activation: str) -> None:
         self.activation = activation
         module, self._activate = ACTIVATIONS[activation]
-        layers = [layer for a, b in pairwise(sizes) for layer in (nn.Linear(a, b), module())]
+        layers = [layer for a, b in pairwise(sizes) for layer in (nn.Linear(a, b, dtype=torch.float32), module())]
         super().__init__(nn.Flatten(), *layers)
         self.linears = [layer for layer in layers if isinstance(layer, nn.Linear)]
 
@@ -74,11 +74,11 @@ class NatureCNN(nn.Sequential):
     def __init__(self, channels: int, height: int, width: int) -> None:
         height, width = (((((side - 8) // 4 + 1) - 4) // 2 + 1) - 2 for side in (height, width))
         first, second, third = (
-            nn.Conv2d(channels, 32, 8, stride=4),
-            nn.Conv2d(32, 64, 4, stride=2),
-            nn.Conv2d(64, 64, 3),
+            nn.Conv2d(channels, 32, 8, stride=4, dtype=torch.float32),
+            nn.Conv2d(32, 64, 4, stride=2, dtype=torch.float32),
+            nn.Conv2d(64, 64, 3, dtype=torch.float32),
         )
-        last = nn.Linear(64 * height * width, 512)
+        last = nn.Linear(64 * height * width, 512, dtype=torch.float32)
         super().__init__(first, nn.ReLU(), second, nn.ReLU(), third, nn.ReLU(), nn.Flatten(), last, nn.ReLU())
         self._layers = first, second, third, last
 

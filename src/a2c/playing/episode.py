@@ -7,8 +7,7 @@ import sys
 
 import numpy as np
 
-from a2c.envs.single.checked import Checked
-from a2c.envs.single.make_env import make_env
+from a2c.envs.single.checked import make_checked
 from a2c.playing.policy import Policy
 
 MAX_STEPS = 3000  # of the episode, should it not end before
@@ -31,9 +30,7 @@ def play_episode(policy: Policy, seed: int, render_mode: str = "rgb_array") -> t
     """
     if render_mode == "rgb_array" and sys.platform == "linux" and not _has_screen():
         os.environ.setdefault("SDL_VIDEODRIVER", "dummy")  # else SDL complains that there is no screen
-    made = make_env(policy.cfg.env, render_mode=render_mode)
-    # In a window, Gymnasium renders within reset and step: what that raises is no fault of the environment.
-    env = made if render_mode == "human" else Checked(made, "the environment")
+    env = make_checked(policy.cfg.env, "the environment", render_mode=render_mode)
     frames: list[np.ndarray] = []
     score = 0.0
     try:

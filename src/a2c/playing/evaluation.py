@@ -9,9 +9,10 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
+from a2c.envs.foreign import close_all
 from a2c.envs.seeding import EVAL, FINAL_EVAL, env_seed
-from a2c.envs.single.checked import Checked
-from a2c.envs.single.make_env import make_env
+from a2c.envs.single.checked import make_checked
+from a2c.envs.single.make_env import has_time_limit
 from a2c.maths.trees import tree_map
 from a2c.playing.policy import Policy
 from a2c.settings.config import EnvConfig
@@ -25,6 +26,7 @@ class EvalResult:
 
     rewards: list[float]
     lengths: list[int]
+    cut: int = 0  # episodes that ``eval.max_steps`` ended
 
     @property
     def mean(self) -> float:
@@ -34,26 +36,38 @@ class EvalResult:
     def std(self) -> float:
         return float(np.std(self.rewards))
 
+    def cuts(self, max_steps: int) -> str:
+        """Says which episodes were cut, in a line; empty if none was."""
+        if not self.cut:
+            return ""
+        return f"{self.cut} of {len(self.rewards)} episodes cut at {max_steps:,} steps (eval.max_steps)"
+
 
 class Evaluator:
     """Plays whole episodes; keeps its environments between evaluations.
 
     Every episode has its own seed and runs to its end, so that short episodes do not count more often than long ones.
-    With a greedy policy the number of environments changes nothing.
+    With a greedy policy the number of environments changes nothing. Only where the environment has no time limit is an
+    episode cut, because a greedy policy may go round in circles for ever.
 
     Args:
         env: which environment.
         episodes: how many there will be; as many environments step side by side, at most ``MAX_ENVS``.
+        max_steps: of an episode where the environment has no time limit.
 
     Raises:
         ConfigError, EnvironmentFailure: as :func:`a2c.envs.make_env`.
     """
 
-    def __init__(self, env: EnvConfig, episodes: int) -> None:
-        count = min(episodes, MAX_ENVS)
-        self.envs: list[gym.Env[Any, Any]] = [
-            Checked(make_env(env), f"environment {index} of the evaluation") for index in range(count)
-        ]
+    def __init__(self, env: EnvConfig, episodes: int, max_steps: int) -> None:
+        self.envs: list[gym.Env[Any, Any]] = []
+        try:
+            for index in range(min(episodes, MAX_ENVS)):
+                self.envs.append(make_checked(env, f"environment {index} of the evaluation"))
+        except BaseException:
+            self.close()
+            raise
+        self.limit = None if has_time_limit(env, self.envs[0]) else max_steps
 
     def run(
         self,
@@ -80,7 +94,7 @@ class Evaluator:
             EnvironmentFailure, NumericError: an environment raised or broke its contract.
         """
         rewards, lengths = [0.0] * len(seeds), [0] * len(seeds)
-        waiting, over = iter(range(len(seeds))), 0
+        waiting, over, cut = iter(range(len(seeds))), 0, 0
         playing: dict[int, int] = {}  # environment -> episode
         obs: dict[int, Any] = {}
 
@@ -101,16 +115,17 @@ class Evaluator:
                 obs[env], reward, terminated, truncated, _ = self.envs[env].step(action)
                 rewards[playing[env]] += float(reward)
                 lengths[playing[env]] += 1
-                if terminated or truncated:
+                too_long = lengths[playing[env]] == self.limit and not (terminated or truncated)
+                cut += too_long
+                if terminated or truncated or too_long:
                     next_episode(env)
                     over += 1
                     ended(over)
-        return EvalResult(rewards, lengths)
+        return EvalResult(rewards, lengths, cut)
 
     def close(self) -> None:
         """Close the environments."""
-        for env in self.envs:
-            env.close()
+        close_all({f"environment {index} of the evaluation": env.close for index, env in enumerate(self.envs)})
 
 
 def _stacked(*parts: Any) -> Any:
@@ -146,7 +161,7 @@ def evaluate(
         ConfigError: the environment cannot be made here.
         EnvironmentFailure, NumericError: an environment raised or broke its contract.
     """
-    evaluator = Evaluator(policy.cfg.env, episodes)
+    evaluator = Evaluator(policy.cfg.env, episodes, policy.cfg.eval.max_steps)
     try:
         seeds = eval_seeds(policy.cfg.seed if seed is None else seed, episodes, final=True)
         result = evaluator.run(policy, seeds, deterministic=deterministic, ended=ended)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import gymnasium as gym
@@ -32,6 +33,7 @@ class Player:
         current: ``[1]`` int64, the environment that runs now, or ``NONE_RUNS``.
         beats: ``[1]`` int64, calls of environments so far.
         stop: ``[1]`` int64, 1 ends the evaluation before the next step.
+        over: ``[1]`` int64, episodes of this evaluation that have ended.
 
     Raises:
         ConfigError, EnvironmentFailure: as :class:`a2c.playing.evaluation.Evaluator`.
@@ -46,22 +48,28 @@ class Player:
         current: NDArray[Any],
         beats: NDArray[Any],
         stop: NDArray[Any],
+        over: NDArray[Any],
     ) -> None:
         torch.set_num_threads(threads)
-        self._stop = stop
-        self._evaluator = Evaluator(cfg.env, episodes)
+        self._stop, self._over = stop, over
+        # The main process holds us to env.step_timeout, also where an alarm could not: in C.
+        self._evaluator = Evaluator(replace(cfg.env, step_timeout=None), episodes, cfg.eval.max_steps)
         envs = [_Watched(env, index, current, beats) for index, env in enumerate(self._evaluator.envs)]
         self._evaluator.envs = list(envs)
         self._network: Network = make_network()
         flatten_parameters(self._network)  # as in the main process: sums may depend on where in memory numbers lie
         self._network.train(False)
+        torch.set_num_threads(threads)  # an environment's module may have set others
         self._policy = Policy(self._network, cfg)
 
     def play(self, weights: dict[str, Tensor], seeds: list[int]) -> EvalResult | A2CError | None:
         """The scores, or what an environment did: plain text, its traceback as a note, so that it crosses whole."""
         self._network.load_state_dict(weights)
         try:
-            return self._evaluator.run(self._policy, seeds, stop=lambda: bool(self._stop[0]))
+            over, stop = self._over, self._stop
+            return self._evaluator.run(
+                self._policy, seeds, stop=lambda: bool(stop[0]), ended=lambda count: over.__setitem__(0, count)
+            )
         except A2CError as error:
             return error
 

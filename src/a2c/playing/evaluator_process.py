@@ -49,7 +49,7 @@ class EvaluatorProcess:
         self.busy, self.closed = True, False  # busy with its environments
         self._owner = os.getpid()
         self._step_timeout = cfg.env.step_timeout
-        self._arrays = arrays = SharedArrays(dict.fromkeys(("current", "beats", "stop"), ((1,), np.int64)))
+        self._arrays = arrays = SharedArrays(dict.fromkeys(("current", "beats", "stop", "over"), ((1,), np.int64)))
         self._current, self._beats = arrays["current"], arrays["beats"]
         self._current[0] = NONE_RUNS
         self._seen = (-1, time.monotonic())  # the last count of beats, and when it was new
@@ -92,11 +92,17 @@ class EvaluatorProcess:
             EnvironmentFailure: the process is gone.
         """
         assert not self.busy
+        self._arrays["over"][0] = 0
         try:
             self._pool.command("evaluate", [(dict(weights), seeds)])
         except EnvironmentFailure:
             raise self._died() from None
         self.busy = True
+
+    @property
+    def over(self) -> int:
+        """Episodes of the evaluation under way that have ended."""
+        return int(self._arrays["over"][0])
 
     def result(self, stop: Callable[[], bool] | None) -> EvalResult | None:
         """The scores of the evaluation that has begun.

@@ -26,7 +26,7 @@ class EvaluatorSpec:
     make_network: Pickled  # () -> Network on the CPU
     episodes: int
     threads: int
-    arrays: SharedArrays  # current, beats and stop, as a Player takes them
+    arrays: SharedArrays  # current, beats, stop and over, as a Player takes them
     registered: Registered  # environments that the main process registered
     environ: dict[str, str]
     parent_pid: int
@@ -50,7 +50,7 @@ def _serve(spec: EvaluatorSpec, pipe: Connection) -> None:
 
     player: Player | None = None
     try:
-        board = (spec.arrays[name] for name in ("current", "beats", "stop"))
+        board = (spec.arrays[name] for name in ("current", "beats", "stop", "over"))
         player = Player(spec.cfg, spec.make_network.open(), spec.episodes, spec.threads, *board)
         answer(pipe, None)
     except A2CError as error:

@@ -61,7 +61,7 @@ class Policy:
                 action = self.model.distribution.mode(params)
             else:
                 distribution = self.model.distribution
-                uniform = torch.rand(count, distribution.noise_size, generator=self._generator)
+                uniform = torch.rand(count, distribution.noise_size, generator=self._generator, dtype=torch.float32)
                 uniform = uniform.clamp(2.0**-24, 1 - 2.0**-24).to(self._device)
                 action = distribution.sample(params, distribution.noise(uniform))
         actions = self._door(action.cpu().numpy())

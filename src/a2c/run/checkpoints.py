@@ -5,6 +5,7 @@ A disk may be full for a while. A save that fails then is tried again with the n
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
@@ -137,7 +138,12 @@ class Checkpoints:
         self._notify(f"{error}; the old one stays, and the next report tries again ({failed} of {TRIES})")
 
     def improves(self, score: float) -> bool:
-        """Whether an evaluation is the best so far, which it then counts as; of equal scores, the longer trained."""
+        """Whether an evaluation is the best so far, which it then counts as; of equal scores, the longer trained.
+
+        A score that is not finite (sums of huge rewards overflow) is never the best.
+        """
+        if not math.isfinite(score):
+            return False
         best = self._tally.best_eval
         if best is not None and score < best:
             return False

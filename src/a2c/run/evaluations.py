@@ -5,15 +5,12 @@ for the scores and later rows wait behind it, so that metrics.jsonl, W&B and the
 an evaluation in place. Nothing is saved of what came after an evaluation before its scores are there; so every
 ``last.pt`` knows the best score of all evaluations before it.
 
-There is one exception: ``last.pt`` of the report at which an evaluation begins is written at once, so that a crash in
-the evaluation loses only the evaluation. That file does not know the score, nor has metrics.jsonl the row. So it holds
-the row, as ``waiting_row``. When the scores are there, or the evaluation has failed, it is written again, with the best
-score and without the row. If the program dies meanwhile, a resumed run finds the row, evaluates the same weights again
-and goes on as if nothing had happened; should it fail again, it goes on without scores. Whether ``best.pt`` was already
-written then makes no difference: it would be the same file.
-
-A stop breaks off the evaluation under way; its row is passed on without scores. ``last.pt`` then holds the checkpoint
-of the moment when it began and the rows since, as ``unscored``, and a resumed run makes up for it before it trains on.
+There is one exception: ``last.pt`` of the report at which an evaluation begins is written at once, in place as well, so
+that a crash in the evaluation loses only the evaluation. That file does not know the score, nor has metrics.jsonl the
+row. So it holds the row, as ``waiting_row``. When the scores are there, or the evaluation has failed, it is written
+again, with the best score and without the row. If the program is stopped or dies meanwhile, a resumed run finds the
+row, evaluates the same weights again and goes on as if nothing had happened; should it fail again, it goes on without
+scores. Whether ``best.pt`` was already written then makes no difference: it would be the same file.
 """
 
 from __future__ import annotations
@@ -33,7 +30,7 @@ from a2c.run.state import TrainState
 from a2c.storage.checkpoint import frozen
 from a2c.storage.metrics_file import plain
 
-WAITING_ROW, UNSCORED = "waiting_row", "unscored"  # keys of a checkpoint
+WAITING_ROW = "waiting_row"  # key of a checkpoint
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +64,10 @@ class Evaluations:
         self._write, self._timed = write, timed
         self._snapshot: dict[str, Any] | None = None  # the checkpoint of the moment when the one under way began
         self._is_last = False  # it is in last.pt too
+        self._state = TrainState()  # of that moment
+        self.left: TrainState | None = None  # the run is to end, and an evaluation of this state has no scores yet
         self._rows: deque[Row] = deque()  # the first one waits for scores, the others behind it
         self._last: dict[str, Any] | None = None  # a last.pt to write once its row is in the record
-        self._unscored: dict[str, Any] = {}  # what a stop broke off: its "snapshot", and the "rows" from its own on
 
     def evaluate(
         self, state: TrainState, network: Network, metrics: Mapping[str, Any], *, save: bool, last: bool
@@ -80,25 +78,35 @@ class Evaluations:
             state: where the run is.
             network: of the learner.
             metrics: of this report's row.
-            save: a ``last.pt`` is due as well; it follows the row, which :meth:`add` passes on.
+            save: a ``last.pt`` is due as well; with the scores it follows the row, which :meth:`add` passes on.
             last: training ends here: the scores are waited for.
 
         Returns:
-            Scores for the row, none if the run is to end; None: they come later, and :meth:`add` says to which row.
+            Scores for the row; None: they come later, and :meth:`add` says to which row.
 
         Raises:
             EnvironmentFailure, NumericError: an environment failed.
             RunIOError: a checkpoint cannot be written.
         """
         assert self._snapshot is None
+        self._state = state
         with self._timed():
             apart = self._evaluators.ready_apart()
         if not apart:
-            with self._timed():
-                result = self._evaluators.here(network, state.env_steps)
+            payload = self._checkpoints.payload(state)
+            if save:
+                self._checkpoints.write("last", {**payload, WAITING_ROW: _plain(metrics)})
+            try:
+                with self._timed():
+                    result = self._evaluators.here(network, state.env_steps)
+            except A2CError:
+                if save:
+                    self._checkpoints.write("last", self._checkpoints.stamped(payload))  # as in _received
+                raise
             if result is None:
-                self._unscored = {"snapshot": frozen(self._checkpoints.payload(state)), "rows": []}
-            elif self._checkpoints.improves(result.mean):
+                self.left = state  # its last.pt is of now, and a resumed run evaluates again
+                return None
+            if self._checkpoints.improves(result.mean):
                 self._checkpoints.write("best", self._checkpoints.payload(state))
             if save:
                 self._last = self._checkpoints.payload(state)
@@ -106,9 +114,9 @@ class Evaluations:
         with self._timed():
             snapshot = frozen(self._checkpoints.payload(state))
         if save:
-            self._checkpoints.write("last", {**snapshot, WAITING_ROW: {name: plain(metrics[name]) for name in metrics}})
+            self._checkpoints.write("last", {**snapshot, WAITING_ROW: _plain(metrics)})
         with self._timed():
-            self._evaluators.begin(snapshot["learner"]["model"])
+            self._evaluators.begin(snapshot["learner"]["model"], state.env_steps)
         self._snapshot, self._is_last = snapshot, save
         return self._received(wait=True) if last else None
 
@@ -117,14 +125,14 @@ class Evaluations:
         if scores is None or self._rows:
             self._rows.append(row)
         else:
-            self._pass(row, scores)
+            self._write(row, scores)
             self._save()
 
     def receive(self, wait: bool) -> None:
         """Take the scores of the evaluation under way, if there is one, and pass on the rows that waited.
 
         Args:
-            wait: until they are there or the run is to end; then the evaluation is broken off, and its row has none.
+            wait: until they are there or the run is to end; then the evaluation is left to a resumed run.
 
         Raises:
             EnvironmentFailure, NumericError: an environment failed; its row has been passed on without scores.
@@ -140,43 +148,13 @@ class Evaluations:
         if scores is not None:
             self._pass_on(scores)
 
-    def unscored(self) -> dict[str, Any]:
-        """What ``last.pt`` holds besides, if a stop broke off an evaluation."""
-        return {UNSCORED: self._unscored} if self._unscored else {}
-
-    def make_up(self, unscored: dict[str, Any], network: Network) -> None:
-        """Make the evaluation that a stop broke off in the last session, and pass on the rows since.
-
-        Args:
-            unscored: from the checkpoint.
-            network: of the learner; has its own weights again when this returns.
-
-        Raises:
-            EnvironmentFailure, NumericError: an environment failed; the rows have been passed on without scores.
-        """
-        snapshot, scores = unscored["snapshot"], dict[str, float]()
-        ours = frozen(network.state_dict())
-        try:
-            network.load_state_dict(snapshot["learner"]["model"])
-            with self._timed():
-                result = self._evaluators.here(network, snapshot["state"]["env_steps"])
-            scores = _scores(result)
-            if result is None:
-                self._unscored = unscored  # stopped again
-            elif self._checkpoints.improves(result.mean):
-                self._checkpoints.write("best", self._checkpoints.stamped(snapshot))
-        finally:
-            network.load_state_dict(ours)
-            for steps, metrics in unscored["rows"]:
-                self._write(Row(steps, metrics, {}, show=bool(scores)), scores)
-                scores = {}
-
     def break_off(self) -> None:
         """End the evaluation under way, if there is one, at once; its row is passed on without scores."""
         if self._snapshot is not None:
             self._snapshot = None
             self._evaluators.break_off()
-        self._pass_on({})
+        if self.left is None:  # else a resumed run makes these rows again
+            self._pass_on({})
 
     def _received(self, wait: bool) -> dict[str, float] | None:
         """Scores of the evaluation under way, which then is no longer; None: they are not there yet."""
@@ -191,15 +169,15 @@ class Evaluations:
             if self._is_last and isinstance(
                 error, A2CError
             ):  # without the row: a resumed run must not meet the same failure again
-                self._last = self._checkpoints.stamped(snapshot)
+                self._checkpoints.write("last", self._checkpoints.stamped(snapshot))
             raise
         if result is None and not wait:
             return None
         self._snapshot = None
         if result is None:
             self._evaluators.break_off()
-            self._unscored = {"snapshot": snapshot, "rows": []}
-            return {}
+            self.left = self._state
+            return None
         if self._checkpoints.improves(result.mean):
             self._checkpoints.write("best", self._checkpoints.stamped(snapshot))
         if self._is_last:
@@ -208,21 +186,21 @@ class Evaluations:
 
     def _pass_on(self, scores: Mapping[str, float]) -> None:
         while self._rows:
-            self._pass(self._rows.popleft(), scores)
+            self._write(self._rows.popleft(), scores)
             scores = {}
         self._save()
-
-    def _pass(self, row: Row, scores: Mapping[str, float]) -> None:
-        self._write(row, scores)
-        if self._unscored:
-            self._unscored["rows"].append([row.env_steps, {name: plain(row.metrics[name]) for name in row.metrics}])
 
     def _save(self) -> None:
         """Write the ``last.pt`` that was due, after its row: killed in between, a resumed run makes the row again."""
         payload, self._last = self._last, None
         if payload is not None:
-            self._checkpoints.write("last", payload | self.unscored())
+            self._checkpoints.write("last", payload)
 
 
-def _scores(result: EvalResult | None) -> dict[str, float]:
-    return {} if result is None else {"eval/mean_reward": result.mean, "eval/std_reward": result.std}
+def _scores(result: EvalResult) -> dict[str, float]:
+    cut = {"eval/cut": float(result.cut)} if result.cut else {}
+    return {"eval/mean_reward": result.mean, "eval/std_reward": result.std, **cut}
+
+
+def _plain(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: plain(metrics[name]) for name in metrics}

@@ -11,7 +11,9 @@ import torch
 from torch import Tensor
 
 from a2c.build import make_network
+from a2c.envs.single.make_env import has_time_limit
 from a2c.envs.spaces import Spaces
+from a2c.errors import EnvironmentFailure
 from a2c.machine.cores import usable_cores
 from a2c.machine.device import resolve_device
 from a2c.machine.processes.foreign_code import GaveUpError, foreign, of_others
@@ -35,27 +37,42 @@ class Evaluators:
     Args:
         cfg: the settings.
         stop: whether the run is to end; it ends evaluations early.
-        notify: called with one line when ``auto`` cannot have a process.
+        notify: called with one line when ``auto`` cannot have a process, and about episodes that were cut.
+        show: called with how many episodes have ended and how many there are, while training waits for them.
 
     Raises:
         ConfigError, EnvironmentFailure: as :func:`a2c.envs.make_env`; where the process begins at once, it is the first
             evaluation that raises.
     """
 
-    def __init__(self, cfg: Config, stop: Callable[[], bool], notify: Callable[[str], None]) -> None:
-        self._cfg, self._stop, self._notify = cfg, stop, notify
+    def __init__(
+        self,
+        cfg: Config,
+        stop: Callable[[], bool],
+        notify: Callable[[str], None],
+        show: Callable[[int, int], None] = lambda ended, episodes: None,
+    ) -> None:
+        self._cfg, self._stop, self._notify, self._show = cfg, stop, notify, show
+        self.off = cfg.eval.episodes == 0
         self._episodes = max(cfg.eval.episodes, cfg.eval.final_episodes)
-        self._seeds = eval_seeds(cfg.seed, cfg.eval.episodes)
+        # The only evaluation of a run chooses nothing, so that its score is the final one.
+        self._once = cfg.eval.every == 0
+        self._final_seeds = eval_seeds(cfg.seed, cfg.eval.final_episodes, final=True)
+        self._seeds = self._final_seeds if self._once else eval_seeds(cfg.seed, cfg.eval.episodes)
+        self._latest: tuple[int, EvalResult | None] = (-1, None)  # env steps of the weights, and their scores
         self._process: EvaluatorProcess | None = None
         self._may_start = cfg.eval.apart == "auto"
         self._spent = 0.0  # seconds of evaluation in this process
         self._at_once = apart_at_once(cfg)
-        self._here = None if self._at_once else self._evaluator()  # a bad environment fails early
+        self._here = None if self._at_once or self.off else self._evaluator()  # a bad environment fails early
+        if not (self.off or has_time_limit(cfg.env) or (self._here is not None and self._here.limit is None)):
+            most = f"{cfg.eval.max_steps:,}"
+            notify(f"{cfg.env.id} has no time limit: evaluations cut episodes at {most} steps (eval.max_steps)")
 
     def open(self, spaces: Spaces) -> None:
         """Begin the process if it is wanted from the start; it makes itself ready in the background."""
         self._make_network = partial(make_network, self._cfg, spaces)
-        if self._at_once:
+        if self._at_once and not self.off:
             self._start()
 
     def ready_apart(self) -> bool:
@@ -71,13 +88,15 @@ class Evaluators:
         self._close_here()  # the process has environments of its own
         return True
 
-    def begin(self, weights: Mapping[str, Tensor]) -> None:
+    def begin(self, weights: Mapping[str, Tensor], env_steps: int) -> None:
         """Begin an evaluation in the process (:meth:`ready_apart`).
 
         Args:
             weights: the network's state, frozen.
+            env_steps: that they have learned from.
         """
         assert self._process is not None
+        self._latest = (env_steps, None)
         self._process.begin(weights, self._seeds)
 
     def result(self, wait: bool) -> EvalResult | None:
@@ -88,7 +107,10 @@ class Evaluators:
         """
         assert self._process is not None
         result = self._process.result(None)  # what is there counts, also where the run is to end
-        return self._process.result(self._stop) if result is None and wait else result
+        if result is None and wait:
+            result = self._awaited(self._process, len(self._seeds))
+        self._latest = (self._latest[0], result)
+        return self._told(result)
 
     def break_off(self) -> None:
         """End the process, and the evaluation that it is at."""
@@ -106,6 +128,7 @@ class Evaluators:
         network.train(False)  # a user's own may hold dropout or batch statistics
         result = self._run_here(Policy(network, self._cfg), self._seeds)
         network.train(True)
+        self._latest = (env_steps, result)
         self._spent += time.perf_counter() - begin
         cfg = self._cfg
         goes_on = cfg.eval.every > 0 and env_steps + cfg.eval.every < cfg.total_steps  # not beside the last one
@@ -117,11 +140,17 @@ class Evaluators:
 
     def final(self, best: Policy) -> EvalResult | None:
         """The final score of a policy, by whoever has environments; None if the run is to end."""
-        seeds = eval_seeds(self._cfg.seed, self._cfg.eval.final_episodes, final=True)
-        if self._has_the_network_of(best.cfg) and self.ready_apart():
+        seeds, (env_steps, result) = self._final_seeds, self._latest
+        if self._once and result is not None and env_steps == best.env_steps:
+            return result
+        if self._at_once and not self._has_the_network_of(best.cfg):
+            self.break_off()
+            self._make_network = partial(make_network, best.cfg, best.model.spaces)
+            self._start()
+        if (self._at_once or self._has_the_network_of(best.cfg)) and self.ready_apart():
             assert self._process is not None
             self._process.begin(frozen(best.model.state_dict()), seeds)
-            return self._process.result(self._stop)
+            return self._told(self._awaited(self._process, len(seeds)))
         return self._run_here(best, seeds)
 
     def close(self) -> None:
@@ -130,7 +159,7 @@ class Evaluators:
         self.break_off()
 
     def _evaluator(self) -> Evaluator:
-        return of_others(Evaluator, self._cfg.env, self._episodes)
+        return of_others(Evaluator, self._cfg.env, self._episodes, self._cfg.eval.max_steps)
 
     def _close_here(self) -> None:
         """Close the environments in this process; in a run that is to end, do not wait long for them."""
@@ -142,13 +171,36 @@ class Evaluators:
     def _run_here(self, policy: Policy, seeds: list[int]) -> EvalResult | None:
         if self._stop():
             return None
+        if self._cfg.env.isolate:  # the process could not be had, or died
+            raise EnvironmentFailure("env.isolate=true needs a process for evaluations, and there is none")
         if self._here is None:
             self._here = self._evaluator()
+        self._show(0, len(seeds))
+        ended = partial(self._ended, len(seeds))
         try:
-            return of_others(self._here.run, policy, seeds, stop=self._stop)
+            return self._told(of_others(self._here.run, policy, seeds, stop=self._stop, ended=ended))
         except GaveUpError:
             self._close_here()
             return None
+
+    def _ended(self, episodes: int, ended: int) -> None:
+        self._show(ended, episodes)
+
+    def _awaited(self, process: EvaluatorProcess, episodes: int) -> EvalResult | None:
+        """The scores of the process, once they are there; None if the run is to end."""
+
+        def stop() -> bool:
+            self._show(process.over, episodes)
+            return self._stop()
+
+        result = process.result(stop)
+        self._show(episodes, episodes)
+        return result
+
+    def _told(self, result: EvalResult | None) -> EvalResult | None:
+        if result is not None and result.cut:
+            self._notify(f"evaluation: {result.cuts(self._cfg.eval.max_steps)}")
+        return result
 
     def _start(self) -> None:
         self._may_start = False
@@ -162,7 +214,7 @@ class Evaluators:
 
     def _stay_here(self, error: Exception) -> None:
         """No process can be had: an error for who asked for it; ``auto`` does without."""
-        if self._cfg.eval.apart != "auto":
+        if self._cfg.eval.apart != "auto" or self._cfg.env.isolate:
             raise error
         self.break_off()
         why = next(iter(str(error).splitlines()), "") or type(error).__name__
@@ -177,9 +229,12 @@ class Evaluators:
 def apart_at_once(cfg: Config) -> bool:
     """Whether all evaluations of a run belong in a process of their own.
 
-    On a GPU ``auto`` says so where there are two cores: the process plays on the CPU, so that no second process opens
-    the GPU, and all evaluations of a run must be made on the same device.
+    ``auto`` says so with ``env.step_timeout`` and ``env.isolate``, because a process can be ended and may die alone.
+    And it does on a GPU where there are two cores: the process plays on the CPU, so that no second process opens the
+    GPU, and all evaluations of a run must be made on the same device.
     """
+    if cfg.eval.apart == "auto" and (cfg.env.step_timeout is not None or cfg.env.isolate):
+        return True
     if cfg.eval.apart != "auto":
         return cfg.eval.apart == "true"
     return resolve_device(cfg.device).type != "cpu" and usable_cores() > 1

@@ -18,13 +18,23 @@ class Progress:
         state: where the run begins.
         total_steps: env steps at which the run ends.
         log_every, eval_every, save_every: env steps between rows, evaluations and checkpoints; 0 means only at the end.
+        evaluates: whether there are evaluations at all.
     """
 
     def __init__(
-        self, state: TrainState, total_steps: int, *, log_every: int, eval_every: int, save_every: int
+        self,
+        state: TrainState,
+        total_steps: int,
+        *,
+        log_every: int,
+        eval_every: int,
+        save_every: int,
+        evaluates: bool = True,
     ) -> None:
+        self._evaluates = evaluates
         self._state, self._total = state, total_steps
-        self._log_every, self._eval_every, self._save_every = log_every, eval_every, save_every
+        self._log_every, self._save_every = log_every, save_every
+        self._eval_every = eval_every if evaluates else 0
         self._time = time.perf_counter()
         self._shown = False
 
@@ -45,11 +55,11 @@ class Progress:
 
     def evaluate(self, state: TrainState) -> bool:
         """Whether an evaluation is due."""
-        return self._crosses(self._eval_every, state) or self._ends(state)
+        return self._evaluates and (self._crosses(self._eval_every, state) or self._ends(state))
 
     def save(self, state: TrainState) -> bool:
-        """Whether a checkpoint is due."""
-        return self._crosses(self._save_every, state) or self._ends(state)
+        """Whether a checkpoint is due: also before every evaluation, which may take the process with it."""
+        return self._crosses(self._save_every, state) or self._ends(state) or self.evaluate(state)
 
     def show(self, state: TrainState) -> bool:
         """Whether the report goes into the table on the screen: the first, about twenty in all, and each evaluation."""

@@ -4,24 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+from a2c.envs.foreign import users_own
 from a2c.envs.seeding import FINAL_EVAL, env_seed
 from a2c.errors import A2CError
+from a2c.machine.processes.apart import call_apart
 from a2c.machine.processes.foreign_code import GaveUpError, of_others
 from a2c.playing.episode import play_episode
-from a2c.playing.policy import Policy
+from a2c.playing.policy import Policy, load_policy
 from a2c.run.showing.curve import draw_curve
 from a2c.run.showing.gif import record_gif
 from a2c.settings.config import Config
 from a2c.settings.redaction import restored
 
 
-def draw_results(folder: Path, policy: Policy, cfg: Config, notify: Callable[[str], None]) -> tuple[str, str | None]:
+def draw_results(
+    folder: Path, policy: Policy | None, cfg: Config, notify: Callable[[str], None]
+) -> tuple[str, str | None]:
     """Draw the curve and, if asked, record an episode.
 
     Args:
         folder: the run folder.
-        policy: the run's best checkpoint.
+        policy: the run's best checkpoint; None: no environment may be made for an episode.
         cfg: the settings of this session, which have the secrets of its environment.
         notify: called with one line that says why there is no recording.
 
@@ -29,16 +34,30 @@ def draw_results(folder: Path, policy: Policy, cfg: Config, notify: Callable[[st
         Paths of curve.png and agent.gif; None instead of a GIF that was not asked for or could not be made.
     """
     curve = str(draw_curve(folder))
-    if not cfg.gif:
+    if not cfg.gif or policy is None:
         return curve, None
     policy.cfg.env.kwargs = restored(policy.cfg.env.kwargs, cfg.env.kwargs)
     try:
-        frames, fps, _ = of_others(play_episode, policy, env_seed(policy.cfg.seed, FINAL_EVAL, 0))
-        return curve, str(record_gif(frames, folder / "agent.gif", fps))
+        if policy.cfg.env.isolate:
+            return curve, call_apart(_record_saved, folder, policy.cfg.env.kwargs)
+        return curve, of_others(_record, policy, folder)
     except GaveUpError:
         notify("no agent.gif: the environment did not answer, and the run is to end")
     except A2CError as error:
         notify(f"no agent.gif: {error}")
-    except Exception as error:  # rendering needs screens and packages that training does not
+    except BaseException as error:  # rendering needs screens and packages that training does not
+        if users_own(error):
+            raise
         notify(f"no agent.gif: {policy.cfg.env.id} cannot be rendered here ({type(error).__name__}: {error})")
     return curve, None
+
+
+def _record(policy: Policy, folder: Path) -> str:
+    frames, fps, _ = play_episode(policy, env_seed(policy.cfg.seed, FINAL_EVAL, 0))
+    return str(record_gif(frames, folder / "agent.gif", fps))
+
+
+def _record_saved(folder: Path, kwargs: dict[str, Any]) -> str:
+    policy = load_policy(folder)
+    policy.cfg.env.kwargs = kwargs
+    return _record(policy, folder)

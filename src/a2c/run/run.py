@@ -14,7 +14,7 @@ from a2c.errors import A2CError, CheckpointError, EnvironmentFailure, NumericErr
 from a2c.learning.learner import Learner
 from a2c.playing.policy import load_policy
 from a2c.run.checkpoints import Actors, Checkpoints
-from a2c.run.evaluations import UNSCORED, WAITING_ROW, Evaluations, Row
+from a2c.run.evaluations import WAITING_ROW, Evaluations, Row
 from a2c.run.evaluators import Evaluators
 from a2c.run.numeric_dump import blame, dump, last_sound
 from a2c.run.progress import Progress
@@ -46,13 +46,11 @@ class Run:
         self.cfg, self.folder, self.stop = cfg, folder, stop
         self._checkpoints = Checkpoints(folder / "checkpoints", cfg, lambda line: self.console.note(line))
         self._resumed, self._saved = self._checkpoints.resumed, self._checkpoints.saved
-        resumed: Mapping[str, Any] = self._resumed or {}
-        self._waiting, self._unscored = resumed.get(WAITING_ROW, {}), resumed.get(UNSCORED, {})
+        self._waiting = {} if self._resumed is None else self._resumed.get(WAITING_ROW, {})
         self.console = Console(cfg)
         continues_here = self._resumed is not None and (folder / "metrics.jsonl").exists()
-        known = self._saved.env_steps - bool(self._waiting)  # rows that waited are made again
-        known = min([known, *(steps - 1 for steps, _ in self._unscored.get("rows", ()))])
-        self._evaluators = Evaluators(cfg, lambda: bool(stop), self.console.note)  # before any record begins
+        known = self._saved.env_steps - bool(self._waiting)  # a row that waited is made again
+        self._evaluators = Evaluators(cfg, lambda: bool(stop), self.console.note, self.console.evaluating)
         try:
             self.trackers = open_trackers(
                 folder,
@@ -112,13 +110,14 @@ class Run:
             log_every=cfg.log_every,
             eval_every=cfg.eval.every,
             save_every=cfg.checkpoint.every,
+            evaluates=not self._evaluators.off,
         )
         trace, note = self.folder / "trace.json.gz", self.console.note
         self._stopwatch = Stopwatch(cfg, learner, actors.clock, plan, trace, note)
         self._closing.callback(self._stopwatch.close)
         self._evaluators.open(learner.model.spaces)
         point_latest_to(self.folder, Path(cfg.runs_dir))
-        if self._unscored or self._waiting:
+        if self._waiting:
             self._evaluate_again()
         return self._saved
 
@@ -155,8 +154,7 @@ class Run:
         if evaluate:
             self._evaluate(state, metrics, save=save, show=progress.show(state))
         else:
-            # The row first: killed in between, a run makes it again from the older checkpoint, and never lacks it.
-            self._add(state, metrics, {}, show=progress.show(state))
+            self._add(state, metrics, {}, show=progress.show(state))  # first: who is killed in between makes it again
             if save:
                 self._checkpoints.write("last", self._checkpoints.payload(state))
         progress.reported(state)
@@ -165,7 +163,7 @@ class Run:
         """Write ``checkpoints/NAME.pt``, atomically, once no evaluation is under way; no report follows."""
         self._checkpoints.final = True
         self.settle()
-        self._checkpoints.write(name, self._checkpoints.payload(state) | self._evaluations.unscored())
+        self._checkpoints.write(name, self._checkpoints.payload(state))
 
     def rescue(self, error: A2CError, state: TrainState) -> None:
         """After a failure of training, save the last sound state and, of a numeric one, what shows where it began."""
@@ -187,21 +185,24 @@ class Run:
             self._evaluations.receive(wait=True)
         self._checkpoints.catch_up()
         if self.stop:
-            self.save("last", state)
-            self.console.note(f"{self.stop.signal}: stopped after {state.env_steps:,} steps, checkpoint saved")
+            state = self._stopped(state)
         tally = self._checkpoints.tally
         ending = self._stopwatch.end(state.env_steps - self._saved.env_steps)
-        scores, device = None, self._learner.weights.device
-        if not self.stop:
-            best = load_policy(self.folder, device=str(device), tell=self.console.note)
-            scores = self._evaluators.final(best)
-        wandb_id = self.trackers.state_dict()["wandb_id"]
+        device, wandb_id = self._learner.weights.device, self.trackers.state_dict()["wandb_id"]
         summary = summarize(
             self.cfg, state, tally, self.folder, ending, device=device, stopped=self.stop.signal, wandb_id=wandb_id
         )
-        if scores is not None:
+        summary.write()  # before environments run again
+        best = (
+            None
+            if self.stop or self._evaluators.off
+            else load_policy(self.folder, device=str(device), tell=self.console.note)
+        )
+        scores = None if best is None else self._evaluators.final(best)
+        if best is not None and scores is not None:
             summary = summary.with_scores(scores, best)
             summary.write()  # the curve shows it
+        if not self.stop and (scores is not None or self._evaluators.off):
             curve, gif = draw_results(self.folder, best, self.cfg, self.console.note)
             summary = replace(summary, curve=curve, gif=gif)
         summary.write()
@@ -209,6 +210,14 @@ class Run:
         self.trackers.finish(asdict(summary), {name: Path(path) for name, path in files.items() if path})
         self.console.finish(asdict(summary))
         return summary
+
+    def _stopped(self, state: TrainState) -> TrainState:
+        """Save where a resumed run goes on, and return that."""
+        self.settle()
+        if (left := self._evaluations.left) is None:
+            self.save("last", state)
+        self.console.note(self.stop.told(state.env_steps, (left or state).env_steps))
+        return left or state
 
     def close(self, exit_code: int = 0) -> None:
         """End the profile, close environments and console, and end the records, if :meth:`finish` has not."""
@@ -225,18 +234,14 @@ class Run:
         self._add(state, metrics, scores, show=show)
 
     def _evaluate_again(self) -> None:
-        """Make the evaluation that the end of the last session cut short; should it fail, training goes on without."""
+        """Make the evaluation in which the last session died; should it fail again, training goes on without."""
         try:
-            if self._unscored:
-                self._evaluations.make_up(self._unscored, self._learner.model)
-                return
-            if self.cfg.eval.every == 0:
-                raise EnvironmentFailure("eval.every=0")
+            if self._evaluators.off or (self.cfg.eval.every == 0 and self._saved.env_steps < self.cfg.total_steps):
+                raise EnvironmentFailure("no evaluation is due")
             self._evaluate(self._saved, self._waiting, save=True, show=True)
         except (EnvironmentFailure, NumericError) as error:
-            if self._waiting:
-                self._add(self._saved, self._waiting, {}, show=True)
-                self._checkpoints.write("last", self._checkpoints.payload(self._saved))
+            self._add(self._saved, self._waiting, {}, show=True)
+            self._checkpoints.write("last", self._checkpoints.payload(self._saved))
             self.console.note(f"no scores after {self._saved.env_steps:,} steps: {error}")
         self._progress.reported(self._saved)
 

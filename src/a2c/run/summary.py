@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -41,7 +43,8 @@ class Summary:
     fps: float  # env steps per second of wall time, evaluations included
     eval_mean: float | None  # of the best checkpoint, over eval_episodes fresh episodes; None if stopped early
     eval_std: float | None
-    eval_episodes: int
+    eval_episodes: int  # 0: evaluation is off
+    eval_cut: int | None  # of those, how many eval.max_steps cut
     best_eval: float | None  # the score that chose the best checkpoint
     best_step: int | None  # the env steps that it was trained for; None as eval_mean
     reward_threshold: float | None
@@ -61,7 +64,7 @@ class Summary:
         """A copy with the scores of the final evaluation, and the checkpoint that they are of."""
         best = None if scored.path is None else str(Path(self.folder) / "checkpoints" / scored.path.name)
         solved = None if self.reward_threshold is None else scores.mean >= self.reward_threshold
-        found = replace(self, eval_mean=scores.mean, eval_std=scores.std, solved=solved)
+        found = replace(self, eval_mean=scores.mean, eval_std=scores.std, solved=solved, eval_cut=scores.cut)
         return replace(found, best_checkpoint=best, best_step=scored.env_steps)
 
     @classmethod
@@ -76,7 +79,7 @@ class Summary:
         """Write ``summary.json`` into the run folder; raises :class:`RunIOError`."""
         path = Path(self.folder) / _FILE
         try:
-            write_text(path, json.dumps(asdict(self), indent=2) + "\n")
+            write_text(path, json.dumps(_finite(asdict(self)), indent=2, allow_nan=False) + "\n")
         except OSError as error:
             raise RunIOError(f"cannot write {path}: {error.strerror or error}") from error
 
@@ -114,7 +117,8 @@ def summarize(
         fps=state.env_steps / max(tally.wall_time, 1e-9),
         eval_mean=None,
         eval_std=None,
-        eval_episodes=cfg.eval.final_episodes,
+        eval_episodes=cfg.eval.final_episodes if cfg.eval.episodes else 0,
+        eval_cut=None,
         best_step=None,
         reward_threshold=reward_threshold(cfg.env.id),
         solved=None,
@@ -143,3 +147,10 @@ def start_facts(cfg: Config, learner: Learner, folder: Path, environments: Mappi
         "seed": str(cfg.seed),
         "folder": os.path.relpath(folder),
     }
+
+
+def _finite(value: Any) -> Any:
+    """A plain value for JSON, which knows no NaN: null in its place."""
+    if isinstance(value, dict):
+        return {key: _finite(part) for key, part in value.items()}
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -103,6 +103,9 @@ class EnvConfig:
         "seconds an environment may take for one step; null waits for ever", low=0, open_low=True
     )
     restarts: int = setting("how often in an hour environments that fail are made anew", low=0)
+    isolate: bool = setting(
+        "environments, also of evaluations, live in other processes, so that none can take the trainer with it"
+    )
     atari: AtariConfig = setting("preprocessing of Atari games")
 
 
@@ -121,9 +124,12 @@ class NetworkConfig:
 class EvalConfig:
     """Evaluation on separate environments, with separate seeds and frozen normalisers."""
 
-    every: int = setting("env steps between evaluations; 0 evaluates only at the end", low=0)
-    episodes: int = setting("episodes of an evaluation during training", low=1)
+    every: int = setting("env steps between evaluations; 0 evaluates once, at the end", low=0)
+    episodes: int = setting(
+        "episodes of an evaluation during training; 0: no evaluation, and no environment for one", low=0
+    )
     final_episodes: int = setting("episodes of the evaluation at the end", low=1)
+    max_steps: int = setting("most steps of an evaluation's episode where the environment has no time limit", low=1)
     apart: str = setting(
         "evaluate in a process of its own while training goes on; auto: where that saves time; changes no score",
         choices=("auto", "true", "false"),

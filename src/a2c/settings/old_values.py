@@ -14,7 +14,11 @@ _MEANS: dict[tuple[str, Any], dict[str, Any]] = {
     ("compile", "auto"): {"compile": False},
 }
 _ADDED = {"main_shard": None, "tf32": True}  # keys that runs of earlier versions lack
-_ADDED_WITHIN: dict[str, dict[str, Any]] = {"eval": {"apart": "auto"}, "checkpoint": {"keep": 3}}  # and keys of groups
+_ADDED_WITHIN: dict[str, dict[str, Any]] = {  # and keys of groups
+    "eval": {"apart": "auto", "max_steps": 10_000},
+    "checkpoint": {"keep": 3},
+    "env": {"isolate": False, "restarts": 3},
+}
 _ENV_IDS = {"a2c.device_envs:CartPoleDevice-v1": "a2c.envs.device:CartPoleDevice-v1"}
 
 

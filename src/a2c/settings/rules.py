@@ -18,6 +18,8 @@ def validate(cfg: Config) -> Config:
         raise ConfigError(f"env_groups={cfg.env_groups} must be at most num_envs={cfg.num_envs}")
     if cfg.env_groups > 1 and cfg.vectorization == "device":
         raise ConfigError("env_groups > 1 has no effect where environments live on the device; leave it 1")
+    if cfg.env.isolate:
+        _check_isolated(cfg)
     if cfg.algo == "ac" and cfg.num_envs != 1:
         raise ConfigError(f"num_envs={cfg.num_envs} does not go with algo=ac: with several environments it is algo=a2c")
     if cfg.algo == "a3c":
@@ -25,6 +27,16 @@ def validate(cfg: Config) -> Config:
     if cfg.normalize_advantage and cfg.num_envs * cfg.n_step == 1:
         raise ConfigError("normalize_advantage=true needs num_envs x n_step > 1: one number has no spread")
     return cfg
+
+
+def _check_isolated(cfg: Config) -> None:
+    """Refuse what steps an environment in the trainer's own process, or learns of its spaces there."""
+    if cfg.vectorization not in ("auto", "workers"):
+        raise ConfigError(f"vectorization={cfg.vectorization} does not go with env.isolate=true: auto or workers does")
+    if cfg.main_shard:
+        raise ConfigError("main_shard=true does not go with env.isolate=true: this process then steps no environment")
+    if cfg.eval.apart == "false":
+        raise ConfigError("eval.apart=false does not go with env.isolate=true: evaluations need a process too")
 
 
 def _check_a3c(cfg: Config) -> None:

@@ -2,55 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import torch
 
-_BYTES, _ARRAY = "bytes", "array"  # tags of what was no tensor before
+from a2c.storage.plain import plain
+
+_BYTES, _ARRAY, _TUPLE = "bytes", "array", "tuple"  # tags of what was no tensor before
 
 
 def packed(value: Any) -> Any:
-    """A copy for a checkpoint: arrays and bytes as tensors with a tag, NumPy numbers as Python's.
+    """A copy for a checkpoint: arrays and bytes as tensors with a tag; arguments and errors of :func:`plain`."""
+    return _packed(plain(value))
 
-    Args:
-        value: None, numbers, text, bytes, arrays, tensors, and dicts (with text, numbers or tuples of them as keys),
-            lists and tuples of these.
 
-    Raises:
-        TypeError: there is something else in it.
-    """
-    if value is None or isinstance(value, bool | int | float | str | torch.Tensor):
-        return value
-    if isinstance(value, bytes | bytearray):
-        return (
-            _BYTES,
-            torch.frombuffer(bytearray(value), dtype=torch.uint8) if value else torch.empty(0, dtype=torch.uint8),
-        )
-    if isinstance(value, np.generic):
-        return value.item()
+def _packed(value: Any) -> Any:
+    if isinstance(value, bytes):
+        return (_BYTES, _to_tensor(value))
     if isinstance(value, np.ndarray):
-        if value.dtype.kind not in "biuf":
-            raise TypeError(f"an array of dtype {value.dtype} is no plain data")
-        raw = np.ascontiguousarray(value)
-        return (
-            _ARRAY,
-            torch.from_numpy(raw.view(np.uint8).reshape(-1).copy()) if raw.size else torch.empty(0, dtype=torch.uint8),
-            str(raw.dtype),
-            list(raw.shape),
-        )
-    if isinstance(value, Mapping):
-        return {key: packed(part) for key, part in value.items()}
+        return (_ARRAY, _to_tensor(value.tobytes()), str(value.dtype), list(value.shape))
+    if isinstance(value, dict):
+        return {key: _packed(part) for key, part in value.items()}
     if isinstance(value, list):
-        return [packed(part) for part in value]
+        return [_packed(part) for part in value]
     if isinstance(value, tuple):
-        return ("tuple", [packed(part) for part in value])
-    raise TypeError(f"a {type(value).__name__} is no plain data")
+        return (_TUPLE, [_packed(part) for part in value])
+    return value
+
+
+def _to_tensor(raw: bytes) -> torch.Tensor:
+    return torch.frombuffer(bytearray(raw), dtype=torch.uint8) if raw else torch.empty(0, dtype=torch.uint8)
 
 
 def unpacked(value: Any) -> Any:
-    """What :func:`packed` was given."""
+    """What :func:`packed` was given, but for what :func:`plain` changes."""
     if isinstance(value, dict):
         return {key: unpacked(part) for key, part in value.items()}
     if isinstance(value, list):

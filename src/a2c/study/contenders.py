@@ -77,7 +77,7 @@ def train(run: Run) -> list[float]:
     """Train once; returns the mean return at each of :func:`marks`, with actions drawn as in training."""
     method = METHODS[run.method]
     cfg = replace(config(method), lr=run.lr, seed=run.seed, total_steps=run.steps)
-    evaluator, episodes = Evaluator(cfg.env, EPISODES), eval_seeds(run.seed, EPISODES)
+    evaluator, episodes = Evaluator(cfg.env, EPISODES, cfg.eval.max_steps), eval_seeds(run.seed, EPISODES)
     scores: list[float] = []
     policy: Policy | None = None
     due = marks(run.steps)

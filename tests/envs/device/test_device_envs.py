@@ -166,8 +166,8 @@ def test_a_broken_contract_is_told(message: str) -> None:
 def test_a_reset_that_gives_numpy_arrays_is_told() -> None:
     with pytest.raises(ConfigError, match="gave a ndarray for observations"):
         spoiled(BROKEN[next(iter(BROKEN))], at=0).reset(0)
-    with make_envs(device_config(env={"id": "CartPole-v1"})) as envs, pytest.raises(ConfigError, match="ndarray"):
-        envs.envs.reset(0)
+    with pytest.raises(ConfigError, match="ndarray"), make_envs(device_config(env={"id": "CartPole-v1"})):
+        pass  # the trial of exact resume resets it
 
 
 def test_an_environment_that_raises_is_a_failure_with_its_step() -> None:

@@ -32,6 +32,7 @@ def test_a_sound_environment_has_nothing_to_change() -> None:
     texts = "\n".join(finding.text for finding in found)
     assert "it keeps Gymnasium's API" in texts
     assert "equal seeds and actions give equal episodes" in texts
+    assert "a resumed run goes on exactly: it plays its episodes again" in texts
     assert "rewards from 0 to 1" in texts
     assert "num_envs=2: in this process" in texts
 

@@ -354,3 +354,27 @@ def test_a_trace_is_named_with_what_opens_it() -> None:
 
 def test_nothing_to_advise_is_no_line() -> None:
     assert "advice" not in dict(words.outcome(SUMMARY | {"advice": []}))
+
+
+def test_the_bar_shows_how_far_an_evaluation_is(cfg: Config, screen: Screen) -> None:
+    console = Console(cfg, stream=screen.stream)
+    console.start({})
+    for ended in (0, 3, 20):
+        console._next_draw = 0.0
+        console.evaluating(ended, 20)
+    console.close()
+    shown = screen.read()
+    assert "evaluating 0/20" in shown
+    assert "evaluating 3/20" in shown
+    assert "evaluating 20/20" not in shown  # the bar is that of training again
+
+
+def test_a_log_hears_of_a_long_evaluation_now_and_then(cfg: Config) -> None:
+    stream = io.StringIO()
+    console = Console(cfg, stream=stream)
+    for ended in range(3):
+        console.evaluating(ended, 20)
+    console._next_line = 0.0
+    for ended in range(3, 6):
+        console.evaluating(ended, 20)
+    assert stream.getvalue() == "evaluated 3 of 20 episodes\n"

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from a2c.envs.choosing.choose import Plan, choose, team, with_workers
 from a2c.envs.choosing.timing import time_processes, time_steps
+from a2c.envs.foreign import close_in_time, users_own
 from a2c.envs.single.make_env import Env, make_env
 from a2c.envs.single.registry import find_spec
 from a2c.machine.cores import usable_cores
@@ -16,8 +17,8 @@ from a2c.settings.config import Config
 def plan(cfg: Config, look: Callable[[Env], object] = lambda env: None) -> Plan:
     """Plan what steps the environments: what ``cfg.vectorization`` says; for ``auto`` the quicker of sync and workers.
 
-    Except for ``native`` and ``device``, this makes and closes one environment, so that what is wrong with it shows
-    before any process starts.
+    Except for ``native``, ``device`` and ``env.isolate``, this makes and closes one environment, so that what is wrong
+    with it shows before any process starts.
 
     Args:
         cfg: the settings.
@@ -30,6 +31,8 @@ def plan(cfg: Config, look: Callable[[Env], object] = lambda env: None) -> Plan:
     if cfg.vectorization in ("native", "device"):
         where = " on the learner's device" if cfg.vectorization == "device" else ""
         return Plan(cfg.vectorization, cfg.num_workers, f"the vector environment that {spec.id} registers{where}")
+    if cfg.env.isolate:
+        return _workers(cfg, ": env.isolate")
     env = make_env(cfg.env)
     try:
         look(env)
@@ -38,7 +41,7 @@ def plan(cfg: Config, look: Callable[[Env], object] = lambda env: None) -> Plan:
             hint = f"vectorization=native: {spec.id} has a vector environment that draws its own random numbers"
             return replace(_quickest(cfg, env), hint=hint if native else "")
     finally:
-        env.close()
+        close_in_time(env.close, cfg.env.id)
     if cfg.vectorization == "workers":
         return _workers(cfg)
     why = {"sync": "in this process", "async": "one process each"}[cfg.vectorization]
@@ -48,11 +51,13 @@ def plan(cfg: Config, look: Callable[[Env], object] = lambda env: None) -> Plan:
 def _workers(cfg: Config, because: str = "") -> Plan:
     """Plan as many workers as asked for, or one process for each core; this process steps a shard too where it can.
 
-    It never does with env.step_timeout, because nothing can interrupt an environment in this process, nor with groups,
-    because it acts for one group while the others step. By default it does only where workers leave it a core.
+    It never does with env.isolate, nor with env.step_timeout, because nothing can interrupt an environment in this
+    process, nor with groups, because it acts for one group while the others step. By default it does only where workers
+    leave it a core.
     """
     cores, workers = _cores(cfg), cfg.num_workers
     forbids = "env.step_timeout" if cfg.env.step_timeout is not None else "env_groups" if cfg.env_groups > 1 else ""
+    forbids = "env.isolate" if cfg.env.isolate else forbids
     here = cfg.main_shard if cfg.main_shard is not None else (workers or 1) < cores
     if here and forbids:
         here = False
@@ -76,7 +81,9 @@ def _quickest(cfg: Config, env: Env) -> Plan:
         return Plan("sync", None, f"in this process: {one}")
     try:
         step = time_steps(env)
-    except (Exception, SystemExit) as error:
+    except BaseException as error:
+        if users_own(error):
+            raise
         # The run reports it with its index, step and traceback, unless only random actions break it.
         return _workers(cfg, f": the environment raised {type(error).__name__} while it was timed")
     if cfg.env_groups == 1 and cfg.main_shard is not False:

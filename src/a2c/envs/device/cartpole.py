@@ -71,11 +71,11 @@ class CartPole(VectorEnv[Tensor, Tensor, Tensor]):
         self.single_observation_space, self.single_action_space = Box(-high, high, dtype=np.float32), Discrete(2)
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
-        self._limits = torch.tensor([X_LIMIT, ANGLE_LIMIT], device=self.device)
-        self._rewards = torch.ones(num_envs, device=self.device)
-        self._state = torch.zeros(num_envs, 4, device=self.device)
+        self._limits = torch.tensor([X_LIMIT, ANGLE_LIMIT], dtype=torch.float32, device=self.device)
+        self._rewards = torch.ones(num_envs, dtype=torch.float32, device=self.device)
+        self._state = torch.zeros(num_envs, 4, dtype=torch.float32, device=self.device)
         self._ages = torch.zeros(num_envs, dtype=torch.int64, device=self.device)
-        self._starts = self._ahead = torch.empty(0, num_envs, 4, device=self.device)
+        self._starts = self._ahead = torch.empty(0, num_envs, 4, dtype=torch.float32, device=self.device)
         self._seed = self._next = self._at = self._ahead_first = 0
         self._drew_alone = False  # the steps of the latest draw are counted here, not by whoever draws
 
@@ -88,7 +88,7 @@ class CartPole(VectorEnv[Tensor, Tensor, Tensor]):
         """Draw where episodes start that begin in the next ``steps`` steps; unused ones are lost."""
         self._drew_alone = False
         if len(self._starts) != steps:
-            self._starts = torch.empty(steps, self.num_envs, 4, device=self.device)
+            self._starts = torch.empty(steps, self.num_envs, 4, dtype=torch.float32, device=self.device)
         # Counted here and not by the steps: a graph repeats them without Python.
         first, self._next = self._next, self._next + steps
         # Many draws at once: a small tensor costs more to launch than to fill.

@@ -20,12 +20,14 @@ from torch.utils.dlpack import from_dlpack
 from a2c.envs.backends import autoreset_mode
 from a2c.envs.device.capturable import capturable
 from a2c.envs.failures import abandon, as_failure
+from a2c.envs.foreign import close_in_time, users_own
 from a2c.envs.make_vector_env import make_registered
 from a2c.envs.single.make_env import make_env
 from a2c.envs.spaces import action_door, spaces_of
 from a2c.errors import A2CError, ConfigError
 from a2c.machine.processes.foreign_code import foreign, of_others
 from a2c.settings.config import EnvConfig
+from a2c.storage.plain import plain
 
 AnyVectorEnv = VectorEnv[Any, Any, Any]
 
@@ -64,10 +66,12 @@ class DeviceEnvs:
         self.device = torch.empty(0, device=device).device  # with its index
         get, put = getattr(envs, "get_state", None), getattr(envs, "set_state", None)
         self._state_door = (get, put) if callable(get) and callable(put) else None
+        self._no_state = "" if self._state_door else "the environments have no get_state and set_state"
         self._rows = (self.num_envs,)
         self._shape = (self.num_envs, *(self.observation_space.shape or ()))
         self._to_env = action_door(self.action_space).on(self.device)
         self._steps = 0
+        self._foreign = torch.inference_mode(mode=False)  # the collector's is not theirs: they may have gradients
         # In NEXT_STEP the host counts the transitions of every rollout, so there is no graph to leave it out of.
         self._capturable = envs if capturable(envs) and self.mode is AutoresetMode.SAME_STEP else None
 
@@ -80,14 +84,18 @@ class DeviceEnvs:
         """Draw what the next ``steps`` steps need; before every rollout, outside graphs."""
         if self._capturable is not None:
             try:
-                self._capturable.draw(steps)
-            except Exception as error:
+                with self._foreign:
+                    self._capturable.draw(steps)
+            except BaseException as error:
+                if users_own(error):
+                    raise
                 raise as_failure(error, self.envs, f"draw before step {self._steps + 1}") from error
 
     def begin(self) -> None:
         """The next step is the first of those that :meth:`draw` was for."""
         if self._capturable is not None:
-            self._capturable.begin()
+            with self._foreign:
+                self._capturable.begin()
 
     def state_dict(self) -> Any:
         """All that the environments' future depends on, between two rollouts; None where they do not tell.
@@ -112,7 +120,17 @@ class DeviceEnvs:
 
     def no_state(self) -> str:
         """Say why episodes in flight cannot go on in a resumed run; empty if they can."""
-        return "" if self._state_door else "the environments have no get_state and set_state"
+        return self._no_state
+
+    def try_out(self, seed: int) -> None:
+        """Before the first reset, see whether they tell their state as plain data; if not, nobody asks again."""
+        self.reset(seed)
+        if self._state_door is not None:
+            try:
+                self._state_door[1](plain(self._state_door[0]()))
+            except Exception as error:  # the methods may be meant for something else
+                text = " ".join(str(error).split())
+                self._state_door, self._no_state = None, f"get_state and set_state: {type(error).__name__}: {text}"
 
     def reset(self, seed: int) -> Tensor:
         """Start a new episode everywhere.
@@ -126,9 +144,9 @@ class DeviceEnvs:
         """
         try:
             obs, _ = of_others(self.envs.reset, seed=seed)
-        except A2CError:
-            raise
-        except Exception as error:
+        except BaseException as error:
+            if users_own(error) or isinstance(error, A2CError):
+                raise
             raise as_failure(error, self.envs, "reset") from error
         return self._tensor("observations", obs, self._shape)
 
@@ -142,10 +160,11 @@ class DeviceEnvs:
         """
         self._steps += 1
         try:
-            obs, rewards, terminated, truncated, infos = of_others(self.envs.step, self._to_env(actions))
-        except A2CError:
-            raise
-        except Exception as error:
+            with self._foreign:
+                obs, rewards, terminated, truncated, infos = of_others(self.envs.step, self._to_env(actions))
+        except BaseException as error:
+            if users_own(error) or isinstance(error, A2CError):
+                raise
             raise as_failure(error, self.envs, f"step {self._steps}") from error
         final_obs = None
         if self.mode is AutoresetMode.SAME_STEP:
@@ -163,7 +182,7 @@ class DeviceEnvs:
         if foreign.gave_up:
             abandon(self.envs)
         else:
-            self.envs.close()
+            close_in_time(self.envs.close, "the vector environment")
 
     def _tensor(self, name: str, array: Any, shape: tuple[int, ...]) -> Tensor:
         """An array of the environments as a tensor on the same memory."""
@@ -206,7 +225,7 @@ def make_device_envs(env: EnvConfig, num_envs: int, device: torch.device) -> Dev
             envs = FunctionalEnvs(base.func_env, num_envs, base.time_limit)  # type: ignore[attr-defined]
         return DeviceEnvs(envs, device)
     except BaseException:
-        envs.close()
+        close_in_time(envs.close, env.id)
         raise
 
 
@@ -216,7 +235,7 @@ def _check_evaluation(env: EnvConfig, envs: AnyVectorEnv) -> None:
     try:
         alone = spaces_of(single.observation_space, single.action_space)
     finally:
-        single.close()
+        close_in_time(single.close, env.id)
     together = spaces_of(envs.single_observation_space, envs.single_action_space)
     if alone != together:
         raise ConfigError(f"{env.id} has {alone} in evaluation, but its vector environment has {together}")

@@ -11,12 +11,12 @@ import numpy as np
 from gymnasium.spaces import Box, Space
 
 from a2c.envs.examining.recording import Recording
+from a2c.envs.remarks import MASKS
 
 GOOD, CHANGE, BROKEN = "good", "change", "broken"
 LARGE = 10.0  # a number that a network takes badly: far from zero, or spread wider than this
 APART = 100.0  # ratio of spreads between columns from which the small ones drown
 SAME_LENGTH = 3  # so many episodes of one length, none cut, are no accident
-MASKS = ("action_mask", "action_masks", "legal_actions", "avail_actions")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ def about_episodes(found: Recording) -> Iterator[Finding]:
         yield Finding(
             CHANGE,
             f"no episode ended in {steps:,} random steps: set a time limit with env.max_episode_steps, "
-            "or evaluations may never return",
+            "or evaluations cut episodes after eval.max_steps",
         )
         return
     counts = Counter(length for length, cut in zip(lengths, found.truncated, strict=True) if not cut)

@@ -83,7 +83,7 @@ def first_difference(make: Callable[[], Env], steps: int, seconds: float, seed: 
         EnvironmentFailure, NumericError: as :func:`record`.
     """
     with contextlib.ExitStack() as opened:
-        one, other = (opened.enter_context(contextlib.closing(make())) for _ in range(2))
+        one, other = (opened.enter_context(contextlib.closing(Checked(make(), "the environment"))) for _ in range(2))
         expected = _play(one, steps, seconds, seed)
         for env, where in ((one, "in the same instance"), (other, "in a new instance")):
             for step, (first, second) in enumerate(zip(expected, _play(env, steps, seconds, seed), strict=False)):
@@ -92,14 +92,13 @@ def first_difference(make: Callable[[], Env], steps: int, seconds: float, seed: 
     return None
 
 
-def _play(env: Env, steps: int, seconds: float, seed: int) -> list[Any]:
-    checked = Checked(env, "the environment")
-    env.action_space.seed(seed)
+def _play(checked: Env, steps: int, seconds: float, seed: int) -> list[Any]:
+    checked.action_space.seed(seed)
     obs, _ = checked.reset(seed=seed)
     seen: list[Any] = [(np.array(obs), 0.0, False, False)]
     begin = time.perf_counter()
     for _ in range(steps):
-        obs, reward, terminated, truncated, _ = checked.step(env.action_space.sample())
+        obs, reward, terminated, truncated, _ = checked.step(checked.action_space.sample())
         seen.append((np.array(obs), reward, terminated, truncated))
         if terminated or truncated or time.perf_counter() - begin > seconds:
             break

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from a2c.envs.rebuilding.in_flight import Episode
 from a2c.envs.rebuilding.origins import (
     RENEW,
     STATE,
+    WORDS,
     CannotRebuildError,
     Env,
     Origin,
@@ -19,9 +21,15 @@ from a2c.envs.rebuilding.origins import (
     state_of,
     words_of,
 )
+from a2c.envs.rebuilding.pulse import Pulsing
 from a2c.envs.rebuilding.trial import agrees
 
 KEPT = 64  # beginnings of each environment; whoever asks for one asks within a rollout or two
+
+
+def beginnings_memory(num_envs: int) -> tuple[tuple[int, ...], type]:
+    """Shape and dtype of the memory that the shards of N environments write beginnings to."""
+    return (KEPT, num_envs, 1 + WORDS), np.uint64
 
 
 class Beginnings:
@@ -47,12 +55,13 @@ class Beginnings:
         self._note(row, Origin(words_of(env, seed, options), state_of(env) if self._kind == STATE else None))
         return env.reset() if seed is None and options is None else env.reset(seed=seed, options=options)
 
-    def rebuild(self, row: int, episode: Episode) -> tuple[str | None, Any]:
+    def rebuild(self, row: int, episode: Episode, cell: NDArray[Any]) -> tuple[str | None, Any]:
         """Bring an environment to where its episode was, or reset it where that cannot be done.
 
         Args:
             row: of the environment in the shard.
             episode: to play again.
+            cell: ``[1]``, of :class:`a2c.envs.rebuilding.pulse.Pulsing`.
 
         Returns:
             Why not, None if it is there; and its observation.
@@ -67,7 +76,7 @@ class Beginnings:
             return "its actions are too many to keep", self.reset(row, episode.seed)[0]
         self._note(row, episode.origin)
         try:
-            obs = play_again(self._envs[row], episode.origin, episode.actions)
+            obs = play_again(Pulsing(self._envs[row], cell), episode.origin, episode.actions)
             if episode.obs is None or agrees(obs, episode.obs):
                 return None, obs
             why = "played again, it does not come to where it was"

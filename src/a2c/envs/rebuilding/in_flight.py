@@ -28,7 +28,14 @@ class Episode:
 
 
 class Rebuilder(Protocol):
-    """What a vector environment offers that can rebuild episodes."""
+    """What a vector environment offers that can rebuild episodes.
+
+    Attributes:
+        step_timeout: seconds that one reset or step may take when it does; None: any time. In this process nothing can
+            interrupt an environment.
+    """
+
+    step_timeout: float | None
 
     def try_out(self, seed: int, alone: bool) -> Rebuilding:
         """Try out on the first environment how episodes can be rebuilt.
@@ -41,8 +48,13 @@ class Rebuilder(Protocol):
     def prepare(self, kind: str) -> None:
         """From the next reset on, note what episodes begin from."""
 
-    def origins(self, numbers: Sequence[int]) -> list[Origin | None]:
-        """What an episode of each environment began from, by its number; None if that is no longer known."""
+    def origins(self, numbers: Sequence[int], between: bool) -> list[Origin | None]:
+        """What an episode of each environment began from, by its number; None if that is no longer known.
+
+        Args:
+            numbers: ``[N]``, from 1.
+            between: two rollouts; False: within one, which failed, and nothing can be asked of the environments.
+        """
 
     def rebuild(self, episodes: Mapping[int, Episode]) -> tuple[dict[int, str], Any]:
         """Bring environments to where their episodes were.
@@ -88,15 +100,17 @@ class InFlight:
     def mark(self) -> None:
         """A rollout begins: until it is there, :meth:`state_dict` is that of now."""
         self._mark = self._past.mark(), self._counts()
+        self._past.hold(self._mark[0])
 
     def settle(self) -> None:
         """The rollout is there."""
         self._mark = None
+        self._past.hold(None)
 
     def state_dict(self) -> dict[str, Any]:
         """What rebuilds the episodes: NumPy arrays ``[N]``, and of each environment a dict, None where nothing does."""
         mark, counts = self._mark or (self._past.mark(), self._counts())
-        origins = self._rebuilder.origins(mark.numbers.tolist())
+        origins = self._rebuilder.origins(mark.numbers.tolist(), self._mark is None)
         return {**counts, "episodes": [self._episode(mark, env, origin) for env, origin in enumerate(origins)]}
 
     def load_state_dict(self, state: Mapping[str, Any], seeds: Sequence[int]) -> tuple[dict[int, str], Any]:
@@ -122,6 +136,8 @@ class InFlight:
         failed, obs = self._rebuilder.rebuild(episodes)
         done = {env: episode for env, episode in episodes.items() if env not in failed}
         self._past.load({env: (one.number, one.actions) for env, one in done.items() if one.actions is not None})
+        for env in failed:
+            self._past.begin_at(env, episodes[env].number)
         rows = np.array(list(done), np.intp)
         self._statistics.load(rows, state)
         if self._lives is not None:
@@ -136,7 +152,7 @@ class InFlight:
             seeds: to reset with those that cannot be rebuilt.
         """
         mark = self._past.before_last()
-        origins = self._rebuilder.origins(mark.numbers.tolist())
+        origins = self._rebuilder.origins(mark.numbers.tolist(), False)
         return {
             env: Episode(int(mark.numbers[env]), origins[env], self._past.since(mark, env), None, seed)
             for env, seed in zip(envs, seeds, strict=True)

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
 import gymnasium as gym
 
 from a2c.envs.single.atari import state_door_of_game
+from a2c.storage.plain import plain
 
 Env = gym.Env[Any, Any]
 
@@ -65,9 +67,14 @@ def words_of(env: Env, seed: int | None, options: Any = None) -> Words:
 
 
 def state_of(env: Env) -> Any:
-    """What get_state gives now, None where there is no such thing; raises what it raises."""
+    """A copy of what get_state gives now, None where there is no such thing.
+
+    Raises:
+        TypeError: it gives something else than plain data.
+        Exception: what it raises.
+    """
     door = state_door(env)
-    return None if door is None else door[0]()
+    return None if door is None else plain(door[0]())
 
 
 def begin_again(env: Env, origin: Origin) -> Any:
@@ -81,7 +88,7 @@ def begin_again(env: Env, origin: Origin) -> Any:
         door = state_door(env)
         if door is None:
             raise CannotRebuildError("it has no get_state and set_state any more")
-        door[1](origin.state)
+        door[1](deepcopy(origin.state))  # it may keep what it gets
     what, one, two, three, four, five = origin.words
     if what == _UNKNOWN:
         raise CannotRebuildError("what its episode began from is not known")
@@ -116,6 +123,15 @@ def play_again(env: Env, origin: Origin, actions: Any) -> Any:
         if terminated or truncated:
             raise CannotRebuildError(f"its episode ends {len(actions) - k} steps early")
     return obs
+
+
+def renewable(env: Env) -> bool:
+    """Whether a new instance for every episode changes nothing but what a reset leaves behind by mistake.
+
+    Gymnasium's Box2D environments keep their world across resets. Another environment may keep something on purpose,
+    such as the stage of a curriculum, which new instances would lose.
+    """
+    return type(env.unwrapped).__module__.startswith("gymnasium.envs.box2d")
 
 
 def renewed(env: Env, make: Callable[[], Env]) -> Env:

@@ -35,6 +35,7 @@ class Past:
         self._kept: Any = None  # [steps, N, *action], made for the first actions
         self._first = 0  # step of the first row
         self._now = Mark(0, np.zeros(num_envs, np.int64), np.zeros(num_envs, np.int64))
+        self._held: Mark | None = None
 
     def record(self, actions: NDArray[Any]) -> None:
         """Keep the ``[N, *action]`` actions of the next step."""
@@ -54,6 +55,10 @@ class Past:
         """Other episodes, under the same numbers, began in these environments with the latest step."""
         self._now.began[rows] = self._now.step - 1
 
+    def begin_at(self, row: int, number: int) -> None:
+        """Episode ``number`` of an environment begins with the next step."""
+        self._now.began[row], self._now.numbers[row] = self._now.step, number
+
     def begin(self, rows: Any) -> None:
         """An episode begins in these environments (mask or indices) with the next step."""
         now = self._now
@@ -64,6 +69,10 @@ class Past:
         """Where all environments are now."""
         now = self._now
         return Mark(now.step, now.began.copy(), now.numbers.copy())
+
+    def hold(self, mark: Mark | None) -> None:
+        """Keep what :meth:`since` needs for a mark of now, whatever ends meanwhile; None: no longer."""
+        self._held = mark
 
     def since(self, mark: Mark, row: int) -> NDArray[Any] | None:
         """The actions of an environment's episode up to a mark, ``[steps, *action]``, a copy; None: they are lost."""
@@ -97,7 +106,8 @@ class Past:
             return 0
         most = max(START, self._limit // max(actions.nbytes, 1))
         used = now.step - self._first
-        needed = now.step - int(now.began.min())  # of the longest episode
+        oldest = min(int(mark.began.min()) for mark in (now, self._held) if mark is not None)
+        needed = now.step - oldest  # of the longest episode
         keep = min(needed, most // 2)
         kept = self._kept[used - keep : used]
         size = min(most, max(len(self._kept), 2 * keep, START))

@@ -6,6 +6,7 @@ episodes are played in one instance and again in another, and every observation,
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Iterator
 from copy import deepcopy
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from a2c.envs.rebuilding.origins import (
     RENEW,
@@ -23,14 +25,17 @@ from a2c.envs.rebuilding.origins import (
     Env,
     Origin,
     begin_again,
+    renewable,
     renewed,
     state_door,
     state_of,
     words_of,
 )
+from a2c.envs.rebuilding.pulse import Pulsing
 
 EPISODES = {REPLAY: 8, RENEW: 8, STATE: 3}  # of BipedalWalker half differ: that all of 8 agree has a chance of 1 in 250
 STEPS = 64  # at most, of an episode
+SLOW = 1.0  # seconds that making an instance may take where every episode needs one
 SECONDS, LEAST = 1.0, 3  # slow environments play for no longer than this, but this many episodes
 
 
@@ -53,9 +58,15 @@ def try_out(env: Env, make: Callable[[], Env] | None, seed: int) -> Rebuilding:
     Raises:
         Exception: what the environment raises.
     """
-    why = ""
-    for kind in [STATE] * (state_door(env) is not None) + [REPLAY] + [RENEW] * (make is not None):
-        used, again = _Instance(env, make), _Instance(env if make is None else make(), make)
+    why, slow = "", False
+    may_renew = make is not None and renewable(env)
+    for kind in [STATE] * (state_door(env) is not None) + [REPLAY] + [RENEW] * may_renew:
+        if kind == RENEW and slow:
+            return Rebuilding(RESTART, f"{why}, and a new instance for each takes too long")
+        begin = time.perf_counter()
+        again = _Instance(env if make is None else make(), make)
+        used = _Instance(make() if make is not None and kind == RENEW else env, make)
+        slow = slow or time.perf_counter() - begin > SLOW
         try:
             departed = next(_departures(kind, used, again, seed), None)
         finally:
@@ -69,6 +80,37 @@ def try_out(env: Env, make: Callable[[], Env] | None, seed: int) -> Rebuilding:
     return Rebuilding(RESTART, why)
 
 
+def try_out_watched(env: Env, make: Callable[[], Env] | None, seed: int, cell: NDArray[Any]) -> Rebuilding:
+    """As :func:`try_out`, in an instance of its own where there may be another one.
+
+    Args:
+        env: of training, before its first reset.
+        make: makes another instance; None, or if it raises: there may be no other one.
+        seed: of the trial.
+        cell: ``[1]``, of :class:`a2c.envs.rebuilding.pulse.Pulsing`.
+    """
+
+    def another() -> Env:
+        assert make is not None
+        try:
+            return Pulsing(make(), cell)
+        except Exception as error:
+            raise _OnlyOneError from error
+
+    if make is not None:
+        with contextlib.suppress(_OnlyOneError):
+            scratch = _Instance(another(), another)
+            try:
+                return try_out(scratch.env, another, seed)
+            finally:
+                scratch.close()
+    return try_out(Pulsing(env, cell), None, seed)
+
+
+class _OnlyOneError(Exception):
+    """There can be no other instance: a port is taken, or a licence."""
+
+
 class _Instance:
     """An instance that can be replaced by a new one."""
 
@@ -80,7 +122,8 @@ class _Instance:
         self.env = renewed(self.env, self._make)
 
     def close(self) -> None:
-        self.env.close()
+        with contextlib.suppress(Exception, SystemExit):  # as everywhere, a failure to close is no failure
+            self.env.close()
 
 
 def _departures(kind: str, used: _Instance, again: _Instance, seed: int) -> Iterator[str]:
@@ -99,10 +142,11 @@ def _departures(kind: str, used: _Instance, again: _Instance, seed: int) -> Iter
                     yield f"step {step} of an episode differs when it is played again"
     except CannotRebuildError as error:
         yield str(error)
-    except (TypeError, ValueError, KeyError, AttributeError, NotImplementedError) as error:
+    except Exception as error:
         if kind != STATE:
             raise
-        yield f"get_state and set_state do not serve: {type(error).__name__}"  # they may be meant for something else
+        text = " ".join(str(error).split())
+        yield f"get_state and set_state do not serve: {type(error).__name__}: {text}"  # meant for something else
 
 
 def _played(kind: str, used: _Instance, seed: int | None, draws: Any) -> tuple[Origin, list[Any], list[Any]]:

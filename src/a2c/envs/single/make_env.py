@@ -7,7 +7,9 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 from gymnasium.spaces import Box
+from gymnasium.wrappers import TimeLimit
 
+from a2c.envs.foreign import close_in_time, users_own
 from a2c.envs.single import atari
 from a2c.envs.single.registry import find_spec, refusal
 from a2c.envs.single.wrappers import ChannelFirst, Vector
@@ -17,6 +19,7 @@ from a2c.settings.config import EnvConfig
 from a2c.settings.redaction import asks_for, hidden_keys
 
 Env = gym.Env[Any, Any]
+LEAST_SIDE = 36  # pixels, of an image that the cnn takes
 
 
 def make_env(env: EnvConfig, *, render_mode: str | None = None) -> Env:
@@ -32,7 +35,7 @@ def make_env(env: EnvConfig, *, render_mode: str | None = None) -> Env:
     Raises:
         ConfigError: unknown id, missing package, wrong keyword arguments, unsupported spaces; or a keyword argument is
             a secret that its run did not keep.
-        EnvironmentFailure: the environment's constructor raised.
+        EnvironmentFailure: the environment's constructor raised; its traceback is a note.
     """
     if lost := hidden_keys(env.kwargs, "env.kwargs"):
         raise ConfigError(asks_for(lost))
@@ -51,15 +54,39 @@ def make_env(env: EnvConfig, *, render_mode: str | None = None) -> Env:
                 disable_env_checker=True,
                 **{**env.kwargs, **render},
             )
-    except Exception as error:
+    except BaseException as error:
+        if users_own(error):
+            raise
         raise refusal(error, spec, env.kwargs) from error
-    made = _as_vector_or_image(made)
     try:
+        made = _as_vector_or_image(made)
         check_spaces(made.observation_space, made.action_space)
-    except ConfigError:
-        made.close()
-        raise
+    except BaseException as error:
+        close_in_time(made.close, spec.id)
+        if users_own(error):
+            raise
+        raise refusal(error, spec, env.kwargs, "has no spaces that can be read") from error
     return made
+
+
+def has_time_limit(env: EnvConfig, made: Env | None = None) -> bool:
+    """Whether something besides the environment itself ends its episodes after a number of steps.
+
+    Args:
+        env: which environment; its registration or the settings may give a limit, and Atari games have one of frames.
+        made: one of them, in whose wrappers a limit may be too; None: not looked at.
+
+    Raises:
+        ConfigError: as :func:`a2c.envs.single.registry.find_spec`.
+    """
+    spec = find_spec(env.id)
+    if env.max_episode_steps is not None or spec.max_episode_steps is not None or atari.is_atari(spec):
+        return True
+    while isinstance(made, gym.Wrapper):
+        if isinstance(made, TimeLimit):
+            return True
+        made = made.env
+    return False
 
 
 def reward_threshold(env_id: str) -> float | None:
@@ -71,11 +98,16 @@ def reward_threshold(env_id: str) -> float | None:
     return find_spec(env_id).reward_threshold
 
 
+def _channels_last(first: int, second: int, last: int) -> bool:
+    """Whether an image of this shape is ``[H, W, C]``: by the usual channels, else because no side is so short."""
+    return last in (1, 3, 4) or last < LEAST_SIDE <= min(first, second)
+
+
 def _as_vector_or_image(env: Env) -> Env:
     space = env.observation_space
     if not isinstance(space, Box):
         return env
-    if space.dtype == np.uint8 and len(space.shape) == 3 and space.shape[-1] in (1, 3, 4):
+    if space.dtype == np.uint8 and len(space.shape) == 3 and _channels_last(*space.shape):
         return ChannelFirst(env)
     grey_image = space.dtype == np.uint8 and len(space.shape) == 2  # not a vector; check_spaces says what to do
     if len(space.shape) <= 2 and not grey_image and (len(space.shape) != 1 or space.dtype != np.float32):

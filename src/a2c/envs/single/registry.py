@@ -8,6 +8,7 @@ import importlib.util
 import os
 import re
 import sys
+import traceback
 import warnings
 from types import ModuleType
 from typing import Any
@@ -17,6 +18,7 @@ from gymnasium.envs.registration import EnvSpec
 
 from a2c.envs.single.mujoco_log import log_warnings
 from a2c.errors import A2CError, ConfigError, EnvironmentFailure
+from a2c.machine.processes.failure_report import text_of
 from a2c.settings.redaction import redact
 
 # Where an environment's code lives (the start of its entry point) -> what installs what it needs.
@@ -48,17 +50,18 @@ def find_spec(env_id: str) -> EnvSpec:
     return gym.spec(name)
 
 
-def refusal(error: Exception, spec: EnvSpec, kwargs: dict[str, Any]) -> A2CError:
+def refusal(error: BaseException, spec: EnvSpec, kwargs: dict[str, Any], what: str = "could not be made") -> A2CError:
     """The error for the user when making an environment raised ``error``.
 
     Args:
         error: what was raised.
         spec: the environment's registration.
         kwargs: ``env.kwargs`` of the settings.
+        what: is the matter, should no more be known.
     """
     if isinstance(error, A2CError):
         return error
-    line = next(iter(str(error).strip().splitlines()), "") or "no message"
+    line = next(iter(text_of(error).strip().splitlines()), "") or "no message"
     if isinstance(error, (ImportError, gym.error.DependencyNotInstalled)):
         hint = next((how for start, how in _INSTALL.items() if str(spec.entry_point).startswith(start)), None)
         missing = _missing_module(error)
@@ -69,7 +72,9 @@ def refusal(error: Exception, spec: EnvSpec, kwargs: dict[str, Any]) -> A2CError
         return ConfigError(f"{spec.id} needs the module '{missing}', which is not installed{how}")
     if isinstance(error, TypeError) and "argument" in line:
         return ConfigError(f"{spec.id} does not accept env.kwargs={redact(kwargs)}: {line}")
-    return EnvironmentFailure(f"{spec.id} could not be made: {type(error).__name__}: {line}")
+    failure = EnvironmentFailure(f"{spec.id} {what}: {type(error).__name__}: {line}")
+    failure.add_note("".join(traceback.format_exception(error)))
+    return failure
 
 
 def _missing_module(error: BaseException) -> str | None:
@@ -104,7 +109,7 @@ def _import_for(env_id: str, module: str) -> None:
         raise ConfigError(
             f"env.id={env_id}: importing {module} needs '{error.name}', which is not installed"
         ) from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a module that is a script may end its program
         line = next(iter(str(error).strip().splitlines()), "")
         raise ConfigError(f"env.id={env_id}: importing {module} raised {type(error).__name__}: {line}") from error
 

@@ -83,16 +83,21 @@ class Exchange:
         self.state = AsyncState.DEFAULT
         return answers
 
-    def ask(self, command: str, data: Sequence[Any]) -> list[Any]:
-        """Send every shard a command and wait for its answer; arguments and errors as of the two."""
+    def ask(self, command: str, data: Sequence[Any], tick: Callable[[], None] | None = None) -> list[Any]:
+        """Send every shard a command and wait for its answer; arguments and errors as of the two.
+
+        ``tick`` is called every now and then while waiting; what it raises ends the wait.
+        """
         self.check_running()
         self.begin(AsyncState.WAITING_CALL, command, command, data)
-        return self.finish(AsyncState.WAITING_CALL, None)
+        answers = self.collect(None, tick)
+        self.state = AsyncState.DEFAULT
+        return answers
 
-    def collect(self, timeout: float | None) -> list[Any]:
+    def collect(self, timeout: float | None, tick: Callable[[], None] | None = None) -> list[Any]:
         """Wait for the next answer of every shard; raises as :meth:`finish`."""
         try:
-            return self.pool.collect(timeout)
+            return self.pool.collect(timeout, tick)
         except BaseException as error:
             self.fail(error)
 
@@ -109,9 +114,9 @@ class Exchange:
             error.log()
         raise error.reports[0].exception() from None
 
-    def ask_one(self, shard: int, command: str, data: Any) -> Any:
-        """Send one shard a command in :meth:`revive` and return its answer."""
-        return self.pool.ask(shard, command, data, None)
+    def ask_one(self, shard: int, command: str, data: Any, tick: Callable[[], None] | None = None) -> Any:
+        """Send one shard a command in :meth:`revive` and return its answer; ``tick`` as in :meth:`ask`."""
+        return self.pool.ask(shard, command, data, tick)
 
     def revive(self, bring_back: Callable[[int], None]) -> None:
         """Make anew the shards that failed in a step, and let them take it, too; :meth:`finish` then goes on waiting.

@@ -13,6 +13,7 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from gymnasium.vector.utils import iterate
 from numpy.typing import NDArray
 
+from a2c.envs.foreign import close_all, named_failure, users_own
 from a2c.envs.vector.gathering import Infos, gather_infos, gather_observations, step_infos
 from a2c.envs.vector.in_place import Block, StepsInPlace
 from a2c.envs.vector.own_shard import OwnShard
@@ -46,7 +47,7 @@ class InProcessVectorEnv(SyncVectorEnv[Any, Any], StepsInPlace):
 
     Raises:
         ValueError, TypeError, RuntimeError: as in Gymnasium, for arguments and spaces that do not fit.
-        EnvironmentFailure: an environment broke its contract.
+        EnvironmentFailure: an environment broke its contract, or raised what is no Exception.
         Exception: what an environment raised.
     """
 
@@ -57,8 +58,13 @@ class InProcessVectorEnv(SyncVectorEnv[Any, Any], StepsInPlace):
         observation_mode: str | tuple[Space[Any], Space[Any]] = "same",
         autoreset_mode: str | AutoresetMode = AutoresetMode.NEXT_STEP,
     ) -> None:
-        named = [functools.partial(_make, env_fn, index) for index, env_fn in enumerate(env_fns)]
-        super().__init__(named, copy, observation_mode, autoreset_mode)
+        made: list[Env[Any, Any]] = []
+        named = [functools.partial(_make, env_fn, index, made) for index, env_fn in enumerate(env_fns)]
+        try:
+            super().__init__(named, copy, observation_mode, autoreset_mode)
+        except BaseException:  # of a later constructor, or the spaces differ
+            close_all({f"environment {index}": env.close for index, env in enumerate(made)})
+            raise
         self.env_fns = env_fns
         spaces = Description(
             self.metadata,
@@ -144,15 +150,21 @@ class InProcessVectorEnv(SyncVectorEnv[Any, Any], StepsInPlace):
         return shown
 
 
-def _make(env_fn: EnvFn, index: int) -> Env[Any, Any]:
+def _make(env_fn: EnvFn, index: int, made: list[Env[Any, Any]]) -> Env[Any, Any]:
     try:
-        return env_fn()
-    except Exception as error:
+        made.append(env_fn())
+    except BaseException as error:
         _fail(error, index, "its constructor")
+    return made[-1]
 
 
-def _fail(error: Exception, env: int | None, where: str) -> NoReturn:
-    """Raise ``error`` as the environment did, with notes that name the environment and hold its traceback."""
+def _fail(error: BaseException, env: int | None, where: str) -> NoReturn:
+    """Raise ``error`` as the environment did, with notes that name the environment and hold its traceback.
+
+    What is no Exception, like SystemExit, would end this process: it becomes an :class:`EnvironmentFailure`.
+    """
+    if not isinstance(error, Exception) and not users_own(error):
+        raise named_failure(error, "an environment" if env is None else f"environment {env}", where) from None
     if isinstance(error, ContractError):
         raise EnvironmentFailure(f"environment {env} {error} in {where}") from None
     if env is not None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from copy import deepcopy
 from typing import Any
 
+from a2c.envs.foreign import users_own
 from a2c.envs.vector.shard import Shard, ShardMemory
 from a2c.envs.vector.shard_worker import COMMANDS
 from a2c.machine.processes.failure_report import WorkersError, report_failure
@@ -67,20 +68,21 @@ class PoolWithMainShard:
         own = data[-1]
         self._order = (name, deepcopy(own) if name in ("step", "reset") else own)
 
-    def collect(self, timeout: float | None) -> list[Any]:
+    def collect(self, timeout: float | None, tick: Callable[[], None] | None = None) -> list[Any]:
         """Do our own share, then wait until every worker has answered; our answer comes last.
 
         As :meth:`WorkerPool.collect` it can be called again.
 
         Args:
             timeout: seconds to wait for the workers once our own share is done; nothing can interrupt our own share.
+            tick: as of :meth:`WorkerPool.collect`, likewise.
 
         Raises:
             WorkersError, EnvironmentFailure, EnvironmentTimeoutError: as :meth:`WorkerPool.collect`.
         """
         if self._order is not None:
             self._obey(*self._order)
-        return [*self._pool.collect(timeout), self._answer]
+        return [*self._pool.collect(timeout, tick), self._answer]
 
     def replace(self, index: int) -> None:
         """As :meth:`WorkerPool.replace`; of our own share, the environments."""
@@ -90,10 +92,10 @@ class PoolWithMainShard:
             self._failed, self._order = False, None
             self._do(self._shard.renew)
 
-    def ask(self, index: int, name: str, data: Any, timeout: float | None) -> Any:
+    def ask(self, index: int, name: str, data: Any, tick: Callable[[], None] | None = None) -> Any:
         """As :meth:`WorkerPool.ask`."""
         if index < len(self.workers):
-            return self._pool.ask(index, name, data, timeout)
+            return self._pool.ask(index, name, data, tick)
         return self._do(lambda: COMMANDS[name](self._shard, data))
 
     def step_again(self, index: int) -> None:
@@ -131,7 +133,9 @@ class PoolWithMainShard:
         shard = self._shard
         try:
             answer = what()
-        except (Exception, SystemExit) as error:  # an environment that exits must not end the trainer; Ctrl-C may
+        except BaseException as error:  # an environment that exits must not end the trainer; Ctrl-C may
+            if users_own(error):
+                raise
             raise WorkersError([report_failure(error, shard.at_fault(), None, os.getpid(), shard.doing)]) from None
         shard.rest()
         return answer

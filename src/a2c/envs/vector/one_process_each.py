@@ -13,13 +13,15 @@ from gymnasium.vector import AsyncVectorEnv, AutoresetMode
 from gymnasium.vector.async_vector_env import AsyncState, _async_worker
 
 from a2c.envs.failures import force_close
-from a2c.envs.single.checked import Checked, named_failure
+from a2c.envs.foreign import named_failure, users_own
+from a2c.envs.single.checked import Checked
 from a2c.envs.single.wrappers import KeepFinalObservation
-from a2c.envs.vector.rebuilt_alone import ProcessRebuilder, Rebuildable
+from a2c.envs.vector.rebuilt_alone import ProcessRebuilder, Rebuildable, shared_memory
 from a2c.errors import A2CError
 from a2c.machine.processes.launch import Registered, shield_resource_tracker, single_threaded, without_main_module
 from a2c.machine.processes.life import leave_signals_to_parent
 from a2c.machine.processes.life_line import close_at_exit
+from a2c.machine.processes.shared_arrays import SharedArrays
 
 EnvFn = Callable[[], Env[Any, Any]]
 
@@ -43,8 +45,8 @@ class OneProcessEach(AsyncVectorEnv[Any, Any]):
     def __init__(self, env_fns: Sequence[EnvFn]) -> None:
         self._at_exit = close_at_exit(self)
         shield_resource_tracker()
-        registered = Registered()
-        made = [_CheckedEnvFn(env_fn, index, registered) for index, env_fn in enumerate(env_fns)]
+        registered, memory = Registered(), shared_memory(len(env_fns))
+        made = [_CheckedEnvFn(env_fn, index, registered, memory) for index, env_fn in enumerate(env_fns)]
         # fork after torch has started its threads deadlocks the workers
         method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
         try:
@@ -56,11 +58,13 @@ class OneProcessEach(AsyncVectorEnv[Any, Any]):
                     autoreset_mode=AutoresetMode.SAME_STEP,
                     worker=_tell_of_constructor,
                 )
-            self.rebuilder = ProcessRebuilder(self)
+            self.rebuilder = ProcessRebuilder(self, memory)
         except BaseException as error:
             if hasattr(self, "processes"):  # some have started
                 force_close(self)
             raise error.with_traceback(None) from None  # whose frames keep Gymnasium's semaphores
+        finally:
+            memory.close_file()
 
     def late(self) -> list[int]:
         """The environments that have not answered yet."""
@@ -112,8 +116,8 @@ def _tell_of_constructor(
 class _CheckedEnvFn:
     """Makes environment ``index`` in its own process or, to learn its spaces, in the main process."""
 
-    def __init__(self, env_fn: EnvFn, index: int, registered: Registered) -> None:
-        self._env_fn, self._index, self._registered = env_fn, index, registered
+    def __init__(self, env_fn: EnvFn, index: int, registered: Registered, memory: SharedArrays) -> None:
+        self._env_fn, self._index, self._registered, self._memory = env_fn, index, registered, memory
         self._name = f"environment {index}"
         self._main_pid = os.getpid()
 
@@ -122,9 +126,11 @@ class _CheckedEnvFn:
             leave_signals_to_parent()
             self._registered.register()
         try:
-            env = Rebuildable(self._env_fn, self._index)
+            env = Rebuildable(self._env_fn, self._index, self._memory)
         except A2CError:
             raise
-        except (Exception, SystemExit) as error:
+        except BaseException as error:
+            if users_own(error):
+                raise
             raise named_failure(error, self._name, "its constructor") from None
         return Checked(KeepFinalObservation(env), self._name)

@@ -17,7 +17,7 @@ class OwnShard:
         fail: called with what an environment raised; names it and raises.
     """
 
-    def __init__(self, shard: Shard, fail: Callable[[Exception, int | None, str], NoReturn]) -> None:
+    def __init__(self, shard: Shard, fail: Callable[[BaseException, int | None, str], NoReturn]) -> None:
         self._shard, self._fail = shard, fail
         self.failed: list[int] = []
 
@@ -25,16 +25,16 @@ class OwnShard:
         """Obey a command."""
         try:
             return COMMANDS[command](self._shard, data)
-        except Exception as error:
+        except BaseException as error:
             if command == "step":
                 self.failed = [0]
             self._fail(error, self._shard.at_fault(), self._shard.doing)
 
-    def ask(self, command: str, data: Sequence[Any]) -> list[Any]:
+    def ask(self, command: str, data: Sequence[Any], tick: Callable[[], None] | None = None) -> list[Any]:
         """As of the exchange."""
         return [self.do(command, data[0])]
 
-    def ask_one(self, shard: int, command: str, data: Any) -> Any:
+    def ask_one(self, shard: int, command: str, data: Any, tick: Callable[[], None] | None = None) -> Any:
         """As of the exchange."""
         return self.do(command, data)
 
@@ -42,7 +42,7 @@ class OwnShard:
         """Make the environments anew, as of the exchange; the caller steps them again."""
         try:
             self._shard.renew()
-        except Exception as error:
+        except BaseException as error:
             self._fail(error, self._shard.at_fault(), self._shard.doing)
         bring_back(0)
         self.failed = []

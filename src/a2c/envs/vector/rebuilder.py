@@ -8,10 +8,12 @@ from typing import Any
 from a2c.envs.rebuilding.beginnings import KEPT
 from a2c.envs.rebuilding.in_flight import Episode
 from a2c.envs.rebuilding.origins import RESTART, Origin
+from a2c.envs.rebuilding.pulse import Pulse
 from a2c.envs.rebuilding.trial import Rebuilding
 from a2c.envs.vector.exchange import Exchange
 from a2c.envs.vector.own_shard import OwnShard
 from a2c.envs.vector.shard import ShardMemory, StepNews
+from a2c.machine.processes.failure_report import EnvironmentTimeoutError
 
 
 class ShardRebuilder:
@@ -31,17 +33,21 @@ class ShardRebuilder:
         shards: Exchange | OwnShard,
         gather: Callable[[list[StepNews]], Any],
     ) -> None:
+        self.step_timeout: float | None = None
         self._origins, self._shares, self._shards, self._gather = memory.arrays["origins"], shares, shards, gather
         self._kind = RESTART
         self._states: dict[int, dict[int, Any]] = {}  # environment -> number of an episode -> its state
 
+        self._calls, self._current = memory.arrays["calls"], memory.arrays["current"]
+
     def try_out(self, seed: int, alone: bool) -> Rebuilding:
-        found: Rebuilding = self._shards.ask("try_out", [(seed, alone)] + [None] * (len(self._shares) - 1))[0]
+        data = [(seed, alone)] + [None] * (len(self._shares) - 1)
+        found: Rebuilding = self._shards.ask("try_out", data, self._watch())[0]
         return found
 
     def prepare(self, kind: str) -> None:
         self._kind = kind
-        self._shards.ask("note_beginnings", [kind] * len(self._shares))
+        self._shards.ask("note_beginnings", [kind] * len(self._shares), self._watch())
 
     def told(self, news: Sequence[StepNews]) -> None:
         """Keep the states that shards report."""
@@ -51,7 +57,7 @@ class ShardRebuilder:
                 known[number] = state
                 known.pop(number - KEPT, None)
 
-    def origins(self, numbers: Sequence[int]) -> list[Origin | None]:
+    def origins(self, numbers: Sequence[int], between: bool) -> list[Origin | None]:
         found: list[Origin | None] = []
         for env, number in enumerate(numbers):
             known, one, two, three, four, five, six = self._origins[number % KEPT, env].tolist()
@@ -64,7 +70,7 @@ class ShardRebuilder:
             if episode.origin is not None and episode.origin.state is not None:
                 self._states[env] = {episode.number: episode.origin.state}
         each = [{env: episodes[env] for env in share if env in episodes} for share in self._shares]
-        answers: list[tuple[dict[int, str], StepNews]] = self._shards.ask("rebuild", each)
+        answers: list[tuple[dict[int, str], StepNews]] = self._shards.ask("rebuild", each, self._watch())
         failed = {env: why for found, _ in answers for env, why in found.items()}
         news = [news for _, news in answers]
         self.told(news)
@@ -80,9 +86,20 @@ class ShardRebuilder:
             mine = {env: episodes[env] for env in self._shares[shard]}
             self._shards.ask_one(shard, "keep_infos", info_keys)
             self._shards.ask_one(shard, "note_beginnings", self._kind)
-            found, news = self._shards.ask_one(shard, "rebuild", mine)
+            found, news = self._shards.ask_one(shard, "rebuild", mine, self._watch())
             self.told([news])
             lost.update(found)
 
         self._shards.revive(bring_back)
         return lost
+
+    def _watch(self) -> Callable[[], None]:
+        """What to call every now and then while shards are at it: it raises for an environment that hangs."""
+        pulse = Pulse(self._calls, self.step_timeout)
+
+        def look() -> None:
+            for shard in pulse.late():
+                text = f"environment {self._current[shard]} did not answer in {pulse.limit:g} s"
+                raise EnvironmentTimeoutError(f"{text} (worker {shard}, env.step_timeout)")
+
+        return look

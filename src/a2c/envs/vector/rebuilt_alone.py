@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import gymnasium as gym
-import numpy as np
 from gymnasium.vector import AsyncVectorEnv
 from gymnasium.vector.utils import concatenate, create_empty_array
+from numpy.typing import NDArray
 
+from a2c.envs.foreign import named_failure
 from a2c.envs.rebuilding.beginnings import KEPT, Beginnings
 from a2c.envs.rebuilding.in_flight import Episode
-from a2c.envs.rebuilding.origins import RESTART, WORDS, Env, Origin
-from a2c.envs.rebuilding.trial import Rebuilding, try_out
+from a2c.envs.rebuilding.origins import RESTART, STATE, WORDS, Env, Origin
+from a2c.envs.rebuilding.pulse import Pulse
+from a2c.envs.rebuilding.trial import Rebuilding, try_out_watched
+from a2c.errors import A2CError
+from a2c.machine.processes.failure_report import EnvironmentTimeoutError
+from a2c.machine.processes.shared_arrays import SharedArrays
+
+_TICK = 0.25  # seconds
+
+
+def shared_memory(num_envs: int) -> SharedArrays:
+    """Memory for the origins ``[KEPT, N, 1 + WORDS]`` and the calls ``[N]`` of N environments; no dead one takes it."""
+    return SharedArrays({"origins": ((KEPT, num_envs, 1 + WORDS), "uint64"), "calls": ((num_envs,), "int64")})
 
 
 class Rebuildable(gym.Wrapper[Any, Any, Any, Any]):
@@ -22,12 +35,14 @@ class Rebuildable(gym.Wrapper[Any, Any, Any, Any]):
     Args:
         make: makes the environment.
         index: of it.
+        memory: of :func:`shared_memory`.
     """
 
-    def __init__(self, make: Callable[[], Env], index: int) -> None:
+    def __init__(self, make: Callable[[], Env], index: int, memory: SharedArrays) -> None:
         self._envs, self._make, self._index = [make()], make, index
         super().__init__(self._envs[0])
-        self._memory = np.zeros((KEPT, 1, 1 + WORDS), np.uint64)
+        self._memory: NDArray[Any] = memory["origins"][:, index : index + 1]
+        self._cell: NDArray[Any] = memory["calls"][index : index + 1]
         self._beginnings: Beginnings | None = None
         self._states: dict[int, Any] = {}  # number of an episode -> what get_state gave before it
         self._obs: Any = None  # of the latest reset
@@ -44,30 +59,34 @@ class Rebuildable(gym.Wrapper[Any, Any, Any, Any]):
         """As :meth:`Rebuilder.try_out`, of the first environment."""
         if self._index:
             return None
-        scratch = self.env if alone else self._make()
-        try:
-            return try_out(scratch, None if alone else self._make, seed)
-        finally:
-            if not alone:
-                scratch.close()
+        with self._named("the trial of exact resume"):
+            return try_out_watched(self.env, None if alone else self._make, seed, self._cell)
 
     def note_beginnings(self, kind: str) -> None:
         """As :meth:`Rebuilder.prepare`."""
         self._beginnings = None if kind == RESTART else Beginnings(kind, self._envs, [self._make], self._memory)
 
-    def origin(self, numbers: Sequence[int]) -> Origin | None:
-        """As :meth:`Rebuilder.origins`, of this environment."""
-        number = numbers[self._index]
-        known, one, two, three, four, five, six = self._memory[number % KEPT, 0].tolist()
-        return Origin((one, two, three, four, five, six), self._states.get(number)) if known == number else None
+    def state_before(self, numbers: Sequence[int]) -> Any:
+        """What get_state gave before an episode of this environment, by its number."""
+        return self._states.get(numbers[self._index])
 
     def rebuild(self, episodes: Mapping[int, Episode]) -> tuple[str | None, Any]:
         """As :meth:`Rebuilder.rebuild`, of this environment: why not, and the observation."""
         episode, why = episodes.get(self._index), None
         if episode is not None and self._beginnings is not None:
-            why, self._obs = self._beginnings.rebuild(0, episode)
+            with self._named("playing its episode again"):
+                why, self._obs = self._beginnings.rebuild(0, episode, self._cell)
             self._noted()
         return why, self._obs
+
+    @contextlib.contextmanager
+    def _named(self, when: str) -> Iterator[None]:
+        try:
+            yield
+        except A2CError:
+            raise
+        except (Exception, SystemExit) as error:
+            raise named_failure(error, f"environment {self._index}", when) from None
 
     def _noted(self) -> None:
         assert self._beginnings is not None
@@ -82,23 +101,34 @@ class ProcessRebuilder:
 
     Args:
         envs: all of them :class:`Rebuildable`.
+        memory: of :func:`shared_memory`.
     """
 
-    def __init__(self, envs: AsyncVectorEnv[Any, Any]) -> None:
-        self._envs = envs
+    def __init__(self, envs: AsyncVectorEnv[Any, Any], memory: SharedArrays) -> None:
+        self.step_timeout: float | None = None
+        self._envs, self._memory, self._kind = envs, memory, RESTART
 
     def try_out(self, seed: int, alone: bool) -> Rebuilding:
-        found: Rebuilding = self._envs.call("try_out", seed, alone)[0]
+        found: Rebuilding = self._ask("try_out", seed, alone)[0]
         return found
 
     def prepare(self, kind: str) -> None:
-        self._envs.call("note_beginnings", kind)
+        self._kind = kind
+        self._ask("note_beginnings", kind)
 
-    def origins(self, numbers: Sequence[int]) -> list[Origin | None]:
-        return list(self._envs.call("origin", numbers))
+    def origins(self, numbers: Sequence[int], between: bool) -> list[Origin | None]:
+        count = self._envs.num_envs
+        if self._kind == STATE and not between:
+            return [None] * count  # the states are in the processes, of which one may be dead or hang
+        states = self._ask("state_before", numbers) if self._kind == STATE else [None] * count
+        found: list[Origin | None] = []
+        for env, (number, state) in enumerate(zip(numbers, states, strict=True)):
+            known, one, two, three, four, five, six = self._memory["origins"][number % KEPT, env].tolist()
+            found.append(Origin((one, two, three, four, five, six), state) if known == number else None)
+        return found
 
     def rebuild(self, episodes: Mapping[int, Episode]) -> tuple[dict[int, str], Any]:
-        answers = self._envs.call("rebuild", episodes)
+        answers = self._ask("rebuild", episodes)
         space, count = self._envs.single_observation_space, self._envs.num_envs
         batch = create_empty_array(space, count)
         assert batch is not None
@@ -110,3 +140,13 @@ class ProcessRebuilder:
 
     def revive(self, episodes: Mapping[int, Episode], info_keys: Sequence[str]) -> dict[int, str]:
         raise NotImplementedError
+
+    def _ask(self, name: str, *data: Any) -> Sequence[Any]:
+        """Call a method of every :class:`Rebuildable`; raises what one raises, and for one that hangs."""
+        self._envs.call_async(name, *data)
+        pulse = Pulse(self._memory["calls"], self.step_timeout)
+        for pipe in self._envs.parent_pipes:
+            while not pipe.poll(_TICK):
+                for env in pulse.late():
+                    raise EnvironmentTimeoutError(f"environment {env} did not answer in {pulse.limit:g} s")
+        return list(self._envs.call_wait())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 from collections.abc import Callable, Sequence
 from copy import deepcopy
@@ -15,6 +14,7 @@ from gymnasium.vector.utils import write_to_shared_memory
 from numpy.typing import NDArray
 
 from a2c.envs.contract import fitting_observation, real_reward
+from a2c.envs.foreign import close_all
 from a2c.envs.rebuilding.beginnings import Beginnings
 from a2c.machine.processes.shared_arrays import SharedArrays
 
@@ -26,9 +26,10 @@ class ShardMemory:
     """The memory that the environments of all shards write to; each shard uses its own rows.
 
     Arrays: rewards [N] float64, flags [2, N] bool (terminated and truncated), current [shards] int64 (the environment
-    that a shard runs now), origins [KEPT, N, 1 + WORDS] (:class:`a2c.envs.rebuilding.beginnings.Beginnings`);
-    observations and final_observations [N, *shape] and actions [N, *shape] where the spaces are arrays. ``nested`` is
-    Gymnasium's shared memory for other observation spaces that have one.
+    that a shard runs now), origins [KEPT, N, 1 + WORDS] (:class:`a2c.envs.rebuilding.beginnings.Beginnings`), calls
+    [shards] int64 (:class:`a2c.envs.rebuilding.pulse.Pulsing`); observations and final_observations [N, *shape] and
+    actions [N, *shape] where the spaces are arrays. ``nested`` is Gymnasium's shared memory for other observation
+    spaces that have one.
     """
 
     arrays: SharedArrays
@@ -208,10 +209,8 @@ class Shard:
             env.set_wrapper_attr(name, value)
 
     def close(self) -> None:
-        """Close every environment, even if another one fails to close."""
-        for env in self.envs:
-            with contextlib.suppress(Exception, SystemExit):
-                env.close()
+        """Close every environment, even if another one fails to close or hangs."""
+        close_all({f"environment {index}": env.close for index, env in enumerate(self.envs, start=self.first)})
 
     def news(self, infos: Infos) -> StepNews:
         """What the main process must hear of a reset."""

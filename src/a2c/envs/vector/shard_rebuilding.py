@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
+
+from numpy.typing import NDArray
 
 from a2c.envs.rebuilding.beginnings import Beginnings
 from a2c.envs.rebuilding.in_flight import Episode
 from a2c.envs.rebuilding.origins import RESTART
-from a2c.envs.rebuilding.trial import Rebuilding, try_out
+from a2c.envs.rebuilding.trial import Rebuilding, try_out_watched
 from a2c.envs.vector.shard import Shard, StepNews
 
 
@@ -23,13 +26,7 @@ def try_out_first(shard: Shard, seed: int, alone: bool) -> Rebuilding:
     """
     shard.begin(shard.first, "the trial of exact resume")
     try:
-        if alone:
-            return try_out(shard.envs[0], None, seed)
-        scratch = shard.env_fns[0]()
-        try:
-            return try_out(scratch, shard.env_fns[0], seed)
-        finally:
-            scratch.close()
+        return try_out_watched(shard.envs[0], None if alone else shard.env_fns[0], seed, _cell(shard))
     except (Exception, SystemExit) as error:
         return Rebuilding(RESTART, f"it raised {type(error).__name__} in a trial")
 
@@ -58,9 +55,13 @@ def rebuild(shard: Shard, episodes: Mapping[int, Episode]) -> tuple[dict[int, st
         if shard.beginnings is None:
             why, (obs, _) = "nothing rebuilds it", shard.envs[row].reset(seed=episode.seed)
         else:
-            why, obs = shard.beginnings.rebuild(row, episode)
+            why, obs = shard.beginnings.rebuild(row, episode, _cell(shard))
         if why is not None:
             failed[env] = why
         shard.must_reset[row] = False
         shard.store(row, obs)
     return failed, shard.news([])
+
+
+def _cell(shard: Shard) -> NDArray[Any]:
+    return shard.memory.arrays["calls"][shard.worker : shard.worker + 1]

@@ -52,6 +52,7 @@ class ShardedAsyncVectorEnv(AsyncVectorEnv[Any, Any], StepsInPlace):
         main_shard: the main process steps one more shard, the last, in the ``_wait`` methods. That is quickest where
             every process has its own core, but if an environment of that shard hangs or crashes, so does the program.
         log_failures: print Gymnasium's error lines before raising an exception.
+        isolate: learn the spaces in another process, so that none of the environments is ever made in this one.
 
     Attributes:
         observations: the batch in shared memory, ``[N, *obs]`` for array spaces.
@@ -82,6 +83,7 @@ class ShardedAsyncVectorEnv(AsyncVectorEnv[Any, Any], StepsInPlace):
         num_workers: int | None = None,
         main_shard: bool = False,
         log_failures: bool = True,
+        isolate: bool = False,
     ) -> None:
         self.closed, self.env_fns, self.num_envs = True, env_fns, len(env_fns)  # closed until there is what to close
         self.shared_memory, self.copy = shared_memory, copy
@@ -92,12 +94,11 @@ class ShardedAsyncVectorEnv(AsyncVectorEnv[Any, Any], StepsInPlace):
         self._shares = share_out(self.num_envs, worker, max_concurrency, num_workers, main_shard)
         self.num_workers = len(self._shares) - main_shard
         self._owner = os.getpid()
-
-        spaces = describe(env_fns[0], self.num_envs, observation_mode)
+        spaces = describe(env_fns[0], self.num_envs, observation_mode, apart=isolate)
         self.metadata = {**spaces.metadata, "autoreset_mode": self.autoreset_mode}
-        self.render_mode = spaces.render_mode
-        self.single_action_space, self.action_space = spaces.single_action, spaces.action
-        self.single_observation_space, self.observation_space = spaces.single_observation, spaces.observation
+        self.render_mode, self.action_space = spaces.render_mode, spaces.action
+        self.single_observation_space, self.single_action_space = spaces.single_observation, spaces.single_action
+        self.observation_space = spaces.observation
 
         ctx = multiprocessing_context(context, preload="a2c.envs.vector.shard_worker")
         memory, self.observations = allocate(spaces, self.num_envs, len(self._shares), shared_memory, ctx)
@@ -106,7 +107,6 @@ class ShardedAsyncVectorEnv(AsyncVectorEnv[Any, Any], StepsInPlace):
         self._rewards, self._flags = memory.arrays["rewards"], memory.arrays["flags"]
         self.block = Block.of(memory)
         self.final_observations = None if self.block is None else self.block.final_observations
-
         spin = SPIN if main_shard and len(self._shares) <= usable_cores() else 0.0
         pool = WorkerPool(ctx, daemon, f"Worker<{type(self).__name__}>", memory.arrays["current"], spin)
         self._exchange = Exchange(pool, log_failures)

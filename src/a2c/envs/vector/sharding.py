@@ -14,11 +14,12 @@ from gymnasium.error import CustomSpaceError
 from gymnasium.spaces import Box, Discrete, MultiBinary, MultiDiscrete
 from gymnasium.vector.utils import batch_space, create_empty_array, create_shared_memory, read_from_shared_memory
 
-from a2c.envs.rebuilding.beginnings import KEPT
-from a2c.envs.rebuilding.origins import WORDS
+from a2c.envs.foreign import close_in_time
+from a2c.envs.rebuilding.beginnings import beginnings_memory
 from a2c.envs.vector.shard import IDLE, ShardMemory
 from a2c.envs.vector.shard_worker import WorkerSpec, run_worker
 from a2c.machine.cores import usable_cores
+from a2c.machine.processes.apart import call_apart
 from a2c.machine.processes.launch import Registered, environ_for_workers
 from a2c.machine.processes.pickles import Pickled, dumps_by_value
 from a2c.machine.processes.pool import WorkerPool
@@ -71,7 +72,10 @@ def share_out(
 
 
 def describe(
-    env_fn: Callable[[], Env[Any, Any]], num_envs: int, mode: str | tuple[Space[Any], Space[Any]]
+    env_fn: Callable[[], Env[Any, Any]],
+    num_envs: int,
+    mode: str | tuple[Space[Any], Space[Any]],
+    apart: bool = False,
 ) -> Description:
     """Make environment 0 once in this process, as Gymnasium does, to learn the spaces; then close it.
 
@@ -79,11 +83,14 @@ def describe(
         env_fn: makes environment 0.
         num_envs: N.
         mode: "same", "different" or (batched space, single space), as in Gymnasium.
+        apart: make it in a process of its own instead.
 
     Raises:
         ValueError, TypeError: as in Gymnasium, for another mode.
         Exception: what the environment's constructor raised.
     """
+    if apart:
+        return call_apart(describe, env_fn, num_envs, mode)  # type: ignore[no-any-return]
     if not (mode in ("same", "different") if isinstance(mode, str) else isinstance(mode, tuple) and len(mode) == 2):
         raise ValueError(
             "Invalid `observation_mode`, expected: 'same' or 'different' or tuple of single and batch observation "
@@ -91,7 +98,7 @@ def describe(
         )
     try:
         env = env_fn()
-    except Exception as error:
+    except BaseException as error:
         error.add_note("environment 0 raised this in its constructor (in the main process, to learn its spaces)")
         raise
     try:
@@ -107,7 +114,7 @@ def describe(
         action = env.action_space
         return Description(dict(env.metadata), env.render_mode, action, batch_space(action, num_envs), single, batched)
     finally:
-        env.close()
+        close_in_time(env.close, "environment 0")
 
 
 def allocate(
@@ -128,8 +135,8 @@ def allocate(
     fields: dict[str, tuple[tuple[int, ...], Any]] = {
         "rewards": ((num_envs,), np.float64),
         "flags": ((2, num_envs), np.bool_),
-        "current": ((num_shards,), np.int64),
-        "origins": ((KEPT, num_envs, 1 + WORDS), np.uint64),
+        **dict.fromkeys(("current", "calls"), ((num_shards,), np.int64)),
+        "origins": beginnings_memory(num_envs),
     }
     observation, action = spaces.single_observation, spaces.single_action
     in_arrays = shared_memory and is_array(observation)

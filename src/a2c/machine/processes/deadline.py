@@ -2,8 +2,51 @@
 
 from __future__ import annotations
 
+import contextlib
+import signal
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from types import FrameType
+
+
+class OutOfTimeError(BaseException):
+    """The time is over. No Exception, so that code which catches those does not go on regardless."""
+
+
+def can_alarm() -> bool:
+    """Whether :func:`alarm` can interrupt: Python delivers signals to the main thread alone, and only POSIX has it."""
+    return hasattr(signal, "setitimer") and threading.current_thread() is threading.main_thread()
+
+
+@contextlib.contextmanager
+def alarm(seconds: float | None) -> Iterator[None]:
+    """Raise :class:`OutOfTimeError` in what takes longer than ``seconds``, where :func:`can_alarm`; None: never.
+
+    It interrupts Python, not a call into C that does not come back. An alarm that was set before goes on afterwards;
+    one that a signal sets meanwhile takes over.
+    """
+    if seconds is None or not can_alarm():
+        yield
+        return
+    handler, begin = signal.signal(signal.SIGALRM, _ring), time.monotonic()
+    left, again = signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        try:
+            yield
+        finally:
+            if signal.getsignal(signal.SIGALRM) is _ring:
+                signal.setitimer(signal.ITIMER_REAL, 0)  # what rings until here is the caller's to see
+    finally:
+        mine = signal.getsignal(signal.SIGALRM) is _ring
+        if mine:
+            signal.signal(signal.SIGALRM, signal.SIG_DFL if handler is None else handler)
+        if mine and left:
+            signal.setitimer(signal.ITIMER_REAL, max(left - (time.monotonic() - begin), 1e-3), again)
+
+
+def _ring(number: int, frame: FrameType | None) -> None:
+    raise OutOfTimeError
 
 
 def within(seconds: float, work: Callable[[], object], on_timeout: Callable[[], object]) -> None:

@@ -98,10 +98,11 @@ def report_failure(error: BaseException, env: int | None, worker: int | None, pi
         where: such as ``step 18213``, ``reset`` or ``its constructor``.
     """
     trace = "".join(traceback.format_exception(error))
-    return FailureReport(env, worker, pid, where, type(error).__name__, _text(error), trace, _pickled(error))
+    return FailureReport(env, worker, pid, where, type(error).__name__, text_of(error), trace, _pickled(error))
 
 
-def _text(error: BaseException) -> str:
+def text_of(error: BaseException) -> str:
+    """The text of ``error``; should that raise, what it raised."""
     try:
         return str(error)
     except Exception as broken:

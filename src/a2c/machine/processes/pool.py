@@ -101,14 +101,14 @@ class WorkerPool:
                 raise self._died(worker) from None
         self._pending()
 
-    def ask(self, index: int, name: str, data: Any, timeout: float | None) -> Any:
-        """Send one worker a command and wait for its answer; raises as :meth:`collect`."""
+    def ask(self, index: int, name: str, data: Any, tick: Callable[[], None] | None = None) -> Any:
+        """Send one worker a command and wait for its answer; ``tick`` and errors as of :meth:`collect`."""
         worker = self.workers[index]
         try:
             worker.order(name, data)
         except OSError:
             raise self._died(worker) from None
-        return self._heard(worker, timeout)
+        return self._heard(worker, tick)
 
     def collect(self, timeout: float | None, tick: Callable[[], None] | None = None) -> list[Any]:
         """Wait until every worker has answered the pending call; None for those with nothing to say.
@@ -219,13 +219,14 @@ class WorkerPool:
                 return code, loads(worker.pipe.recv_bytes())
         return b"", None
 
-    def _heard(self, worker: Worker, timeout: float | None) -> Any:
+    def _heard(self, worker: Worker, tick: Callable[[], None] | None) -> Any:
         """Wait for the answer of one worker."""
         poller = select.poll()
         poller.register(worker.socket, select.POLLIN)
         poller.register(worker.death, select.POLLIN)
-        if not poller.poll(None if timeout is None else math.ceil(timeout * 1000)):
-            raise self._late([worker], timeout or 0.0)
+        while not poller.poll(_TICK):
+            if tick is not None:
+                tick()
         code, answer = self._read(worker)
         if not code:
             raise self._died(worker)

@@ -27,6 +27,7 @@ from a2c.settings.config import Config
 from a2c.settings.redaction import Secrets
 
 REDRAW = 0.25  # seconds between redraws of the bar
+QUIET = 30.0  # seconds between lines about an evaluation where there is no bar
 PLAIN_WIDTH = 100  # columns of a log file
 
 
@@ -45,7 +46,8 @@ class Console:
         self._cfg, self._secrets = cfg, Secrets.of(asdict(cfg))
         self._stream = sys.stdout if stream is None else stream
         self._started = time.monotonic()
-        self._next_draw = 0.0
+        self._next_draw, self._next_line = 0.0, self._started + QUIET
+        self._evaluating = ""
         self._header_width = 0
         self._progress: tuple[int, Mapping[str, Any]] = (0, {})
         self._muted = False
@@ -77,6 +79,18 @@ class Console:
         self._next_draw = now + REDRAW
         self._progress = (env_steps, metrics)
         self._draw()
+
+    def evaluating(self, ended: int, episodes: int) -> None:
+        """Show how far the evaluation is that training waits for; costs next to nothing unless it is time to redraw."""
+        now = time.monotonic()
+        self._evaluating = f"evaluating {ended}/{episodes}" if ended < episodes else ""
+        if self._live is None:
+            if now >= self._next_line and ended:
+                self._next_line = now + QUIET
+                self._line(f"evaluated {ended:,} of {episodes:,} episodes")
+        elif ended in (0, episodes) or now >= self._next_draw:
+            self._next_draw = now + REDRAW
+            self._draw()
 
     def row(self, env_steps: int, metrics: Mapping[str, Any]) -> None:
         """Add a row to the table; missing metrics show as ``-``."""
@@ -119,7 +133,7 @@ class Console:
     def _draw(self) -> None:
         live, terminal = self._live, self._terminal
         if live is not None and terminal is not None:
-            bar = _bar(*self._progress, self._cfg.total_steps, terminal.width)
+            bar = _bar(*self._progress, self._cfg.total_steps, terminal.width, self._evaluating)
             self._guard(lambda: live.update(bar, refresh=True))
 
     def _stop_live(self) -> None:
@@ -197,12 +211,14 @@ def _panel(title: str, lines: list[tuple[str, Text]], colour: str) -> Panel:
     return Panel(grid, title=heading, title_align="left", border_style=colour, expand=False, padding=(0, 2))
 
 
-def _bar(env_steps: int, metrics: Mapping[str, Any], total: int, width: int) -> Text:
+def _bar(env_steps: int, metrics: Mapping[str, Any], total: int, width: int, evaluating: str = "") -> Text:
     fps, share = metrics.get("time/fps", 0.0), min(1.0, env_steps / total)
     left = words.duration((total - env_steps) / fps) if fps > 0 and env_steps < total else "-"
     where_time_goes, mostly = words.brief_splits(metrics)
     facts = [f"{env_steps:,}/{total:,}", f"{words.number(fps, 0)} steps/s"]
     facts += [f"return {words.number(metrics.get('rollout/ep_rew_mean'))}", f"eta {left}"]
+    if evaluating:  # nothing else moves meanwhile
+        facts, where_time_goes, mostly = [evaluating, facts[0]], "", ""
     choices = [[where_time_goes, *facts], [mostly, *facts], *(facts[dropped:] for dropped in range(len(facts)))]
     tails = ["  ".join(filter(None, choice)) for choice in choices]
     tail = next((tail for tail in tails if len(tail) + 18 <= width), tails[-1])

@@ -148,9 +148,11 @@ def outcome(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 def _score(summary: Mapping[str, Any]) -> str:
     if summary.get("eval_mean") is None:
-        return "not evaluated"
+        return "not evaluated (eval.episodes=0)" if summary.get("eval_episodes") == 0 else "not evaluated"
     score = f"{number(summary['eval_mean'])} ± {number(summary['eval_std'])}"
     text = f"{score} over {summary['eval_episodes']} episodes"
+    if summary.get("eval_cut"):
+        text += f" ({summary['eval_cut']} cut by eval.max_steps)"
     if summary.get("reward_threshold") is None:
         return f"{text} (no threshold is registered)"
     return f"{text}, threshold {summary['reward_threshold']:g}: {verdict(summary)}"

@@ -12,9 +12,10 @@ from torch import Tensor
 from a2c.envs.episodes import Episode
 from a2c.envs.lockstep import LockstepEnvs
 from a2c.maths.trees import Tree, tree_map
-from a2c.storage.plain_data import packed
+from a2c.storage.plain_data import packed, unpacked
 
 GO_ON = "episodes in flight go on where they were"
+START_OVER = "episodes in flight start over"
 
 
 def in_flight_state(groups: Sequence[LockstepEnvs], obs: Tree) -> dict[str, Any] | None:
@@ -36,7 +37,21 @@ def in_flight_state(groups: Sequence[LockstepEnvs], obs: Tree) -> dict[str, Any]
     merged = {key: np.concatenate([state[key] for state in states]) for key in states[0] if key != "episodes"}
     episodes = [episode for state in states for episode in state["episodes"]]
     here: Tree = tree_map(lambda part: part.detach().to("cpu", copy=True), obs)
-    return {**packed(merged), "episodes": packed(episodes), "obs": here}
+    taken = [one["actions"] for one in episodes if one is not None and len(one["actions"])]
+    actions = np.concatenate(taken) if taken else None  # in one tensor: of a thousand small ones a save takes its time
+    counted = [one if one is None else {**one, "actions": len(one["actions"])} for one in episodes]
+    return {**packed(merged), "episodes": packed(counted), "actions": packed(actions), "obs": here}
+
+
+def episodes_of(saved: Mapping[str, Any]) -> list[dict[str, Any] | None]:
+    """The episodes of :func:`in_flight_state`, each with its actions again."""
+    episodes, actions, at = [], unpacked(saved["actions"]), 0
+    for one in unpacked(saved["episodes"]):
+        if one is not None:
+            count = one["actions"]
+            one["actions"], at = np.empty(0) if actions is None else actions[at : at + count], at + count
+        episodes.append(one)
+    return episodes
 
 
 def to_tensor(episodes: Iterable[Episode]) -> Tensor:
@@ -50,10 +65,27 @@ def to_episodes(rows: Tensor) -> list[Episode]:
     return [Episode(int(env), reward, int(length)) for env, reward, length in rows.tolist()]
 
 
+def unfit(saved: Mapping[str, Any] | None, num_envs: int, rows: str, cannot: str) -> str:
+    """Say why none of the saved episodes can go on here; empty if they can.
+
+    Args:
+        saved: of :func:`in_flight_state`, or of environments on the device.
+        num_envs: N of now.
+        rows: the key of something that this kind of environments saves of each.
+        cannot: why the environments of this session can rebuild none; empty if they can.
+    """
+    if saved is None:
+        return "nothing was saved of them"
+    if rows not in saved:
+        return "what was saved of them is for environments in another place"
+    had = len(saved[rows])
+    return f"there were {had} environments, now there are {num_envs}" if had != num_envs else cannot
+
+
 def told(num_envs: int, failed: Mapping[int, str]) -> str:
     """Say in one line what came of the episodes in flight."""
     if not failed:
         return GO_ON
     env, why = min(failed.items())
     which = "all" if len(failed) == num_envs else f"{len(failed)} of {num_envs}"
-    return f"{which} episodes in flight start over: environment {env}: {why}"
+    return f"{which} {START_OVER}: environment {env}: {why}"
