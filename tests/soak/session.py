@@ -34,7 +34,7 @@ class Session:
     def __init__(self, home: Path, runs: Path, *overrides: str) -> None:
         self.runs, self.out, self.err = runs, home / "out.txt", home / "err.txt"
         self._mark, self._files = f"{MARK}={uuid.uuid4().hex}", shared_files()
-        self._before = self._stamp()
+        self._before = self.stamp()
         paths = [str(TESTS.parent / "src"), str(TESTS), os.environ.get("PYTHONPATH", "")]
         name, _, value = self._mark.partition("=")
         with self.out.open("w") as out, self.err.open("w") as err:
@@ -64,7 +64,8 @@ class Session:
     def ended(self) -> bool:
         return self.process.poll() is not None
 
-    def _stamp(self) -> tuple[int, int] | None:
+    def stamp(self) -> tuple[int, int] | None:
+        """Changes with every row."""
         for path in sorted(self.runs.glob(f"*/*/{METRICS}")):
             with contextlib.suppress(FileNotFoundError):
                 stat = path.stat()
@@ -73,7 +74,7 @@ class Session:
 
     def begun(self) -> bool:
         """Whether it has opened its records: training, or an evaluation that the last session owes, begins."""
-        return self._stamp() != self._before
+        return self.stamp() != self._before
 
     def wait_until(self, ready: Callable[[], bool], seconds: float = PATIENCE) -> bool:
         """Wait until it is ``ready`` or ``seconds`` have passed; returns whether it is."""

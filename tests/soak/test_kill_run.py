@@ -30,6 +30,7 @@ PAUSE = 0.01  # seconds of an environment's step
 NUM_ENVS, WORKERS = 4, 2
 FASTEST = WORKERS / PAUSE  # env steps in a second that nobody exceeds, so that it lasts as long as it should
 STALLED = 120.0  # seconds without a row
+LASTS = 60.0  # seconds in which a fault may show
 
 
 def settings(todo: Path, hurry: Path) -> tuple[str, ...]:
@@ -82,55 +83,55 @@ class Torment:
         self.ended = self.began + 60 * MINUTES
         self._next = self.began + PERIOD
         self.minutes = 0.0  # for which there were faults
+        self._struck: list[tuple[float, Fault]] = []  # what may still show, and when it struck
 
     def train_to_the_end(self, home: Path, runs: Path, overrides: tuple[str, ...]) -> Path:
         """Go on with the same command until the run is finished; returns its folder."""
-        allowed: tuple[int | None, ...] = (None,)
         while True:
             with session(home, runs, *overrides) as running:
                 self.lives.append(Life(running.pid))
                 running.wait_until(lambda running=running: running.ended or running.begun())  # type: ignore[misc]
-                last = self._live(running, allowed)
+                self._live(running)
                 code = running.process.wait(PATIENCE)
+                last = ", ".join(fault.name for _, fault in self._struck)
                 words = f"exit code {code} after {last}: {running.err.read_text()} {running.out.read_text()[-2000:]}"
-                assert code == 0 or code in last.codes, words
+                assert code == 0 or any(code in fault.codes for _, fault in self._struck), words
                 left = running.left()
-                assert not left, f"left behind after {last.name}: {', '.join(left)}"
+                assert not left, f"left behind after {last}: {', '.join(left)}"
                 self.codes[code] += 1
                 folder = running.folder
                 assert folder is not None
                 self._check_rows(folder, died=code != 0)
                 if code == 0:
                     return folder
-                allowed = last.codes
 
-    def _live(self, running: Session, allowed: tuple[int | None, ...]) -> Fault:
-        """Watch and strike a session until it ends; returns the last fault."""
-        last = Fault("what struck the session before", lambda running: True, allowed)
-        moved, stamp = time.monotonic(), running._stamp()
+    def _live(self, running: Session) -> None:
+        """Watch and strike a session until it ends."""
+        moved, stamp = time.monotonic(), running.stamp()
         while not running.wait_until(lambda: running.ended, 1.0):
             self.lives[-1].look(running.age)
             now = time.monotonic()
-            if running._stamp() != stamp:
-                moved, stamp = now, running._stamp()
-            assert now - moved < STALLED, f"no row for {STALLED:g} s after {last.name}"
-            if now < self.ended and now >= self._next:
+            if running.stamp() != stamp:
+                moved, stamp = now, running.stamp()
+            assert now - moved < STALLED, f"no row for {STALLED:g} s after {self._struck[-1:]}"
+            if self._next <= now < self.ended:
                 self._next = now + PERIOD
-                last = self._strike(running)
+                self._strike(running)
                 self.minutes = (now - self.began) / 60
             if now >= self.ended and not self._hurry.exists():
                 self._hurry.touch()
-        return last
 
-    def _strike(self, running: Session) -> Fault:
+    def _strike(self, running: Session) -> None:
+        """The next fault for which there is something to harm."""
         while True:
-            fault = next(self._turns)
-            begin = time.monotonic()
+            fault, begin = next(self._turns), time.monotonic()
             if fault.strike(running):
                 self.counts[fault.name] += 1
                 if fault.name == "SIGTERM":
                     self.seconds.append(time.monotonic() - begin)
-                return fault
+                # One that ends the trainer may take its time: the next fault may strike while it ends.
+                self._struck = [*((at, old) for at, old in self._struck if begin - at < LASTS), (begin, fault)]
+                return
 
     def _check_rows(self, folder: Path, *, died: bool) -> None:
         """What was in the file and in a checkpoint is still there; no step comes twice."""
