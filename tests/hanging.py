@@ -10,7 +10,7 @@ import gymnasium as gym
 import numpy as np
 from gymnasium.spaces import Box, Discrete
 
-from a2c.envs.seeding import EVAL, env_seed
+from a2c.envs.seeding import EVAL, TRAIN, env_seed
 
 LENGTH = 10  # steps of an episode
 HANGS = "hangs"  # the file
@@ -35,23 +35,24 @@ class Hanging(gym.Env[Any, Any]):
         self.observation_space, self.action_space = Box(-1, 1, (2,), np.float32), Discrete(2)
         self.folder, self.where, self.how, self.after, self.render_mode = Path(folder), where, how, after, render_mode
         self.steps = self.count = 0
-        self.evaluates = self.hung = False
+        self.evaluates = self.trains = self.hung = False
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         super().reset(seed=seed)
         self.count = 0
         if seed is not None:
             self.evaluates = seed in {env_seed(1, EVAL, episode) for episode in range(2)}
-        if self.where == "reset":
+            self.trains = seed in {env_seed(1, TRAIN, env) for env in range(8)}  # not in the trial before
+        if self.where == "reset" and self.trains:
             self._hang()
         return np.zeros(2, np.float32), {}
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         self.count += 1
-        self.steps += not self.evaluates
+        self.steps += self.trains
         if self.where == "evaluation" and self.evaluates and self.count == 3:
             self._hang()
-        if self.where == "step" and not self.evaluates and self.steps == self.after:
+        if self.where == "step" and self.trains and self.steps == self.after:
             self._hang()
         return np.zeros(2, np.float32), 1.0, False, self.count == LENGTH, {}
 

@@ -23,7 +23,7 @@ from a2c.collecting.going_on import GO_ON
 from a2c.envs.lockstep import LockstepEnvs
 from a2c.envs.seeding import TRAIN, env_seed
 from a2c.errors import EnvironmentFailure
-from a2c.run.evaluations import WAITING_ROW
+from a2c.run.evaluations import LEFT
 from a2c.run.evaluators import Evaluators
 from a2c.storage.checkpoint import load_checkpoint
 from sessions import QUIET, Sessions, differences, left_by
@@ -294,12 +294,11 @@ def test_an_episode_that_does_not_come_to_where_it_was_starts_over(sessions: Ses
 def test_a_stop_in_an_evaluation_leaves_it_to_the_resumed_run(
     apart: str, sessions: Sessions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In this process training waits for it; apart, training goes on beside it and what it learned is learned again."""
+    """In this process training waits for it; apart, training goes on beside it and so do rows that wait."""
     evaluating = (*CARTPOLE, SYNC, "eval.every=160", "eval.episodes=2", "eval.final_episodes=1", f"eval.apart={apart}")
     quiet = ("device=cpu", "wandb.mode=disabled", "gif=false", "total_steps=640", f"runs_dir={sessions.folder}")
     settings = (*evaluating, *quiet)
     begun: list[int] = []
-    told: list[str] = []
     here, begin = Evaluators.here, Evaluators.begin
 
     def stopping(env_steps: int) -> None:
@@ -319,12 +318,11 @@ def test_a_stop_in_an_evaluation_leaves_it_to_the_resumed_run(
     with monkeypatch.context() as patch:
         patch.setattr(Evaluators, "here", evaluate_here)
         patch.setattr(Evaluators, "begin", evaluate_apart)
-        patch.setattr("a2c.run.showing.console.Console.note", lambda _, line: told.append(line))
         summary = a2c.train(a2c.load_config(*settings, "name=part"))
     assert summary.stopped == "SIGTERM"
     assert begun == [160, 320]
     part = Path(summary.folder)
-    assert WAITING_ROW in load_checkpoint(part / "checkpoints" / "last.pt")
+    assert LEFT in load_checkpoint(part / "checkpoints" / "last.pt")
     assert [row["global_step"] for row in left_by(part)["rows"]] == [96, 160, 256]
     a2c.train(a2c.load_config(f"resume={part}"))
     assert differences(left_by(part), left_by(whole)) == []

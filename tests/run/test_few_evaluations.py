@@ -83,7 +83,7 @@ def test_with_no_episodes_there_is_no_evaluation_nor_an_environment_for_one(
 
 
 def test_a_score_that_is_not_finite_is_never_the_best_and_never_in_json(tmp_path: Path) -> None:
-    checkpoints = Checkpoints(tmp_path, settings(tmp_path))
+    checkpoints = Checkpoints(tmp_path, settings(tmp_path), print)
     assert [checkpoints.improves(score) for score in (math.nan, math.inf, 1.0, math.nan, 0.5, 2.0)] == [
         *(False, False, True),
         *(False, False, True),
@@ -101,6 +101,5 @@ def test_training_shows_how_many_episodes_have_ended(tmp_path: Path, apart: str,
     a2c.train(settings(tmp_path, *HOW["sync"], "eval.episodes=3", f"eval.apart={apart}"))
     if apart == "false":
         assert shown == [*((0, 3), (1, 3), (2, 3), (3, 3)) * 2, (0, 1), (1, 1)]
-    else:
-        assert (3, 3) in shown
+    else:  # training waits for the final one, and for others only if they are not there in time
         assert shown[-1] == (1, 1)

@@ -11,6 +11,9 @@ row. So it holds the row, as ``waiting_row``. When the scores are there, or the 
 again, with the best score and without the row. If the program is stopped or dies meanwhile, a resumed run finds the
 row, evaluates the same weights again and goes on as if nothing had happened; should it fail again, it goes on without
 scores. Whether ``best.pt`` was already written then makes no difference: it would be the same file.
+
+A run that is stopped while an evaluation is under way saves where it is, and with it what the evaluation was of and the
+rows that wait: ``left``. The resumed run takes it up where it was left.
 """
 
 from __future__ import annotations
@@ -30,7 +33,7 @@ from a2c.run.state import TrainState
 from a2c.storage.checkpoint import frozen
 from a2c.storage.metrics_file import plain
 
-WAITING_ROW = "waiting_row"  # key of a checkpoint
+WAITING_ROW, LEFT = "waiting_row", "left"  # keys of a checkpoint
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +67,7 @@ class Evaluations:
         self._write, self._timed = write, timed
         self._snapshot: dict[str, Any] | None = None  # the checkpoint of the moment when the one under way began
         self._is_last = False  # it is in last.pt too
-        self._state = TrainState()  # of that moment
-        self.left: TrainState | None = None  # the run is to end, and an evaluation of this state has no scores yet
+        self._left = False  # the run is to end; the evaluation is a resumed run's to make
         self._rows: deque[Row] = deque()  # the first one waits for scores, the others behind it
         self._last: dict[str, Any] | None = None  # a last.pt to write once its row is in the record
 
@@ -89,7 +91,6 @@ class Evaluations:
             RunIOError: a checkpoint cannot be written.
         """
         assert self._snapshot is None
-        self._state = state
         with self._timed():
             apart = self._evaluators.ready_apart()
         if not apart:
@@ -104,7 +105,7 @@ class Evaluations:
                     self._checkpoints.write("last", self._checkpoints.stamped(payload))  # as in _received
                 raise
             if result is None:
-                self.left = state  # its last.pt is of now, and a resumed run evaluates again
+                self._snapshot, self._left = frozen(payload), True
                 return None
             if self._checkpoints.improves(result.mean):
                 self._checkpoints.write("best", self._checkpoints.payload(state))
@@ -138,7 +139,7 @@ class Evaluations:
             EnvironmentFailure, NumericError: an environment failed; its row has been passed on without scores.
             RunIOError: a row or a checkpoint cannot be written.
         """
-        if self._snapshot is None:
+        if self._snapshot is None or self._left:
             return
         try:
             scores = self._received(wait)
@@ -150,11 +151,54 @@ class Evaluations:
 
     def break_off(self) -> None:
         """End the evaluation under way, if there is one, at once; its row is passed on without scores."""
+        if self._left:
+            return
         if self._snapshot is not None:
             self._snapshot = None
             self._evaluators.break_off()
-        if self.left is None:  # else a resumed run makes these rows again
+        self._pass_on({})
+
+    def left(self) -> dict[str, Any]:
+        """What a checkpoint needs of an evaluation that the run will not finish; empty if there is none."""
+        if not self._left:
+            return {}
+        rows = [[row.env_steps, _plain(row.metrics), row.show] for row in self._rows]
+        return {LEFT: {"snapshot": self._snapshot, "rows": rows}}
+
+    def take_up(self, left: Mapping[str, Any]) -> None:
+        """Make the evaluation that an earlier session left.
+
+        Args:
+            left: of :meth:`left`.
+
+        Raises:
+            EnvironmentFailure, NumericError: an environment failed; the row has been passed on without scores.
+            RunIOError: a row or a checkpoint cannot be written.
+        """
+        snapshot = left["snapshot"]
+        weights, env_steps = snapshot["learner"]["model"], snapshot["state"]["env_steps"]
+        self._rows.extend(Row(steps, metrics, {}, show) for steps, metrics, show in left["rows"])
+        if self._evaluators.off:  # in this session
             self._pass_on({})
+            return
+        self._snapshot = snapshot
+        with self._timed():
+            if self._evaluators.ready_apart():
+                self._evaluators.begin(weights, env_steps)
+                return
+            network = self._evaluators.make_network()
+            network.load_state_dict(weights)
+            try:
+                result = self._evaluators.here(network, env_steps)
+            except BaseException:
+                self._snapshot = None
+                self._pass_on({})
+                raise
+        if result is None:
+            self._left = True
+            return
+        self._snapshot = None
+        self._pass_on(self._scored(snapshot, result))
 
     def _received(self, wait: bool) -> dict[str, float] | None:
         """Scores of the evaluation under way, which then is no longer; None: they are not there yet."""
@@ -173,15 +217,20 @@ class Evaluations:
             raise
         if result is None and not wait:
             return None
-        self._snapshot = None
         if result is None:
             self._evaluators.break_off()
-            self.left = self._state
+            self._left = True
             return None
-        if self._checkpoints.improves(result.mean):
-            self._checkpoints.write("best", self._checkpoints.stamped(snapshot))
+        self._snapshot = None
+        scores = self._scored(snapshot, result)
         if self._is_last:
             self._last = self._checkpoints.stamped(snapshot)
+        return scores
+
+    def _scored(self, snapshot: dict[str, Any], result: EvalResult) -> dict[str, float]:
+        """Keep the best checkpoint; returns the scores for the row."""
+        if self._checkpoints.improves(result.mean):
+            self._checkpoints.write("best", self._checkpoints.stamped(snapshot))
         return _scores(result)
 
     def _pass_on(self, scores: Mapping[str, float]) -> None:

@@ -71,7 +71,7 @@ class Evaluators:
 
     def open(self, spaces: Spaces) -> None:
         """Begin the process if it is wanted from the start; it makes itself ready in the background."""
-        self._make_network = partial(make_network, self._cfg, spaces)
+        self.make_network = partial(make_network, self._cfg, spaces)
         if self._at_once and not self.off:
             self._start()
 
@@ -145,7 +145,7 @@ class Evaluators:
             return result
         if self._at_once and not self._has_the_network_of(best.cfg):
             self.break_off()
-            self._make_network = partial(make_network, best.cfg, best.model.spaces)
+            self.make_network = partial(make_network, best.cfg, best.model.spaces)
             self._start()
         if (self._at_once or self._has_the_network_of(best.cfg)) and self.ready_apart():
             assert self._process is not None
@@ -208,7 +208,7 @@ class Evaluators:
         on_cpu = resolve_device(self._cfg.device).type == "cpu"
         threads = torch.get_num_threads() if on_cpu else self._cfg.threads or 1
         try:
-            self._process = EvaluatorProcess(self._cfg, self._make_network, self._episodes, threads)
+            self._process = EvaluatorProcess(self._cfg, self.make_network, self._episodes, threads)
         except Exception as error:
             self._stay_here(error)
 

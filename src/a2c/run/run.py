@@ -14,7 +14,7 @@ from a2c.errors import A2CError, CheckpointError, EnvironmentFailure, NumericErr
 from a2c.learning.learner import Learner
 from a2c.playing.policy import load_policy
 from a2c.run.checkpoints import Actors, Checkpoints
-from a2c.run.evaluations import WAITING_ROW, Evaluations, Row
+from a2c.run.evaluations import LEFT, WAITING_ROW, Evaluations, Row
 from a2c.run.evaluators import Evaluators
 from a2c.run.numeric_dump import blame, dump, last_sound
 from a2c.run.progress import Progress
@@ -46,19 +46,16 @@ class Run:
         self.cfg, self.folder, self.stop = cfg, folder, stop
         self._checkpoints = Checkpoints(folder / "checkpoints", cfg, lambda line: self.console.note(line))
         self._resumed, self._saved = self._checkpoints.resumed, self._checkpoints.saved
-        self._waiting = {} if self._resumed is None else self._resumed.get(WAITING_ROW, {})
+        resumed = self._resumed or {}
+        self._waiting, self._left = resumed.get(WAITING_ROW, {}), resumed.get(LEFT, {})
         self.console = Console(cfg)
         continues_here = self._resumed is not None and (folder / "metrics.jsonl").exists()
-        known = self._saved.env_steps - bool(self._waiting)  # a row that waited is made again
+        waits = self._left["rows"][0][0] if self._left else self._saved.env_steps
+        known = waits - bool(self._waiting or self._left)  # rows that waited are made again
         self._evaluators = Evaluators(cfg, lambda: bool(stop), self.console.note, self.console.evaluating)
         try:
-            self.trackers = open_trackers(
-                folder,
-                cfg,
-                notify=self.console.note,
-                saved=self._resumed,
-                resume_from=known if continues_here else None,
-            )
+            goes_on, note = known if continues_here else None, self.console.note
+            self.trackers = open_trackers(folder, cfg, notify=note, saved=self._resumed, resume_from=goes_on)
         except BaseException:
             self._evaluators.close()
             raise
@@ -112,12 +109,12 @@ class Run:
             save_every=cfg.checkpoint.every,
             evaluates=not self._evaluators.off,
         )
-        trace, note = self.folder / "trace.json.gz", self.console.note
-        self._stopwatch = Stopwatch(cfg, learner, actors.clock, plan, trace, note)
+        trace = self.folder / "trace.json.gz"
+        self._stopwatch = Stopwatch(cfg, learner, actors.clock, plan, trace, self.console.note)
         self._closing.callback(self._stopwatch.close)
         self._evaluators.open(learner.model.spaces)
         point_latest_to(self.folder, Path(cfg.runs_dir))
-        if self._waiting:
+        if self._waiting or self._left:
             self._evaluate_again()
         return self._saved
 
@@ -185,7 +182,7 @@ class Run:
             self._evaluations.receive(wait=True)
         self._checkpoints.catch_up()
         if self.stop:
-            state = self._stopped(state)
+            self._save_stopped(state)
         tally = self._checkpoints.tally
         ending = self._stopwatch.end(state.env_steps - self._saved.env_steps)
         device, wandb_id = self._learner.weights.device, self.trackers.state_dict()["wandb_id"]
@@ -211,13 +208,13 @@ class Run:
         self.console.finish(asdict(summary))
         return summary
 
-    def _stopped(self, state: TrainState) -> TrainState:
-        """Save where a resumed run goes on, and return that."""
+    def _save_stopped(self, state: TrainState) -> None:
+        self._checkpoints.final = True
         self.settle()
-        if (left := self._evaluations.left) is None:
-            self.save("last", state)
-        self.console.note(self.stop.told(state.env_steps, (left or state).env_steps))
-        return left or state
+        left = self._evaluations.left()
+        self._checkpoints.write("last", {**self._checkpoints.payload(state), **left})
+        also = "; an evaluation is left to the run that resumes it" if left else ""
+        self.console.note(f"{self.stop.signal}: stopped after {state.env_steps:,} steps, checkpoint saved{also}")
 
     def close(self, exit_code: int = 0) -> None:
         """End the profile, close environments and console, and end the records, if :meth:`finish` has not."""
@@ -234,13 +231,17 @@ class Run:
         self._add(state, metrics, scores, show=show)
 
     def _evaluate_again(self) -> None:
-        """Make the evaluation in which the last session died; should it fail again, training goes on without."""
+        """Make the evaluation in which the last session ended; should it fail again, training goes on without."""
         try:
+            if self._left:
+                self._evaluations.take_up(self._left)
+                return
             if self._evaluators.off or (self.cfg.eval.every == 0 and self._saved.env_steps < self.cfg.total_steps):
                 raise EnvironmentFailure("no evaluation is due")
             self._evaluate(self._saved, self._waiting, save=True, show=True)
         except (EnvironmentFailure, NumericError) as error:
-            self._add(self._saved, self._waiting, {}, show=True)
+            if self._waiting:
+                self._add(self._saved, self._waiting, {}, show=True)
             self._checkpoints.write("last", self._checkpoints.payload(self._saved))
             self.console.note(f"no scores after {self._saved.env_steps:,} steps: {error}")
         self._progress.reported(self._saved)

@@ -28,11 +28,6 @@ class StopRequest:
     def __bool__(self) -> bool:
         return self.signal is not None
 
-    def told(self, env_steps: int, saved: int) -> str:
-        """Say in one line after how many env steps the run was stopped, and where a resumed one goes on."""
-        line = f"{self.signal}: stopped after {env_steps:,} steps, checkpoint saved"
-        return line if saved == env_steps else f"{line} of {saved:,}, where an evaluation was under way"
-
 
 @contextlib.contextmanager
 def stop_on_signals() -> Iterator[StopRequest]:
