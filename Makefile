@@ -22,7 +22,7 @@ TYPED := $(foreach v,$(filter-out $(OWN),$(.VARIABLES)),$(if $(filter command,$(
 OVERRIDES = $(foreach v,$(TYPED),'$(v)=$(subst ','\'',$(value $(v)))')
 unexport ARGS $(TYPED)
 
-.PHONY: help setup train eval watch study board sync test test-fast lint format types bench-learning bench
+.PHONY: help setup train eval watch study board sync test test-fast soak lint format types bench-learning bench
 .PHONY: bench-envs bench-scaling bench-precision bench-refactor bench-evaluation bench-gpu clean
 
 help:  ## explain the targets
@@ -53,6 +53,9 @@ test: $(READY)  ## the whole test suite: make test ARGS="-k returns"
 
 test-fast: $(READY)  ## the tests that take no more than a few seconds each
 	@$(PYTEST) -m "not slow" $(ARGS)
+
+soak: $(READY)  ## 100 stops and 30 minutes of faults, an hour in all: SOAK_STOPS=20 SOAK_MINUTES=5 make soak
+	@$(RUN)/python -m pytest -m soak -n 0 -s tests/soak $(ARGS)
 
 lint: $(READY)  ## style: ruff
 	@$(RUN)/ruff check . && $(RUN)/ruff format --check .

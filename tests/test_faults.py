@@ -26,6 +26,7 @@ LIGHT = (
     "num_envs=4",
     "num_workers=2",
     "log_every=200",
+    "env.restarts=0",  # a failure ends the run
 )
 LONG = ("env=cartpole", "total_steps=1_000_000_000")
 ALGOS = pytest.mark.parametrize("algo", ["a2c", "a2c vectorization=workers main_shard=true", "a3c"])

@@ -111,6 +111,17 @@ def test_every_rollout_lies_in_the_same_memory() -> None:
             assert getattr(first, field.name).data_ptr() == getattr(second, field.name).data_ptr(), field.name
 
 
+def test_a_rollout_is_of_float32_whatever_an_environments_module_makes_the_default() -> None:
+    torch.set_default_dtype(torch.float64)
+    try:
+        collector, _, _ = collecting()
+        rollout = collector.collect(0)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    for name in ("obs", "rewards", "final_values"):
+        assert getattr(rollout, name).dtype is torch.float32, name
+
+
 @pytest.mark.parametrize("elements", [1, 2 * T * N * 5, 1 << 16])  # noise for 1, 2 and many updates at once
 def test_discrete_actions_are_the_argmax_of_logits_and_gumbel_noise(
     elements: int, monkeypatch: pytest.MonkeyPatch

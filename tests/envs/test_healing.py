@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -95,6 +97,22 @@ def test_a_worker_that_is_killed_costs_nothing(todo: Folder, layout: str) -> Non
     assert (steps, metrics) == whole[1:3]
     assert len(notes) == 1
     assert "was killed by SIGKILL" in notes[0]
+
+
+def test_a_worker_made_anew_gives_every_descriptor_back_at_once(todo: Folder) -> None:
+    cfg = flaky_config(todo, {"restarts": 9}, {"fault": "kill"}, **LAYOUTS["workers"])
+    with make_envs(cfg) as envs:
+        learner, collector = build(cfg, envs, notify=lambda line: None)
+        gc.collect()
+        gc.disable()  # which would find them some time later
+        try:
+            todo.owe(4)
+            steps = updates(learner, collector, TrainState(), cfg.total_steps)
+            counts = [len(os.listdir("/dev/fd")) for _ in steps]
+        finally:
+            gc.enable()
+    assert todo.owed == 0
+    assert counts[-1] == counts[0]
 
 
 def test_a_worker_that_hangs_costs_its_time_limit_and_nothing_else(todo: Folder) -> None:

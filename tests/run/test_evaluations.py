@@ -293,7 +293,7 @@ def test_a_checkpoint_of_the_same_report_is_there_at_once_and_again_with_the_sco
     assert doubles.done == [("last", 10, 1.0, {"loss": 0.5}), "begin"]
     doubles.done.clear()
     doubles.evaluations.receive(wait=True)
-    assert doubles.done == [("best", 10, 7.0, None), (10, 7.0, 1.0), ("last", 10, 7.0, None)]
+    assert doubles.done == [("best", 10, 7.0, None), (10, 7.0, 1.0), ("last", 10, 7.0, None)]  # the row before it
 
 
 def test_a_score_that_is_no_better_leaves_the_best_checkpoint() -> None:

@@ -97,7 +97,8 @@ class Collector:
         for part in [envs] if isinstance(envs, LockstepEnvs) else envs:
             rows = slice(begin, begin := begin + part.num_envs)
             self._groups.append(Group(part, rows, model, *memory, seeds[rows], graphs, notify))
-        stacked, zeros = self._groups[0].stacks is not None, torch.zeros(steps, count, device=self.device)
+        zeros = torch.zeros(steps, count, dtype=torch.float32, device=self.device)
+        stacked = self._groups[0].stacks is not None
         self._final_values = FinalValues(model, self._obs, stacked, zeros)
 
     def collect(self, update: int) -> Rollout:

@@ -151,7 +151,7 @@ class Run:
         if evaluate:
             self._evaluate(state, metrics, save=save, show=progress.show(state))
         else:
-            self._add(state, metrics, {}, show=progress.show(state))
+            self._add(state, metrics, {}, show=progress.show(state))  # first: who is killed in between makes it again
             if save:
                 self._checkpoints.write("last", self._checkpoints.payload(state))
         progress.reported(state)

@@ -247,6 +247,18 @@ def test_a_service_that_hangs_is_killed_at_the_end(start: Any, monkeypatch: pyte
     assert service.returncode == -signal.SIGKILL
 
 
+def test_a_run_that_a_signal_ends_does_not_wait_long_for_a_service_that_hangs(
+    start: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wandb_mirror, "STOP_TIMEOUT", 0.5)
+    tracker, notes = start()
+    service = tracker._trackers[1]._service
+    os.kill(service.pid, signal.SIGSTOP)
+    tracker.finish({"stopped": "SIGTERM"}, {})
+    assert "W&B failed to finish (TimeoutError: no answer in 0.5 s)" in notes[0]
+    assert service.returncode == -signal.SIGKILL
+
+
 def test_no_service_is_left_when_wandb_fails_to_end_it(start: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     import wandb
 

@@ -59,9 +59,8 @@ class WorkerPool:
             envs: global indices of its environments.
         """
         index = len(self.workers)
-        self.workers.append(
-            self._watched(start_worker(self._context, self._name, self._daemon, index, Job(target, spec, envs)))
-        )
+        worker = start_worker(self._context, self._name, self._daemon, index, Job(target, spec, envs))
+        self.workers.append(self._watched(worker))
         self._answers.append(None)
         self._owing.add(index)
 
@@ -75,6 +74,8 @@ class WorkerPool:
         self._forget(old)
         old.ended(5.0)
         old.close()
+        with contextlib.suppress(ValueError):  # it will not die: then they stay open
+            old.process.close()  # multiprocessing's own descriptors, which else wait for the garbage collector
         self.workers[index] = self._watched(start_worker(self._context, self._name, self._daemon, index, old.job))
         return self._heard(self.workers[index], None)
 

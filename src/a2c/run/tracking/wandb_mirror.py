@@ -26,6 +26,7 @@ from a2c.storage.metrics_file import plain
 WANDB_INTERVAL = 1.0  # seconds between rows sent to W&B; metrics.jsonl has them all
 ONLINE_TIMEOUT = 15.0  # seconds that an online run may take to start; then it goes on offline
 FINISH_TIMEOUT = {"offline": 20.0, "online": 300.0}  # seconds that the end of a run may wait for W&B
+STOP_TIMEOUT = 4.0  # and a run that a signal ends: schedulers kill after 10; what is left unsent lies on the disk
 GRACE = 5.0  # more seconds until its service counts as hung, and we kill it
 
 
@@ -145,7 +146,8 @@ class WandbMirror:
         if self._run is None:
             return
         try:
-            within(self._limit + GRACE, lambda: self._complete(summary, files, exit_code), self._kill_service)
+            limit = STOP_TIMEOUT if summary.get("stopped") else self._limit + GRACE
+            within(limit, lambda: self._complete(summary, files, exit_code), self._kill_service)
         except Exception as error:
             self._give_up("finish", error)
         else:
