@@ -10,6 +10,7 @@ import time
 
 import pytest
 
+from a2c.machine.processes.deadline import alarm
 from a2c.machine.processes.foreign_code import GaveUpError, break_in, foreign, of_others
 from a2c.run import stopping
 from a2c.run.stopping import StopRequest, stop_on_signals
@@ -169,3 +170,23 @@ def test_the_alarm_of_before_comes_back(alarms: list[bool]) -> None:
     finally:
         signal.signal(signal.SIGALRM, before[0])
         signal.setitimer(signal.ITIMER_REAL, *before[1])
+
+
+def test_a_signal_within_an_environments_time_limit_leaves_no_alarm_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both use the one clock of the process: the stop takes over, and nothing rings when the run is over."""
+    monkeypatch.setattr(stopping, "PATIENCE", 0.02)
+
+    def hang() -> None:
+        with alarm(30.0):
+            press("SIGTERM")
+            while True:
+                time.sleep(0.01)
+
+    before = signal.getsignal(signal.SIGALRM)
+    with stop_on_signals() as stop:
+        with pytest.raises(GaveUpError):
+            of_others(hang)
+        assert stop.signal == "SIGTERM"
+        assert signal.getsignal(signal.SIGALRM) is break_in  # it may hang again where it is closed
+    assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
+    assert signal.getsignal(signal.SIGALRM) == before

@@ -45,6 +45,11 @@ def alarm(seconds: float | None) -> Iterator[None]:
             signal.setitimer(signal.ITIMER_REAL, max(left - (time.monotonic() - begin), 1e-3), again)
 
 
+def rings(handler: object) -> bool:
+    """Whether a handler of SIGALRM is that of an :func:`alarm`."""
+    return handler is _ring
+
+
 def _ring(number: int, frame: FrameType | None) -> None:
     raise OutOfTimeError
 
