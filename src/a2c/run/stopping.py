@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from types import FrameType
 
-from a2c.machine.processes.deadline import rings
+from a2c.machine.processes.deadline import outermost
 from a2c.machine.processes.foreign_code import break_in, foreign
 
 PATIENCE = 3.0  # seconds that an environment may take after the signal: schedulers kill after 10 or more
@@ -73,8 +73,7 @@ def _alarm(seconds: float, interval: float) -> Callable[[], None]:
     """
     began, handler = time.monotonic(), signal.signal(signal.SIGALRM, break_in)
     left, every = signal.setitimer(signal.ITIMER_REAL, seconds, interval)
-    if rings(handler):  # of an environment's call in this run, which will long be over
-        left, handler = 0.0, signal.SIG_DFL
+    handler, left, every = outermost(handler, left, every)  # the call of an environment will be over by then
 
     def give_back() -> None:
         signal.setitimer(signal.ITIMER_REAL, 0)

@@ -8,6 +8,9 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from types import FrameType
+from typing import Any
+
+_outer: list[tuple[Any, float, float]] = []  # handler, seconds left and interval before each alarm that is under way
 
 
 class OutOfTimeError(BaseException):
@@ -31,6 +34,7 @@ def alarm(seconds: float | None) -> Iterator[None]:
         return
     handler, begin = signal.signal(signal.SIGALRM, _ring), time.monotonic()
     left, again = signal.setitimer(signal.ITIMER_REAL, seconds)
+    _outer.append((handler, left, again))
     try:
         try:
             yield
@@ -38,6 +42,7 @@ def alarm(seconds: float | None) -> Iterator[None]:
             if signal.getsignal(signal.SIGALRM) is _ring:
                 signal.setitimer(signal.ITIMER_REAL, 0)  # what rings until here is the caller's to see
     finally:
+        _outer.pop()
         mine = signal.getsignal(signal.SIGALRM) is _ring
         if mine:
             signal.signal(signal.SIGALRM, signal.SIG_DFL if handler is None else handler)
@@ -45,9 +50,15 @@ def alarm(seconds: float | None) -> Iterator[None]:
             signal.setitimer(signal.ITIMER_REAL, max(left - (time.monotonic() - begin), 1e-3), again)
 
 
-def rings(handler: object) -> bool:
-    """Whether a handler of SIGALRM is that of an :func:`alarm`."""
-    return handler is _ring
+def outermost(handler: Any, left: float, again: float) -> tuple[Any, float, float]:
+    """The alarm of before all :func:`alarm` that are under way, for who takes over and gives it back later.
+
+    Args:
+        handler: of SIGALRM, which is taken over.
+        left: seconds of its timer.
+        again: seconds between its alarms.
+    """
+    return _outer[0] if handler is _ring else (handler, left, again)
 
 
 def _ring(number: int, frame: FrameType | None) -> None:
