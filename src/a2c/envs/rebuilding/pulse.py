@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import gymnasium as gym
@@ -24,22 +24,22 @@ class Pulsing(gym.Wrapper[Any, Any, Any, Any]):
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """As in Gymnasium."""
-        self._begin()
-        plain = seed is None and options is None
-        found = self.env.reset() if plain else self.env.reset(seed=seed, options=options)
-        self._cell[0] = 0
-        return found
+        how = {} if seed is None and options is None else {"seed": seed, "options": options}
+        obs, info = self._under_way(self.env.reset, **how)
+        return obs, info
 
     def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
         """As in Gymnasium."""
-        self._begin()
-        found = self.env.step(action)
-        self._cell[0] = 0
-        return found
+        obs, reward, terminated, truncated, info = self._under_way(self.env.step, action)
+        return obs, reward, terminated, truncated, info
 
-    def _begin(self) -> None:
+    def _under_way(self, call: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
         self._calls += 1
         self._cell[0] = self._calls
+        try:
+            return call(*arguments, **named)
+        finally:
+            self._cell[0] = 0
 
 
 class Pulse:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from a2c.envs.vector.shard import Shard
 from a2c.envs.vector.shard_worker import COMMANDS
+from a2c.machine.processes.deadline import ticking
 
 
 class OwnShard:
@@ -31,12 +33,13 @@ class OwnShard:
             self._fail(error, self._shard.at_fault(), self._shard.doing)
 
     def ask(self, command: str, data: Sequence[Any], tick: Callable[[], None] | None = None) -> list[Any]:
-        """As of the exchange."""
-        return [self.do(command, data[0])]
+        """As of the exchange; ``tick`` interrupts Python in the main thread."""
+        with contextlib.nullcontext() if tick is None else ticking(tick):
+            return [self.do(command, data[0])]
 
     def ask_one(self, shard: int, command: str, data: Any, tick: Callable[[], None] | None = None) -> Any:
-        """As of the exchange."""
-        return self.do(command, data)
+        """As of the exchange; ``tick`` as in :meth:`ask`."""
+        return self.ask(command, [data], tick)[0]
 
     def revive(self, bring_back: Callable[[int], None]) -> None:
         """Make the environments anew, as of the exchange; the caller steps them again."""

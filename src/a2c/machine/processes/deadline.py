@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any
 
-_outer: list[tuple[Any, float, float]] = []  # handler, seconds left and interval before each alarm that is under way
+# What has the clock of the process now, one in another: its handler, and of before it: handler, seconds left, interval
+_timed: list[tuple[Any, Any, float, float]] = []
 
 
 class OutOfTimeError(BaseException):
@@ -29,21 +30,35 @@ def alarm(seconds: float | None) -> Iterator[None]:
     It interrupts Python, not a call into C that does not come back. An alarm that was set before goes on afterwards;
     one that a signal sets meanwhile takes over.
     """
-    if seconds is None or not can_alarm():
+    with _timer(_ring, seconds, 0.0) if seconds is not None and can_alarm() else contextlib.nullcontext():
         yield
-        return
-    handler, begin = signal.signal(signal.SIGALRM, _ring), time.monotonic()
-    left, again = signal.setitimer(signal.ITIMER_REAL, seconds)
-    _outer.append((handler, left, again))
+
+
+@contextlib.contextmanager
+def ticking(tick: Callable[[], object], seconds: float = 0.25) -> Iterator[None]:
+    """Call ``tick`` every so many seconds, where :func:`can_alarm`; what it raises, it raises in what runs inside."""
+
+    def ring(number: int, frame: FrameType | None) -> None:
+        tick()
+
+    with _timer(ring, seconds, seconds) if can_alarm() else contextlib.nullcontext():
+        yield
+
+
+@contextlib.contextmanager
+def _timer(ring: Callable[[int, FrameType | None], object], seconds: float, interval: float) -> Iterator[None]:
+    handler, begin = signal.signal(signal.SIGALRM, ring), time.monotonic()
+    left, again = signal.setitimer(signal.ITIMER_REAL, seconds, interval)
+    _timed.append((ring, handler, left, again))
     try:
         try:
             yield
         finally:
-            if signal.getsignal(signal.SIGALRM) is _ring:
+            if signal.getsignal(signal.SIGALRM) is ring:
                 signal.setitimer(signal.ITIMER_REAL, 0)  # what rings until here is the caller's to see
     finally:
-        _outer.pop()
-        mine = signal.getsignal(signal.SIGALRM) is _ring
+        _timed.pop()
+        mine = signal.getsignal(signal.SIGALRM) is ring
         if mine:
             signal.signal(signal.SIGALRM, signal.SIG_DFL if handler is None else handler)
         if mine and left:
@@ -51,14 +66,14 @@ def alarm(seconds: float | None) -> Iterator[None]:
 
 
 def outermost(handler: Any, left: float, again: float) -> tuple[Any, float, float]:
-    """The alarm of before all :func:`alarm` that are under way, for who takes over and gives it back later.
+    """The alarm of before all of ours that are under way, for who takes over and gives it back later.
 
     Args:
         handler: of SIGALRM, which is taken over.
         left: seconds of its timer.
         again: seconds between its alarms.
     """
-    return _outer[0] if handler is _ring else (handler, left, again)
+    return _timed[0][1:] if _timed and handler is _timed[-1][0] else (handler, left, again)
 
 
 def _ring(number: int, frame: FrameType | None) -> None:
