@@ -29,7 +29,7 @@ EPISODE = 40  # bytes of an evaluation's episode: its seed and its score
 # File descriptors while the last of K processes starts (tests/collecting/test_preflight.py measures them).
 OF_A_WORKER = 5  # pipe, life line, death, and two by which multiprocessing knows its child
 OF_A_PROCESS_EACH = 3  # vectorization=async: pipe, and those two
-WHILE_STARTING = {"workers": 6, "async": 8}
+WHILE_STARTING = {"workers": 6, "async": 10}
 
 
 @dataclass(frozen=True, slots=True)

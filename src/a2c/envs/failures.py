@@ -93,9 +93,10 @@ def force_close(envs: VectorEnv[Any, Any, Any]) -> None:
         warnings.simplefilter("ignore")  # we do mean to close while a call is pending
         base.close(terminate=True)
     if not base.closed:  # it asked a dead worker first and gave up
-        for process in base.processes:
+        started = [process for process in base.processes if process.pid is not None]
+        for process in started:
             process.kill()
-        for process in base.processes:
+        for process in started:
             process.join()
         for pipe in base.parent_pipes:
             if pipe is not None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import os
+import select
 import subprocess
 import sys
 import time
@@ -156,3 +158,37 @@ def test_an_unguarded_script_runs_once(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert done.stdout == "[1.0, 1.0]\n"
     assert (tmp_path / "started").read_text() == "x"
+
+
+@pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="needs pidfd")
+def test_processes_leave_with_a_killed_trainer_even_if_their_environment_hangs(tmp_path: Path) -> None:
+    ready = tmp_path / "ready"
+    body = f"""
+import os, sys, time
+from pathlib import Path
+sys.path.insert(0, {str(Path(__file__).parents[2])!r})
+import numpy as np
+from a2c.envs.vector.one_process_each import OneProcessEach
+from envs.sharded_toys import faulty
+if __name__ == "__main__":
+    envs = OneProcessEach(faulty(2, 1, fault="hang"))
+    envs.reset()
+    envs.step_async(np.zeros(2, np.int64))
+    Path("{ready}.new").write_text(" ".join(str(process.pid) for process in envs.processes))
+    os.rename("{ready}.new", "{ready}")
+    time.sleep(3600)
+"""
+    script = tmp_path / "trainer.py"
+    script.write_text(body)
+    process = subprocess.Popen([sys.executable, str(script)])
+    try:
+        while not ready.exists():
+            assert process.poll() is None
+            time.sleep(0.02)
+        pidfds = [os.pidfd_open(int(pid)) for pid in ready.read_text().split()]
+    finally:
+        process.kill()
+        process.wait()
+    for pidfd in pidfds:
+        assert select.select([pidfd], [], [], 60.0)[0], "a process outlived its trainer"
+        os.close(pidfd)

@@ -20,7 +20,7 @@ from a2c.envs.vector.rebuilt_alone import ProcessRebuilder, Rebuildable, shared_
 from a2c.errors import A2CError
 from a2c.machine.processes.launch import Registered, shield_resource_tracker, single_threaded, without_main_module
 from a2c.machine.processes.life import leave_signals_to_parent
-from a2c.machine.processes.life_line import close_at_exit
+from a2c.machine.processes.life_line import close_at_exit, leave_with_process
 from a2c.machine.processes.shared_arrays import SharedArrays
 
 EnvFn = Callable[[], Env[Any, Any]]
@@ -124,6 +124,7 @@ class _CheckedEnvFn:
     def __call__(self) -> Env[Any, Any]:
         if os.getpid() != self._main_pid:
             leave_signals_to_parent()
+            leave_with_process(self._main_pid)
             self._registered.register()
         try:
             env = Rebuildable(self._env_fn, self._index, self._memory)

@@ -72,17 +72,28 @@ def leave_with_parent(life_line: Connection, parent_pid: int) -> None:
         fcntl.fcntl(life_line.fileno(), fcntl.F_SETOWN, os.getpid())
         flags = fcntl.fcntl(life_line.fileno(), fcntl.F_GETFL)
         fcntl.fcntl(life_line.fileno(), fcntl.F_SETFL, flags | os.O_ASYNC)
-    watched: list[Any] = [life_line]
+    leave_with_process(parent_pid, life_line)  # even if another process inherited the other end
+
+
+def leave_with_process(pid: int, *life_lines: Connection) -> None:
+    """End this process when another one ends, or a life line does, unless an environment hangs in C with Python's lock.
+
+    Args:
+        pid: of the other process.
+        life_lines: our ends of pipes; where the kernel or a sandbox has no pidfd, they are all there is.
+    """
+    watched: list[Any] = [*life_lines]
     if hasattr(os, "pidfd_open"):
         try:
-            watched.append(os.pidfd_open(parent_pid))  # even if another process inherited the other end
+            watched.append(os.pidfd_open(pid))
         except ProcessLookupError:
             os._exit(1)
         except OSError:
-            pass  # a kernel or sandbox without pidfd: the life line is enough
+            pass
 
     def watch() -> None:
         connection.wait(watched)
         os._exit(1)
 
-    threading.Thread(target=watch, name="a2c-life-line", daemon=True).start()
+    if watched:
+        threading.Thread(target=watch, name="a2c-life-line", daemon=True).start()
