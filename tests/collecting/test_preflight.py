@@ -120,7 +120,7 @@ def test_the_memory_of_a_rollout_is_what_was_computed(env_id: str) -> None:
     with make_envs(cfg) as envs:
         _, collector = build(cfg, envs)
         assert isinstance(collector, Collector)
-        noise = collector._noise
+        noise, finals = collector._noise, collector._final_values._values
         tensors = [
             *leaves(collector._obs),
             collector._actions,

@@ -32,9 +32,10 @@ from a2c.envs.rebuilding.origins import (
     words_of,
 )
 from a2c.envs.rebuilding.pulse import Pulsing
+from a2c.envs.single.atari import state_door_of_game
 
 EPISODES = {REPLAY: 8, RENEW: 8, STATE: 3}  # of BipedalWalker half differ: that all of 8 agree has a chance of 1 in 250
-STEPS = 64  # at most, of an episode
+STEPS = {REPLAY: 64, RENEW: 64, STATE: 24}  # at most, of an episode
 SLOW = 1.0  # seconds that making an instance may take where every episode needs one
 SECONDS, LEAST = 1.0, 3  # slow environments play for no longer than this, but this many episodes
 
@@ -97,7 +98,8 @@ def try_out_watched(env: Env, make: Callable[[], Env] | None, seed: int, cell: N
         except Exception as error:
             raise _OnlyOneError from error
 
-    if make is not None:
+    # An emulator's state is all there is, and loading a game takes longer than the trial.
+    if make is not None and state_door_of_game(env.unwrapped) is None:
         with contextlib.suppress(_OnlyOneError):
             scratch = _Instance(another(), another)
             try:
@@ -155,7 +157,7 @@ def _played(kind: str, used: _Instance, seed: int | None, draws: Any) -> tuple[O
     origin = Origin(words_of(used.env, seed), state_of(used.env) if kind == STATE else None)
     seen: list[Any] = [deepcopy(used.env.reset(seed=seed)[0] if seed is not None else used.env.reset()[0])]
     actions: list[Any] = []
-    while len(actions) < STEPS:
+    while len(actions) < STEPS[kind]:
         actions.append(draws.sample())
         seen.append(deepcopy(used.env.step(actions[-1])[:4]))
         if seen[-1][2] or seen[-1][3]:
