@@ -125,7 +125,7 @@ def test_the_memory_of_a_rollout_is_what_was_computed(env_id: str) -> None:
             *leaves(collector._obs),
             collector._actions,
             collector._weight,
-            collector._final_values._values,
+            finals,
             noise,
         ]
         held = sum(tensor.nbytes for tensor in tensors if isinstance(tensor, Tensor)) + noise.nbytes  # drawn ahead

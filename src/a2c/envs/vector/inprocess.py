@@ -87,7 +87,7 @@ class InProcessVectorEnv(SyncVectorEnv[Any, Any], StepsInPlace):
         self._shard = Shard(0, 0, self.num_envs, self.autoreset_mode.value, memory)
         self._shard.envs, self._shard.env_fns = self.envs, env_fns
         self._own = OwnShard(self._shard, _fail)
-        self.rebuilder = ShardRebuilder(memory, [range(self.num_envs)], self._own, lambda news: self._observed(news[0]))
+        self.rebuilder = ShardRebuilder(memory, [range(self.num_envs)], self._own, self.observations)
 
     def reset(self, *, seed: Any = None, options: dict[str, Any] | None = None) -> tuple[Any, Infos]:
         """As in Gymnasium; ``options["reset_mask"]`` (bool ``[N]``) picks the environments to reset."""

@@ -11,6 +11,7 @@ from a2c.envs.rebuilding.origins import RESTART, Origin
 from a2c.envs.rebuilding.pulse import Pulse
 from a2c.envs.rebuilding.trial import Rebuilding
 from a2c.envs.vector.exchange import Exchange
+from a2c.envs.vector.gathering import gather_observations
 from a2c.envs.vector.own_shard import OwnShard
 from a2c.envs.vector.shard import ShardMemory, StepNews
 from a2c.machine.processes.failure_report import EnvironmentTimeoutError
@@ -23,7 +24,8 @@ class ShardRebuilder:
         memory: of all shards.
         shares: the environments of each.
         shards: take commands of :data:`a2c.envs.vector.shard_worker.COMMANDS`.
-        gather: the batch of observations from what the shards report.
+        observations: the batch of the vector environment; a bound method of that instead would make a cycle, and its
+            shared memory would wait for the garbage collector.
     """
 
     def __init__(
@@ -31,10 +33,11 @@ class ShardRebuilder:
         memory: ShardMemory,
         shares: Sequence[range],
         shards: Exchange | OwnShard,
-        gather: Callable[[list[StepNews]], Any],
+        observations: Any,
     ) -> None:
         self.step_timeout: float | None = None
-        self._origins, self._shares, self._shards, self._gather = memory.arrays["origins"], shares, shards, gather
+        self._memory, self._shares, self._shards, self._observations = memory, shares, shards, observations
+        self._origins = memory.arrays["origins"]
         self._kind = RESTART
         self._states: dict[int, dict[int, Any]] = {}  # environment -> number of an episode -> its state
 
@@ -74,7 +77,7 @@ class ShardRebuilder:
         failed = {env: why for found, _ in answers for env, why in found.items()}
         news = [news for _, news in answers]
         self.told(news)
-        return failed, self._gather(news)
+        return failed, gather_observations(self._memory, news, self._observations, copy=False)[1]
 
     def failed(self) -> list[int]:
         return [env for shard in self._shards.failed for env in self._shares[shard]]

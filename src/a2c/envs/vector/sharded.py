@@ -110,7 +110,7 @@ class ShardedAsyncVectorEnv(AsyncVectorEnv[Any, Any], StepsInPlace):
         spin = SPIN if main_shard and len(self._shares) <= usable_cores() else 0.0
         pool = WorkerPool(ctx, daemon, f"Worker<{type(self).__name__}>", memory.arrays["current"], spin)
         self._exchange = Exchange(pool, log_failures)
-        self.rebuilder = ShardRebuilder(memory, self._shares, self._exchange, self._observed)
+        self.rebuilder = ShardRebuilder(memory, self._shares, self._exchange, self.observations)
         self._at_exit, self.closed = close_at_exit(self), False
         try:
             told, mode = (observation_mode, spaces.single_observation, spaces.single_action), self.autoreset_mode.value
