@@ -22,7 +22,7 @@ TYPED := $(foreach v,$(filter-out $(OWN),$(.VARIABLES)),$(if $(filter command,$(
 OVERRIDES = $(foreach v,$(TYPED),'$(v)=$(subst ','\'',$(value $(v)))')
 unexport ARGS $(TYPED)
 
-.PHONY: help setup train eval watch study board sync test test-fast soak lint format types bench-learning bench
+.PHONY: help setup train eval watch study board sync test test-long test-fast soak lint format types bench-learning bench
 .PHONY: bench-envs bench-scaling bench-precision bench-refactor bench-evaluation bench-gpu clean
 
 help:  ## explain the targets
@@ -49,10 +49,13 @@ sync: $(READY)  ## upload the offline runs to W&B
 	@WANDB_DIR=runs $(RUN)/wandb sync --yes $(ARGS)
 
 test: $(READY)  ## the whole test suite: make test ARGS="-k returns"
-	@$(PYTEST) $(ARGS)
+	@$(PYTEST) -m "not long" $(ARGS)
+
+test-long: $(READY)  ## whole runs stopped, killed and hurt in every way there is, about ten minutes
+	@$(RUN)/python -m pytest -n 2 --dist worksteal -m long $(ARGS)
 
 test-fast: $(READY)  ## the tests that take no more than a few seconds each
-	@$(PYTEST) -m "not slow" $(ARGS)
+	@$(PYTEST) -m "not slow and not long" $(ARGS)
 
 soak: $(READY)  ## 100 stops and 30 minutes of faults, an hour in all: SOAK_STOPS=20 SOAK_MINUTES=5 make soak
 	@$(RUN)/python -m pytest -m soak -n 0 -s tests/soak $(ARGS)

@@ -18,6 +18,8 @@ from a2c.errors import EnvironmentFailure, NumericError
 from foreign_runs import HOW, SEEDS, saved, settings
 from foreign_toys import Foreign
 
+pytestmark = pytest.mark.long
+
 
 @pytest.mark.parametrize("how", HOW)
 @pytest.mark.parametrize(
@@ -105,7 +107,7 @@ def test_a_limit_of_time_moves_evaluations_apart_where_also_what_hangs_in_c_can_
     before = Foreign.made
     with pytest.raises(EnvironmentFailure, match=r"environment 0 of the evaluation did not answer in 0\.2 s"):
         a2c.train(cfg)
-    assert Foreign.made - before == 3  # two for training, and the one that plan looked at
+    assert Foreign.made - before == 5  # two for training, two for the trial, and the one that plan looked at
     assert saved(tmp_path)["state"]["env_steps"] >= 100
 
 
@@ -215,6 +217,8 @@ def test_what_is_odd_is_said_once_a_run(tmp_path: Path, capsys: pytest.CaptureFi
     odd = {"where": "step", "fault": "value", "value": 7.0, "info": {"action_mask": [1, 0]}}
     a2c.train(settings(tmp_path, *HOW[how], "eval.episodes=0", **odd))
     said = capsys.readouterr().out
-    outside = "environment 0 gave an observation with the number 7 in step 25, outside its bounds [-1, 1]"
-    assert said.count(outside) == said.count("gave an observation") == 1
+    outside = re.findall(
+        r"environment [01] gave an observation with the number 7 in step \d+, outside its bounds", said
+    )
+    assert len(outside) == said.count("gave an observation") == 1
     assert said.count("infos offer 'action_mask', which is not used") == 1

@@ -13,6 +13,8 @@ from a2c.errors import ConfigError, EnvironmentFailure
 from foreign_runs import SEEDS, saved, settings
 from foreign_toys import Foreign
 
+pytestmark = pytest.mark.long
+
 
 @pytest.mark.parametrize(
     ("where", "fault", "said"),
@@ -33,7 +35,7 @@ def test_a_process_that_an_environment_ends_is_named_and_the_run_saved(
     tmp_path: Path, where: str, fault: str, said: str
 ) -> None:
     with pytest.raises(EnvironmentFailure, match=said):
-        a2c.train(settings(tmp_path, "env.isolate=true", where=where, fault=fault, seeds=SEEDS))
+        a2c.train(settings(tmp_path, "env.isolate=true", "env.restarts=0", where=where, fault=fault, seeds=SEEDS))
     if where != "constructor":  # which nothing came before
         assert saved(tmp_path)["state"]["env_steps"] >= 40
 

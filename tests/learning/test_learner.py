@@ -243,7 +243,7 @@ def test_a_loss_that_is_not_finite_never_reaches_the_weights(
 def _bits(learner: Learner) -> dict[str, bytes]:
     """Weights, optimizer and statistics."""
     state = learner.state_dict()
-    return {name: one.numpy().tobytes() for part in state.values() for name, one in part.items()}
+    return {name: one.numpy().tobytes() for part in ("model", "optimizer") for name, one in state[part].items()}
 
 
 NUMBERS = st.sampled_from([0.0, -1.5, 1e-30, 1e19, 3e38, -3e38, math.inf, -math.inf, math.nan])

@@ -46,7 +46,7 @@ def runtime(monkeypatch: pytest.MonkeyPatch) -> Runtime:
             if error:
                 raise RuntimeError(f"CUDA error: {error}")
 
-    def allocate(*size: int, device: Any = None) -> Any:
+    def allocate(*size: int, device: Any = None, dtype: Any = None) -> Any:
         return Launched() if device == "cuda" else empty(*size)
 
     monkeypatch.setattr(torch.cuda, "cudart", lambda: found)

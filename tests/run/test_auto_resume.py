@@ -20,6 +20,8 @@ from a2c.storage.checkpoint import load_checkpoint
 from a2c.storage.metrics_file import read_rows
 from a2c.storage.run_lock import LOCK, locked
 
+pytestmark = pytest.mark.long
+
 LIGHT = (
     "env=cartpole",
     "device=cpu",

@@ -103,6 +103,7 @@ def test_however_cartpoles_are_stepped_before_and_after(
     assert_same(folder, undisturbed(*CARTPOLE, SYNC))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "overrides",
     [
@@ -143,6 +144,7 @@ def test_whatever_the_environment(
     assert_same(folder, undisturbed(*overrides))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "layout", [(SYNC,), (WORKERS, "num_workers=2", "main_shard=false"), ("vectorization=async",)], ids=" ".join
 )
@@ -158,6 +160,7 @@ def test_what_get_state_tells_is_told_by_every_process(layout: tuple[str, ...], 
     assert any(episode["actions"] for episode in before["in_flight"]["episodes"])
 
 
+@pytest.mark.long
 def test_games_of_atari_with_their_stacks_lives_and_sticky_actions(
     sessions: Sessions, undisturbed: Callable[..., dict[str, Any]]
 ) -> None:
@@ -170,6 +173,7 @@ def test_games_of_atari_with_their_stacks_lives_and_sticky_actions(
     assert_same(folder, undisturbed(*game, until=32))
 
 
+@pytest.mark.long
 def test_a3c_with_one_worker(sessions: Sessions, undisturbed: Callable[..., dict[str, Any]]) -> None:
     alone = ("algo=a3c", "env=cartpole", "num_workers=1", "num_envs=1", "n_step=8", "log_every=80", *ALL)
     folder = sessions.interrupted(*alone, stops=[10, 20], until=40)
@@ -218,6 +222,7 @@ FAULTS = pytest.mark.parametrize(
 )
 
 
+@pytest.mark.long
 @APART
 def test_what_hangs_in_the_trial_is_named(layout: tuple[str, ...], tmp_path: Path, sessions: Sessions) -> None:
     (tmp_path / "broken").touch()
@@ -227,6 +232,7 @@ def test_what_hangs_in_the_trial_is_named(layout: tuple[str, ...], tmp_path: Pat
     assert "the trial of exact resume" in str(caught.value)
 
 
+@pytest.mark.long
 @APART
 @FAULTS
 def test_what_fails_while_its_episode_is_played_again_is_named(
@@ -290,6 +296,7 @@ def test_an_episode_that_does_not_come_to_where_it_was_starts_over(sessions: Ses
         assert sessions.told(GO_ON)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("apart", ["false", "true"])
 def test_a_stop_in_an_evaluation_leaves_it_to_the_resumed_run(
     apart: str, sessions: Sessions, monkeypatch: pytest.MonkeyPatch
@@ -328,6 +335,7 @@ def test_a_stop_in_an_evaluation_leaves_it_to_the_resumed_run(
     assert differences(left_by(part), left_by(whole)) == []
 
 
+@pytest.mark.long
 def test_a_run_that_ended_goes_on_as_if_it_had_not(sessions: Sessions) -> None:
     def to(steps: int, **more: str) -> Path:
         quiet = ("device=cpu", "wandb.mode=disabled", "gif=false", "eval.every=160", "eval.episodes=1")
@@ -356,6 +364,7 @@ def test_a_run_of_version_0_1_goes_on_but_for_its_episodes(sessions: Sessions) -
     assert load_checkpoint(folder / "checkpoints" / "last.pt")["state"]["update"] == before + 2
 
 
+@pytest.mark.long
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_a_process_that_was_ended_at_any_time(number: signal.Signals, sessions: Sessions) -> None:

@@ -18,6 +18,8 @@ from a2c.run.showing.console import Console
 from a2c.storage.metrics_file import read_rows
 from foreign_runs import HOW, settings
 
+pytestmark = pytest.mark.long
+
 
 def scored(summary: a2c.Summary) -> list[int]:
     return [

@@ -23,6 +23,8 @@ from hanging import HANGS
 from registrations import forget
 from test_faults import PATIENCE, Start, start
 
+pytestmark = pytest.mark.long
+
 __all__ = ["start"]  # a fixture
 
 LIGHT = (

@@ -18,6 +18,8 @@ from a2c.storage import kept_checkpoints
 from a2c.storage.checkpoint import load_checkpoint, save_checkpoint
 from a2c.storage.metrics_file import read_rows
 
+pytestmark = pytest.mark.long
+
 LIGHT = (
     "env=cartpole",
     "device=cpu",
