@@ -37,6 +37,7 @@ BREAKING = "rebuilding_toys:BreakingDice-v0"
 TESTS = Path(__file__).parents[1]
 OLD_RUN = TESTS / "fixtures" / "run_of_0_1"
 PATIENCE = 300.0  # seconds: a busy machine takes its time
+LONG = pytest.mark.long
 STOPS, UNTIL = [1, 5, 12], 20  # of them only the second comes with a report
 
 
@@ -86,12 +87,12 @@ def _comparable(left: dict[str, Any]) -> dict[str, Any]:
         ([SYNC, "env_groups=2"], []),
         ([WORKERS, "num_workers=2", "main_shard=false"], []),
         ([WORKERS, "num_workers=1", "main_shard=true"], []),
-        ([WORKERS, "num_workers=2", "main_shard=false", "env_groups=2"], ["num_workers=1"]),
-        (["vectorization=async"], []),
-        ([WORKERS, "num_workers=2", "main_shard=false"], ["num_workers=3"]),
-        ([SYNC], ["vectorization=async"]),
-        (["vectorization=async"], [WORKERS, "num_workers=2", "main_shard=true"]),
-        ([SYNC, "env_groups=2"], ["env_groups=1"]),
+        pytest.param([WORKERS, "num_workers=2", "main_shard=false", "env_groups=2"], ["num_workers=1"], marks=LONG),
+        pytest.param(["vectorization=async"], [], marks=LONG),
+        pytest.param([WORKERS, "num_workers=2", "main_shard=false"], ["num_workers=3"], marks=LONG),
+        pytest.param([SYNC], ["vectorization=async"], marks=LONG),
+        pytest.param(["vectorization=async"], [WORKERS, "num_workers=2", "main_shard=true"], marks=LONG),
+        pytest.param([SYNC, "env_groups=2"], ["env_groups=1"], marks=LONG),
     ],
     ids=" ".join,
 )
@@ -181,6 +182,7 @@ def test_a3c_with_one_worker(sessions: Sessions, undisturbed: Callable[..., dict
     assert_same(folder, undisturbed(*alone, until=40))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("layout", "at", "broken"),
     [
