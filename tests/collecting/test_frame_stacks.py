@@ -168,6 +168,7 @@ def learned(*overrides: str) -> tuple[list[Rollout], list[Any], Tensor]:
     return found, episodes, learner.weights.detach().clone()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("game", GAMES)
 @pytest.mark.parametrize(
     "stepping",

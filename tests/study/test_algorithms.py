@@ -66,6 +66,7 @@ def test_a_run_looks_at_equal_distances_and_times_training_alone():
         assert found.score > 0
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_it_measures_judges_and_draws():
     data = algorithms.measure(StudySettings(claims=[], seeds=2, scale=0.03, seed=3, jobs=1, folder="unused"))

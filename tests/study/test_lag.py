@@ -117,6 +117,7 @@ def test_what_is_missing_weakens_the_verdict(changes: dict[str, Any], verdict: V
     assert lag.judge({**copy.deepcopy(FOUND), **changes}).verdict is verdict
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_it_measures_judges_and_draws():
     data = lag.measure(StudySettings(claims=[], seeds=2, scale=0.02, seed=3, jobs=1, folder="unused"))
