@@ -19,6 +19,18 @@ from a2c.settings.config import Config
 
 torch.set_num_threads(1)  # on matrices this small a second thread only costs, and on a busy machine a lot
 
+LIGHT = (  # overrides for a whole training that takes a second
+    "device=cpu",
+    "wandb.mode=disabled",
+    "gif=false",
+    "vectorization=sync",
+    "eval.every=0",
+    "eval.episodes=2",
+    "eval.final_episodes=2",
+    "log_every=100",
+    "num_envs=2",
+)
+
 VECTOR = Spaces((4,), "float32", 3, discrete=True)
 TORQUE = Spaces((4,), "float32", 2, discrete=False, low=(-1.0, -1.0), high=(1.0, 1.0))
 IMAGE = Spaces((4, 36, 36), "uint8", 3, discrete=True)

@@ -19,24 +19,12 @@ from a2c.run.auto_resume import chosen
 from a2c.storage.checkpoint import load_checkpoint
 from a2c.storage.metrics_file import read_rows
 from a2c.storage.run_lock import LOCK, locked
+from builders import LIGHT
 
 pytestmark = pytest.mark.long
 
-LIGHT = (
-    "env=cartpole",
-    "device=cpu",
-    "wandb.mode=disabled",
-    "gif=false",
-    "vectorization=sync",
-    "eval.every=0",
-    "eval.episodes=2",
-    "eval.final_episodes=2",
-    "log_every=100",
-    "num_envs=2",
-    "n_step=5",
-    "resume=auto",
-)
-AUTO = (*LIGHT, "total_steps=300")
+SESSION = ("env=cartpole", *LIGHT, "n_step=5", "resume=auto")
+AUTO = (*SESSION, "total_steps=300")
 
 
 @pytest.fixture(autouse=True)
@@ -89,7 +77,7 @@ def test_python_gives_back_the_results_of_the_finished_run() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("how", ["cli", "api"])
 def test_a_stopped_run_goes_on_in_its_folder(how: str) -> None:
-    command = [sys.executable, "-m", "a2c", "train", *LIGHT, "total_steps=1e9"]
+    command = [sys.executable, "-m", "a2c", "train", *SESSION, "total_steps=1e9"]
     with Path("out").open("w") as out:
         first = subprocess.Popen(command, stdout=out, stderr=out)
         while not list(Path("runs").glob("*/*/metrics.jsonl")) or not read_rows(runs()[0] / "metrics.jsonl"):
@@ -99,7 +87,7 @@ def test_a_stopped_run_goes_on_in_its_folder(how: str) -> None:
     (run,) = runs()
     state = load_checkpoint(run / "checkpoints" / "last.pt")["state"]
     _shorten(run, state["env_steps"] + 100)
-    more = (*LIGHT, f"total_steps={state['env_steps'] + 100}")
+    more = (*SESSION, f"total_steps={state['env_steps'] + 100}")
     if how == "cli":
         assert main(["train", *more]) == 0
     else:

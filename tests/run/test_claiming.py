@@ -28,19 +28,8 @@ from a2c.run.claiming import claimed
 from a2c.storage.checkpoint import load_checkpoint, save_checkpoint
 from a2c.storage.metrics_file import read_rows
 from a2c.storage.run_lock import LOCK, locked
+from builders import LIGHT
 from registrations import forget
-
-LIGHT = (
-    "device=cpu",
-    "wandb.mode=disabled",
-    "gif=false",
-    "vectorization=sync",
-    "eval.every=0",
-    "eval.episodes=2",
-    "eval.final_episodes=2",
-    "log_every=100",
-    "num_envs=2",
-)
 
 MODULES, IDS = {"changing", "scarce"}, {"Mine-v0", "Scarce-v0", "Twin-v0"}
 

@@ -17,27 +17,15 @@ from a2c.run import checkpoints
 from a2c.storage import kept_checkpoints
 from a2c.storage.checkpoint import load_checkpoint, save_checkpoint
 from a2c.storage.metrics_file import read_rows
+from builders import LIGHT
 
 pytestmark = pytest.mark.long
 
-LIGHT = (
-    "env=cartpole",
-    "device=cpu",
-    "wandb.mode=disabled",
-    "gif=false",
-    "vectorization=sync",
-    "eval.every=0",
-    "eval.episodes=2",
-    "eval.final_episodes=2",
-    "log_every=100",
-    "num_envs=2",
-    "n_step=5",
-    "checkpoint.every=100",
-)
+SAVING = ("env=cartpole", *LIGHT, "n_step=5", "checkpoint.every=100")
 
 
 def config(folder: Path, *overrides: str) -> a2c.Config:
-    return a2c.load_config(*LIGHT, f"runs_dir={folder}/runs", "total_steps=600", *overrides)
+    return a2c.load_config(*SAVING, f"runs_dir={folder}/runs", "total_steps=600", *overrides)
 
 
 def trained(folder: Path, *overrides: str) -> Path:

@@ -48,8 +48,9 @@ class Past:
 
     def before_last(self) -> Mark:
         """Where all environments were before the step whose actions were recorded last."""
-        now = self._now
-        return Mark(now.step - 1, now.began.copy(), now.numbers.copy())
+        mark = self.mark()
+        mark.step -= 1
+        return mark
 
     def restart(self, rows: Any) -> None:
         """Other episodes, under the same numbers, began in these environments with the latest step."""
