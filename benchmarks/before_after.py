@@ -41,6 +41,7 @@ WORKS = {  # hybrid is workers with main_shard=true, under the name that earlier
     "cartpole-128": ("env.id=CartPole-v1", "num_envs=128", "vectorization=hybrid", "num_workers=1"),
     "device-cartpole-1024": ("env=cartpole_device",),
     "pong-16": ("env.id=ALE/Pong-v5", "num_envs=16", "vectorization=hybrid", "num_workers=1", "env.clip_reward=true"),
+    "halfcheetah-16": ("env.id=HalfCheetah-v5", "num_envs=16", "vectorization=hybrid", "num_workers=1"),
     "pong-16-native": ("env.id=ALE/Pong-v5", "num_envs=16", "vectorization=native", "env.clip_reward=true"),
 }
 STARTS = {  # arguments of Python, for a whole process

@@ -26,9 +26,9 @@ MOST_PROCESSES = 8
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """``pytest -n auto``: a process for each core that is ours; where there is one, tests stay in this process."""
-    count = min(usable_cores(), MOST_PROCESSES)
-    return count if count > 1 else 0
+    """``pytest -n auto``: more processes than cores, for much of the time tests wait for processes of their own."""
+    cores = usable_cores()
+    return min(cores + cores // 2, MOST_PROCESSES) if cores > 1 else 0
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)  # around pytest-timeout too: waiting for the others is no part of a test
@@ -38,8 +38,11 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
         return (yield)
     import fcntl  # POSIX
 
-    with (Path(item.config.option.basetemp).parent / "alone.lock").open("w") as lock:
+    shared = Path(item.config.option.basetemp).parent
+    with (shared / "gate.lock").open("w") as gate, (shared / "alone.lock").open("w") as lock:
+        fcntl.flock(gate, fcntl.LOCK_EX)  # who waits at it to be alone lets no other test begin
         fcntl.flock(lock, fcntl.LOCK_EX if item.get_closest_marker("alone") else fcntl.LOCK_SH)
+        fcntl.flock(gate, fcntl.LOCK_UN)
         try:
             return (yield)
         finally:

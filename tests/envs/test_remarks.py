@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from gymnasium.spaces import Box
 
-from a2c.envs.batch_checks import BatchChecks
+from a2c.envs.batch_checks import LOOKS, SELDOM, BatchChecks
 from a2c.envs.remarks import Remarks
 from a2c.errors import NumericError
 
@@ -46,6 +46,14 @@ def test_a_huge_number_of_no_bounds_is_named_and_bounds_are_looked_at_still() ->
         True
     ] * 3
     assert len(said) == 2
+
+
+def test_after_many_steps_bounds_are_looked_at_seldom() -> None:
+    checks, said = checked()
+    checks.observations(obs((9, 5), (3, 5)), LOOKS + SELDOM - LOOKS % SELDOM + 1)
+    assert said == []
+    checks.observations(obs((9, 5), (3, 5)), LOOKS + SELDOM - LOOKS % SELDOM)
+    assert len(said) == 1
 
 
 def test_normalised_observations_may_be_huge() -> None:

@@ -61,9 +61,8 @@ class Actor:
     def begin(self) -> None:
         """Begin a rollout, in which the weights stay as they are."""
         self._policy = self._acting.begin()
-        place = next(self._model.parameters()).data_ptr()
-        if place != self._place:  # graphs read the weights where they were
-            self._steps, self._place = [], place
+        if self._graphs is not None and (place := next(self._model.parameters()).data_ptr()) != self._place:
+            self._steps, self._place = [], place  # graphs read the weights where they were
 
     def act(self, t: int) -> NDArray[Any]:
         """Actions ``[n, *action]`` for the observations of step ``t``; a view, valid until the next rollout.

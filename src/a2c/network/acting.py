@@ -62,9 +62,14 @@ class WrittenOutPolicy:
         self._chain = Chain(layers, model.torso.activation, rows, 0, ends_linear=True, numpy=True)
         vectors = model.spaces.obs_dtype != "uint8" and len(model.spaces.obs_shape) == 1
         self._bare = model.policy_head.log_std is None and model.normalizer is None and vectors
+        self._parameters = [part for layer in layers for part in (layer.weight, layer.bias)]
+        self._places: list[int] = []  # addresses of what the chain is bound to
 
     def begin(self) -> PolicyFunction:
-        self._chain.bind(Tensor.detach, Tensor.detach)  # the weights may have moved
+        places = [part.data_ptr() for part in self._parameters]
+        if places != self._places:  # the weights have moved
+            self._chain.bind(Tensor.detach, Tensor.detach)
+            self._places = places
         return self._chain.forward if self._bare else self._policy
 
     def _policy(self, obs: Tensor) -> Tensor:

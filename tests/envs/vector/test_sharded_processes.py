@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import gc
 import importlib
 import os
+import pickle
 import select
 import signal
 import subprocess
@@ -19,6 +21,8 @@ import pytest
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 from a2c.envs.vector.sharded import ShardedAsyncVectorEnv
+from a2c.machine.processes.launch import Late
+from a2c.machine.processes.pickles import dumps_by_value, loads
 from envs.sharded_toys import PATIENCE, DiceEnv, FaultyEnv, StepCounter, faulty
 from envs.vector.test_sharded_trajectories import play, same
 
@@ -165,6 +169,7 @@ def test_workers_import_no_torch_and_use_one_thread_each(tmp_path: Path) -> None
     body = """
 import sys
 import os
+import pickle
 os.environ["A_VARIABLE"] = "as it is now"
 sys.modules["torch"] = None  # even where the main process has it
 envs = ShardedAsyncVectorEnv(faulty(2), num_workers=2)
@@ -265,6 +270,26 @@ def test_a_registration_that_workers_cannot_find_harms_only_who_asks_for_it(
     envs = ShardedAsyncVectorEnv([partial(FaultyEnv)] * 2, num_workers=1)
     envs.reset()
     envs.close()
+
+
+def test_workers_do_not_import_what_registered_environments_come_from_that_nobody_makes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may import torch, which takes seconds and hundreds of megabytes in each worker."""
+    (tmp_path / "costly_to_import.py").write_text("import gymnasium\nclass Env(gymnasium.Env): pass\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    env = importlib.import_module("costly_to_import").Env
+    monkeypatch.setitem(gym.registry, "Costly-v0", gym.envs.registration.EnvSpec("Costly-v0", env))
+    envs = ShardedAsyncVectorEnv([partial(FaultyEnv)] * 2, num_workers=1)
+    envs.reset()
+    assert envs.call("look", "costly_to_import") == (False, False)
+    envs.close()
+
+
+def test_what_makes_an_environment_travels_late_with_its_metadata() -> None:
+    late = Late(dumps_by_value(StepCounter))
+    assert copy.deepcopy(late).metadata is StepCounter.metadata
+    assert isinstance(loads(pickle.dumps(late))(), StepCounter)
 
 
 def test_registered_environments_are_known_to_workers() -> None:

@@ -45,7 +45,7 @@ class Beginnings:
     def __init__(self, kind: str, envs: list[Env], env_fns: Sequence[Callable[[], Env]], memory: NDArray[Any]) -> None:
         self._kind, self._envs, self._env_fns, self._memory = kind, envs, env_fns, memory
         self._numbers = [0] * len(envs)  # of the episodes under way
-        self._states: dict[tuple[int, int], Any] = {}  # (row, number) -> what get_state gave, until it is told
+        self.states: dict[tuple[int, int], Any] = {}  # (row, number) -> what get_state gave, until it is told
 
     def reset(self, row: int, seed: int | None = None, options: Any = None) -> tuple[Any, dict[str, Any]]:
         """Reset an environment as Gymnasium does; its next episode begins."""
@@ -87,11 +87,11 @@ class Beginnings:
 
     def told(self) -> dict[tuple[int, int], Any]:
         """What get_state gave since the last call: (row, number of the episode) -> state."""
-        told, self._states = self._states, {}
+        told, self.states = self.states, {}
         return told
 
     def _note(self, row: int, origin: Origin) -> None:
         self._numbers[row] = number = self._numbers[row] + 1
         self._memory[number % KEPT, row] = (number, *origin.words)
         if origin.state is not None:
-            self._states[row, number] = origin.state
+            self.states[row, number] = origin.state

@@ -158,7 +158,7 @@ class Shard:
                 if info or final_info:
                     infos.append((first + row, info, final_info))
 
-        states = {} if beginnings is None else self._states()
+        states = self._states() if beginnings is not None and beginnings.states else {}
         if infos or finals or states or not self._in_memory:
             return infos, None if self._in_memory else self._by_pipe, finals, states
         return None

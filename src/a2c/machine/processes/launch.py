@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import copy
+import functools
 import multiprocessing
 import os
 import signal
@@ -94,7 +96,8 @@ def multiprocessing_context(name: str | None, preload: str) -> Any:
 class Registered:
     """The environments that this process has registered, for a worker: it imports Gymnasium, not the user's script.
 
-    Each travels by itself. One that cannot, or whose module a worker does not find, fails only whoever asks for it.
+    Each travels by itself. One that cannot, or whose module a worker does not find, fails only whoever asks for it, and
+    nobody waits for the imports of those that nobody makes.
     """
 
     def __init__(self) -> None:
@@ -103,10 +106,36 @@ class Registered:
             if isinstance(spec.entry_point, str) and spec.entry_point.startswith("gymnasium."):
                 continue
             with contextlib.suppress(Exception):
-                self._specs[name] = dumps_by_value(spec)
+                travelling = copy.copy(spec)
+                for entry in ("entry_point", "vector_entry_point"):
+                    if callable(maker := getattr(spec, entry)):
+                        setattr(travelling, entry, Late(dumps_by_value(maker)))
+                self._specs[name] = dumps_by_value(travelling)
 
     def register(self) -> None:
         """Register them in this process, the worker."""
         for name, data in self._specs.items():
             with contextlib.suppress(Exception):
                 registry[name] = loads(data)
+
+
+class Late:
+    """What makes an environment, unpickled when it is asked for: that may import a module, and with it torch."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    def __call__(self, *arguments: Any, **named: Any) -> Any:
+        return self._maker(*arguments, **named)
+
+    def __getattr__(self, name: str) -> Any:  # Gymnasium looks at metadata
+        if name.startswith("_"):  # copying and pickling ask for what it may have; that is no reason to import
+            raise AttributeError(name)
+        return getattr(self._maker, name)
+
+    def __reduce__(self) -> tuple[Any, ...]:  # as it came
+        return Late, (self._data,)
+
+    @functools.cached_property
+    def _maker(self) -> Any:
+        return loads(self._data)
