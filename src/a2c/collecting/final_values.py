@@ -30,24 +30,27 @@ class FinalValues:
         self._model, self._obs, self._stacked = model, obs, stacked
         self._values, self._any = values, False
 
-    @torch.no_grad()
     def of(self, finals: Finals) -> Tensor:
         """``[T, N]`` values, in memory that the next call overwrites."""
         if self._any:
             self._values.zero_()
         self._any = bool(finals)
         if finals:
-            device = self._values.device
-            times = sent(np.concatenate([np.full(len(rows), t) for t, rows, _ in finals]), device)
-            rows = sent(np.concatenate([rows for _, rows, _ in finals]), device)
-
-            def on_device(memory: Tensor, *parts: NDArray[Any]) -> Tensor:
-                final = sent(np.concatenate(parts), device).to(memory.dtype)
-                return continued(memory[times, rows], final) if self._stacked else final
-
-            values = self._model.value(tree_map(on_device, self._obs, *(obs for _, _, obs in finals)))
-            self._values[times, rows] = values
+            self._write(finals)
         return self._values
+
+    @torch.no_grad()
+    def _write(self, finals: Finals) -> None:
+        device = self._values.device
+        times = sent(np.concatenate([np.full(len(rows), t) for t, rows, _ in finals]), device)
+        rows = sent(np.concatenate([rows for _, rows, _ in finals]), device)
+
+        def on_device(memory: Tensor, *parts: NDArray[Any]) -> Tensor:
+            final = sent(np.concatenate(parts), device).to(memory.dtype)
+            return continued(memory[times, rows], final) if self._stacked else final
+
+        values = self._model.value(tree_map(on_device, self._obs, *(obs for _, _, obs in finals)))
+        self._values[times, rows] = values
 
 
 def value_all_rows(model: Network, finals: Tree, truncated: Tensor, values: Tensor) -> None:
