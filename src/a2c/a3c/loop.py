@@ -61,7 +61,7 @@ def build(cfg: Config) -> Learner:
     one = replace(of_worker(cfg), num_envs=1)
     spaces = call_apart(_spaces, one) if cfg.env.isolate else _spaces(one)
     check_fits(needs(cfg, spaces, team=cfg.num_workers or 1), limits_here())
-    set_threads(cfg.threads, convolutions=torso_kind(spaces, cfg.network) == "nature_cnn")
+    set_threads(cfg.threads, convolutions=torso_kind(spaces, cfg.network) != "mlp")
     return Learner(make_network(cfg, spaces), cfg)
 
 

@@ -189,12 +189,13 @@ def _bytes_of_action(spaces: Spaces | None) -> int:
     """Of the action of a transition and its noise, drawn ahead and in use."""
     if spaces is None:
         return 4 + 2 * 4  # one number, from one number
-    return (8 if spaces.discrete else 4 * spaces.actions) + 2 * 4 * spaces.actions
+    columns = sum(sum(sizes) for _, sizes in spaces.parts) or spaces.actions
+    return (8 if spaces.discrete else 8 * spaces.actions) + 2 * 4 * columns
 
 
 def _bytes_of_network(cfg: Config, spaces: Spaces | None) -> int:
     """Of the weights of the mlp, their gradient and the optimizer's mean square."""
-    if spaces is None or spaces.image or cfg.network.torso == "nature_cnn":
+    if spaces is None or spaces.image or cfg.network.torso not in ("auto", "mlp"):
         return 0
     sizes = [math.prod(spaces.obs_shape), *cfg.network.hidden_sizes]
     torsos = 1 if cfg.network.shared_torso else 2

@@ -10,8 +10,9 @@ from torch import Tensor, nn
 
 from a2c.envs.spaces import Spaces
 from a2c.network.heads import PolicyHead, distribution_of
+from a2c.network.masking import Masking
 from a2c.network.obs_normalizer import ObsNormalizer, as_float
-from a2c.network.torsos import MLP, NatureCNN, build_torso, torso_kind
+from a2c.network.torsos import Torso, build_torso, torso_kind
 from a2c.settings.config import NetworkConfig
 
 
@@ -43,8 +44,10 @@ class ActorCritic(nn.Module):
         self.precision = precision
         self.distribution = distribution_of(spaces)
         self.kind = kind = torso_kind(spaces, network)
-        shared = (kind == "nature_cnn") if network.shared_torso is None else network.shared_torso
-        self.normalizer = ObsNormalizer(spaces.obs_shape) if normalize_obs else None
+        shared = (kind != "mlp") if network.shared_torso is None else network.shared_torso
+        self.masking = Masking(spaces)
+        shape = (spaces.obs_shape[0] - spaces.mask,) if spaces.mask else spaces.obs_shape
+        self.normalizer = ObsNormalizer(shape) if normalize_obs else None
         self.torso, features = build_torso(kind, spaces, network)
         self.value_torso = None if shared else build_torso(kind, spaces, network)[0]
         self.policy_head = PolicyHead(features, self.distribution, network.log_std_init)
@@ -56,11 +59,11 @@ class ActorCritic(nn.Module):
         inputs = self.inputs(obs)
         features = self._features(self.torso, inputs)
         value_features = features if self.value_torso is None else self._features(self.value_torso, inputs)
-        return self.policy_head.forward(features), self._values(value_features)
+        return self.masking.masked(self.policy_head.forward(features), obs), self._values(value_features)
 
     def policy(self, obs: Tensor) -> Tensor:
         """``[B, *obs]`` -> policy parameters ``[B, P]``, without running the critic."""
-        return self.policy_head.forward(self._features(self.torso, self.inputs(obs)))
+        return self.masking.masked(self.policy_head.forward(self._features(self.torso, self.inputs(obs))), obs)
 
     def value(self, obs: Tensor) -> Tensor:
         """``[B, *obs]`` -> values ``[B]``."""
@@ -74,10 +77,11 @@ class ActorCritic(nn.Module):
         return f"{self.kind}, {torso}, {weights:,} weights"
 
     def inputs(self, obs: Tensor) -> Tensor:
-        """The input of the torsos: observations, normalised if the network has a normaliser."""
+        """The input of the torsos: observations without their mask, normalised if the network has a normaliser."""
+        obs = self.masking.features(obs)
         return obs if self.normalizer is None else self.normalizer(as_float(obs))
 
-    def _features(self, torso: MLP | NatureCNN, inputs: Tensor) -> Tensor:
+    def _features(self, torso: Torso, inputs: Tensor) -> Tensor:
         if self.precision == "float32":  # entering autocast, even when it does nothing, costs as much as a layer
             return torso.forward(inputs)
         with torch.autocast(inputs.device.type, torch.bfloat16):

@@ -6,13 +6,23 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from a2c.envs.converting.actions import BINARY, DISCRETE
 from a2c.envs.spaces import Spaces
-from a2c.maths.distributions import Categorical, DiagonalGaussian, Distribution
+from a2c.maths.distributions import Bernoullis, Categorical, Categoricals, DiagonalGaussian, Distribution, Joint
 
 
 def distribution_of(spaces: Spaces) -> Distribution:
     """The action distribution for an environment's action space."""
+    if spaces.parts:
+        parts = tuple(_of_part(kind, sizes) for kind, sizes in spaces.parts)
+        return parts[0] if len(parts) == 1 else Joint(parts)
     return Categorical(spaces.actions) if spaces.discrete else DiagonalGaussian(spaces.actions)
+
+
+def _of_part(kind: str, sizes: tuple[int, ...]) -> Distribution:
+    if kind == DISCRETE:
+        return Categoricals(sizes)
+    return Bernoullis(sizes[0]) if kind == BINARY else DiagonalGaussian(sizes[0])
 
 
 class PolicyHead(nn.Module):

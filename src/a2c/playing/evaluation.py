@@ -110,7 +110,7 @@ class Evaluator:
         while playing:
             if stop():
                 return None
-            actions = policy.act(tree_map(_stacked, *(obs[env] for env in playing)), deterministic)
+            actions = policy.choose(tree_map(_stacked, *(obs[env] for env in playing)), deterministic)
             for env, action in zip(list(playing), actions, strict=True):
                 obs[env], reward, terminated, truncated, _ = self.envs[env].step(action)
                 rewards[playing[env]] += float(reward)

@@ -16,6 +16,7 @@ from a2c.maths.trees import Tree, leaves, tree_map
 from a2c.network.actor_critic import ActorCritic
 from a2c.network.flat_weights import flatten_parameters
 from a2c.network.protocol import Network, device_of
+from a2c.playing.conversion import Conversion
 from a2c.settings.config import Config
 from a2c.settings.notices import tell_once
 from a2c.settings.old_values import translated
@@ -38,22 +39,40 @@ class Policy:
         self.model, self.cfg, self.path, self.env_steps = model, cfg, path, env_steps
         self._device, self._door = device_of(model), model.spaces.door
         self._parts: Any = model.spaces.obs
+        self._conversion = Conversion(model.spaces)
         self._generator = torch.Generator().manual_seed(cfg.seed)
 
-    def act(self, obs: Any, deterministic: bool = True) -> np.ndarray:
+    def act(self, obs: Any, deterministic: bool = True, mask: Any = None) -> Any:
         """Action for one observation ``[*obs]``, or for a batch ``[B, *obs]``.
 
         Args:
-            obs: as the environment gives it (after the wrappers of :func:`a2c.envs.single.make_env.make_env`).
+            obs: as the environment gives it, images ``[C, H, W]``; or as an environment of
+                :func:`a2c.envs.single.make_env.make_env` does.
             deterministic: the mode of the distribution; False draws a sample.
+            mask: of legal actions, as the environment tells it in ``info["action_mask"]`` or by ``action_masks()``,
+                where it was trained with one; None: the one in ``obs``, or all are legal.
 
         Returns:
-            What ``env.step`` takes: an integer or ``[D]`` of the space's own dtype and within its bounds, with a
-            leading ``B`` for a batch.
+            What ``env.step`` takes: of the action space's own structure, shapes, dtypes and bounds. For a batch every
+            array has a leading ``B``; actions of several parts are a list.
 
         Raises:
-            ValueError: the observation has another shape than in training.
+            ValueError: the observation has another shape than in training, or the mask does not fit.
         """
+        rows, single = self._rows(self._conversion.observations(obs, mask), deterministic)
+        return self._conversion.actions(rows[0] if single else rows, single)
+
+    def choose(self, obs: Any, deterministic: bool = True) -> np.ndarray:
+        """As :meth:`act`, for an environment of :func:`a2c.envs.single.make_env.make_env`, whose spaces are converted.
+
+        Returns:
+            ``[*action]``, or ``[B, *action]`` for a batch.
+        """
+        rows, single = self._rows(obs, deterministic)
+        return rows[0] if single else rows  # type: ignore[no-any-return]
+
+    def _rows(self, obs: Any, deterministic: bool) -> tuple[np.ndarray, bool]:
+        """Actions ``[B, *action]`` for converted environments, and whether there was a single observation."""
         batch, count, single = self._batch(obs)
         with torch.inference_mode():
             params = self.model.policy(batch)
@@ -64,8 +83,7 @@ class Policy:
                 uniform = torch.rand(count, distribution.noise_size, generator=self._generator, dtype=torch.float32)
                 uniform = uniform.clamp(2.0**-24, 1 - 2.0**-24).to(self._device)
                 action = distribution.sample(params, distribution.noise(uniform))
-        actions = self._door(action.cpu().numpy())
-        return actions[0] if single else actions
+        return self._door(action.cpu().numpy()), single
 
     def value(self, obs: Any) -> np.ndarray:
         """V of an observation ``[*obs]``, or of a batch ``[B, *obs]`` -> ``[B]``, in the units of training rewards.
@@ -73,7 +91,7 @@ class Policy:
         Raises:
             ValueError: as in :meth:`act`.
         """
-        batch, _, single = self._batch(obs)
+        batch, _, single = self._batch(self._conversion.observations(obs))
         with torch.inference_mode():
             values = self.model.value(batch).cpu().numpy()
         return values[0] if single else values

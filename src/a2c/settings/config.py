@@ -99,6 +99,13 @@ class EnvConfig:
     kwargs: dict[str, Any] = setting("keyword arguments for gymnasium.make")
     max_episode_steps: int | None = setting("time limit; null keeps the environment's own", low=1)
     clip_reward: bool = setting("learn from the sign of the reward; scores stay raw")
+    channels: str = setting(
+        "where the colours of an image are; auto: where its shape suggests", choices=("auto", "first", "last")
+    )
+    masks: str = setting(
+        "masks of legal actions; auto: those that it offers by action_masks(), in Dict observations or in infos",
+        choices=("auto", "info", "off"),
+    )
     step_timeout: float | None = setting(
         "seconds an environment may take for one step; null waits for ever", low=0, open_low=True
     )
@@ -113,7 +120,10 @@ class EnvConfig:
 class NetworkConfig:
     """The network; the defaults follow from the observation space."""
 
-    torso: str = setting("auto: nature_cnn for images, mlp for vectors", choices=("auto", "mlp", "nature_cnn"))
+    torso: str = setting(
+        "auto: nature_cnn for images, small_cnn for those of less than 36 pixels a side, mlp for vectors",
+        choices=("auto", "mlp", "nature_cnn", "small_cnn"),
+    )
     hidden_sizes: list[int] = setting("width of each hidden layer of the mlp", low=1)
     activation: str = setting("nonlinearity of the mlp", choices=("tanh", "relu", "elu", "silu"))
     shared_torso: bool | None = setting("one torso for policy and value; null: images share, vectors do not")
