@@ -142,7 +142,9 @@ class DeviceCollector:
             self._terminated[t].copy_(step.terminated)
             self._truncated[t].copy_(step.truncated)
             if self._memory is not None:
-                self._memory.end_step(t, self._terminated, self._truncated, None if self._same_step else self._resetting)
+                self._memory.end_step(
+                    t, self._terminated, self._truncated, None if self._same_step else self._resetting
+                )
             if step.final_obs is not None:
                 tree_map(lambda memory, part, t=t: memory[t].copy_(part), self._final_obs, step.final_obs)
         enter(ACT)  # values of final observations

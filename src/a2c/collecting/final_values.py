@@ -51,9 +51,7 @@ class FinalValues:
         after: ``[T, N, S]``, the state of the network's memory that each step left; None: it has no memory.
     """
 
-    def __init__(
-        self, model: Network, obs: Tree, stacked: bool, values: Tensor, after: Tensor | None = None
-    ) -> None:
+    def __init__(self, model: Network, obs: Tree, stacked: bool, values: Tensor, after: Tensor | None = None) -> None:
         self._critic, self._obs, self._stacked, self._after = critic_of(model), obs, stacked, after
         self._values, self._any = values, False
 

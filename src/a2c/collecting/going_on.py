@@ -18,9 +18,7 @@ GO_ON = "episodes in flight go on where they were"
 START_OVER = "episodes in flight start over"
 
 
-def in_flight_state(
-    groups: Sequence[LockstepEnvs], obs: Tree, memory: Tensor | None = None
-) -> dict[str, Any] | None:
+def in_flight_state(groups: Sequence[LockstepEnvs], obs: Tree, memory: Tensor | None = None) -> dict[str, Any] | None:
     """The episodes in flight of all groups; None where nothing can rebuild them.
 
     Args:

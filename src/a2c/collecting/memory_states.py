@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from a2c.collecting.rollout_memory import start_from_end
+from a2c.machine.device import on_host
 from a2c.network.acting import Recollection
 from a2c.network.memory import cleared
 from a2c.network.protocol import Network, remembers
@@ -29,8 +30,7 @@ class MemoryStates:
 
     def __init__(self, states: Tensor, began: Tensor) -> None:
         self.states, self.began = states, began
-        on_host = began.device.type == "cpu"
-        self._began_rows: NDArray[np.bool_] | None = began.numpy() if on_host else None
+        self._began_rows: NDArray[np.bool_] | None = began.numpy() if on_host(began.device) else None
         self._arrived = torch.empty(began.shape[1:], dtype=torch.bool, pin_memory=began.is_cuda)  # the device copies it
         self._arrived_row: NDArray[np.bool_] = self._arrived.numpy()
 

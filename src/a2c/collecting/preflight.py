@@ -103,13 +103,14 @@ def needs(
     environments = arrays + (count * ENVIRONMENT if ours else 0) + workers * PROCESS
     widths = {"num_workers": team, "num_envs": cfg.num_envs} if team > 1 else {"num_envs": cfg.num_envs}
     sizes = {"n_step": cfg.n_step, **widths}
+    of_memory = {"network.memory_size": cfg.network.memory_size} if cfg.network.memory else {}
     if _is_atari(cfg):
         sizes["env.atari.screen_size"] = cfg.env.atari.screen_size
     hidden, episodes = cfg.network.hidden_sizes, max(cfg.eval.episodes, cfg.eval.final_episodes)
     asked = "eval.episodes" if cfg.eval.episodes == episodes else "eval.final_episodes"
     learner = (
-        Part("rollout", rollout, sizes),
-        Part("network", _bytes_of_network(cfg, spaces), {"network.hidden_sizes": hidden}),
+        Part("rollout", rollout, {**sizes, **of_memory}),
+        Part("network", _bytes_of_network(cfg, spaces), {"network.hidden_sizes": hidden, **of_memory}),
     )
     others = (
         Part("environments", environments, widths),
