@@ -200,8 +200,7 @@ class DeviceCollector:
         memory = [self._actions, self._rewards, self._terminated, self._truncated, self._final_values]
         memory += [] if self._memory is None else self._memory.tensors
         normalizer = [] if self.reward_normalizer is None else self.reward_normalizer.tensors
-        envs = self.envs.changing or ()
-        return [*leaves(self._obs), *leaves(self._final_obs), *memory, *self._statistics.tensors, *normalizer, *envs]
+        return [*leaves(self._obs), *leaves(self._final_obs), *memory, *self._statistics.tensors, *normalizer, *(self.envs.changing or ())]
 
     @property
     def episode_count(self) -> int:
