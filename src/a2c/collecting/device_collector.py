@@ -131,6 +131,7 @@ class DeviceCollector:
         self.envs.begin()
         tree_map(start_from_end, self._obs)
         rows = [tree_map(lambda part, t=t: part[t], self._obs) for t in range(self.cfg.n_step + 1)]
+        resetting = None if self._same_step else self._resetting
         inputs: list[Any] = rows if self._memory is None else self._memory.begin().steps(rows)
         for t in range(self.cfg.n_step):
             enter(ACT)
@@ -142,9 +143,7 @@ class DeviceCollector:
             self._terminated[t].copy_(step.terminated)
             self._truncated[t].copy_(step.truncated)
             if self._memory is not None:
-                self._memory.end_step(
-                    t, self._terminated, self._truncated, None if self._same_step else self._resetting
-                )
+                self._memory.end_step(t, self._terminated, self._truncated, resetting)
             if step.final_obs is not None:
                 tree_map(lambda memory, part, t=t: memory[t].copy_(part), self._final_obs, step.final_obs)
         enter(ACT)  # values of final observations
@@ -198,9 +197,9 @@ class DeviceCollector:
     def _changing(self) -> list[Tensor]:
         """Every tensor that a rollout changes, in place."""
         memory = [self._actions, self._rewards, self._terminated, self._truncated, self._final_values]
-        memory += [] if self._memory is None else self._memory.tensors
+        memory += [*([] if self._memory is None else self._memory.tensors), *(self.envs.changing or ())]
         normalizer = [] if self.reward_normalizer is None else self.reward_normalizer.tensors
-        return [*leaves(self._obs), *leaves(self._final_obs), *memory, *self._statistics.tensors, *normalizer, *(self.envs.changing or ())]
+        return [*leaves(self._obs), *leaves(self._final_obs), *memory, *self._statistics.tensors, *normalizer]
 
     @property
     def episode_count(self) -> int:
