@@ -34,7 +34,7 @@ from a2c.learning.learner import Learner
 from a2c.machine.clock import LoopClock
 from a2c.machine.device import TorchModes, set_threads, use_device
 from a2c.machine.graphs import Graphs
-from a2c.network.actor_critic import ActorCritic
+from a2c.network.making import make_network
 from a2c.network.torsos import torso_kind
 from a2c.settings.config import Config
 
@@ -173,8 +173,3 @@ def build(
     collector = envs.make_collector(network, cfg, update, clock=clock, graphs=graphs, notify=notify)
     modes.restore()  # the environments have been reset
     return learner, collector
-
-
-def make_network(cfg: Config, spaces: Spaces) -> ActorCritic:
-    """Make the network on the CPU; the seed alone determines its weights."""
-    return ActorCritic(spaces, cfg.network, normalize_obs=cfg.normalize_obs, seed=cfg.seed, precision=cfg.precision)

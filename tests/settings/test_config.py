@@ -252,6 +252,14 @@ def test_the_result_is_plain():
     assert kinds(asdict(load_config("env.kwargs.a=[1,{b: 2}]"))) <= {dict, list, str, int, float, bool, type(None)}
 
 
+def test_a_memory_stands_behind_one_torso():
+    with pytest.raises(
+        ConfigError, match=r"^config error: network\.shared_torso=false does not go with network\.memory=lstm"
+    ):
+        load_config("env=cartpole", "network.memory=lstm", "network.shared_torso=false")
+    assert load_config("env=cartpole", "network.memory=gru", "network.shared_torso=true").network.memory == "gru"
+
+
 def test_one_number_cannot_be_standardised():
     with pytest.raises(ConfigError, match="normalize_advantage=true needs"):
         load_config("num_envs=1", "n_step=1", "normalize_advantage=true")

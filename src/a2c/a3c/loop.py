@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from a2c.a3c.team import make_team
-from a2c.build import make_envs, make_network
+from a2c.build import make_envs
 from a2c.collecting.preflight import check_fits, needs
 from a2c.envs.spaces import Spaces
 from a2c.errors import EnvironmentFailure, NumericError
@@ -16,6 +16,7 @@ from a2c.machine.device import set_threads
 from a2c.machine.limits import limits_here
 from a2c.machine.processes.apart import call_apart
 from a2c.machine.processes.foreign_code import GaveUpError
+from a2c.network.making import make_network
 from a2c.network.torsos import torso_kind
 from a2c.run.opening import open_run
 from a2c.run.stopping import GAVE_UP

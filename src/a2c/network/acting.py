@@ -13,12 +13,16 @@ import torch
 from torch import Tensor
 
 from a2c.network.actor_critic import ActorCritic
+from a2c.network.memory import cleared
 from a2c.network.obs_normalizer import as_float
 from a2c.network.passes import Chain, written_out
-from a2c.network.protocol import Network
+from a2c.network.protocol import Network, RecurrentNetwork, remembers
 from a2c.network.torsos import MLP
 
-PolicyFunction = Callable[[Any], Tensor]  # [rows, *obs] a tree -> parameters [rows, P], which the next call overwrites
+Recollection = tuple[Any, Tensor, Tensor, Tensor]  # observations, began [rows], states before and after [rows, S]
+# [rows, *obs] a tree, or a Recollection where the network has a memory -> parameters [rows, P], which the next call
+# overwrites
+PolicyFunction = Callable[[Any], Tensor]
 
 
 class ActingPolicy(Protocol):
@@ -30,6 +34,8 @@ class ActingPolicy(Protocol):
 
 def policy_of(model: Network, rows: int) -> ActingPolicy:
     """The quickest policy of this network for ``rows`` observations at a time."""
+    if remembers(model):
+        return RememberingPolicy(model)
     if written_out(model):
         return WrittenOutPolicy(model, rows)
     if isinstance(model, ActorCritic) and model.precision == "bf16":
@@ -45,6 +51,22 @@ class PlainPolicy:
 
     def begin(self) -> PolicyFunction:
         return self._model.policy
+
+
+class RememberingPolicy:
+    """The policy of a network with a memory, which writes down the state that a step leaves."""
+
+    def __init__(self, model: RecurrentNetwork) -> None:
+        self._model = model
+
+    def begin(self) -> PolicyFunction:
+        return self._policy
+
+    def _policy(self, step: Recollection) -> Tensor:
+        obs, began, before, after = step
+        params, state = self._model.policy(obs, cleared(before, began))
+        after.copy_(state)
+        return params
 
 
 class WrittenOutPolicy:

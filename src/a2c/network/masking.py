@@ -16,10 +16,14 @@ class Masking:
 
     Args:
         spaces: of the environment; without a mask, nothing is done.
+
+    Attributes:
+        shape: of an observation without its mask.
     """
 
     def __init__(self, spaces: Spaces) -> None:
         self.columns = spaces.mask
+        self.shape = (spaces.obs_shape[0] - spaces.mask,) if spaces.mask else spaces.obs_shape
         self._logits = _logit_columns(spaces)
         self._all = bool(spaces.mask) and len(self._logits) == _param_columns(spaces)
 

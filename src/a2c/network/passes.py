@@ -19,7 +19,8 @@ from a2c.maths.trees import single, tree_map
 from a2c.network.actor_critic import ActorCritic
 from a2c.network.flat_weights import gradient_of
 from a2c.network.obs_normalizer import as_float
-from a2c.network.protocol import Network
+from a2c.network.protocol import Network, remembers
+from a2c.network.recurrent_pass import RecurrentPass
 from a2c.network.torsos import MLP
 from a2c.rollout import Rollout
 
@@ -223,7 +224,12 @@ class MLPPass:
 
 
 def pass_over(model: Network, flat: nn.Parameter, steps: int, count: int, *, compiled: bool = False) -> Pass:
-    """The fastest pass for this network; with ``compiled``, one that the caller can compile or that compiles itself."""
+    """The fastest pass for this network; with ``compiled``, one that the caller can compile or that compiles itself.
+
+    A network with a memory is not compiled: the compiler would write out every step of the rollout.
+    """
+    if remembers(model):
+        return RecurrentPass(model, flat)
     if written_out(model):
         return MLPPass(model, flat, steps, count, compiled=compiled)
     return AutogradPass(model, flat, compiled=compiled)

@@ -34,6 +34,7 @@ def play_episode(policy: Policy, seed: int, render_mode: str = "rgb_array") -> t
     frames: list[np.ndarray] = []
     score = 0.0
     try:
+        policy.reset()
         obs, _ = env.reset(seed=seed)
         for _ in range(MAX_STEPS):
             if render_mode == "rgb_array":

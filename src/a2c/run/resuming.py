@@ -9,11 +9,11 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from a2c.build import make_network
 from a2c.envs.single.make_env import make_env
 from a2c.envs.spaces import Spaces, spaces_of
 from a2c.errors import CheckpointError
 from a2c.learning.learner import Learner
+from a2c.network.making import make_network
 from a2c.network.torsos import torso_kind
 from a2c.settings.config import Config
 from a2c.settings.notices import tell, tell_once
@@ -27,8 +27,8 @@ from a2c.storage.kept_checkpoints import kept, load_newest, open_checkpoint
 
 # What the saved weights, optimizer, normalisers and workers were made for.
 _MATTERS = ("algo", "env.id", "env.kwargs", "env.atari.frame_stack", "env.atari.screen_size", "network.torso",
-            "network.hidden_sizes", "network.activation", "network.shared_torso", "normalize_obs", "normalize_reward",
-            "optimizer", "num_workers")  # fmt: skip
+            "network.hidden_sizes", "network.activation", "network.shared_torso", "network.memory",
+            "network.memory_size", "normalize_obs", "normalize_reward", "optimizer", "num_workers")  # fmt: skip
 # Changed at every other resume, and without effect on what is learned.
 _QUIET = ("total_steps", "log_every", "name", "gif", "profile", "eval.", "checkpoint.", "wandb.", "vectorization",
           "main_shard", "env_groups", "compile", "cuda_graphs", "tf32", "env.step_timeout", "env.restarts")  # fmt: skip

@@ -127,6 +127,8 @@ class NetworkConfig:
     hidden_sizes: list[int] = setting("width of each hidden layer of the mlp", low=1)
     activation: str = setting("nonlinearity of the mlp", choices=("tanh", "relu", "elu", "silu"))
     shared_torso: bool | None = setting("one torso for policy and value; null: images share, vectors do not")
+    memory: str | None = setting("a memory behind one torso, before both heads; null: none", choices=("lstm", "gru"))
+    memory_size: int = setting("units of the memory", low=1)
     log_std_init: float = setting("initial log standard deviation of continuous actions", low=-20, high=2)
 
 

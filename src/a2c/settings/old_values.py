@@ -18,6 +18,7 @@ _ADDED_WITHIN: dict[str, dict[str, Any]] = {  # and keys of groups
     "eval": {"apart": "auto", "max_steps": 10_000},
     "checkpoint": {"keep": 3},
     "env": {"isolate": False, "restarts": 3},
+    "network": {"memory": None, "memory_size": 64},
 }
 _ENV_IDS = {"a2c.device_envs:CartPoleDevice-v1": "a2c.envs.device:CartPoleDevice-v1"}
 

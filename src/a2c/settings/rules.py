@@ -18,6 +18,11 @@ def validate(cfg: Config) -> Config:
         raise ConfigError(f"env_groups={cfg.env_groups} must be at most num_envs={cfg.num_envs}")
     if cfg.env_groups > 1 and cfg.vectorization == "device":
         raise ConfigError("env_groups > 1 has no effect where environments live on the device; leave it 1")
+    if cfg.network.memory is not None and cfg.network.shared_torso is False:
+        raise ConfigError(
+            f"network.shared_torso=false does not go with network.memory={cfg.network.memory}: "
+            "one memory serves policy and value, behind one torso"
+        )
     if cfg.env.isolate:
         _check_isolated(cfg)
     if cfg.algo == "ac" and cfg.num_envs != 1:
