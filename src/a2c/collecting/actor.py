@@ -13,6 +13,7 @@ from a2c.collecting.memory_states import MemoryStates
 from a2c.machine.graphs import Graphs
 from a2c.maths.trees import Tree, leaves, tree_map
 from a2c.network.acting import PolicyFunction, policy_of
+from a2c.network.emission import emission_of
 from a2c.network.protocol import Network
 
 
@@ -56,7 +57,10 @@ class Actor:
         self._host_obs, self._fetch = host_obs, fetch
         on_cuda = actions.is_cuda
         self._on_host = host_obs is None
-        self._host_actions = actions if self._on_host else torch.empty_like(actions, device="cpu", pin_memory=on_cuda)
+        self._emit = emission_of(model.distribution, model.spaces, actions.device)
+        given = actions if self._emit is None else self._emit(actions)
+        own = self._on_host and self._emit is None  # the environments read the actions as drawn
+        self._host_actions = given if own else torch.empty_like(given, device="cpu", pin_memory=on_cuda)
         self._host_action_rows: list[NDArray[Any]] = list(self._host_actions.numpy())
         self._on_cuda = on_cuda
         self._graphs = graphs
@@ -76,6 +80,8 @@ class Actor:
         """
         if self._on_host:
             self._sample(self._policy(self._inputs[t]), self._noise[t], out=self._actions[t])
+            if self._emit is not None:
+                self._host_actions[t].copy_(self._emit(self._actions[t]))
         else:
             self._launch(t)
             if self._on_cuda:  # the one wait of a step; on Metal the copy itself waits
@@ -120,7 +126,8 @@ class Actor:
         if t:  # the first row is the last of the rollout before
             self.fetch(t)
         self._sample(self._policy(self._inputs[t]), self._noise[t], out=self._actions[t])
-        self._host_actions[t].copy_(self._actions[t], non_blocking=self._on_cuda)
+        actions = self._actions[t] if self._emit is None else self._emit(self._actions[t])
+        self._host_actions[t].copy_(actions, non_blocking=self._on_cuda)
 
 
 def _copy(into: Tensor, source: Tensor) -> None:

@@ -10,7 +10,7 @@ import torch
 from gymnasium.vector import AutoresetMode
 from torch import Tensor
 
-from a2c.collecting.action_noise import ActionNoise
+from a2c.collecting.action_noise import ActionNoise, hold_of
 from a2c.collecting.collector import Collector
 from a2c.collecting.device_episodes import DeviceStatistics, EpisodeMeans
 from a2c.collecting.final_values import cleared, critic_of, spread_the_infinite, value_all_rows, value_truncated_rows
@@ -23,6 +23,7 @@ from a2c.envs.seeding import TRAIN, env_seed
 from a2c.machine.clock import ACT, ENV, LoopClock
 from a2c.machine.graphs import Graphs
 from a2c.maths.trees import Tree, leaves, tree_map
+from a2c.network.emission import emission_of
 from a2c.network.acting import PolicyFunction, policy_of
 from a2c.network.protocol import Network, device_of
 from a2c.rollout import Rollout
@@ -68,8 +69,11 @@ class DeviceCollector:
         steps, count = cfg.n_step, cfg.num_envs
         self.reward_normalizer = DeviceRewardNormalizer(count, cfg.gamma, device) if cfg.normalize_reward else None
         self._statistics = DeviceStatistics(count, device)
-        self._noise_ahead = ActionNoise(model.distribution, cfg.seed, steps, count, device)
+        self._noise_ahead = ActionNoise(
+            model.distribution, cfg.seed, steps, count, device, hold=hold_of(model.distribution, cfg)
+        )
         self._noise = torch.empty_like(self._noise_ahead.of(update))
+        self._emit = emission_of(model.distribution, model.spaces, device)
         self._acting, self._critic = policy_of(model, count), critic_of(model)
         self._policy: PolicyFunction = model.policy
 
@@ -128,6 +132,7 @@ class DeviceCollector:
     def _act(self, enter: Callable[[str], None]) -> None:
         """Act ``n_step`` times and fill the memory."""
         sample, act_on, policy = self.model.distribution.sample, self.envs.step, self._policy
+        emit = self._emit
         self.envs.begin()
         tree_map(start_from_end, self._obs)
         rows = [tree_map(lambda part, t=t: part[t], self._obs) for t in range(self.cfg.n_step + 1)]
@@ -137,7 +142,7 @@ class DeviceCollector:
             enter(ACT)
             sample(policy(inputs[t]), self._noise[t], out=self._actions[t])
             enter(ENV)
-            step = act_on(self._actions[t])
+            step = act_on(self._actions[t] if emit is None else emit(self._actions[t]))
             tree_map(Tensor.copy_, rows[t + 1], step.obs)
             self._rewards[t].copy_(step.rewards)
             self._terminated[t].copy_(step.terminated)

@@ -13,7 +13,7 @@ from a2c.network.heads import PolicyHead, distribution_of
 from a2c.network.masking import Masking
 from a2c.network.obs_normalizer import ObsNormalizer, as_float
 from a2c.network.torsos import Torso, build_torso, torso_kind
-from a2c.settings.config import NetworkConfig
+from a2c.settings.config import NetworkConfig, PolicyConfig
 
 
 class ActorCritic(nn.Module):
@@ -25,9 +25,10 @@ class ActorCritic(nn.Module):
         normalize_obs: put an :class:`ObsNormalizer` in front.
         seed: determines the initial weights.
         precision: ``bf16`` computes the torsos in bfloat16 (autocast); weights, heads and losses stay float32.
+        policy: how continuous actions are drawn; None: by a Gaussian whose spread is free.
 
     Raises:
-        ConfigError: the torso does not fit the observations.
+        ConfigError: the torso does not fit the observations, or the distribution the actions.
     """
 
     def __init__(
@@ -38,17 +39,18 @@ class ActorCritic(nn.Module):
         normalize_obs: bool = False,
         seed: int = 0,
         precision: str = "float32",
+        policy: PolicyConfig | None = None,
     ) -> None:
         super().__init__()
         self.spaces = spaces
         self.precision = precision
-        self.distribution = distribution_of(spaces)
         self.kind = kind = torso_kind(spaces, network)
         shared = (kind != "mlp") if network.shared_torso is None else network.shared_torso
         self.masking = Masking(spaces)
         self.normalizer = ObsNormalizer(self.masking.shape) if normalize_obs else None
         self.torso, features = build_torso(kind, spaces, network)
         self.value_torso = None if shared else build_torso(kind, spaces, network)[0]
+        self.distribution = distribution_of(spaces, policy, features)
         self.policy_head = PolicyHead(features, self.distribution, network.log_std_init)
         self.value_head = nn.Linear(features, 1, dtype=torch.float32)
         self._initialize(seed)
@@ -109,4 +111,5 @@ def initialize(model: nn.Module, policy_head: PolicyHead, value_head: nn.Linear,
             nn.init.orthogonal_(module.weight, gains.get(module, math.sqrt(2)), generator=generator)
             assert module.bias is not None
             nn.init.zeros_(module.bias)
+    policy_head.start()
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # convolutions only

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from a2c.maths.distributions import GSDE
 from a2c.maths.trees import single, tree_map
 from a2c.network.actor_critic import ActorCritic
 from a2c.network.flat_weights import gradient_of
@@ -238,5 +239,7 @@ def pass_over(model: Network, flat: nn.Parameter, steps: int, count: int, *, com
 def written_out(model: Network) -> TypeGuard[ActorCritic]:
     """Whether the written-out passes serve this network: our multilayer perceptron, in float32, with tanh or relu."""
     if not isinstance(model, ActorCritic) or not isinstance(model.torso, MLP):
+        return False
+    if isinstance(model.distribution, GSDE):  # its parameters hold the features
         return False
     return bool(model.torso.linears) and model.torso.activation in PULLBACKS and model.precision == "float32"

@@ -12,7 +12,7 @@ from a2c.network.heads import PolicyHead, distribution_of
 from a2c.network.masking import Masking
 from a2c.network.obs_normalizer import ObsNormalizer, as_float
 from a2c.network.torsos import build_torso, torso_kind
-from a2c.settings.config import NetworkConfig
+from a2c.settings.config import NetworkConfig, PolicyConfig
 
 
 class RecurrentActorCritic(nn.Module):
@@ -24,9 +24,10 @@ class RecurrentActorCritic(nn.Module):
         normalize_obs: put an :class:`ObsNormalizer` in front.
         seed: determines the initial weights.
         precision: ``bf16`` computes the torso in bfloat16 (autocast); memory and heads stay float32.
+        policy: how continuous actions are drawn; None: by a Gaussian whose spread is free.
 
     Raises:
-        ConfigError: the torso does not fit the observations.
+        ConfigError: the torso does not fit the observations, or the distribution the actions.
     """
 
     def __init__(
@@ -37,16 +38,17 @@ class RecurrentActorCritic(nn.Module):
         normalize_obs: bool = False,
         seed: int = 0,
         precision: str = "float32",
+        policy: PolicyConfig | None = None,
     ) -> None:
         super().__init__()
         assert network.memory is not None
         self.spaces, self.precision = spaces, precision
-        self.distribution = distribution_of(spaces)
         self.kind, self.memory_kind = torso_kind(spaces, network), network.memory
         self.masking = Masking(spaces)
         self.normalizer = ObsNormalizer(self.masking.shape) if normalize_obs else None
         self.torso, features = build_torso(self.kind, spaces, network)
         self.memory = memories.CELLS[network.memory](features, network.memory_size, dtype=torch.float32)
+        self.distribution = distribution_of(spaces, policy, network.memory_size)
         self.policy_head = PolicyHead(network.memory_size, self.distribution, network.log_std_init)
         self.value_head = nn.Linear(network.memory_size, 1, dtype=torch.float32)
         generator = torch.Generator().manual_seed(seed)

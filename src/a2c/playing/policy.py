@@ -13,6 +13,7 @@ from a2c.envs.spaces import ObsPart, Spaces
 from a2c.errors import CheckpointError, ConfigError
 from a2c.machine.device import resolve_device
 from a2c.maths.trees import Tree, leaves, tree_map
+from a2c.network.emission import emission_of
 from a2c.network.flat_weights import flatten_parameters
 from a2c.network.making import make_network
 from a2c.network.protocol import Network, device_of, remembers
@@ -43,6 +44,7 @@ class Policy:
         self._device, self._door = device_of(model), model.spaces.door
         self._parts: Any = model.spaces.obs
         self._conversion = Conversion(model.spaces)
+        self._emit = emission_of(model.distribution, model.spaces, self._device)
         self._generator = torch.Generator().manual_seed(cfg.seed)
         self._remembered = Remembered(model) if remembers(model) else None
 
@@ -102,6 +104,8 @@ class Policy:
                 uniform = torch.rand(count, distribution.noise_size, generator=self._generator, dtype=torch.float32)
                 uniform = uniform.clamp(2.0**-24, 1 - 2.0**-24).to(self._device)
                 action = distribution.sample(params, distribution.noise(uniform))
+            if self._emit is not None:
+                action = self._emit(action)
         return self._door(action.cpu().numpy()), single
 
     def value(self, obs: Any, rows: Sequence[int] | None = None) -> np.ndarray:

@@ -133,6 +133,18 @@ class NetworkConfig:
 
 
 @dataclass(slots=True)
+class PolicyConfig:
+    """How continuous actions are drawn."""
+
+    distribution: str = setting(
+        "gaussian: clipped at the bounds; squashed by tanh, or beta: within them; gsde: smooth exploration",
+        choices=("gaussian", "squashed", "beta", "gsde"),
+    )
+    state_dependent_std: bool = setting("gaussian and squashed: the spread follows from the observation")
+    sde_steps: int = setting("gsde: steps after which the exploration is drawn anew", low=1)
+
+
+@dataclass(slots=True)
 class EvalConfig:
     """Evaluation on separate environments, with separate seeds and frozen normalisers."""
 
@@ -226,6 +238,7 @@ class Config:
         low=1,
     )
     shared_statistics: bool = setting("a3c: all workers share the optimizer's statistics; false: each has its own")
+    policy: PolicyConfig = setting("policy")
     network: NetworkConfig = setting("network")
     eval: EvalConfig = setting("evaluation")
     checkpoint: CheckpointConfig = setting("checkpoints")
