@@ -20,12 +20,12 @@ WAYS = {
     "async": ("vectorization=async",),
     "groups": ("vectorization=sync", "env_groups=2"),
 }
-SHORT = (*LIGHT, "num_envs=4", "n_step=4", "total_steps=160", "save_every=0") [:-1]
+SHORT = (*LIGHT, "num_envs=4", "n_step=4", "total_steps=160", "save_every=0")[:-1]
 
 
 def train(tmp_path: Path, *overrides: str) -> Path:
     cfg = a2c.load_config(*SHORT, f"runs_dir={tmp_path}", *overrides)
-    return Path(a2c.train(cfg).run_dir)
+    return Path(a2c.train(cfg).folder)
 
 
 def rows(run: Path) -> list[str]:
@@ -59,7 +59,7 @@ def test_a_policy_acts_in_an_environment_that_nobody_wrapped(name: str, in_this_
             obs = np.moveaxis(obs, -1, 0)
         action = policy.act(obs, deterministic, mask=mask)
         assert env.action_space.contains(action)
-        obs, _, terminated, truncated, info = env.step(action)
+        obs, _, _, _, info = env.step(action)
         assert np.isfinite(policy.value(policy_input(policy, obs, name)))
     env.close()
 
@@ -84,12 +84,21 @@ def test_masks_are_found_wherever_they_are_told(where: str, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    ("name", "score"), [("Cells", 18), ("Switches", 9), ("Hybrid", 6), ("Board", 8)], ids=["cells", "switches", "hybrid", "board"]
+    ("name", "score"),
+    [("Cells", 18), ("Switches", 9), ("Hybrid", 6), ("Board", 8)],
+    ids=["cells", "switches", "hybrid", "board"],
 )
 def test_what_is_told_is_learned(name: str, score: float, tmp_path: Path) -> None:
     steps = 20_000
     run = train(
-        tmp_path, f"env.id=space_toys:{name}-v0", "num_envs=16", "n_step=5", f"total_steps={steps}", "lr=0.003", "gamma=0",
-        "optimizer=adam", "log_every=5000",
+        tmp_path,
+        f"env.id=space_toys:{name}-v0",
+        "num_envs=16",
+        "n_step=5",
+        f"total_steps={steps}",
+        "lr=0.003",
+        "gamma=0",
+        "optimizer=adam",
+        "log_every=5000",
     )
     assert a2c.evaluate(a2c.load_policy(run), episodes=20).mean > score

@@ -12,9 +12,10 @@ from a2c.cli.commands import COMMANDS
 from a2c.cli.evaluate import EvalCommand
 from a2c.cli.flags import parse_flags
 from a2c.cli.watch import WatchCommand
-from a2c.settings.config import Config, settings
+from a2c.settings.config import Config
 from a2c.settings.hydra_keys import KEYS
 from a2c.settings.resumed_settings import flatten
+from a2c.settings.setting import settings
 
 OLD_RUN = Path(__file__).parent / "fixtures" / "run_of_0_1"
 

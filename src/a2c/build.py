@@ -18,7 +18,7 @@ from a2c.collecting.device_collector import AnyCollector, DeviceCollector
 from a2c.collecting.preflight import fitting
 from a2c.envs.choosing.choose import Plan
 from a2c.envs.choosing.plan import plan
-from a2c.envs.choosing.rebuilding import explained, prepare_rebuilding
+from a2c.envs.choosing.rebuilding import LOSES, explained, prepare_rebuilding
 from a2c.envs.converting.masks import AUTO, INFO, offers_mask
 from a2c.envs.device.lockstep import DeviceEnvs, make_device_envs
 from a2c.envs.groups import EnvGroups, in_groups
@@ -30,6 +30,7 @@ from a2c.envs.seeding import TRIAL, env_seed
 from a2c.envs.single.atari import is_atari
 from a2c.envs.single.registry import find_spec
 from a2c.envs.spaces import Spaces, spaces_of
+from a2c.errors import EnvironmentFailure
 from a2c.learning.learner import Learner
 from a2c.machine.clock import LoopClock
 from a2c.machine.device import TorchModes, set_threads, use_device
@@ -107,12 +108,16 @@ def make_envs(cfg: Config, *, first: int = 0, resumable: bool = True) -> Iterato
             on_device.close()
             raise
         lost = on_device.no_state()
-        resumes = f"all but episodes in flight, which start over: {lost}" if lost else "exact"
+        resumes = f"{LOSES}: {lost}" if lost else "exact"
         made = TrainingEnvs(on_device, chosen, resumes, partial(DeviceCollector, on_device), remarks)
     else:
         groups = in_groups(cfg.num_envs, cfg.env_groups, group)
         try:
             resumes = _prepare(groups, cfg) if resumable else ""
+        except EnvironmentFailure as error:  # it took its process with it, or hung: training will tell, and save first
+            groups.close(terminate=True)
+            groups = in_groups(cfg.num_envs, cfg.env_groups, group)
+            resumes = f"{LOSES}: in a trial, {str(error).partition(chr(10))[0]}"
         except BaseException:
             groups.close(terminate=True)
             raise

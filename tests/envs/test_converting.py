@@ -17,6 +17,7 @@ from a2c.envs.converting.plain_spaces import from_plain, to_plain
 from a2c.envs.single.make_env import _observations
 from a2c.errors import ConfigError
 from a2c.machine.processes.failure_report import ContractError
+from a2c.machine.processes.pickles import loads
 
 NESTED = Dict(
     {
@@ -50,9 +51,16 @@ def test_vectors_are_gymnasiums(space: Space[Any]) -> None:
         assert flattener.space.contains(vector)
 
 
-@pytest.mark.parametrize("space", [one for one in KNOWN if not isinstance(one, Dict)] + [
-    Dict({"turn": MultiDiscrete([3, 3], start=[2, 2]), "push": Box(-1, 1, (2, 1), np.float64), "on": MultiBinary(2)})
-], ids=str)
+@pytest.mark.parametrize(
+    "space",
+    [one for one in KNOWN if not isinstance(one, Dict)]
+    + [
+        Dict(
+            {"turn": MultiDiscrete([3, 3], start=[2, 2]), "push": Box(-1, 1, (2, 1), np.float64), "on": MultiBinary(2)}
+        )
+    ],
+    ids=str,
+)
 def test_rows_stand_for_actions_of_the_spaces_own_kind(space: Space[Any]) -> None:
     unpack = Unpacker(space)
     unpack.space.seed(5)
@@ -95,7 +103,7 @@ def test_what_does_not_fit_its_space_is_refused(space: Space[Any], value: Any) -
 @pytest.mark.parametrize("space", KNOWN, ids=str)
 def test_plain_data_gives_the_same_space(space: Space[Any]) -> None:
     assert from_plain(json.loads(json.dumps(to_plain(space)))) == space
-    flat, packed = Flattener(space).space, pickle.loads(pickle.dumps(Flattener(space).space))
+    flat, packed = Flattener(space).space, loads(pickle.dumps(Flattener(space).space))
     assert packed == flat
     assert packed.original == space
 
@@ -115,7 +123,9 @@ class Shown(gym.Env[Any, Any]):
     ("low", "high", "shape", "dtype", "channels", "expected", "divisor"),
     [
         (0, 255, (5, 4, 3), np.uint8, "auto", (3, 5, 4), 1),
-        (0, 255, (3, 5, 4), np.uint8, "auto", (3, 5, 4), 1),
+        (0, 255, (3, 5, 6), np.uint8, "auto", (3, 5, 6), 1),
+        (0, 255, (8, 5, 5), np.uint8, "auto", (8, 5, 5), 1),
+        (0, 255, (5, 5, 8), np.uint8, "auto", (8, 5, 5), 1),
         (0, 255, (4, 4, 3), np.uint8, "first", (4, 4, 3), 1),
         (0, 255, (4, 4, 2), np.uint8, "last", (2, 4, 4), 1),
         (0, 255, (5, 4), np.uint8, "auto", (1, 5, 4), 1),

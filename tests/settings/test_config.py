@@ -9,10 +9,11 @@ from omegaconf import OmegaConf
 
 from a2c.errors import A2CError, CheckpointError, ConfigError
 from a2c.settings.compose import compose_plain, conf_dir, load_config, prepare_training, presets
-from a2c.settings.config import Config, settings
+from a2c.settings.config import Config
 from a2c.settings.hydra_keys import KEYS as HYDRA_KEYS
 from a2c.settings.overrides import parse, quote, written
 from a2c.settings.rules import validate
+from a2c.settings.setting import settings
 from a2c.settings.suggest import ALIASES
 from a2c.storage.folders import env_folder, new_run
 

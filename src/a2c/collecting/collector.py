@@ -76,7 +76,14 @@ class Collector:
         distribution, steps, count = model.distribution, cfg.n_step, cfg.num_envs
         self._obs = empty_observations(model.spaces, steps + 1, count, self.device)
         self._noise_ahead = ActionNoise(
-            distribution, cfg.seed, steps, count, self.device, first=first, elements=NOISE_ELEMENTS, hold=hold_of(distribution, cfg)
+            distribution,
+            cfg.seed,
+            steps,
+            count,
+            self.device,
+            first=first,
+            elements=NOISE_ELEMENTS,
+            hold=hold_of(distribution, cfg),
         )
         self._noise = torch.empty_like(self._noise_ahead.of(update))
         self._actions = empty_actions(distribution, steps, count, self.device)

@@ -23,8 +23,8 @@ from a2c.envs.seeding import TRAIN, env_seed
 from a2c.machine.clock import ACT, ENV, LoopClock
 from a2c.machine.graphs import Graphs
 from a2c.maths.trees import Tree, leaves, tree_map
-from a2c.network.emission import emission_of
 from a2c.network.acting import PolicyFunction, policy_of
+from a2c.network.emission import emission_of
 from a2c.network.protocol import Network, device_of
 from a2c.rollout import Rollout
 from a2c.settings.config import Config

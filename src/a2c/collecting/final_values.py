@@ -55,25 +55,28 @@ class FinalValues:
         self._critic, self._obs, self._stacked, self._after = critic_of(model), obs, stacked, after
         self._values, self._any = values, False
 
-    @torch.no_grad()
     def of(self, finals: Finals) -> Tensor:
         """``[T, N]`` values, in memory that the next call overwrites."""
         if self._any:
             self._values.zero_()
         self._any = bool(finals)
         if finals:
-            device = self._values.device
-            times = sent(np.concatenate([np.full(len(rows), t) for t, rows, _ in finals]), device)
-            rows = sent(np.concatenate([rows for _, rows, _ in finals]), device)
-
-            def on_device(memory: Tensor, *parts: NDArray[Any]) -> Tensor:
-                final = sent(np.concatenate(parts), device).to(memory.dtype)
-                return continued(memory[times, rows], final) if self._stacked else final
-
-            final_obs = tree_map(on_device, self._obs, *(obs for _, _, obs in finals))
-            inputs = final_obs if self._after is None else (final_obs, self._after[times, rows])
-            self._values[times, rows] = self._critic.value(inputs)
+            self._write(finals)
         return self._values
+
+    @torch.no_grad()
+    def _write(self, finals: Finals) -> None:
+        device = self._values.device
+        times = sent(np.concatenate([np.full(len(rows), t) for t, rows, _ in finals]), device)
+        rows = sent(np.concatenate([rows for _, rows, _ in finals]), device)
+
+        def on_device(memory: Tensor, *parts: NDArray[Any]) -> Tensor:
+            final = sent(np.concatenate(parts), device).to(memory.dtype)
+            return continued(memory[times, rows], final) if self._stacked else final
+
+        final_obs = tree_map(on_device, self._obs, *(obs for _, _, obs in finals))
+        inputs = final_obs if self._after is None else (final_obs, self._after[times, rows])
+        self._values[times, rows] = self._critic.value(inputs)
 
 
 def value_all_rows(critic: Critic, finals: Tree, truncated: Tensor, values: Tensor) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from gymnasium.vector import AutoresetMode
+from numpy.typing import NDArray
 
 from a2c.envs.backends import Backend, Stepped
 from a2c.envs.episodes import EpisodeStatistics, LifeCounter
@@ -61,8 +63,8 @@ class Continuity:
         if self._in_flight is not None:
             self._in_flight.record(actions)
 
-    def begin(self, rows: Any) -> None:
-        """Episodes begin in these environments (mask or indices) with the next step."""
+    def begin(self, rows: NDArray[np.bool_]) -> None:
+        """Episodes begin in these environments, a mask ``[N]``, with the next step."""
         if self._in_flight is not None:
             self._in_flight.begin(rows)
 

@@ -120,7 +120,7 @@ class LockstepEnvs:
         self._statistics.restart()
         if self._lives is not None:
             self._lives.restart(infos)
-        self.continuity.begin(slice(None))
+        self.continuity.begin(self._all)
         return obs
 
     @property

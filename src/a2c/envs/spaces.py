@@ -179,8 +179,12 @@ def spaces_of(observation_space: gym.Space[Any], action_space: gym.Space[Any]) -
     dtype = "uint8" if observation_space.dtype == np.uint8 else "float32"
     mask = 0
     if isinstance(observation_space, MaskedBox):
-        observation_space, mask = observation_space.converted, observation_space.mask
-    kept: dict[str, Any] = {"mask": mask, "action_dtype": str(action_space.dtype), "obs_original": _original(observation_space, FlatBox)}
+        mask, observation_space = observation_space.mask, observation_space.converted
+    kept: dict[str, Any] = {
+        "mask": mask,
+        "action_dtype": str(action_space.dtype),
+        "obs_original": _original(observation_space, FlatBox),
+    }
     if isinstance(action_space, Discrete):
         count, start = int(action_space.n), int(action_space.start)
         return Spaces(shape, dtype, count, discrete=True, start=start, **kept)
@@ -216,8 +220,10 @@ def check_spaces(observation_space: Space[Any], action_space: Space[Any]) -> Non
     discrete = isinstance(action, Discrete)
     continuous = isinstance(action, Box) and len(action.shape) == 1 and np.issubdtype(action.dtype, np.floating)
     if not (discrete or continuous or isinstance(action, PackedActions)):
-        raise ConfigError(f"action space {_brief(action)} is not supported; supported: Discrete, MultiDiscrete, "
-            "MultiBinary, Box of floats, and Dict and Tuple of them")
+        raise ConfigError(
+            f"action space {_brief(action)} is not supported; supported: Discrete, MultiDiscrete, "
+            "MultiBinary, Box of floats, and Dict and Tuple of them"
+        )
 
 
 def _brief(space: Space[Any]) -> str:

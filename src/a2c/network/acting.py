@@ -83,7 +83,9 @@ class WrittenOutPolicy:
         layers = [*model.torso.linears, model.policy_head.linear]
         self._chain = Chain(layers, model.torso.activation, rows, 0, ends_linear=True, numpy=True)
         vectors = model.spaces.obs_dtype != "uint8" and len(model.spaces.obs_shape) == 1
-        self._bare = model.policy_head.log_std is None and model.normalizer is None and vectors and not model.spaces.mask
+        self._bare = (
+            model.policy_head.log_std is None and model.normalizer is None and vectors and not model.spaces.mask
+        )
         self._parameters = [part for layer in layers for part in (layer.weight, layer.bias)]
         self._places: list[int] = []  # addresses of what the chain is bound to
 

@@ -53,7 +53,9 @@ def distribution_of(spaces: Spaces, policy: PolicyConfig | None = None, features
     if len(parts) == 1:
         return parts[0]
     if any(isinstance(part, GSDE) for part in parts):
-        raise ConfigError("policy.distribution=gsde takes actions that are one Box; gaussian, squashed and beta take any")
+        raise ConfigError(
+            "policy.distribution=gsde takes actions that are one Box; gaussian, squashed and beta take any"
+        )
     return Joint(tuple(parts))
 
 

@@ -18,5 +18,7 @@ def make_network(cfg: Config, spaces: Spaces) -> Network:
         ConfigError: it does not fit the observations.
     """
     kind = ActorCritic if cfg.network.memory is None else RecurrentActorCritic
-    made = kind(spaces, cfg.network, normalize_obs=cfg.normalize_obs, seed=cfg.seed, precision=cfg.precision, policy=cfg.policy)
+    made = kind(
+        spaces, cfg.network, normalize_obs=cfg.normalize_obs, seed=cfg.seed, precision=cfg.precision, policy=cfg.policy
+    )
     return cast(Network, made)

@@ -94,6 +94,8 @@ class Chain:
         like = layers[0].weight.detach()
         self.outputs = [like.new_empty(rows, layer.out_features) for layer in layers]
         self._d_outputs = [like.new_empty(learned, layer.out_features) for layer in layers]
+        # Of what the backward pass covers; a compiler must see where views come from.
+        self._covered = [output[:learned] for output in self.outputs] if numpy else None
         self._activated = [not ends_linear or layer is not layers[-1] for layer in layers]
         self._activate: list[Callable[[], Any]] = []
         for output, activated in zip(self.outputs, self._activated, strict=True):
@@ -130,12 +132,13 @@ class Chain:
             x: ``[learned, I]``, the input.
             d_out: ``[learned, O]``, gradient of the output.
         """
+        covered = self._covered or [output[: self._learned] for output in self.outputs]
         for k in reversed(range(len(self.layers))):
             if self._activated[k]:
                 into = self._d_outputs[k]
-                self._pullback(d_out, self.outputs[k][: self._learned], into)
+                self._pullback(d_out, covered[k], into)
                 d_out = into
-            before = self.outputs[k - 1][: self._learned] if k else x
+            before = covered[k - 1] if k else x
             d_bias, d_weight = self._gradients[k]
             torch.mm(d_out.t(), before, out=d_weight)
             torch.sum(d_out, 0, out=d_bias)

@@ -57,9 +57,7 @@ class Policy:
         if self._remembered is not None:
             self._remembered.reset(rows)
 
-    def act(
-        self, obs: Any, deterministic: bool = True, rows: Sequence[int] | None = None, mask: Any = None
-    ) -> Any:
+    def act(self, obs: Any, deterministic: bool = True, rows: Sequence[int] | None = None, mask: Any = None) -> Any:
         """Action for one observation ``[*obs]``, or for a batch ``[B, *obs]``.
 
         Args:
@@ -89,7 +87,7 @@ class Policy:
             ``[*action]``, or ``[B, *action]`` for a batch.
         """
         chosen, single = self._chosen(obs, deterministic, rows)
-        return chosen[0] if single else chosen  # type: ignore[no-any-return]
+        return chosen[0] if single else chosen
 
     def _chosen(self, obs: Any, deterministic: bool, rows: Sequence[int] | None) -> tuple[np.ndarray, bool]:
         """Actions ``[B, *action]`` for converted environments, and whether there was a single observation."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict
 
 from a2c.errors import ConfigError
-from a2c.settings.config import Config, check_ranges
+from a2c.settings.config import Config
 from a2c.settings.redaction import asks_for, hidden_keys
+from a2c.settings.setting import check_ranges
 
 
 def validate(cfg: Config) -> Config:

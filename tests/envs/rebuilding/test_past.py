@@ -11,6 +11,10 @@ from a2c.envs.rebuilding import past as module
 from a2c.envs.rebuilding.past import Past, longest
 
 
+def begin(past: Past, *rows: int) -> None:
+    past.begin(np.isin(np.arange(len(past.mark().began)), rows))
+
+
 def since(past: Past, *rows: int) -> list[list[int] | None]:
     mark = past.mark()
     found = [past.since(mark, row) for row in rows]
@@ -19,7 +23,7 @@ def since(past: Past, *rows: int) -> list[list[int] | None]:
 
 def test_the_actions_of_an_episode_are_those_since_it_began() -> None:
     past = Past(2)
-    past.begin(slice(None))
+    begin(past, 0, 1, 2)
     assert since(past, 0, 1) == [[], []]
     past.record(np.array([1, 10]))
     past.record(np.array([2, 20]))
@@ -32,11 +36,11 @@ def test_the_actions_of_an_episode_are_those_since_it_began() -> None:
 
 def test_a_mark_stays_where_it_was() -> None:
     past = Past(1)
-    past.begin(slice(None))
+    begin(past, 0, 1, 2)
     past.record(np.array([1]))
     mark = past.mark()
     past.record(np.array([2]))
-    past.begin([0])
+    begin(past, 0)
     past.record(np.array([3]))
     assert past.since(mark, 0) == [1]
     assert mark.numbers.tolist() == [1]
@@ -44,7 +48,7 @@ def test_a_mark_stays_where_it_was() -> None:
 
 def test_what_is_loaded_goes_on_as_if_it_had_been_recorded() -> None:
     past = Past(3)
-    past.begin(slice(None))  # the reset before
+    begin(past, 0, 1, 2)  # the reset before
     past.load({0: (7, np.array([1, 2, 3])), 2: (4, np.array([9]))})
     past.record(np.array([4, 5, 6]))
     assert since(past, 0, 1, 2) == [[1, 2, 3, 4], [5], [9, 6]]
@@ -54,14 +58,14 @@ def test_what_is_loaded_goes_on_as_if_it_had_been_recorded() -> None:
 def test_memory_grows_with_the_longest_episode_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "START", 4)
     past = Past(2)
-    past.begin(slice(None))
+    begin(past, 0, 1, 2)
     for step in range(100):
         past.record(np.array([step, -step]))
-        past.begin([step % 2])
+        begin(past, step % 2)
     assert len(past._kept) == 4
     for step in range(100):
         past.record(np.array([step, -step]))
-        past.begin([1])
+        begin(past, 1)
     assert 101 <= len(past._kept) <= 256
     assert since(past, 0, 1) == [[98 + 1, *range(100)], []] or since(past, 0)[0][-100:] == list(range(100))
 
@@ -69,14 +73,14 @@ def test_memory_grows_with_the_longest_episode_alone(monkeypatch: pytest.MonkeyP
 def test_too_long_an_episode_is_lost_and_only_that_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "START", 4)
     past = Past(2, limit=16 * 16)  # 16 rows of two int64
-    past.begin(slice(None))
+    begin(past, 0, 1, 2)
     for step in range(1000):
         past.record(np.array([step, step]))
         if step % 8 == 0:
-            past.begin([1])
+            begin(past, 1)
     assert len(past._kept) == 16
     assert since(past, 0, 1) == [None, list(range(993, 1000))]
-    past.begin([0])
+    begin(past, 0)
     past.record(np.array([5, 5]))
     assert since(past, 0) == [[5]]
     assert longest(8, 2, limit=16 * 16) == 8
@@ -85,18 +89,18 @@ def test_too_long_an_episode_is_lost_and_only_that_one(monkeypatch: pytest.Monke
 def test_what_a_held_mark_needs_is_kept_though_its_episode_has_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "START", 4)
     past = Past(1)
-    past.begin([0])
+    begin(past, 0)
     for step in range(3):
         past.record(np.array([step]))
     mark = past.mark()
     past.hold(mark)
     for step in range(3, 20):
-        past.begin([0])
+        begin(past, 0)
         past.record(np.array([step]))
     assert past.since(mark, 0).tolist() == [0, 1, 2]  # type: ignore[union-attr]
     past.hold(None)
     for step in range(20, 40):
-        past.begin([0])
+        begin(past, 0)
         past.record(np.array([step]))
     assert past.since(mark, 0) is None
 
@@ -110,7 +114,7 @@ def test_it_is_a_list_of_lists(script: list[tuple[set[int], bool]], shape: tuple
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "START", 4)
         past, naive, numbers = Past(3), [[], [], []], [1, 1, 1]  # type: ignore[var-annotated]
-        past.begin(slice(None))
+        begin(past, 0, 1, 2)
         for step, (ends, load) in enumerate(script):
             actions = np.arange(3 * max(1, *shape, 1)).reshape(3, *shape) + 100 * step
             past.record(actions)
@@ -123,7 +127,7 @@ def test_it_is_a_list_of_lists(script: list[tuple[set[int], bool]], shape: tuple
             if load:
                 kept = {row: (numbers[row], past.since(past.mark(), row)) for row in range(3)}
                 past = Past(3)
-                past.begin(slice(None))
+                begin(past, 0, 1, 2)
                 past.load(kept)  # type: ignore[arg-type]
             assert since(past, 0, 1, 2) == naive
             assert past.mark().numbers.tolist() == numbers

@@ -11,6 +11,8 @@ from a2c.envs.rebuilding.past import longest
 from a2c.envs.rebuilding.trial import Rebuilding
 from a2c.errors import A2CError
 
+LOSES = "all but episodes in flight, which start over"
+
 
 def prepare_rebuilding(groups: Sequence[LockstepEnvs], seed: int, *, alone: bool) -> Rebuilding:
     """Try out how to rebuild episodes, and have all groups keep what that takes.
@@ -23,7 +25,7 @@ def prepare_rebuilding(groups: Sequence[LockstepEnvs], seed: int, *, alone: bool
     What an environment raises in the trial is left to training to report, where it can be restarted.
 
     Raises:
-        EnvironmentFailure: a worker died in the trial.
+        EnvironmentFailure: a worker died or hung in the trial; the environments must be made anew.
     """
     rebuilder = groups[0].continuity.rebuilder
     if rebuilder is None:
@@ -49,7 +51,7 @@ def explained(found: Rebuilding, action_bytes: int, num_envs: int) -> str:
         num_envs: of a group.
     """
     if found.kind == RESTART:
-        return f"all but episodes in flight, which start over: {found.why}"
+        return f"{LOSES}: {found.why}"
     most = f"{longest(action_bytes, num_envs):,} steps of an episode"
     how = {
         REPLAY: f"exact: it plays up to {most} again",

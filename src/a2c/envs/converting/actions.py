@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 from a2c.errors import ConfigError
 
 DISCRETE, BINARY, CONTINUOUS = "discrete", "binary", "continuous"
-Part = tuple[str, tuple[int, ...]]  # its kind; the numbers of choices of its discrete columns, else its count of columns
+Part = tuple[
+    str, tuple[int, ...]
+]  # its kind; the numbers of choices of its discrete columns, else its count of columns
 
 
 class PackedActions(Box):
@@ -29,7 +31,10 @@ class PackedActions(Box):
 
     def __init__(self, low: NDArray[Any], high: NDArray[Any], original: Space[Any], parts: tuple[Part, ...]) -> None:
         whole = all(kind != CONTINUOUS for kind, _ in parts)
-        super().__init__(low, high, dtype=np.int64 if whole else np.float32)  # type: ignore[arg-type]
+        dtype = np.int64 if whole else np.float32
+        with np.errstate(over="ignore"):  # a bound of float64 may be infinite in float32
+            low, high = low.astype(dtype), high.astype(dtype)
+        super().__init__(low, high, dtype=dtype)
         self.original, self.parts = original, parts
 
 
@@ -62,7 +67,9 @@ class Unpacker:
         low, high = (np.concatenate([getattr(leaf, bound) for leaf in leaves]) for bound in ("low", "high"))
         self.space = PackedActions(low, high, space, tuple((leaf.kind, leaf.sizes) for leaf in leaves))
         ends = np.cumsum([len(leaf.low) for leaf in leaves])
-        self._leaves = [(leaf, slice(end - len(leaf.low), end)) for leaf, end in zip(leaves, ends.tolist(), strict=True)]
+        self._leaves = [
+            (leaf, slice(end - len(leaf.low), end)) for leaf, end in zip(leaves, ends.tolist(), strict=True)
+        ]
 
     def __call__(self, row: NDArray[Any]) -> Any:
         """The action that a row ``[D]`` stands for."""
@@ -89,7 +96,8 @@ def _leaves(space: Space[Any]) -> Iterator[Leaf]:
 
         def unpack(row: NDArray[Any]) -> NDArray[Any]:
             # Bounds in the space's own dtype: a float32 bound may lie beyond a float64 one.
-            return np.clip(row.reshape(space.shape).astype(space.dtype), space.low, space.high)
+            clipped: NDArray[Any] = np.clip(row.reshape(space.shape).astype(space.dtype), space.low, space.high)
+            return clipped
 
         yield Leaf(CONTINUOUS, (len(low),), low, high, unpack)
     else:

@@ -75,8 +75,9 @@ class Masked(gym.Wrapper[Any, Any, Any, Any]):
         self.observation_space = MaskedBox(env.observation_space, sum(self._choices))
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
-        how = {} if seed is None and options is None else {"seed": seed, "options": options}
-        obs, info = self.env.reset(**how)
+        # An environment may take neither.
+        plain = seed is None and options is None
+        obs, info = self.env.reset() if plain else self.env.reset(seed=seed, options=options)
         return self._joined(obs, info, False), info
 
     def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
@@ -84,7 +85,8 @@ class Masked(gym.Wrapper[Any, Any, Any, Any]):
         return self._joined(obs, info, terminated or truncated), reward, terminated, truncated, info
 
     def _joined(self, obs: Any, info: dict[str, Any], over: bool) -> NDArray[np.float32]:
-        return np.append(obs, mask_row(self._read(info), self._choices, over)).astype(np.float32, copy=False)
+        joined: NDArray[np.float32] = np.append(obs, mask_row(self._read(info), self._choices, over))
+        return joined
 
 
 def mask_row(mask: Any, sizes: tuple[int, ...], over: bool = False) -> NDArray[np.float32]:
@@ -119,7 +121,8 @@ def _flat(mask: Any) -> NDArray[np.float32]:
         mask = tuple(mask.values())
     if isinstance(mask, tuple | list) and mask and np.ndim(mask[0]):
         return np.concatenate([_flat(part) for part in mask])
-    return np.asarray(mask, np.float32).reshape(-1)
+    row: NDArray[np.float32] = np.asarray(mask, np.float32).reshape(-1)
+    return row
 
 
 def finds_mask(env: Env, masks: str) -> Callable[[dict[str, Any]], Any] | None:

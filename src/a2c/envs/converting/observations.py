@@ -93,7 +93,8 @@ def _leaves(space: Space[Any], path: tuple[str | int, ...]) -> Iterator[Leaf | t
         for index, part in enumerate(space.spaces):
             yield from _leaves(part, (*path, index))
     elif isinstance(space, Box):
-        low, high = (bound.reshape(-1).astype(np.float32) for bound in (space.low, space.high))
+        with np.errstate(over="ignore"):  # a bound of float64 may be infinite in float32
+            low, high = (bound.reshape(-1).astype(np.float32) for bound in (space.low, space.high))
         yield Leaf(path, low, high, _numbers(space.shape))
     elif isinstance(space, Discrete):
         yield Leaf(path, *_unit(int(space.n)), _one_hot(np.array([space.n]), np.array([space.start]), ()))

@@ -22,7 +22,7 @@ def to_plain(space: Space[Any]) -> dict[str, Any]:
         nvec, start = space.nvec.tolist(), np.asarray(space.start).tolist()
         return {"kind": "MultiDiscrete", "nvec": nvec, "start": start, "dtype": str(space.dtype)}
     if isinstance(space, MultiBinary):
-        return {"kind": "MultiBinary", "shape": list(space.shape)}
+        return {"kind": "MultiBinary", "n": space.n if isinstance(space.n, int) else list(space.shape)}
     if isinstance(space, Box):
         low, high = _bound(space.low), _bound(space.high)
         return {"kind": "Box", "low": low, "high": high, "shape": list(space.shape), "dtype": str(space.dtype)}
@@ -41,7 +41,7 @@ def from_plain(data: dict[str, Any]) -> Space[Any]:
     if kind == "MultiDiscrete":
         return MultiDiscrete(np.array(data["nvec"]), start=np.array(data["start"]), dtype=_dtype(data))
     if kind == "MultiBinary":
-        return MultiBinary(tuple(data["shape"]))
+        return MultiBinary(data["n"])
     if kind == "Box":
         shape, dtype = tuple(data["shape"]), np.dtype(data["dtype"])
         low, high = (np.broadcast_to(np.array(data[bound], dtype), shape) for bound in ("low", "high"))

@@ -15,7 +15,7 @@ from a2c.envs.rebuilding.origins import (
     WORDS,
     CannotRebuildError,
     Env,
-    Origin,
+    Words,
     play_again,
     renewed,
     state_of,
@@ -49,10 +49,11 @@ class Beginnings:
 
     def reset(self, row: int, seed: int | None = None, options: Any = None) -> tuple[Any, dict[str, Any]]:
         """Reset an environment as Gymnasium does; its next episode begins."""
-        if self._kind == RENEW:
+        kind = self._kind
+        if kind == RENEW:
             self._envs[row] = renewed(self._envs[row], self._env_fns[row])
         env = self._envs[row]
-        self._note(row, Origin(words_of(env, seed, options), state_of(env) if self._kind == STATE else None))
+        self._note(row, words_of(env, seed, options), state_of(env) if kind == STATE else None)
         return env.reset() if seed is None and options is None else env.reset(seed=seed, options=options)
 
     def rebuild(self, row: int, episode: Episode, cell: NDArray[Any]) -> tuple[str | None, Any]:
@@ -74,7 +75,7 @@ class Beginnings:
         self._numbers[row] = episode.number - 1
         if episode.origin is None or episode.actions is None:
             return "its actions are too many to keep", self.reset(row, episode.seed)[0]
-        self._note(row, episode.origin)
+        self._note(row, episode.origin.words, episode.origin.state)
         try:
             obs = play_again(Pulsing(self._envs[row], cell), episode.origin, episode.actions)
             if episode.obs is None or agrees(obs, episode.obs):
@@ -90,8 +91,8 @@ class Beginnings:
         told, self.states = self.states, {}
         return told
 
-    def _note(self, row: int, origin: Origin) -> None:
+    def _note(self, row: int, words: Words, state: Any) -> None:
         self._numbers[row] = number = self._numbers[row] + 1
-        self._memory[number % KEPT, row] = (number, *origin.words)
-        if origin.state is not None:
-            self.states[row, number] = origin.state
+        self._memory[number % KEPT, row] = (number, *words)
+        if state is not None:
+            self.states[row, number] = state

@@ -6,7 +6,6 @@ its reset, and of the actions since.
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from typing import Any
 
 import gymnasium as gym
 
+from a2c.envs.foreign import close_in_time
 from a2c.envs.single.atari import state_door_of_game
 from a2c.storage.plain import plain
 
@@ -137,8 +137,7 @@ def renewable(env: Env) -> bool:
 def renewed(env: Env, make: Callable[[], Env]) -> Env:
     """Another instance in the place of ``env``, which is closed first, with its generator."""
     generator = getattr(env.unwrapped, "_np_random", None)
-    with contextlib.suppress(Exception, SystemExit):
-        env.close()
+    close_in_time(env.close, "an environment that another takes the place of")
     made = make()
     if generator is not None:
         made.unwrapped.np_random = generator

@@ -60,11 +60,11 @@ class Past:
         """Episode ``number`` of an environment begins with the next step."""
         self._now.began[row], self._now.numbers[row] = self._now.step, number
 
-    def begin(self, rows: Any) -> None:
-        """An episode begins in these environments (mask or indices) with the next step."""
+    def begin(self, rows: NDArray[np.bool_]) -> None:
+        """An episode begins in these environments, a mask ``[N]``, with the next step."""
         now = self._now
-        now.began[rows] = now.step
-        now.numbers[rows] += 1
+        np.copyto(now.began, now.step, where=rows)
+        np.add(now.numbers, rows, out=now.numbers)
 
     def mark(self) -> Mark:
         """Where all environments are now."""

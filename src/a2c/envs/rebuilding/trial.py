@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from a2c.envs.foreign import close_in_time
 from a2c.envs.rebuilding.origins import (
     RENEW,
     REPLAY,
@@ -124,8 +125,7 @@ class _Instance:
         self.env = renewed(self.env, self._make)
 
     def close(self) -> None:
-        with contextlib.suppress(Exception, SystemExit):  # as everywhere, a failure to close is no failure
-            self.env.close()
+        close_in_time(self.env.close, "the environment of the trial")
 
 
 def _departures(kind: str, used: _Instance, again: _Instance, seed: int) -> Iterator[str]:

@@ -86,7 +86,7 @@ class Flat(gym.ObservationWrapper[NDArray[np.float32], Any, Any]):
     def __init__(self, env: gym.Env[Any, Any]) -> None:
         super().__init__(env)
         self._flatten = Flattener(env.observation_space)
-        self.observation_space = self._flatten.space
+        self.observation_space = self._flatten.space  # type: ignore[assignment]
 
     def observation(self, observation: Any) -> NDArray[np.float32]:
         return self._flatten(observation)
