@@ -198,6 +198,9 @@ def test_certain_bernoullis_have_exact_numbers_and_finite_gradients():
     log_prob, entropy = Bernoullis(1).log_prob_entropy(torch.tensor([30.0], dtype=torch.float64), torch.tensor([1]))
     assert float(log_prob) == pytest.approx(-math.exp(-30), rel=1e-9)
     assert float(entropy) == pytest.approx(31 * math.exp(-30), rel=1e-9)
+    # nor is log p(0) = -21 - log(1 + e^-21) just -21
+    log_prob, _ = Bernoullis(1).log_prob_entropy(torch.tensor([21.0], dtype=torch.float64), torch.tensor([0]))
+    assert float(log_prob) == pytest.approx(-21 - math.exp(-21), abs=1e-12)
 
 
 def test_bernoullis_draw_1_as_often_as_its_probability():
