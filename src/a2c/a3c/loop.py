@@ -8,6 +8,7 @@ from pathlib import Path
 from a2c.a3c.team import make_team
 from a2c.build import make_envs
 from a2c.collecting.preflight import check_fits, needs
+from a2c.envs.converting.masks import AUTO, INFO
 from a2c.envs.spaces import Spaces
 from a2c.errors import EnvironmentFailure, NumericError
 from a2c.learning.learner import Learner
@@ -61,6 +62,8 @@ def build(cfg: Config) -> Learner:
     # What is wrong with the environment shows before any worker starts.
     one = replace(of_worker(cfg), num_envs=1)
     spaces = call_apart(_spaces, one) if cfg.env.isolate else _spaces(one)
+    if spaces.mask and cfg.env.masks == AUTO:
+        cfg.env.masks = INFO  # from here on, for every process and checkpoint
     check_fits(needs(cfg, spaces, team=cfg.num_workers or 1), limits_here())
     set_threads(cfg.threads, convolutions=torso_kind(spaces, cfg.network) != "mlp")
     return Learner(make_network(cfg, spaces), cfg)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from a2c.maths.distributions import Distribution
+from a2c.maths.distributions import GSDE, Distribution
 from a2c.maths.noise import uniform_noise, uniform_noise_at
+from a2c.settings.config import Config
 
 
 class ActionNoise:
@@ -62,3 +63,12 @@ class ActionNoise:
         """The steps of the run that give the drawn updates their noise; the first may be before them."""
         begin, end = self._updates.start * self._n_step, self._updates.stop * self._n_step
         return range(begin - begin % self._hold, end, self._hold)
+
+
+def noise_for(
+    distribution: Distribution, cfg: Config, device: torch.device, *, first: int = 0, elements: int = 1 << 20
+) -> ActionNoise:
+    """The noise of a run, with which gSDE keeps its exploration for some steps; arguments as of ActionNoise."""
+    hold = cfg.policy.sde_steps if isinstance(distribution, GSDE) else 1
+    sizes = cfg.n_step, cfg.num_envs
+    return ActionNoise(distribution, cfg.seed, *sizes, device, first=first, elements=elements, hold=hold)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from a2c.collecting.action_noise import ActionNoise, hold_of
+from a2c.collecting.action_noise import noise_for
 from a2c.collecting.final_values import Finals, FinalValues
 from a2c.collecting.going_on import START_OVER, in_flight_state, to_episodes, to_tensor, told, unfit
 from a2c.collecting.group import Group
@@ -75,16 +75,7 @@ class Collector:
 
         distribution, steps, count = model.distribution, cfg.n_step, cfg.num_envs
         self._obs = empty_observations(model.spaces, steps + 1, count, self.device)
-        self._noise_ahead = ActionNoise(
-            distribution,
-            cfg.seed,
-            steps,
-            count,
-            self.device,
-            first=first,
-            elements=NOISE_ELEMENTS,
-            hold=hold_of(distribution, cfg),
-        )
+        self._noise_ahead = noise_for(distribution, cfg, self.device, first=first, elements=NOISE_ELEMENTS)
         self._noise = torch.empty_like(self._noise_ahead.of(update))
         self._actions = empty_actions(distribution, steps, count, self.device)
         self._memory = memory_states(model, steps, count)

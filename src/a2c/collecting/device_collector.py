@@ -10,7 +10,7 @@ import torch
 from gymnasium.vector import AutoresetMode
 from torch import Tensor
 
-from a2c.collecting.action_noise import ActionNoise, hold_of
+from a2c.collecting.action_noise import noise_for
 from a2c.collecting.collector import Collector
 from a2c.collecting.device_episodes import DeviceStatistics, EpisodeMeans
 from a2c.collecting.final_values import cleared, critic_of, spread_the_infinite, value_all_rows, value_truncated_rows
@@ -69,9 +69,7 @@ class DeviceCollector:
         steps, count = cfg.n_step, cfg.num_envs
         self.reward_normalizer = DeviceRewardNormalizer(count, cfg.gamma, device) if cfg.normalize_reward else None
         self._statistics = DeviceStatistics(count, device)
-        self._noise_ahead = ActionNoise(
-            model.distribution, cfg.seed, steps, count, device, hold=hold_of(model.distribution, cfg)
-        )
+        self._noise_ahead = noise_for(model.distribution, cfg, device)
         self._noise = torch.empty_like(self._noise_ahead.of(update))
         self._emit = emission_of(model.distribution, model.spaces, device)
         self._acting, self._critic = policy_of(model, count), critic_of(model)
@@ -131,8 +129,7 @@ class DeviceCollector:
 
     def _act(self, enter: Callable[[str], None]) -> None:
         """Act ``n_step`` times and fill the memory."""
-        sample, act_on, policy = self.model.distribution.sample, self.envs.step, self._policy
-        emit = self._emit
+        sample, emit, act_on, policy = self.model.distribution.sample, self._emit, self.envs.step, self._policy
         self.envs.begin()
         tree_map(start_from_end, self._obs)
         rows = [tree_map(lambda part, t=t: part[t], self._obs) for t in range(self.cfg.n_step + 1)]

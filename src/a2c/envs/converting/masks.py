@@ -101,10 +101,10 @@ def mask_row(mask: Any, sizes: tuple[int, ...], over: bool = False) -> NDArray[n
         ContractError: it has another size, or leaves a part without a legal choice.
     """
     total = sum(sizes)
-    row = np.ones(total, np.float32) if mask is None else _flat(mask)
+    row: NDArray[np.float32] = np.ones(total, np.float32) if mask is None else _flat(mask)
     if len(row) != total:
         raise ContractError(f"gave an action mask of {len(row)} numbers for {total} choices,")
-    row = (row != 0).astype(np.float32)
+    row = np.asarray(row != 0, np.float32)
     begin = 0
     for size in sizes:
         part = row[begin : begin + size]
@@ -120,7 +120,7 @@ def _flat(mask: Any) -> NDArray[np.float32]:
     if isinstance(mask, dict):
         mask = tuple(mask.values())
     if isinstance(mask, tuple | list) and mask and np.ndim(mask[0]):
-        return np.concatenate([_flat(part) for part in mask])
+        mask = np.concatenate([_flat(part) for part in mask])
     row: NDArray[np.float32] = np.asarray(mask, np.float32).reshape(-1)
     return row
 
@@ -161,3 +161,33 @@ def offers_mask(env: Env, seed: int) -> bool:
             raise
         raise named_failure(error, "the environment", "reset") from None
     return isinstance(info, dict) and KEY in info
+
+
+def made_legal(env: Env, action: Any, obs: Any) -> Any:
+    """An action drawn at random, or where the mask behind an observation forbids it, one that it allows.
+
+    Args:
+        env: converted; where it has no mask, every action is legal.
+        action: of its action space.
+        obs: the latest that it gave.
+    """
+    space = env.observation_space
+    if not isinstance(space, MaskedBox):
+        return action
+    start = int(env.action_space.start) if isinstance(env.action_space, Discrete) else 0
+    row = np.array(action).reshape(-1)
+    mask = np.asarray(obs)[-space.mask :]
+    begin = 0
+    for column, size in zip(_discrete_columns(env.action_space), choices(env.action_space), strict=True):
+        legal = np.flatnonzero(mask[begin : begin + size])
+        begin += size
+        if (drawn := int(row[column]) - start) not in legal:
+            row[column] = start + legal[drawn % len(legal)]
+    return row[0] if isinstance(env.action_space, Discrete) else row
+
+
+def _discrete_columns(space: Space[Any]) -> list[int]:
+    if not isinstance(space, PackedActions):
+        return [0]
+    kinds = [kind for kind, sizes in space.parts for _ in range(len(sizes) if kind == DISCRETE else sizes[0])]
+    return [column for column, kind in enumerate(kinds) if kind == DISCRETE]

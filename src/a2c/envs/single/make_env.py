@@ -100,10 +100,10 @@ def reward_threshold(env_id: str) -> float | None:
 
 
 def _channels_last(first: int, second: int, last: int) -> bool:
-    """Whether an image of this shape is ``[H, W, C]``: by the usual channels, else by which two sides are alike."""
-    if last in (1, 3, 4) or first in (1, 3, 4):
-        return last in (1, 3, 4)
-    return last < min(first, second) or (first == second != last)
+    """Whether an image of this shape is ``[H, W, C]``: by which two sides are alike, else by which end is shorter."""
+    if (first == second) != (second == last):
+        return first == second
+    return last < first
 
 
 def _as_learned_from(env: Env, channels: str, masks: str) -> Env:
