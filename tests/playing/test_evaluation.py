@@ -72,7 +72,7 @@ def policy_of(**settings: Any) -> Policy:
 class AlwaysOne(Policy):
     """Its returns follow from the seed alone: length * (seed % 11 + 1)."""
 
-    def act(self, obs: Any, deterministic: bool = True, rows: Any = None) -> np.ndarray:
+    def choose(self, obs: Any, deterministic: bool = True, rows: Any = None) -> np.ndarray:
         return np.ones(len(obs), np.int64)
 
 
@@ -143,9 +143,9 @@ def test_greedy_unless_told():
     seen = []
 
     class Recording(AlwaysOne):
-        def act(self, obs: Any, deterministic: bool = True, rows: Any = None) -> np.ndarray:
+        def choose(self, obs: Any, deterministic: bool = True, rows: Any = None) -> np.ndarray:
             seen.append(deterministic)
-            return super().act(obs)
+            return super().choose(obs)
 
     policy = always_one()
     recording = Recording(policy.model, policy.cfg)

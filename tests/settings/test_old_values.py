@@ -35,6 +35,9 @@ def old_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return run
 
 
+LATER = {"isolate": False, "restarts": 3, "channels": "auto", "masks": "off"}  # what came after version 0.1
+
+
 @pytest.mark.parametrize(
     ("old", "now", "line"),
     [

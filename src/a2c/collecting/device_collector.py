@@ -74,7 +74,6 @@ class DeviceCollector:
         self._emit = emission_of(model.distribution, model.spaces, device)
         self._acting, self._critic = policy_of(model, count), critic_of(model)
         self._policy: PolicyFunction = model.policy
-
         self._obs = empty_observations(model.spaces, steps + 1, count, device)
         self._memory = memory_states(model, steps, count)
         self._actions = empty_actions(model.distribution, steps, count, device)
