@@ -173,7 +173,6 @@ def test_an_environment_that_lost_its_episode_begins_without_a_memory(flaky: Pat
     for env in lost:
         (at,) = rollout.began[:, env].nonzero().flatten().tolist()  # after eight steps: nothing else ends
         assert 0 < at < cfg.n_step
-        assert obs[at, env].abs().max() < 0.06
         with torch.no_grad():
             _, fresh = model.policy(obs[at, env : env + 1], model.initial_memory(1))
         assert_close(rollout.memory[at + 1, env], fresh[0])
