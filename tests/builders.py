@@ -91,7 +91,7 @@ def random_rollout(model: Any, steps: int, count: int, *, seed: int = 0, gaps: b
     states: dict[str, Tensor] = {}
     if remembers(model):
         size = model.initial_memory(1).shape[1]
-        fresh = torch.randint(0, 2, (1, count), generator=draw) == 1
+        fresh = (torch.arange(count) % 2 == 0).unsqueeze(0)
         states["memory"] = torch.randn(steps + 1, count, size, generator=draw, dtype=dtype)
         states["began"] = torch.cat([fresh, terminated | truncated])
     after = [states["memory"][1:].flatten(0, 1)] if states else []

@@ -68,8 +68,8 @@ def naive_a2c(model: Any, rollout: Rollout, final_obs: Tensor, cfg: Config) -> N
             advantage, weight = 0.0, 1.0
             for k in range(t, steps):
                 done = bool(rollout.terminated[k, i] or rollout.truncated[k, i])
-                after = float(finals[k]) if done else float(values[k + 1])  # 0 where terminated
-                advantage += weight * (float(rollout.rewards[k, i]) + cfg.gamma * after - float(values[k]))
+                after = float(finals[k]) if done else values[k + 1].item()  # 0 where terminated
+                advantage += weight * (float(rollout.rewards[k, i]) + cfg.gamma * after - values[k].item())
                 weight *= cfg.gamma * cfg.gae_lambda
                 if done:
                     break

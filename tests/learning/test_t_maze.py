@@ -22,8 +22,9 @@ def settings(folder: Path, *overrides: str) -> a2c.Config:
     return a2c.load_config(
         "env.id=memory_toys:TMaze-v0",
         "total_steps=40_000",
-        "num_envs=16",
+        "num_envs=8",
         "n_step=12",  # two episodes
+        "optimizer=adam",
         "lr=5e-3",
         "network.hidden_sizes=[16]",
         "network.memory_size=16",
