@@ -13,7 +13,7 @@ from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete, Sp
 
 from a2c.envs.converting.actions import Unpacker
 from a2c.envs.converting.observations import Flattener
-from a2c.envs.converting.plain_spaces import from_plain, to_plain
+from a2c.envs.converting.plain_spaces import from_plain, left_out, to_plain
 from a2c.envs.single.make_env import _observations
 from a2c.errors import ConfigError
 from a2c.machine.processes.failure_report import ContractError
@@ -78,6 +78,7 @@ def test_a_row_is_counted_from_zero_and_clipped_in_the_spaces_own_dtype() -> Non
 def test_what_no_number_stands_for_is_left_out_and_nothing_but_it_is_an_error() -> None:
     flattener = Flattener(Dict({"mission": Text(5), "at": Discrete(2)}))
     assert flattener.space.left_out == ("mission",)
+    assert left_out(to_plain(flattener.space.original)) == ["mission"]
     assert flattener({"mission": "go", "at": 1}).tolist() == [0, 1]
     with pytest.raises(ConfigError, match="no part of it is made of numbers"):
         Flattener(Dict({"mission": Text(5)}))

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from a2c.envs.converting.actions import DISCRETE, PackedActions, Part
 from a2c.envs.converting.masks import MaskedBox
 from a2c.envs.converting.observations import FlatBox
-from a2c.envs.converting.plain_spaces import to_plain
+from a2c.envs.converting.plain_spaces import left_out, to_plain
 from a2c.errors import CheckpointError, ConfigError
 
 if TYPE_CHECKING:  # worker processes load no torch
@@ -75,7 +75,9 @@ class Spaces:
         """Their lines in the start panel."""
         shape = [self.obs_shape[0] - self.mask] if self.mask else list(self.obs_shape)
         return {
-            "observations": f"{shape} {self.obs_dtype}" + (", and a mask of legal actions" if self.mask else ""),
+            "observations": f"{shape} {self.obs_dtype}"
+            + (", and a mask of legal actions" if self.mask else "")
+            + (f", without {', '.join(unread)}" if (unread := left_out(self.obs_original or {})) else ""),
             "actions": self._told_actions(),
         }
 

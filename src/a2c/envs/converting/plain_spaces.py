@@ -49,6 +49,15 @@ def from_plain(data: dict[str, Any]) -> Space[Any]:
     return Unread(data["text"])
 
 
+def left_out(data: dict[str, Any], name: str = "") -> list[str]:
+    """The names of the parts of a space that numbers do not stand for, such as ``goal.text``."""
+    if data.get("kind") == "other":
+        return [name]
+    parts = data.get("parts", {})
+    named = parts.items() if isinstance(parts, dict) else enumerate(parts)
+    return [found for key, part in named for found in left_out(part, f"{name}.{key}" if name else str(key))]
+
+
 class Unread(Space[Any]):
     """In the place of a space whose values nobody reads."""
 
