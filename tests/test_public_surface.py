@@ -73,5 +73,5 @@ def test_every_setting_of_version_0_1_is_still_one() -> None:
     old = {key for key, _ in flatten(yaml.safe_load((OLD_RUN / ".hydra" / "config.yaml").read_text()))}
     now = {key for key, _, _ in settings(Config)}
     assert old <= now
-    added = {"eval.apart", "eval.max_steps", "env.isolate", "env.restarts", "checkpoint.keep"}
-    assert now - old == {"main_shard", "tf32"} | added
+    added = {"eval.apart", "eval.max_steps", "env.isolate", "env.restarts", "checkpoint.keep", "network.memory"}
+    assert now - old == {"main_shard", "tf32", "network.memory_size"} | added

@@ -107,6 +107,15 @@ def test_the_number_of_environments_changes_nothing(monkeypatch, count, memory):
     assert len(MADE) == 10 + min(count, 20)
 
 
+def test_nothing_of_an_evaluation_is_remembered():
+    policy = policy_of(network={"memory": "lstm"})
+    obs = np.ones(NUMBERS.obs_shape, np.float32)
+    before = policy.value(obs)
+    policy.act(obs)
+    evaluate(policy, 5)
+    assert policy.value(obs) == before
+
+
 def test_every_seed_is_played_exactly_once():
     policy, seeds = policy_of(), [*range(50, 85)]
     Evaluator(policy.cfg.env, 5, 10_000).run(policy, seeds)

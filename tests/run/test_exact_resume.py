@@ -211,7 +211,7 @@ def test_a3c_with_one_worker(sessions: Sessions, undisturbed: Callable[..., dict
     ("layout", "at", "broken"),
     [
         ((SYNC,), 150, ""),
-        ((SYNC, "network.memory=lstm"), 150, ""),  # remembers what it did as of the rollout's beginning
+        ((SYNC, "network.memory=lstm"), 160, ""),  # what it remembered at the rollout's beginning, not at its end
         ((SYNC, "env_groups=2"), 160, "2"),  # the last step of the rollout, which the first group makes
         ((WORKERS, "num_workers=2", "main_shard=false"), 150, ""),
         (("vectorization=async",), 150, ""),
