@@ -73,6 +73,13 @@ def send(pids: list[int], name: str, draw: random.Random) -> bool:
     return False
 
 
+def resume(pids: list[int]) -> None:
+    """Let processes go on that a fault stopped."""
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGCONT)
+
+
 def workers(running: Session) -> list[int]:
     """The processes that step environments: children of multiprocessing's forkserver."""
     servers = {pid for pid, words in running.family().items() if "forkserver" in words and parent(pid) == running.pid}

@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 import os
 import random
+import signal
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -18,7 +19,7 @@ from typing import Any
 import pytest
 
 from a2c.storage.metrics_file import METRICS, read_rows
-from soak.faults import Fault, faults, small_disk
+from soak.faults import Fault, faults, resume, services, small_disk
 from soak.life import Life, Sample, difference, too_much
 from soak.record import newest, outcome, spread, store, table
 from soak.session import PATIENCE, Session, session
@@ -96,6 +97,8 @@ class Torment:
                 last = ", ".join(fault.name for _, fault in self._struck)
                 words = f"exit code {code} after {last}: {running.err.read_text()} {running.out.read_text()[-2000:]}"
                 assert code == 0 or any(code in fault.codes for _, fault in self._struck), words
+                if code == -signal.SIGKILL:  # nobody is left to end a service of W&B's that hangs
+                    resume(services(running))
                 left = running.left()
                 assert not left, f"left behind after {last}: {', '.join(left)}"
                 self.codes[code] += 1
