@@ -21,17 +21,12 @@ WAYS = {
     "async": ("vectorization=async",),
     "groups": ("vectorization=sync", "env_groups=2"),
 }
-SHORT = (*LIGHT, "num_envs=4", "n_step=4", "total_steps=160", "save_every=0")[:-1]
+SHORT = (*LIGHT, "num_envs=4", "n_step=4", "total_steps=160")
 
 
 def train(tmp_path: Path, *overrides: str) -> Path:
     cfg = a2c.load_config(*SHORT, f"runs_dir={tmp_path}", *overrides)
     return Path(a2c.train(cfg).folder)
-
-
-def rows(run: Path) -> list[str]:
-    lines = (run / "metrics.jsonl").read_text().splitlines()
-    return [line.split('"time/')[0] for line in lines]
 
 
 @pytest.fixture(scope="module")
@@ -69,6 +64,17 @@ def test_a_policy_acts_in_an_environment_that_nobody_wrapped(name: str, in_this_
 
 def policy_input(policy: Any, obs: Any, name: str) -> Any:
     return np.moveaxis(obs, -1, 0) if name == "Board" else obs
+
+
+@pytest.mark.parametrize("name", SPACES)
+def test_a_resumed_run_ends_with_the_weights_of_an_undisturbed_one(
+    name: str, in_this_process: dict[str, Path], tmp_path: Path
+) -> None:
+    part = train(tmp_path, f"env.id=space_toys:{name}-v0", "total_steps=80")
+    resumed = train(tmp_path, f"resume={part}", "total_steps=160")
+    runs = (in_this_process[name], resumed)
+    ours, theirs = (a2c.load_policy(run / "checkpoints" / "last.pt").model.state_dict() for run in runs)
+    assert all(torch.equal(ours[key], theirs[key]) for key in ours)
 
 
 @pytest.mark.parametrize("algo", ["ac", "a3c"])

@@ -74,4 +74,5 @@ def test_every_setting_of_version_0_1_is_still_one() -> None:
     now = {key for key, _, _ in settings(Config)}
     assert old <= now
     added = {"eval.apart", "eval.max_steps", "env.isolate", "env.restarts", "checkpoint.keep", "network.memory"}
+    added |= {"env.channels", "env.masks", "policy.distribution", "policy.state_dependent_std", "policy.sde_steps"}
     assert now - old == {"main_shard", "tf32", "network.memory_size"} | added

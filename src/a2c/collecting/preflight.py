@@ -192,7 +192,8 @@ def _bytes_of_action(spaces: Spaces | None) -> int:
     if spaces is None:
         return 4 + 2 * 4  # one number, from one number
     columns = sum(sum(sizes) for _, sizes in spaces.parts) or spaces.actions
-    return (8 if spaces.discrete else 8 * spaces.actions) + 2 * 4 * columns
+    row = 1 if spaces.discrete else spaces.actions
+    return (8 if spaces.whole else 4) * row + 2 * 4 * columns
 
 
 def _bytes_of_network(cfg: Config, spaces: Spaces | None) -> int:

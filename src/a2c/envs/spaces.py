@@ -11,7 +11,7 @@ import numpy as np
 from gymnasium.spaces import Box, Discrete, Space
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from a2c.envs.converting.actions import DISCRETE, PackedActions, Part
+from a2c.envs.converting.actions import CONTINUOUS, DISCRETE, PackedActions, Part
 from a2c.envs.converting.masks import MaskedBox
 from a2c.envs.converting.observations import FlatBox
 from a2c.envs.converting.plain_spaces import left_out, to_plain
@@ -56,6 +56,11 @@ class Spaces:
     def image(self) -> bool:
         """Whether observations are images."""
         return len(self.obs_shape) == 3
+
+    @property
+    def whole(self) -> bool:
+        """Whether actions are made of whole numbers alone."""
+        return self.discrete or (bool(self.parts) and all(kind != CONTINUOUS for kind, _ in self.parts))
 
     @property
     def choices(self) -> tuple[int, ...]:
@@ -223,8 +228,8 @@ def check_spaces(observation_space: Space[Any], action_space: Space[Any]) -> Non
     continuous = isinstance(action, Box) and len(action.shape) == 1 and np.issubdtype(action.dtype, np.floating)
     if not (discrete or continuous or isinstance(action, PackedActions)):
         raise ConfigError(
-            f"action space {_brief(action)} is not supported; supported: Discrete, MultiDiscrete, "
-            "MultiBinary, Box of floats, and Dict and Tuple of them"
+            f"action space {_brief(action)} is not supported by this vectorization; vectorization=workers takes "
+            "Discrete, MultiDiscrete, MultiBinary, Box of floats, and Dict and Tuple of them"
         )
 
 

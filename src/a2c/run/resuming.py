@@ -9,6 +9,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from a2c.envs.converting.masks import AUTO, OFF
 from a2c.envs.single.make_env import make_env
 from a2c.envs.spaces import Spaces, spaces_of
 from a2c.errors import CheckpointError
@@ -49,6 +50,8 @@ def prepare_resumed(cfg: Config, folder: Path) -> None:
     lacking = [part for part in _PARTS if not isinstance(saved.get(part), Mapping)]
     if lacking:
         raise CheckpointError(f"{path} lacks {', '.join(lacking)}; it is no checkpoint of a run")
+    if cfg.env.masks == AUTO:  # what it found out at its start; nobody looked for masks in version 0.1
+        cfg.env.masks = saved["config"].get("env", {}).get("masks", OFF)
     changes = list(_changes(saved["config"], cfg))
     reason = _why_it_does_not_fit(cfg, saved, {key for key, _, _ in changes})
     if reason is not None:

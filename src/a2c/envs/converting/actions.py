@@ -37,6 +37,19 @@ class PackedActions(Box):
         super().__init__(low, high, dtype=dtype)
         self.original, self.parts = original, parts
 
+    @property
+    def continuous(self) -> list[int]:
+        """The columns that are."""
+        return [column for column, kind in enumerate(self._kinds()) if kind == CONTINUOUS]
+
+    @property
+    def discrete(self) -> list[int]:
+        """The columns that are."""
+        return [column for column, kind in enumerate(self._kinds()) if kind == DISCRETE]
+
+    def _kinds(self) -> list[str]:
+        return [kind for kind, sizes in self.parts for _ in range(len(sizes) if kind == DISCRETE else sizes[0])]
+
 
 @dataclass(frozen=True, slots=True)
 class Leaf:

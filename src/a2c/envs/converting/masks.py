@@ -178,16 +178,10 @@ def made_legal(env: Env, action: Any, obs: Any) -> Any:
     row = np.array(action).reshape(-1)
     mask = np.asarray(obs)[-space.mask :]
     begin = 0
-    for column, size in zip(_discrete_columns(env.action_space), choices(env.action_space), strict=True):
+    columns = env.action_space.discrete if isinstance(env.action_space, PackedActions) else [0]
+    for column, size in zip(columns, choices(env.action_space), strict=True):
         legal = np.flatnonzero(mask[begin : begin + size])
         begin += size
         if (drawn := int(row[column]) - start) not in legal:
             row[column] = start + legal[drawn % len(legal)]
     return row[0] if isinstance(env.action_space, Discrete) else row
-
-
-def _discrete_columns(space: Space[Any]) -> list[int]:
-    if not isinstance(space, PackedActions):
-        return [0]
-    kinds = [kind for kind, sizes in space.parts for _ in range(len(sizes) if kind == DISCRETE else sizes[0])]
-    return [column for column, kind in enumerate(kinds) if kind == DISCRETE]
