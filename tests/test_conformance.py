@@ -35,7 +35,9 @@ def in_this_process(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]
 
 
 @pytest.mark.parametrize("name", SPACES)
-@pytest.mark.parametrize("way", [way for way in WAYS if way != "sync"])
+@pytest.mark.parametrize(
+    "way", ["workers", *(pytest.param(way, marks=pytest.mark.long) for way in ("both", "async", "groups"))]
+)
 def test_whoever_steps_it_the_weights_are_the_same(
     name: str, way: str, in_this_process: dict[str, Path], tmp_path: Path
 ) -> None:

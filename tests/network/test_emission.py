@@ -60,7 +60,15 @@ def train(tmp_path: Path, name: str, *overrides: str) -> Path:
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("how", [(), ("policy.state_dependent_std=true",), ("network.memory=gru",)], ids=str)
+@pytest.mark.parametrize(
+    "how",
+    [
+        (),
+        pytest.param(("policy.state_dependent_std=true",), marks=pytest.mark.long),
+        pytest.param(("network.memory=gru",), marks=pytest.mark.long),
+    ],
+    ids=str,
+)
 def test_whoever_steps_and_whenever_it_stops_the_weights_are_the_same(
     name: str, how: tuple[str, ...], tmp_path: Path
 ) -> None:
