@@ -13,7 +13,8 @@ from torch import Tensor
 from a2c.api import load_config
 from a2c.envs.spaces import Spaces
 from a2c.learning.learner import Learner
-from a2c.network.actor_critic import ActorCritic
+from a2c.network.making import make_network
+from a2c.network.protocol import remembers
 from a2c.rollout import Rollout
 from a2c.settings.config import Config
 
@@ -51,17 +52,15 @@ def config(**changes: Any) -> Config:
     return cfg
 
 
-def make_model(spaces: Spaces, cfg: Config, dtype: torch.dtype = torch.float32, spread: float = 1.0) -> ActorCritic:
-    """A model whose policy is far from uniform, so that every term of the gradient is felt."""
-    model = ActorCritic(spaces, cfg.network, normalize_obs=cfg.normalize_obs, seed=cfg.seed, precision=cfg.precision)
+def make_model(spaces: Spaces, cfg: Config, dtype: torch.dtype = torch.float32, spread: float = 1.0) -> Any:
+    """A model whose policy is far from uniform, so that every term of the gradient is felt; an ``ActorCritic``."""
+    model: Any = make_network(cfg, spaces)
     with torch.no_grad():
         model.policy_head.linear.weight.mul_(100 * spread)
     return model.to(dtype)
 
 
-def random_rollout(
-    model: ActorCritic, steps: int, count: int, *, seed: int = 0, gaps: bool = False
-) -> tuple[Rollout, Tensor]:
+def random_rollout(model: Any, steps: int, count: int, *, seed: int = 0, gaps: bool = False) -> tuple[Rollout, Tensor]:
     """A rollout with terminations and truncations at random, and with ``gaps`` the reset rows of NEXT_STEP.
 
     Returns:
@@ -89,8 +88,15 @@ def random_rollout(
         actions = torch.randint(0, spaces.actions, (steps, count), generator=draw)
     else:
         actions = torch.randn(steps, count, spaces.actions, generator=draw, dtype=dtype)
+    states: dict[str, Tensor] = {}
+    if remembers(model):
+        size = model.initial_memory(1).shape[1]
+        fresh = (torch.arange(count) % 2 == 0).unsqueeze(0)
+        states["memory"] = torch.randn(steps + 1, count, size, generator=draw, dtype=dtype)
+        states["began"] = torch.cat([fresh, terminated | truncated])
+    after = [states["memory"][1:].flatten(0, 1)] if states else []
     with torch.no_grad():
-        final_values = model.value(final_obs[:steps].flatten(0, 1)).view(steps, count) * truncated
+        final_values = model.value(final_obs[:steps].flatten(0, 1), *after).view(steps, count) * truncated
     rollout = Rollout(
         obs=obs,
         actions=actions,
@@ -100,11 +106,12 @@ def random_rollout(
         final_values=final_values,
         weight=weight if gaps else None,
         transitions=int(weight.sum()),
+        **states,
     )
     return rollout, final_obs[:steps]
 
 
-def gradient(model: ActorCritic, rollout: Rollout, cfg: Config, env_steps: int = 0) -> Tensor:
+def gradient(model: Any, rollout: Rollout, cfg: Config, env_steps: int = 0) -> Tensor:
     """The gradient that a learner computes from a rollout, weight by weight; ``model`` stays as it is."""
     learner = Learner(copy.deepcopy(model), cfg)
     learner.update(rollout, env_steps)

@@ -83,6 +83,24 @@ def test_equal_seeds_give_equal_bytes(
         assert torch.equal(weight, first_weights[name]), name
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"vectorization": "workers", "num_workers": 2, "main_shard": False},
+        {"vectorization": "workers", "num_workers": 1, "main_shard": True},
+    ],
+    ids=["2 workers", "1 worker and itself"],
+)
+def test_what_is_remembered_depends_on_no_layout(changes: dict[str, Any], tmp_path: Path) -> None:
+    cfg = settings("cartpole")
+    cfg.network.memory, cfg.network.memory_size = "gru", 8
+    rows, weights = record(dataclasses.replace(cfg, **changes), tmp_path / "one")
+    first_rows, first_weights = record(cfg, tmp_path / "other")
+    assert rows == first_rows
+    for name, weight in weights.items():
+        assert torch.equal(weight, first_weights[name]), name
+
+
 @pytest.mark.parametrize("env", ENVS)
 def test_another_seed_gives_another_run(env: str, expected: dict[str, Any], tmp_path: Path) -> None:
     rows, _ = record(settings(env, seed=2), tmp_path)

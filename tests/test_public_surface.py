@@ -12,9 +12,10 @@ from a2c.cli.commands import COMMANDS
 from a2c.cli.evaluate import EvalCommand
 from a2c.cli.flags import parse_flags
 from a2c.cli.watch import WatchCommand
-from a2c.settings.config import Config, settings
+from a2c.settings.config import Config
 from a2c.settings.hydra_keys import KEYS
 from a2c.settings.resumed_settings import flatten
+from a2c.settings.setting import settings
 
 OLD_RUN = Path(__file__).parent / "fixtures" / "run_of_0_1"
 
@@ -72,5 +73,6 @@ def test_every_setting_of_version_0_1_is_still_one() -> None:
     old = {key for key, _ in flatten(yaml.safe_load((OLD_RUN / ".hydra" / "config.yaml").read_text()))}
     now = {key for key, _, _ in settings(Config)}
     assert old <= now
-    added = {"eval.apart", "eval.max_steps", "env.isolate", "env.restarts", "checkpoint.keep"}
-    assert now - old == {"main_shard", "tf32"} | added
+    added = {"eval.apart", "eval.max_steps", "env.isolate", "env.restarts", "checkpoint.keep", "network.memory"}
+    added |= {"env.channels", "env.masks", "policy.distribution", "policy.state_dependent_std", "policy.sde_steps"}
+    assert now - old == {"main_shard", "tf32", "network.memory_size"} | added

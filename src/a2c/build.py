@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 
 from a2c.collecting.collector import Collector
@@ -18,6 +19,7 @@ from a2c.collecting.preflight import fitting
 from a2c.envs.choosing.choose import Plan
 from a2c.envs.choosing.plan import plan
 from a2c.envs.choosing.rebuilding import LOSES, explained, prepare_rebuilding
+from a2c.envs.converting.masks import AUTO, INFO, offers_mask
 from a2c.envs.device.lockstep import DeviceEnvs, make_device_envs
 from a2c.envs.groups import EnvGroups, in_groups
 from a2c.envs.healing import Restarts
@@ -33,7 +35,7 @@ from a2c.learning.learner import Learner
 from a2c.machine.clock import LoopClock
 from a2c.machine.device import TorchModes, set_threads, use_device
 from a2c.machine.graphs import Graphs
-from a2c.network.actor_critic import ActorCritic
+from a2c.network.making import make_network
 from a2c.network.torsos import torso_kind
 from a2c.settings.config import Config
 
@@ -80,7 +82,7 @@ def make_envs(cfg: Config, *, first: int = 0, resumable: bool = True) -> Iterato
     """
     device = use_device(cfg.device, tf32=cfg.tf32)  # report a missing device before any process starts
     fits = fitting(cfg, str(device))
-    chosen = plan(cfg, lambda env: fits(spaces_of(env.observation_space, env.action_space), None))
+    chosen = plan(cfg, partial(_look, cfg, fits))
     fits(None, chosen)
     env, frames = newest_frames(cfg.env, chosen)
     remarks = Remarks(huge=math.inf) if cfg.normalize_obs else Remarks()
@@ -129,6 +131,13 @@ def make_envs(cfg: Config, *, first: int = 0, resumable: bool = True) -> Iterato
         made.envs.close(terminate=failed)
 
 
+def _look(cfg: Config, fits: Callable[..., object], env: gym.Env[Any, Any]) -> None:
+    """See from one environment whether all fit into this machine, and whether infos hold masks of legal actions."""
+    fits(spaces_of(env.observation_space, env.action_space), None)
+    if cfg.env.masks == AUTO and offers_mask(env, env_seed(cfg.seed, TRIAL, 0)):
+        cfg.env.masks = INFO  # from here on, for every process and checkpoint
+
+
 def _prepare(envs: EnvGroups, cfg: Config) -> str:
     """Keep what rebuilds episodes in flight; returns what comes of them."""
     found = prepare_rebuilding(envs.groups, env_seed(cfg.seed, TRIAL, 0), alone=cfg.eval.episodes == 0)
@@ -155,7 +164,7 @@ def build(
         ConfigError: the network does not fit the observations.
         EnvironmentFailure, NumericError: the first reset of the environments failed.
     """
-    set_threads(cfg.threads, convolutions=torso_kind(envs.spaces, cfg.network) == "nature_cnn")
+    set_threads(cfg.threads, convolutions=torso_kind(envs.spaces, cfg.network) != "mlp")
     device = use_device(cfg.device, tf32=cfg.tf32)
     envs.remarks.tell = notify
     envs.remarks.image(envs.spaces.obs_shape, stacked=is_atari(find_spec(cfg.env.id)))
@@ -169,8 +178,3 @@ def build(
     collector = envs.make_collector(network, cfg, update, clock=clock, graphs=graphs, notify=notify)
     modes.restore()  # the environments have been reset
     return learner, collector
-
-
-def make_network(cfg: Config, spaces: Spaces) -> ActorCritic:
-    """Make the network on the CPU; the seed alone determines its weights."""
-    return ActorCritic(spaces, cfg.network, normalize_obs=cfg.normalize_obs, seed=cfg.seed, precision=cfg.precision)

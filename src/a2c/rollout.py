@@ -24,6 +24,8 @@ class Rollout:
     final_values: Tensor  # [T, N]  V(final observation) where truncated, else 0
     weight: Tensor | None  # [T, N]  0 for rows that are no transition, else 1; None: all are transitions
     transitions: int  # number of valid rows, on the host
+    memory: Tensor | None = None  # [T+1, N, S]  the network's state before each step, not cleared; None: it has none
+    began: Tensor | None = None  # [T+1, N] bool  an episode begins with obs: its step starts from a cleared memory
 
 
 def columns(rollout: Rollout, envs: slice | Tensor) -> Rollout:
@@ -44,9 +46,10 @@ def rebuilt(make: Callable[..., Tensor], *rollouts: Rollout) -> Rollout:
 
     Args:
         make: takes one tensor of each rollout, time-major, and returns the new one.
-        rollouts: all with a weight, or all without.
+        rollouts: all with a weight and all with a memory, or all without.
     """
-    fields = [field.name for field in dataclasses.fields(Rollout) if field.name not in ("weight", "transitions")]
+    apart = {"weight", "transitions"} | {name for name in ("memory", "began") if getattr(rollouts[0], name) is None}
+    fields = [field.name for field in dataclasses.fields(Rollout) if field.name not in apart]
     made = {name: tree_map(make, *(getattr(rollout, name) for rollout in rollouts)) for name in fields}
     weights = [rollout.weight for rollout in rollouts]
     weight = None if all(one is None for one in weights) else make(*weights)

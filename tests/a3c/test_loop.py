@@ -62,18 +62,22 @@ def assert_equal_runs(one: tuple[list[Any], dict[str, Any]], other: tuple[list[A
     assert one[1]["state"]["update"] == other[1]["state"]["update"]
 
 
-@pytest.mark.parametrize("env", ENVS)
-def test_with_one_worker_it_is_a2c_with_one_environment(env: str, tmp_path: Path):
-    """Bit for bit: metrics, evaluations, weights and statistics; also with observations normalised."""
-    cfg = settings(f"env={env}", "num_envs=1", "normalize_obs=true", "normalize_reward=true")
+@pytest.mark.parametrize(
+    ("env", "memory"), [*((env, "null") for env in ENVS), ("cartpole", "lstm"), ("pendulum", "gru")]
+)
+def test_with_one_worker_it_is_a2c_with_one_environment(env: str, memory: str, tmp_path: Path):
+    """Bit for bit: metrics, evaluations, weights, statistics, what is remembered; also with observations normalised."""
+    of_network = (f"network.memory={memory}", "network.memory_size=8")
+    cfg = settings(f"env={env}", "num_envs=1", "normalize_obs=true", "normalize_reward=true", *of_network)
     a2c = record(cfg, tmp_path / "a2c")
     a3c = record(with_one_worker(cfg), tmp_path / "a3c")
     assert_equal_runs(a2c, a3c)
     assert differences(a3c[1]["collector"]["workers"], [a2c[1]["collector"]]) == []
 
 
-def test_with_one_worker_and_one_step_it_is_ac(tmp_path: Path):
-    cfg = settings("env=cartpole", "algo=ac")
+@pytest.mark.parametrize("memory", ["null", "lstm"])
+def test_with_one_worker_and_one_step_it_is_ac(memory: str, tmp_path: Path):
+    cfg = settings("env=cartpole", "algo=ac", f"network.memory={memory}")
     assert (cfg.num_envs, cfg.n_step) == (1, 1)
     ac = record(cfg, tmp_path / "ac")
     a2c = record(dataclasses.replace(cfg, algo="a2c"), tmp_path / "a2c")

@@ -18,7 +18,8 @@ from a2c import cli
 from a2c.cli import completion
 from a2c.errors import CheckpointError, ConfigError, EnvironmentFailure, NumericError, RunIOError
 from a2c.settings.compose import presets
-from a2c.settings.config import Config, settings
+from a2c.settings.config import Config
+from a2c.settings.setting import settings
 
 
 @dataclass

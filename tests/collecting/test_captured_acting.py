@@ -146,17 +146,19 @@ def test_a_step_waits_for_the_stream_that_its_work_runs_on(cuda: FakeCuda) -> No
     assert (cuda.current.waits, cuda.first.waits) == (T, 0)
 
 
+@pytest.mark.parametrize("memory", [None, "gru"])
 @pytest.mark.parametrize("frames", [Frames(4, repeated=True), Frames(4, repeated=False)], ids=["repeated", "zeros"])
-def test_stacks_that_a_captured_step_builds_are_those_of_a_plain_one(
-    cuda: FakeCuda, monkeypatch: pytest.MonkeyPatch, frames: Frames
+def test_stacks_and_memories_of_a_captured_step_are_those_of_a_plain_one(
+    cuda: FakeCuda, monkeypatch: pytest.MonkeyPatch, frames: Frames, memory: str | None
 ) -> None:
     """With episodes that begin anew; bit for bit."""
-    monkeypatch.setattr("a2c.collecting.group.on_host", lambda device: False)  # as if
+    for module in ("group", "memory_states"):
+        monkeypatch.setattr(f"a2c.collecting.{module}.on_host", lambda device: False)  # as if
     runs = []
     for graphs in (Graphs(pytest.fail), None):
         vector = InProcessVectorEnv([partial(film, 1)] * 3, copy=False, autoreset_mode=AutoresetMode.SAME_STEP)
         envs = LockstepEnvs(vector, frames=frames)
-        cfg = config(num_envs=3, n_step=5)
+        cfg = config(num_envs=3, n_step=5, network={"memory": memory, "memory_size": 4})
         model = make_model(spaces_of(envs.observation_space, envs.action_space), cfg, spread=0.1)
         collector = Collector(envs, model, cfg, graphs=graphs)
         rollouts = [kept(collector.collect(update)) for update in range(6)]
@@ -168,6 +170,9 @@ def test_stacks_that_a_captured_step_builds_are_those_of_a_plain_one(
         assert torch.equal(one.obs, other.obs)
         assert torch.equal(one.actions, other.actions)
         assert torch.equal(one.final_values, other.final_values)
+        if memory is not None:
+            assert torch.equal(one.memory, other.memory)
+            assert torch.equal(one.began, other.began)
 
 
 @pytest.mark.parametrize(("spaces", "budget"), [(VECTOR, 10), (TORQUE, 11), (IMAGE, 18)], ids=["mlp", "spread", "cnn"])

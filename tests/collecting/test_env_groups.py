@@ -72,10 +72,13 @@ def test_of_more_than_a_hundred_environments_the_mean_is_over_one_episode_each()
     assert collector.metrics()["rollout/ep_len_mean"] == 2.5
 
 
-@pytest.mark.parametrize("vectorization", ["sync", "workers", "async"])
+@pytest.mark.parametrize(
+    ("vectorization", "memory"), [("sync", "null"), ("sync", "lstm"), ("workers", "gru"), ("async", "null")]
+)
 @pytest.mark.parametrize("groups", [2, 3])
-def test_every_number_of_groups_follows_the_same_trajectories(groups: int, vectorization: str) -> None:
-    cfg = settings("env=cartpole", "env.max_episode_steps=9", f"vectorization={vectorization}", "normalize_obs=true")
+def test_every_number_of_groups_follows_the_same_trajectories(groups: int, vectorization: str, memory: str) -> None:
+    how = (f"vectorization={vectorization}", f"network.memory={memory}")
+    cfg = settings("env=cartpole", "env.max_episode_steps=9", "normalize_obs=true", *how)
     expected, episodes, weights = rollouts(cfg)
     found, found_episodes, found_weights = rollouts(dataclasses.replace(cfg, env_groups=groups))
     for one, other in zip(found, expected, strict=True):
@@ -85,6 +88,9 @@ def test_every_number_of_groups_follows_the_same_trajectories(groups: int, vecto
         assert_close(one.obs, other.obs)
         assert_close(one.final_values, other.final_values)
         assert one.transitions == other.transitions
+        if memory != "null":
+            assert torch.equal(one.began, other.began)
+            assert_close(one.memory, other.memory)
     assert any(bool(rollout.truncated.any()) for rollout in expected)
     assert len(episodes) > 10
     assert [row[1:] for row in found_episodes] == [row[1:] for row in episodes]  # in the same order

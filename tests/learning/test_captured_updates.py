@@ -28,6 +28,8 @@ EVERYTHING: dict[str, Any] = {
     "lr_schedule": "linear", "beta_schedule": "cosine", "beta": 0.02, "total_steps": 400,
 }  # fmt: skip
 
+REMEMBERING: dict[str, Any] = {"network": {"memory": "lstm", "memory_size": 4}}
+
 
 @pytest.fixture
 def cuda(monkeypatch: pytest.MonkeyPatch) -> FakeCuda:
@@ -41,7 +43,7 @@ def overwrite(memory: Rollout, rollout: Rollout) -> None:
             part.copy_(getattr(rollout, field.name))
 
 
-@pytest.mark.parametrize("changes", [{}, EVERYTHING], ids=["plain", "everything"])
+@pytest.mark.parametrize("changes", [{}, EVERYTHING, REMEMBERING], ids=["plain", "everything", "remembering"])
 @pytest.mark.parametrize("gaps", [False, True], ids=["whole", "gaps"])
 @pytest.mark.parametrize("optimizer", ["rmsprop_tf", "rmsprop", "adam"])
 @pytest.mark.parametrize(

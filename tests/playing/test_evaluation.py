@@ -72,7 +72,7 @@ def policy_of(**settings: Any) -> Policy:
 class AlwaysOne(Policy):
     """Its returns follow from the seed alone: length * (seed % 11 + 1)."""
 
-    def act(self, obs: Any, deterministic: bool = True) -> np.ndarray:
+    def choose(self, obs: Any, deterministic: bool = True, rows: Any = None) -> np.ndarray:
         return np.ones(len(obs), np.int64)
 
 
@@ -96,13 +96,24 @@ def test_mean_and_spread_by_hand():
     assert result.std == pytest.approx(5**0.5)
 
 
+@pytest.mark.parametrize("memory", [None, "lstm", "gru"])
 @pytest.mark.parametrize("count", [1, 3, 30])
-def test_the_number_of_environments_changes_nothing(monkeypatch, count):
-    policy, seeds = policy_of(), [*range(50, 70)]
+def test_the_number_of_environments_changes_nothing(monkeypatch, count, memory):
+    """Nor does it with a memory, which is that of each episode alone."""
+    policy, seeds = policy_of(network={"memory": memory}), [*range(50, 70)]
     expected = Evaluator(policy.cfg.env, 20, 10_000).run(policy, seeds)
     monkeypatch.setattr(evaluation, "MAX_ENVS", count)
     assert Evaluator(policy.cfg.env, 20, 10_000).run(policy, seeds) == expected
     assert len(MADE) == 10 + min(count, 20)
+
+
+def test_nothing_of_an_evaluation_is_remembered():
+    policy = policy_of(network={"memory": "lstm"})
+    obs = np.ones(NUMBERS.obs_shape, np.float32)
+    before = policy.value(obs)
+    policy.act(obs)
+    evaluate(policy, 5)
+    assert policy.value(obs) == before
 
 
 def test_every_seed_is_played_exactly_once():
@@ -141,9 +152,9 @@ def test_greedy_unless_told():
     seen = []
 
     class Recording(AlwaysOne):
-        def act(self, obs: Any, deterministic: bool = True) -> np.ndarray:
+        def choose(self, obs: Any, deterministic: bool = True, rows: Any = None) -> np.ndarray:
             seen.append(deterministic)
-            return super().act(obs)
+            return super().choose(obs)
 
     policy = always_one()
     recording = Recording(policy.model, policy.cfg)

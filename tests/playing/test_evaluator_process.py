@@ -18,11 +18,11 @@ import pytest
 import torch
 from torch import nn
 
-from a2c.build import make_network
 from a2c.envs.single.make_env import make_env
 from a2c.envs.spaces import Spaces, spaces_of
 from a2c.errors import A2CError, ConfigError, EnvironmentFailure
 from a2c.network.flat_weights import flatten_parameters
+from a2c.network.making import make_network
 from a2c.network.own_module import OwnModule
 from a2c.network.protocol import Network
 from a2c.playing import evaluator_process

@@ -63,6 +63,78 @@ def test_sampled_actions_follow_the_distribution():
     assert ((counts - 20_000 * probabilities) ** 2 / (20_000 * probabilities)).sum() < 13.8
 
 
+MEMORIES = pytest.mark.parametrize("kind", ["lstm", "gru"])
+
+
+def remembering(kind: str, spaces: Spaces = VECTOR) -> Policy:
+    return policy_of(spaces, network={"memory": kind, "memory_size": 6})
+
+
+@MEMORIES
+@SPECS
+def test_a_memory_carries_from_step_to_step_until_an_episode_begins(kind, spaces):
+    policy, obs = remembering(kind, spaces), observations(spaces, 4)
+    for _ in range(2):
+        state = policy.model.initial_memory(1)
+        for row in obs:
+            one = torch.from_numpy(row).unsqueeze(0)
+            with torch.no_grad():
+                np.testing.assert_allclose(policy.value(row), policy.model.value(one, state)[0], atol=1e-6)
+                params, state = policy.model.policy(one, state)
+                expected = policy.model.distribution.mode(params)[0].numpy()
+            np.testing.assert_allclose(
+                policy.act(row), expected if spaces.discrete else expected.clip(-1, 1), atol=1e-6
+            )
+        with torch.no_grad():
+            fresh = policy.model.value(torch.from_numpy(obs[:1]), policy.model.initial_memory(1))[0]
+        assert policy.value(obs[0]) != pytest.approx(float(fresh))  # it still remembers
+        policy.reset()
+
+
+@MEMORIES
+def test_asking_for_a_value_leaves_the_memory_as_it_is(kind):
+    policy, obs = remembering(kind), observations(VECTOR)
+    policy.act(obs)
+    np.testing.assert_array_equal(policy.value(obs), policy.value(obs))
+    before = policy.value(obs)
+    policy.act(obs)
+    assert (policy.value(obs) != before).any()
+
+
+@MEMORIES
+def test_rows_of_a_batch_remember_apart_and_begin_apart(kind):
+    policy, alone = remembering(kind), [remembering(kind) for _ in range(3)]
+    obs = observations(VECTOR, 12).reshape(4, 3, 4)
+    turns = [[0, 1, 2], [0, 1, 2], [2, 0], [1, 0, 2]]
+    for now, turn in zip(obs, turns, strict=True):
+        expected = [alone[row].value(now[k]) for k, row in enumerate(turn)]
+        np.testing.assert_allclose(policy.value(now[: len(turn)], turn), expected, atol=1e-6)
+        acted = [alone[row].act(now[k]) for k, row in enumerate(turn)]
+        np.testing.assert_array_equal(policy.act(now[: len(turn)], rows=turn), acted)
+        policy.reset([1])
+        alone[1].reset()
+
+
+def test_a_batch_of_another_size_is_another_memory():
+    policy, obs = remembering("gru"), observations(VECTOR)
+    policy.act(obs)
+    with pytest.raises(ValueError, match=r"the memory is of 6 episodes, not 1; reset\(\) begins others"):
+        policy.act(obs[0])
+    with pytest.raises(ValueError, match="6 observations, but 2 rows of the memory"):
+        policy.act(obs, rows=[0, 1])
+    policy.reset()
+    policy.act(obs[0])
+
+
+def test_without_a_memory_a_reset_does_nothing_and_batches_may_differ():
+    policy, obs = policy_of(VECTOR), observations(VECTOR)
+    first = policy.act(obs)
+    policy.reset()
+    policy.reset([0])
+    np.testing.assert_array_equal(policy.act(obs), first)
+    np.testing.assert_array_equal(policy.act(obs[:2]), first[:2])
+
+
 def test_samples_repeat_with_the_seed_and_differ_from_call_to_call():
     obs = observations(VECTOR, 200)
     first, second = policy_of(VECTOR, seed=4), policy_of(VECTOR, seed=4)

@@ -22,7 +22,7 @@ from a2c.collecting.collector import Collector
 from a2c.collecting.going_on import GO_ON
 from a2c.envs.lockstep import LockstepEnvs
 from a2c.envs.seeding import TRAIN, env_seed
-from a2c.errors import EnvironmentFailure
+from a2c.errors import CheckpointError, EnvironmentFailure
 from a2c.run.evaluators import Evaluators
 from a2c.run.rows import LEFT, WAITING_ROW
 from a2c.storage.checkpoint import load_checkpoint
@@ -104,6 +104,28 @@ def test_however_cartpoles_are_stepped_before_and_after(
     assert_same(folder, undisturbed(*CARTPOLE, SYNC))
 
 
+@pytest.mark.parametrize("memory", ["lstm", "gru"])
+@pytest.mark.parametrize("layout", [(SYNC,), (SYNC, "env_groups=2")], ids=" ".join)
+def test_what_the_network_remembers_goes_on(
+    memory: str, layout: tuple[str, ...], sessions: Sessions, undisturbed: Callable[..., dict[str, Any]]
+) -> None:
+    """Rows are compared within one layout: values of batches of another size may be rounded otherwise."""
+    remembering = (*CARTPOLE, f"network.memory={memory}", "network.memory_size=8", *layout)
+    folder = sessions.interrupted(*remembering, stops=STOPS, until=UNTIL)
+    assert sessions.told(GO_ON)
+    assert_same(folder, undisturbed(*remembering))
+    remembered = load_checkpoint(folder / "checkpoints" / "last.pt")["collector"]["in_flight"]["memory"]
+    assert remembered.shape == (4, 16 if memory == "lstm" else 8)
+    assert remembered.any()
+
+
+def test_a_run_is_not_resumed_with_another_memory(sessions: Sessions) -> None:
+    folder = sessions.run(*DICE, SYNC, "network.memory=lstm", "network.memory_size=8", until=2)
+    for other in ("network.memory=gru", "network.memory=null", "network.memory_size=4"):
+        with pytest.raises(CheckpointError, match=f"other layers; settings that differ and matter: {other[:14]}"):
+            sessions.run(other, until=3, resume=folder)
+
+
 @pytest.mark.long
 @pytest.mark.parametrize(
     "overrides",
@@ -124,6 +146,7 @@ def test_however_cartpoles_are_stepped_before_and_after(
         ("env.id=rebuilding_toys:Dice-v0", "env.kwargs={continuous:true}", *FEW, *ALL, SYNC),
         ("env.id=rebuilding_toys:LivingDice-v0", "env.atari.life_loss=true", *FEW, *ALL, SYNC),
         ("env=cartpole_device", *FEW, *ALL),
+        ("env=cartpole_device", *FEW, *ALL, "network.memory=lstm", "network.memory_size=8"),
     ],
     ids=[
         "pendulum",
@@ -132,6 +155,7 @@ def test_however_cartpoles_are_stepped_before_and_after(
         "continuous dice",
         "living dice",
         "device",
+        "device and memory",
     ],
 )
 def test_whatever_the_environment(
@@ -187,6 +211,7 @@ def test_a3c_with_one_worker(sessions: Sessions, undisturbed: Callable[..., dict
     ("layout", "at", "broken"),
     [
         ((SYNC,), 150, ""),
+        ((SYNC, "network.memory=lstm"), 160, ""),  # what it remembered at the rollout's beginning, not at its end
         ((SYNC, "env_groups=2"), 160, "2"),  # the last step of the rollout, which the first group makes
         ((WORKERS, "num_workers=2", "main_shard=false"), 150, ""),
         (("vectorization=async",), 150, ""),
@@ -211,7 +236,8 @@ def test_after_an_environment_has_raised_in_the_middle_of_a_rollout(
     assert load_checkpoint(folder / "checkpoints" / "last.pt")["state"]["update"] == 4  # the fifth is dropped
     sessions.run(*layout, until=8, resume=folder)
     assert sessions.told(GO_ON)
-    found, expected = left_by(folder), undisturbed("env.id=rebuilding_toys:Dice-v0", *long, SYNC, until=8)
+    memory = [override for override in layout if "memory" in override]
+    found, expected = left_by(folder), undisturbed("env.id=rebuilding_toys:Dice-v0", *long, SYNC, *memory, until=8)
     assert differences(found, expected) == []
 
 

@@ -9,10 +9,11 @@ from omegaconf import OmegaConf
 
 from a2c.errors import A2CError, CheckpointError, ConfigError
 from a2c.settings.compose import compose_plain, conf_dir, load_config, prepare_training, presets
-from a2c.settings.config import Config, settings
+from a2c.settings.config import Config
 from a2c.settings.hydra_keys import KEYS as HYDRA_KEYS
 from a2c.settings.overrides import parse, quote, written
 from a2c.settings.rules import validate
+from a2c.settings.setting import settings
 from a2c.settings.suggest import ALIASES
 from a2c.storage.folders import env_folder, new_run
 
@@ -250,6 +251,14 @@ def test_the_result_is_plain():
         return {list}.union(*map(kinds, value)) if isinstance(value, list) else {type(value)}
 
     assert kinds(asdict(load_config("env.kwargs.a=[1,{b: 2}]"))) <= {dict, list, str, int, float, bool, type(None)}
+
+
+def test_a_memory_stands_behind_one_torso():
+    with pytest.raises(
+        ConfigError, match=r"^config error: network\.shared_torso=false does not go with network\.memory=lstm"
+    ):
+        load_config("env=cartpole", "network.memory=lstm", "network.shared_torso=false")
+    assert load_config("env=cartpole", "network.memory=gru", "network.shared_torso=true").network.memory == "gru"
 
 
 def test_one_number_cannot_be_standardised():

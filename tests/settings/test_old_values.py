@@ -35,6 +35,9 @@ def old_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return run
 
 
+LATER = {"isolate": False, "restarts": 3, "channels": "auto", "masks": "off"}  # what came after version 0.1
+
+
 @pytest.mark.parametrize(
     ("old", "now", "line"),
     [
@@ -61,7 +64,16 @@ def old_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ({"eval": {"apart": "true", "max_steps": 7}}, {"eval": {"apart": "true", "max_steps": 7}}, None),
         (
             {"env": {"id": OLD_DEVICE_ID, "kwargs": {}}},
-            {"env": {"id": NEW_DEVICE_ID, "kwargs": {}, "isolate": False, "restarts": 3}},
+            {
+                "env": {
+                    "id": NEW_DEVICE_ID,
+                    "kwargs": {},
+                    "isolate": False,
+                    "restarts": 3,
+                    "channels": "auto",
+                    "masks": "off",
+                }
+            },
             None,
         ),
     ],

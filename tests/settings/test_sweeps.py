@@ -16,7 +16,7 @@ from wandb.wandb_agent import Agent
 
 from a2c.errors import ConfigError
 from a2c.settings.compose import load_config
-from a2c.settings.config import settings
+from a2c.settings.setting import settings
 from a2c.settings.sweep_guard import refuse_foreign_code
 from a2c.storage.metrics_file import read_rows
 

@@ -6,8 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from a2c.a3c.team import make_team
-from a2c.build import make_envs, make_network
+from a2c.build import make_envs
 from a2c.collecting.preflight import check_fits, needs
+from a2c.envs.converting.masks import AUTO, INFO
 from a2c.envs.spaces import Spaces
 from a2c.errors import EnvironmentFailure, NumericError
 from a2c.learning.learner import Learner
@@ -16,6 +17,7 @@ from a2c.machine.device import set_threads
 from a2c.machine.limits import limits_here
 from a2c.machine.processes.apart import call_apart
 from a2c.machine.processes.foreign_code import GaveUpError
+from a2c.network.making import make_network
 from a2c.network.torsos import torso_kind
 from a2c.run.opening import open_run
 from a2c.run.stopping import GAVE_UP
@@ -60,8 +62,10 @@ def build(cfg: Config) -> Learner:
     # What is wrong with the environment shows before any worker starts.
     one = replace(of_worker(cfg), num_envs=1)
     spaces = call_apart(_spaces, one) if cfg.env.isolate else _spaces(one)
+    if spaces.mask and cfg.env.masks == AUTO:
+        cfg.env.masks = INFO  # from here on, for every process and checkpoint
     check_fits(needs(cfg, spaces, team=cfg.num_workers or 1), limits_here())
-    set_threads(cfg.threads, convolutions=torso_kind(spaces, cfg.network) == "nature_cnn")
+    set_threads(cfg.threads, convolutions=torso_kind(spaces, cfg.network) != "mlp")
     return Learner(make_network(cfg, spaces), cfg)
 
 

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from a2c.a3c.learner import AsyncLearner
 from a2c.a3c.shared import RESTS, Shared
-from a2c.build import make_envs, make_network
+from a2c.build import make_envs
 from a2c.collecting.collector import Collector
 from a2c.envs.episodes import Episode
 from a2c.errors import NumericError
@@ -26,6 +26,7 @@ from a2c.machine.processes.failure_report import report_failure
 from a2c.machine.processes.launch import Registered
 from a2c.machine.processes.life import COMMAND, answer, become_worker, tell_failure
 from a2c.machine.processes.pickles import loads
+from a2c.network.making import make_network
 from a2c.run.numeric_dump import DUMPED, dump
 from a2c.run.state import TrainState
 from a2c.settings.config import Config

@@ -12,8 +12,8 @@ from a2c.cli.flags import parse_flags
 from a2c.cli.help import setting_lines
 from a2c.errors import ConfigError
 from a2c.settings.compose import compose_plain
-from a2c.settings.config import check_ranges, setting
 from a2c.settings.overrides import prepare
+from a2c.settings.setting import check_ranges, setting
 from a2c.settings.trust import FLAG, ask_for_trust
 from a2c.settings.typed_settings import build
 

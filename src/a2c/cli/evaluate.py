@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from a2c.cli.command import NamedEnv, allow_code, read_arguments
 from a2c.collecting.preflight import check_episodes
-from a2c.settings.config import DEVICE, setting
+from a2c.settings.config import DEVICE
+from a2c.settings.setting import setting
 
 USAGE = """\
 Usage: a2c eval [KEY=VALUE ...]

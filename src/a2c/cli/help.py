@@ -10,7 +10,8 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from a2c.settings.compose import conf_dir, presets
-from a2c.settings.config import Config, settings
+from a2c.settings.config import Config
+from a2c.settings.setting import settings
 
 _HEAD = """\
 Usage: a2c train [env=PRESET | env.id=ID] [KEY=VALUE ...] [OPTION ...]

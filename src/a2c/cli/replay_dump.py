@@ -8,7 +8,7 @@ from pathlib import Path
 
 from a2c.cli.command import read_arguments
 from a2c.errors import ConfigError, NumericError
-from a2c.settings.config import setting
+from a2c.settings.setting import setting
 
 USAGE = """\
 Usage: a2c replay DUMP

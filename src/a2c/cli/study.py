@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from a2c.cli.command import read_arguments
 from a2c.cli.exit_codes import exit_code_of, exit_code_of_stop, full_errors
 from a2c.errors import ConfigError
-from a2c.settings.config import setting
+from a2c.settings.setting import setting
 from a2c.settings.suggest import nearest
 from a2c.study.claims import CLAIMS
 from a2c.study.settings import StudySettings

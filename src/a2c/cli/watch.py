@@ -10,7 +10,8 @@ from pathlib import Path
 
 from a2c.cli.command import NamedEnv, allow_code, read_arguments
 from a2c.errors import A2CError, EnvironmentFailure
-from a2c.settings.config import DEVICE, setting
+from a2c.settings.config import DEVICE
+from a2c.settings.setting import setting
 from a2c.storage.folders import run_of
 
 USAGE = """\

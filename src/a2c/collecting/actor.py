@@ -9,9 +9,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from a2c.collecting.memory_states import MemoryStates
 from a2c.machine.graphs import Graphs
 from a2c.maths.trees import Tree, leaves, tree_map
 from a2c.network.acting import PolicyFunction, policy_of
+from a2c.network.emission import emission_of
 from a2c.network.protocol import Network
 
 
@@ -31,6 +33,7 @@ class Actor:
             the host.
         graphs: captures each step in a CUDA graph; None: its kernels are launched one by one.
         fetch: writes the row of a step from what has arrived on the host, without waiting; None: copies ``host_obs``.
+        memory: states of a network with a memory, written here.
     """
 
     def __init__(
@@ -42,16 +45,22 @@ class Actor:
         host_obs: Tree | None,
         graphs: Graphs | None,
         fetch: Callable[[int], None] | None = None,
+        memory: MemoryStates | None = None,
     ) -> None:
         self._model, self._sample = model, model.distribution.sample
         self._acting = policy_of(model, actions.shape[1])
         self._policy: PolicyFunction = model.policy
         self._noise, self._actions = noise.unbind(), actions.unbind()
         self._obs: list[Tree] = [tree_map(lambda part, t=t: part[t], obs) for t in range(len(self._noise) + 1)]
+        self._memory = memory
+        self._inputs: list[Any] = self._obs if memory is None else memory.steps(self._obs)  # of the policy, by step
         self._host_obs, self._fetch = host_obs, fetch
         on_cuda = actions.is_cuda
         self._on_host = host_obs is None
-        self._host_actions = actions if self._on_host else torch.empty_like(actions, device="cpu", pin_memory=on_cuda)
+        self._emit = emission_of(model.distribution, model.spaces, actions.device)
+        given = actions if self._emit is None else self._emit(actions)
+        own = self._on_host and self._emit is None  # the environments read the actions as drawn
+        self._host_actions = given if own else torch.empty_like(given, device="cpu", pin_memory=on_cuda)
         self._host_action_rows: list[NDArray[Any]] = list(self._host_actions.numpy())
         self._on_cuda = on_cuda
         self._graphs = graphs
@@ -70,7 +79,9 @@ class Actor:
         Call it in inference mode.
         """
         if self._on_host:
-            self._sample(self._policy(self._obs[t]), self._noise[t], out=self._actions[t])
+            self._sample(self._policy(self._inputs[t]), self._noise[t], out=self._actions[t])
+            if self._emit is not None:
+                self._host_actions[t].copy_(self._emit(self._actions[t]))
         else:
             self._launch(t)
             if self._on_cuda:  # the one wait of a step; on Metal the copy itself waits
@@ -83,6 +94,8 @@ class Actor:
             self._fetch(t)
         elif self._host_obs is not None:
             tree_map(_copy, self._obs[t], self._host_obs)
+        if self._memory is not None:
+            self._memory.fetch(t)
 
     def _launch(self, t: int) -> None:
         if self._graphs is None:
@@ -98,17 +111,23 @@ class Actor:
         self._device_step(t)
         if self._on_cuda:  # the copy to the host is still under way
             torch.cuda.current_stream(self._actions[t].device).synchronize()
+        memory = self._memory
+        if memory is not None:
+            results += [memory.states[t + 1], *([memory.began[t]] if t else [])]
         for result in results:  # spoil what is right by now, actions too: a graph that leaves something out shows
             result.fill_(torch.nan) if result.is_floating_point() else result.bitwise_not_()
         read = [self._noise[t], *leaves(self._host_obs), *leaves(self._obs[max(t - 1, 0)])]
+        if memory is not None:
+            read += [memory.states[t], *memory.read_at(t)]
         inputs = [*read, *self._model.parameters(), *self._model.buffers()]
         return graphs.capture(lambda: self._device_step(t), results, f"acting at step {t}", inputs)
 
     def _device_step(self, t: int) -> None:
         if t:  # the first row is the last of the rollout before
             self.fetch(t)
-        self._sample(self._policy(self._obs[t]), self._noise[t], out=self._actions[t])
-        self._host_actions[t].copy_(self._actions[t], non_blocking=self._on_cuda)
+        self._sample(self._policy(self._inputs[t]), self._noise[t], out=self._actions[t])
+        actions = self._actions[t] if self._emit is None else self._emit(self._actions[t])
+        self._host_actions[t].copy_(actions, non_blocking=self._on_cuda)
 
 
 def _copy(into: Tensor, source: Tensor) -> None:

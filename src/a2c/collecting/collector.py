@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from a2c.collecting.action_noise import ActionNoise
+from a2c.collecting.action_noise import noise_for
 from a2c.collecting.final_values import Finals, FinalValues
 from a2c.collecting.going_on import START_OVER, in_flight_state, to_episodes, to_tensor, told, unfit
 from a2c.collecting.group import Group
+from a2c.collecting.memory_states import memory_states, recorded
 from a2c.collecting.reward_normalizer import RewardNormalizer
 from a2c.collecting.rollout_memory import empty_actions, empty_observations, start_from_end
 from a2c.collecting.witness import Witness
@@ -74,11 +75,10 @@ class Collector:
 
         distribution, steps, count = model.distribution, cfg.n_step, cfg.num_envs
         self._obs = empty_observations(model.spaces, steps + 1, count, self.device)
-        self._noise_ahead = ActionNoise(
-            distribution, cfg.seed, steps, count, self.device, first=first, elements=NOISE_ELEMENTS
-        )
+        self._noise_ahead = noise_for(distribution, cfg, self.device, first=first, elements=NOISE_ELEMENTS)
         self._noise = torch.empty_like(self._noise_ahead.of(update))
         self._actions = empty_actions(distribution, steps, count, self.device)
+        self._memory = memory_states(model, steps, count)
         self._host = HostBlock(
             {"rewards": np.float32, "terminated": np.bool_, "truncated": np.bool_, "valid": np.bool_},
             (steps, count),
@@ -91,7 +91,7 @@ class Collector:
         self._dropped: list[int] = []  # environments whose episode was lost in this rollout
         self._start = -1  # row of the observations where the next rollout starts, or the one under way did
         seeds = env_seeds(cfg.seed, TRAIN, count, generation=update, first=first)
-        memory = (self._obs, self._noise, self._actions)
+        memory = (self._obs, self._noise, self._actions, self._memory)
         self._groups: list[Group] = []
         begin = 0
         for part in [envs] if isinstance(envs, LockstepEnvs) else envs:
@@ -99,7 +99,8 @@ class Collector:
             self._groups.append(Group(part, rows, model, *memory, seeds[rows], graphs, notify))
         zeros = torch.zeros(steps, count, dtype=torch.float32, device=self.device)
         stacked = self._groups[0].stacks is not None
-        self._final_values = FinalValues(model, self._obs, stacked, zeros)
+        after = None if self._memory is None else self._memory.after
+        self._final_values = FinalValues(model, self._obs, stacked, zeros, after)
 
     def collect(self, update: int) -> Rollout:
         """Act for ``n_step`` steps from where the last rollout ended.
@@ -123,6 +124,8 @@ class Collector:
         with acting:
             self._noise.copy_(self._noise_ahead.of(update))
             tree_map(start_from_end, self._obs)
+            if self._memory is not None:
+                self._memory.begin()
             self._start = 0
             for group in self._groups:
                 group.envs.continuity.mark()
@@ -177,6 +180,7 @@ class Collector:
             final_values=self._final_values.of(finals),
             weight=None if transitions == host["valid"].size else self._weight.copy_(sent["valid"]),
             transitions=transitions,
+            **recorded(self._memory),
         )
 
     def _drop(self) -> None:
@@ -206,10 +210,11 @@ class Collector:
         """What a resumed run needs; of a rollout that was not finished, as of its beginning."""
         normalizer = self.reward_normalizer
         here = tree_map(lambda part: part[self._start], self._obs)
+        remembered = None if self._memory is None else self._memory.at(self._start)
         return {
             "reward_normalizer": None if normalizer is None else normalizer.state_dict(),
             "episodes": to_tensor(self.episodes),
-            "in_flight": in_flight_state([group.envs for group in self._groups], here),
+            "in_flight": in_flight_state([group.envs for group in self._groups], here, remembered),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> str:

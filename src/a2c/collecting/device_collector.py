@@ -10,11 +10,12 @@ import torch
 from gymnasium.vector import AutoresetMode
 from torch import Tensor
 
-from a2c.collecting.action_noise import ActionNoise
+from a2c.collecting.action_noise import noise_for
 from a2c.collecting.collector import Collector
-from a2c.collecting.device_episodes import DeviceStatistics
-from a2c.collecting.final_values import cleared, spread_the_infinite, value_all_rows, value_truncated_rows
+from a2c.collecting.device_episodes import DeviceStatistics, EpisodeMeans
+from a2c.collecting.final_values import cleared, critic_of, spread_the_infinite, value_all_rows, value_truncated_rows
 from a2c.collecting.going_on import GO_ON, START_OVER, unfit
+from a2c.collecting.memory_states import memory_states, recorded
 from a2c.collecting.reward_normalizer import DeviceRewardNormalizer
 from a2c.collecting.rollout_memory import empty_actions, empty_observations, start_from_end
 from a2c.envs.device.lockstep import DeviceEnvs
@@ -23,6 +24,7 @@ from a2c.machine.clock import ACT, ENV, LoopClock
 from a2c.machine.graphs import Graphs
 from a2c.maths.trees import Tree, leaves, tree_map
 from a2c.network.acting import PolicyFunction, policy_of
+from a2c.network.emission import emission_of
 from a2c.network.protocol import Network, device_of
 from a2c.rollout import Rollout
 from a2c.settings.config import Config
@@ -63,18 +65,17 @@ class DeviceCollector:
         self.envs, self.model, self.cfg = envs, model, cfg
         self.device = device = device_of(model)
         self.clock = LoopClock(device) if clock is None else clock
-        self._count = 0
-        self._means: dict[str, float] = {}
-        self._pending = (0, 0.0, 0.0)  # episodes that ended since the last metrics, their returns, their lengths
+        self._episodes = EpisodeMeans()
         steps, count = cfg.n_step, cfg.num_envs
         self.reward_normalizer = DeviceRewardNormalizer(count, cfg.gamma, device) if cfg.normalize_reward else None
         self._statistics = DeviceStatistics(count, device)
-        self._noise_ahead = ActionNoise(model.distribution, cfg.seed, steps, count, device)
+        self._noise_ahead = noise_for(model.distribution, cfg, device)
         self._noise = torch.empty_like(self._noise_ahead.of(update))
-        self._acting = policy_of(model, count)
+        self._emit = emission_of(model.distribution, model.spaces, device)
+        self._acting, self._critic = policy_of(model, count), critic_of(model)
         self._policy: PolicyFunction = model.policy
-
         self._obs = empty_observations(model.spaces, steps + 1, count, device)
+        self._memory = memory_states(model, steps, count)
         self._actions = empty_actions(model.distribution, steps, count, device)
         self._rewards = torch.empty(steps, count, dtype=torch.float32, device=device)
         self._terminated, self._truncated = torch.empty(2, steps, count, dtype=torch.bool, device=device)
@@ -127,19 +128,23 @@ class DeviceCollector:
 
     def _act(self, enter: Callable[[str], None]) -> None:
         """Act ``n_step`` times and fill the memory."""
-        sample, act_on, policy = self.model.distribution.sample, self.envs.step, self._policy
+        sample, emit, act_on, policy = self.model.distribution.sample, self._emit, self.envs.step, self._policy
         self.envs.begin()
         tree_map(start_from_end, self._obs)
         rows = [tree_map(lambda part, t=t: part[t], self._obs) for t in range(self.cfg.n_step + 1)]
+        resetting = None if self._same_step else self._resetting
+        inputs: list[Any] = rows if self._memory is None else self._memory.begin().steps(rows)
         for t in range(self.cfg.n_step):
             enter(ACT)
-            sample(policy(rows[t]), self._noise[t], out=self._actions[t])
+            sample(policy(inputs[t]), self._noise[t], out=self._actions[t])
             enter(ENV)
-            step = act_on(self._actions[t])
+            step = act_on(self._actions[t] if emit is None else emit(self._actions[t]))
             tree_map(Tensor.copy_, rows[t + 1], step.obs)
             self._rewards[t].copy_(step.rewards)
             self._terminated[t].copy_(step.terminated)
             self._truncated[t].copy_(step.truncated)
+            if self._memory is not None:
+                self._memory.end_step(t, self._terminated, self._truncated, resetting)
             if step.final_obs is not None:
                 tree_map(lambda memory, part, t=t: memory[t].copy_(part), self._final_obs, step.final_obs)
         enter(ACT)  # values of final observations
@@ -164,7 +169,8 @@ class DeviceCollector:
             # Rows that were not truncated may hold anything, even NaN.
             finals = cleared(finals, ~truncated)
             tree_map(lambda part: self._statistics.check("observation", part), finals)
-        self._value_finals(self.model, finals, truncated, self._final_values)
+        inputs: Tree = finals if self._memory is None else (finals, self._memory.after)
+        self._value_finals(self._critic, inputs, truncated, self._final_values)
         if self.model.normalizer is not None:
             spread_the_infinite(finals, self._final_values)
 
@@ -186,14 +192,15 @@ class DeviceCollector:
             final_values=self._final_values,
             weight=None if transitions == self._rewards.numel() else self._weight.copy_(self._valid),
             transitions=transitions,
+            **recorded(self._memory),
         )
 
     def _changing(self) -> list[Tensor]:
         """Every tensor that a rollout changes, in place."""
         memory = [self._actions, self._rewards, self._terminated, self._truncated, self._final_values]
+        memory += [*([] if self._memory is None else self._memory.tensors), *(self.envs.changing or ())]
         normalizer = [] if self.reward_normalizer is None else self.reward_normalizer.tensors
-        envs = self.envs.changing or ()
-        return [*leaves(self._obs), *leaves(self._final_obs), *memory, *self._statistics.tensors, *normalizer, *envs]
+        return [*leaves(self._obs), *leaves(self._final_obs), *memory, *self._statistics.tensors, *normalizer]
 
     @property
     def episode_count(self) -> int:
@@ -202,7 +209,7 @@ class DeviceCollector:
 
     @episode_count.setter
     def episode_count(self, count: int) -> None:
-        self._count = count
+        self._episodes.count = count
 
     def metrics(self) -> dict[str, float]:
         """Mean raw return and length of the episodes that ended since the last call, or the means before if none did.
@@ -212,17 +219,11 @@ class DeviceCollector:
         """
         self._statistics.refuse_the_infinite()
         self._fetch()
-        episodes, reward, length = self._pending
-        if episodes:
-            self._means = {"rollout/ep_rew_mean": reward / episodes, "rollout/ep_len_mean": length / episodes}
-        self._pending = (0, 0.0, 0.0)
-        return {"rollout/episodes": self._count, **self._means}
+        return self._episodes.report()
 
     def _fetch(self) -> int:
-        ended, (episodes, reward, length) = self._statistics.drain(), self._pending
-        self._pending = (episodes + ended.episodes, reward + ended.reward, length + ended.length)
-        self._count += ended.episodes
-        return self._count
+        self._episodes.add(self._statistics.drain())
+        return self._episodes.count
 
     def state_dict(self) -> dict[str, Any]:
         """What a resumed run needs."""
@@ -230,17 +231,17 @@ class DeviceCollector:
         normalizer, envs = self.reward_normalizer, self.envs.state_dict()
         here = {"obs": tree_map(lambda part: part[-1], self._obs), "statistics": self._statistics.running}
         sound = all(bool(leaf.isfinite().all()) for leaf in leaves(here))  # else it is best that episodes begin anew
-        flags = {"resetting": self._resetting.cpu()}
+        rest = {"resetting": self._resetting.cpu()} | ({} if self._memory is None else {"memory": self._memory.at(-1)})
         return {
             "reward_normalizer": None if normalizer is None else normalizer.state_dict(),
-            "episodes": {"means": self._means, "pending": list(self._pending)},
-            "in_flight": {"envs": packed(envs), **frozen(here), **flags} if sound and envs is not None else None,
+            "episodes": self._episodes.state_dict(),
+            "in_flight": {"envs": packed(envs), **frozen(here), **rest} if sound and envs is not None else None,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> str:
         """Go on from a state, before the first rollout; says in one line what came of the episodes in flight."""
         if "episodes" in state:  # not in files of version 0.1
-            self._means, self._pending = state["episodes"]["means"], tuple(state["episodes"]["pending"])
+            self._episodes.load_state_dict(state["episodes"])
         saved = state.get("in_flight")
         why = unfit(saved, self.cfg.num_envs, "resetting", self.envs.no_state())
         if self.reward_normalizer is not None:
@@ -251,6 +252,8 @@ class DeviceCollector:
         self._resetting.copy_(saved["resetting"])
         self._statistics.running.copy_(saved["statistics"])
         tree_map(lambda memory, part: memory[-1].copy_(part), self._obs, saved["obs"])
+        if self._memory is not None and "memory" in saved:
+            self._memory.go_on(saved["memory"])
         return GO_ON
 
 

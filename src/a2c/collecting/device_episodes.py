@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -95,3 +96,40 @@ class DeviceStatistics:
                     f"environment {environment} gave a {kind} that is not finite (after the last report); "
                     f"every {kind} must be finite"
                 )
+
+
+class EpisodeMeans:
+    """Means over the episodes that ended since the last report, or those of the report before if none did.
+
+    Attributes:
+        count: of all episodes that ended.
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._means: dict[str, float] = {}
+        self._pending = Ended(0, 0.0, 0.0)  # since the last report
+
+    def add(self, ended: Ended) -> None:
+        """Count episodes that have ended."""
+        before = self._pending
+        sums = (before.episodes + ended.episodes, before.reward + ended.reward, before.length + ended.length)
+        self._pending = Ended(*sums)
+        self.count += ended.episodes
+
+    def report(self) -> dict[str, float]:
+        """Mean raw return and length, absent before the first episode ends, and the count of all."""
+        ended, self._pending = self._pending, Ended(0, 0.0, 0.0)
+        if ended.episodes:
+            means = (ended.reward / ended.episodes, ended.length / ended.episodes)
+            self._means = dict(zip(("rollout/ep_rew_mean", "rollout/ep_len_mean"), means, strict=True))
+        return {"rollout/episodes": self.count, **self._means}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Plain data."""
+        pending = self._pending
+        return {"means": self._means, "pending": [pending.episodes, pending.reward, pending.length]}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from :meth:`state_dict`; the count is the caller's to set."""
+        self._means, self._pending = state["means"], Ended(*state["pending"])

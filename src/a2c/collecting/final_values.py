@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -12,9 +12,32 @@ from torch import Tensor
 from a2c.collecting.frame_stacks import continued
 from a2c.machine.transfer import sent
 from a2c.maths.trees import Tree, leaves, tree_map
-from a2c.network.protocol import Network
+from a2c.network.protocol import Network, RecurrentNetwork, remembers
 
 Finals = list[tuple[int, NDArray[Any], Any]]  # (t, environments, their final observations), of truncated rows
+
+
+class Critic(Protocol):
+    """Values of observations; those of a network with a memory come as a pair, with the states of their episodes."""
+
+    def value(self, obs: Any) -> Tensor:
+        """``[B, *obs]``, a tree -> values ``[B]``."""
+
+
+class RememberingCritic:
+    """The critic of a network with a memory."""
+
+    def __init__(self, model: RecurrentNetwork) -> None:
+        self._model = model
+
+    def value(self, obs: tuple[Any, Tensor]) -> Tensor:
+        """``[B, *obs]`` and states ``[B, S]`` -> values ``[B]``; the states stay as they are."""
+        return self._model.value(*obs)
+
+
+def critic_of(model: Network) -> Critic:
+    """The critic of a network."""
+    return RememberingCritic(model) if remembers(model) else model
 
 
 class FinalValues:
@@ -24,10 +47,12 @@ class FinalValues:
         model: the network.
         obs: ``[T+1, N, *obs]``, a tree: the memory of the rollout.
         stacked: what ends an episode is the newest frame alone, of a stack.
+        values: ``[T, N]`` zeros, to write to.
+        after: ``[T, N, S]``, the state of the network's memory that each step left; None: it has no memory.
     """
 
-    def __init__(self, model: Network, obs: Tree, stacked: bool, values: Tensor) -> None:
-        self._model, self._obs, self._stacked = model, obs, stacked
+    def __init__(self, model: Network, obs: Tree, stacked: bool, values: Tensor, after: Tensor | None = None) -> None:
+        self._critic, self._obs, self._stacked, self._after = critic_of(model), obs, stacked, after
         self._values, self._any = values, False
 
     def of(self, finals: Finals) -> Tensor:
@@ -49,29 +74,30 @@ class FinalValues:
             final = sent(np.concatenate(parts), device).to(memory.dtype)
             return continued(memory[times, rows], final) if self._stacked else final
 
-        values = self._model.value(tree_map(on_device, self._obs, *(obs for _, _, obs in finals)))
-        self._values[times, rows] = values
+        final_obs = tree_map(on_device, self._obs, *(obs for _, _, obs in finals))
+        inputs = final_obs if self._after is None else (final_obs, self._after[times, rows])
+        self._values[times, rows] = self._critic.value(inputs)
 
 
-def value_all_rows(model: Network, finals: Tree, truncated: Tensor, values: Tensor) -> None:
+def value_all_rows(critic: Critic, finals: Tree, truncated: Tensor, values: Tensor) -> None:
     """Write V(final observation) where truncated, else 0; the critic runs on every row, and nothing waits.
 
     Args:
-        model: the network.
+        critic: of the network (:func:`critic_of`).
         finals: ``[T, N, *obs]``, a tree; finite everywhere.
         truncated: ``[T, N]`` bool.
         values: ``[T, N]``, overwritten.
     """
-    values.copy_(model.value(tree_map(lambda part: part.flatten(0, 1), finals)).view_as(values))
+    values.copy_(critic.value(tree_map(lambda part: part.flatten(0, 1), finals)).view_as(values))
     values.masked_fill_(~truncated, 0.0)
 
 
-def value_truncated_rows(model: Network, finals: Tree, truncated: Tensor, values: Tensor) -> None:
+def value_truncated_rows(critic: Critic, finals: Tree, truncated: Tensor, values: Tensor) -> None:
     """As :func:`value_all_rows`, but the critic runs on the truncated rows alone; the host waits to learn which."""
     values.zero_()
     picked = truncated.nonzero(as_tuple=True)
     if len(picked[0]):
-        values[picked] = model.value(tree_map(lambda part: part[picked], finals))
+        values[picked] = critic.value(tree_map(lambda part: part[picked], finals))
 
 
 def spread_the_infinite(finals: Tree, values: Tensor) -> None:

@@ -18,12 +18,13 @@ GO_ON = "episodes in flight go on where they were"
 START_OVER = "episodes in flight start over"
 
 
-def in_flight_state(groups: Sequence[LockstepEnvs], obs: Tree) -> dict[str, Any] | None:
+def in_flight_state(groups: Sequence[LockstepEnvs], obs: Tree, memory: Tensor | None = None) -> dict[str, Any] | None:
     """The episodes in flight of all groups; None where nothing can rebuild them.
 
     Args:
         groups: in the order of their rows.
         obs: ``[N, *obs]``, a tree: where the next rollout starts.
+        memory: ``[N, S]`` on the host, what the network remembers there; None: it has no memory.
 
     Returns:
         Plain data: arrays ``[N]``, lists of N, and the observations.
@@ -40,7 +41,8 @@ def in_flight_state(groups: Sequence[LockstepEnvs], obs: Tree) -> dict[str, Any]
     taken = [one["actions"] for one in episodes if one is not None and len(one["actions"])]
     actions = np.concatenate(taken) if taken else None  # in one tensor: of a thousand small ones a save takes its time
     counted = [one if one is None else {**one, "actions": len(one["actions"])} for one in episodes]
-    return {**packed(merged), "episodes": packed(counted), "actions": packed(actions), "obs": here}
+    remembered = {} if memory is None else {"memory": memory}
+    return {**packed(merged), "episodes": packed(counted), "actions": packed(actions), "obs": here, **remembered}
 
 
 def episodes_of(saved: Mapping[str, Any]) -> list[dict[str, Any] | None]:

@@ -12,6 +12,7 @@ from torch import Tensor
 from a2c.collecting.actor import Actor
 from a2c.collecting.frame_stacks import stacks_of
 from a2c.collecting.going_on import episodes_of
+from a2c.collecting.memory_states import MemoryStates
 from a2c.collecting.rollout_memory import arrivals
 from a2c.envs.lockstep import LockstepEnvs
 from a2c.machine.device import on_host
@@ -31,6 +32,7 @@ class Group:
         obs: ``[T+1, N, *obs]``, a tree: memory of the rollout; its last row becomes their first observations.
         noise: ``[T, N, K]``, of a rollout.
         actions: ``[T, N, *action]``, likewise.
+        memory: states of all N environments; None: the network has no memory.
         seeds: of these environments.
         graphs: captures acting in CUDA graphs; None: kernel by kernel.
         notify: called with one line when observations cannot take the quickest way to the device.
@@ -44,6 +46,7 @@ class Group:
         obs: Tree,
         noise: Tensor,
         actions: Tensor,
+        memory: MemoryStates | None,
         seeds: Sequence[int],
         graphs: Graphs | None,
         notify: Callable[[str], None],
@@ -60,7 +63,10 @@ class Group:
         self._to_fill: Any = to_fill
         self.stacks = None if envs.frames is None else stacks_of(envs.frames, obs, rows, source, self._to_fill)
         fetch = None if self.stacks is None else self.stacks.fetch
-        self.actor = Actor(model, self._mine, noise[:, rows], actions[:, rows], source, graphs, fetch=fetch)
+        self._states = None if memory is None else memory.of(rows)
+        self.actor = Actor(
+            model, self._mine, noise[:, rows], actions[:, rows], source, graphs, fetch=fetch, memory=self._states
+        )
         self._begin(first)
 
     def put(self, t: int, obs: Any, began: NDArray[np.bool_]) -> None:
@@ -79,6 +85,8 @@ class Group:
             self._memory[t] = obs
         elif self._memory is not None:
             tree_map(lambda host, part: host.__setitem__(t, part), self._memory, obs)
+        if self._states is not None:
+            self._states.put(t, began)
 
     def go_on(self, saved: Mapping[str, Any]) -> dict[int, str]:
         """Go on with the episodes of a checkpoint, before the first rollout.
@@ -106,6 +114,8 @@ class Group:
             memory[self._last, going] = part[going].to(memory.device)
 
         tree_map(write, self._mine, obs)
+        if self._states is not None and "memory" in saved:
+            self._states.go_on(saved["memory"][rows], going)
         return {rows.start + row: why for row, why in failed.items()}
 
     def _begin(self, obs: Any) -> None:

@@ -95,20 +95,22 @@ def needs(
     """
     count, transitions = team * cfg.num_envs, team * cfg.num_envs * cfg.n_step
     observation, frames = _bytes_of_observation(cfg, spaces), cfg.env.atari.frame_stack if _is_atari(cfg) else 1
-    rollout = (transitions + count) * observation + transitions * (VALUES + FLAGS + _bytes_of_action(spaces))
+    rollout = (transitions + count) * (observation + 4 * _state_size(cfg))
+    rollout += transitions * (VALUES + FLAGS + _bytes_of_action(spaces))
     kind, workers = ("sync", team) if team > 1 else _processes(cfg, plan)
     ours = kind not in ("native", "device")  # others keep what they like
     arrays = 2 * count * (observation // frames) if ours else 0  # the newest frames, and the final observations
     environments = arrays + (count * ENVIRONMENT if ours else 0) + workers * PROCESS
     widths = {"num_workers": team, "num_envs": cfg.num_envs} if team > 1 else {"num_envs": cfg.num_envs}
     sizes = {"n_step": cfg.n_step, **widths}
+    of_memory = {"network.memory_size": cfg.network.memory_size} if cfg.network.memory else {}
     if _is_atari(cfg):
         sizes["env.atari.screen_size"] = cfg.env.atari.screen_size
     hidden, episodes = cfg.network.hidden_sizes, max(cfg.eval.episodes, cfg.eval.final_episodes)
     asked = "eval.episodes" if cfg.eval.episodes == episodes else "eval.final_episodes"
     learner = (
-        Part("rollout", rollout, sizes),
-        Part("network", _bytes_of_network(cfg, spaces), {"network.hidden_sizes": hidden}),
+        Part("rollout", rollout, {**sizes, **of_memory}),
+        Part("network", _bytes_of_network(cfg, spaces), {"network.hidden_sizes": hidden, **of_memory}),
     )
     others = (
         Part("environments", environments, widths),
@@ -189,16 +191,27 @@ def _bytes_of_action(spaces: Spaces | None) -> int:
     """Of the action of a transition and its noise, drawn ahead and in use."""
     if spaces is None:
         return 4 + 2 * 4  # one number, from one number
-    return (8 if spaces.discrete else 4 * spaces.actions) + 2 * 4 * spaces.actions
+    columns = sum(sum(sizes) for _, sizes in spaces.parts) or spaces.actions
+    row = 1 if spaces.discrete else spaces.actions
+    return (8 if spaces.whole else 4) * row + 2 * 4 * columns
 
 
 def _bytes_of_network(cfg: Config, spaces: Spaces | None) -> int:
     """Of the weights of the mlp, their gradient and the optimizer's mean square."""
-    if spaces is None or spaces.image or cfg.network.torso == "nature_cnn":
+    if spaces is None or spaces.image or cfg.network.torso not in ("auto", "mlp"):
         return 0
     sizes = [math.prod(spaces.obs_shape), *cfg.network.hidden_sizes]
-    torsos = 1 if cfg.network.shared_torso else 2
-    return torsos * 3 * 4 * sum(before * after for before, after in itertools.pairwise(sizes))
+    torsos = 1 if cfg.network.shared_torso or cfg.network.memory else 2
+    weights = torsos * sum(before * after for before, after in itertools.pairwise(sizes))
+    if cfg.network.memory:
+        gates, units = {"lstm": 4, "gru": 3}[cfg.network.memory], cfg.network.memory_size
+        weights += gates * units * (sizes[-1] + units)
+    return 3 * 4 * weights
+
+
+def _state_size(cfg: Config) -> int:
+    """Numbers that the network remembers of each environment."""
+    return {None: 0, "lstm": 2, "gru": 1}[cfg.network.memory] * cfg.network.memory_size
 
 
 def _spelled(settings: dict[str, Any]) -> str:

@@ -10,6 +10,7 @@ from gymnasium.spaces import Box, Space
 from numpy.typing import NDArray
 
 from a2c.envs.contract import not_finite, space_tree
+from a2c.envs.converting.masks import MaskedBox
 from a2c.envs.remarks import Remarks
 from a2c.errors import A2CError, EnvironmentFailure, NumericError
 from a2c.maths.trees import tree_map
@@ -31,7 +32,7 @@ class BatchChecks:
     def __init__(
         self, num_envs: int, space: Space[Any], first: int, remarks: Remarks | None = None, *, signs: bool = False
     ) -> None:
-        self._num_envs, self._first = num_envs, first
+        self._num_envs, self._first, self._masked = num_envs, first, isinstance(space, MaskedBox)
         self._remarks = Remarks() if remarks is None else remarks
         self._largest = float(np.finfo(np.float64 if signs else np.float32).max)
         self._sizes, self._finite_rewards = np.empty(num_envs), np.empty(num_envs, np.bool_)
@@ -40,7 +41,8 @@ class BatchChecks:
 
     def infos(self, infos: dict[str, Any]) -> None:
         """Remark on infos of a reset that training does not use."""
-        self._remarks.infos(infos)
+        if not self._masked:
+            self._remarks.infos(infos)
 
     def rewards(self, rewards: NDArray[np.float64], step: int) -> None:
         """Check the ``[N]`` rewards of a step.

@@ -11,6 +11,10 @@ import numpy as np
 from gymnasium.spaces import Box, Discrete, Space
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
+from a2c.envs.converting.actions import CONTINUOUS, DISCRETE, PackedActions, Part
+from a2c.envs.converting.masks import MaskedBox
+from a2c.envs.converting.observations import FlatBox
+from a2c.envs.converting.plain_spaces import left_out, to_plain
 from a2c.errors import CheckpointError, ConfigError
 
 if TYPE_CHECKING:  # worker processes load no torch
@@ -38,6 +42,10 @@ class Spaces:
     low: tuple[float, ...] = ()  # bounds of a continuous action
     high: tuple[float, ...] = ()
     action_dtype: str | None = field(default=None, compare=False)  # None: of a version that did not keep it
+    parts: tuple[Part, ...] = ()  # of packed actions
+    obs_original: dict[str, Any] | None = None  # the space that observations were flattened from, as plain data
+    action_original: dict[str, Any] | None = None  # likewise of packed actions
+    mask: int = 0  # how many columns of the observation vector, the last, are a mask of legal actions
 
     @property
     def obs(self) -> ObsPart:
@@ -50,6 +58,18 @@ class Spaces:
         return len(self.obs_shape) == 3
 
     @property
+    def whole(self) -> bool:
+        """Whether actions are made of whole numbers alone."""
+        return self.discrete or (bool(self.parts) and all(kind != CONTINUOUS for kind, _ in self.parts))
+
+    @property
+    def choices(self) -> tuple[int, ...]:
+        """The numbers of choices of all discrete parts of an action, in order."""
+        if not self.parts:
+            return (self.actions,) if self.discrete else ()
+        return tuple(size for kind, sizes in self.parts if kind == DISCRETE for size in sizes)
+
+    @property
     def door(self) -> ActionDoor:
         """Turns the policy's actions into the environment's."""
         if self.discrete:
@@ -58,10 +78,21 @@ class Spaces:
 
     def facts(self) -> dict[str, str]:
         """Their lines in the start panel."""
+        shape = [self.obs_shape[0] - self.mask] if self.mask else list(self.obs_shape)
         return {
-            "observations": f"{list(self.obs_shape)} {self.obs_dtype}",
-            "actions": f"{self.actions} {'discrete' if self.discrete else 'continuous'}",
+            "observations": f"{shape} {self.obs_dtype}"
+            + (", and a mask of legal actions" if self.mask else "")
+            + (f", without {', '.join(unread)}" if (unread := left_out(self.obs_original or {})) else ""),
+            "actions": self._told_actions(),
         }
+
+    def _told_actions(self) -> str:
+        if not self.parts:
+            return f"{self.actions} {'discrete' if self.discrete else 'continuous'}"
+        return ", ".join(
+            f"discrete of {' x '.join(map(str, sizes))}" if kind == DISCRETE else f"{sizes[0]} {kind}"
+            for kind, sizes in self.parts
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for a checkpoint."""
@@ -71,6 +102,7 @@ class Spaces:
     def from_dict(cls, data: dict[str, Any]) -> Spaces:
         """The spaces that :meth:`to_dict` gave; lists become tuples."""
         fields: dict[str, Any] = {key: tuple(value) if type(value) is list else value for key, value in data.items()}
+        fields["parts"] = tuple((kind, tuple(sizes)) for kind, sizes in fields.get("parts", ()))
         return cls(**fields)
 
     def check_same(self, saved: Spaces, path: str) -> None:
@@ -152,25 +184,41 @@ def spaces_of(observation_space: gym.Space[Any], action_space: gym.Space[Any]) -
         raise ConfigError(f"observation space {observation_space} is not supported; Box vectors and images are")
     shape = tuple(int(size) for size in observation_space.shape)
     dtype = "uint8" if observation_space.dtype == np.uint8 else "float32"
+    mask = 0
+    if isinstance(observation_space, MaskedBox):
+        mask, observation_space = observation_space.mask, observation_space.converted
+    kept: dict[str, Any] = {
+        "mask": mask,
+        "action_dtype": str(action_space.dtype),
+        "obs_original": _original(observation_space, FlatBox),
+    }
     if isinstance(action_space, Discrete):
         count, start = int(action_space.n), int(action_space.start)
-        return Spaces(shape, dtype, count, discrete=True, start=start, action_dtype=str(action_space.dtype))
+        return Spaces(shape, dtype, count, discrete=True, start=start, **kept)
     if isinstance(action_space, Box) and len(action_space.shape) == 1:
         low, high = (tuple(float(x) for x in bound) for bound in (action_space.low, action_space.high))
-        kept = str(action_space.dtype)
-        return Spaces(shape, dtype, len(low), discrete=False, low=low, high=high, action_dtype=kept)
+        if isinstance(action_space, PackedActions):
+            kept |= {"parts": action_space.parts, "action_original": _original(action_space, PackedActions)}
+        return Spaces(shape, dtype, len(low), discrete=False, low=low, high=high, **kept)
     raise ConfigError(f"action space {action_space} is not supported; Discrete and one-dimensional Box are")
 
 
+def _original(converted: Space[Any], kind: type) -> dict[str, Any] | None:
+    """The space that was converted, as plain data; None where it was not."""
+    return to_plain(converted.original) if isinstance(converted, kind) else None  # type: ignore[attr-defined]
+
+
 def check_spaces(observation_space: Space[Any], action_space: Space[Any]) -> None:
-    """Raise a :class:`ConfigError` that lists what is supported unless both spaces of a single environment are."""
+    """Raise a :class:`ConfigError` unless both spaces of a single environment are of those that training takes.
+
+    Those of :func:`a2c.envs.single.make_env.make_env` are; an id's own vector environment may have others.
+    """
     obs, action = observation_space, action_space
     vector = isinstance(obs, Box) and len(obs.shape) == 1
-    image = isinstance(obs, Box) and len(obs.shape) == 3 and obs.dtype == np.uint8
+    image = isinstance(obs, Box) and len(obs.shape) == 3
     if not (vector or image):
         raise ConfigError(
-            f"observation space {_brief(obs)} is not supported; supported: Box vectors, and uint8 images "
-            "[H, W, C] or [C, H, W]; gymnasium.wrappers (FlattenObservation, TransformObservation) can convert others"
+            f"observation space {_brief(obs)} is not supported by this vectorization; vectorization=workers takes any"
         )
     if 0 in (*(obs.shape or ()), *(action.shape or ())):
         raise ConfigError(
@@ -178,9 +226,10 @@ def check_spaces(observation_space: Space[Any], action_space: Space[Any]) -> Non
         )
     discrete = isinstance(action, Discrete)
     continuous = isinstance(action, Box) and len(action.shape) == 1 and np.issubdtype(action.dtype, np.floating)
-    if not (discrete or continuous):
+    if not (discrete or continuous or isinstance(action, PackedActions)):
         raise ConfigError(
-            f"action space {_brief(action)} is not supported; supported: Discrete, and Box of one dimension of floats"
+            f"action space {_brief(action)} is not supported by this vectorization; vectorization=workers takes "
+            "Discrete, MultiDiscrete, MultiBinary, Box of floats, and Dict and Tuple of them"
         )
 
 

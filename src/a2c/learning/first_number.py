@@ -25,6 +25,7 @@ from a2c.network.flat_weights import gradient_of
 from a2c.network.obs_normalizer import as_float
 from a2c.network.passes import pass_over
 from a2c.network.protocol import Network
+from a2c.network.recurrent import RecurrentActorCritic
 from a2c.rollout import Rollout
 from a2c.settings.config import Config
 
@@ -158,6 +159,7 @@ def _given(model: Network, rollout: Rollout) -> Iterator[Stage]:
     counts = rollout.truncated & ~rollout.terminated  # elsewhere final values may be anything
     final_values = rollout.final_values.masked_fill(~counts, 0.0)
     parts += [("rewards", rollout.rewards), ("final values", final_values), ("actions", rollout.actions)]
+    parts += [] if rollout.memory is None else [("memory at the beginning", rollout.memory[0])]
     for name, part in parts:
         if part.is_floating_point():
             yield Stage(name, part, _nothing)
@@ -168,7 +170,7 @@ def _network(model: Network, rollout: Rollout) -> Iterator[Stage]:
     steps, count = rollout.rewards.shape
     flat_obs = tree_map(lambda part: part.flatten(0, 1), rollout.obs)
     normalizer = model.normalizer
-    if isinstance(model, ActorCritic) and normalizer is not None:
+    if isinstance(model, ActorCritic | RecurrentActorCritic) and normalizer is not None:
         obs = as_float(flat_obs)
         normalised = model.inputs(flat_obs).view(steps + 1, count, *obs.shape[1:])
         rows = obs.view_as(normalised)
@@ -182,7 +184,7 @@ def _network(model: Network, rollout: Rollout) -> Iterator[Stage]:
             ]
 
         yield Stage("normalised observations", normalised, of_obs)
-    for layer in layers_of(model, flat_obs):
+    for layer in layers_of(model, flat_obs, rollout):
         yield Stage(layer.name, layer.output.view(steps + 1, count, *layer.output.shape[1:]), _of_layer(layer, count))
 
 

@@ -10,8 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from a2c.network.actor_critic import ActorCritic
+from a2c.network.memory import unrolled
 from a2c.network.obs_normalizer import as_float
-from a2c.network.protocol import Network
+from a2c.network.protocol import Network, remembers
+from a2c.network.recurrent import RecurrentActorCritic
+from a2c.rollout import Rollout
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,12 +27,13 @@ class Layer:
     weights: dict[str, Tensor]
 
 
-def layers_of(model: Network, obs: Any) -> list[Layer]:
+def layers_of(model: Network, obs: Any, rollout: Rollout | None = None) -> list[Layer]:
     """The layers of a network in the order of their calls, but for those whose output has no row for each observation.
 
     Args:
-        model: the network.
+        model: the network; of a user's own with a memory the layers do not show.
         obs: ``[B, *obs]``, a tree.
+        rollout: that all these observations are of, for a network with a memory.
     """
     network = cast(nn.Module, model)
     calls: list[Layer] = []
@@ -39,16 +43,36 @@ def layers_of(model: Network, obs: Any) -> list[Layer]:
                 hooks.callback(module.register_forward_hook(_recorder(name, calls)).remove)
         if isinstance(network, ActorCritic):
             _run(network, obs)
-        else:
+        elif isinstance(network, RecurrentActorCritic):
+            assert rollout is not None
+            _run_through(network, obs, rollout, calls)
+        elif not remembers(network):
             network(obs)
     return calls
+
+
+def _run_through(model: RecurrentActorCritic, obs: Tensor, rollout: Rollout, calls: list[Layer]) -> None:
+    """As :meth:`RecurrentActorCritic.forward`, over all T+1 rows; the memory is one layer."""
+    assert rollout.memory is not None
+    assert rollout.began is not None
+    with _autocast(model, obs):
+        features = _through(model.torso, as_float(model.inputs(obs))).float()
+    states = unrolled(model.memory, features.view(*rollout.began.shape, -1), rollout.memory[0], rollout.began)
+    record = _recorder("memory", calls)
+    record(model.memory, (features,), states.flatten(0, 1))
+    shown = model.memory.shown(states).flatten(0, 1)
+    model.policy_head.linear(shown)
+    model.value_head(shown)
+
+
+def _autocast(model: ActorCritic | RecurrentActorCritic, obs: Tensor) -> torch.autocast:
+    return torch.autocast(obs.device.type, torch.bfloat16, enabled=model.precision != "float32")
 
 
 def _run(model: ActorCritic, obs: Tensor) -> None:
     """As :meth:`ActorCritic.forward`, whose torsos call the layers' functions instead."""
     inputs = as_float(model.inputs(obs))
-    mixed = model.precision != "float32"
-    with torch.autocast(inputs.device.type, torch.bfloat16, enabled=mixed):
+    with _autocast(model, inputs):
         features = _through(model.torso, inputs)
         value_features = features if model.value_torso is None else _through(model.value_torso, inputs)
     model.policy_head.linear(features.float())

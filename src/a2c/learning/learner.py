@@ -26,7 +26,7 @@ from a2c.maths.trees import single
 from a2c.network.flat_weights import flatten_parameters, gradient_of
 from a2c.network.obs_normalizer import ObsNormalizer
 from a2c.network.passes import Pass, pass_over, written_out
-from a2c.network.protocol import Network
+from a2c.network.protocol import Network, remembers
 from a2c.rollout import Rollout
 from a2c.settings.config import Config
 
@@ -76,6 +76,8 @@ class Learner:
         improve: Improve = self._improve
         if cfg.compile and written_out(model):
             improve = compiled_or_plain(improve, notify)
+        elif cfg.compile and remembers(model):
+            notify("updates are not compiled: the network has a memory, which goes step by step")
         self._run = improve if graphs is None else GraphedUpdate(improve, self._state, graphs)
 
     def update(self, rollout: Rollout, env_steps: int) -> None:

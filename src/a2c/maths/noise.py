@@ -53,14 +53,37 @@ def uniform_noise(
     Returns:
         ``[len(updates), T, len(envs), K]`` float32.
     """
+    return _uniform(seed, _words(updates, device).view(-1, 1, 1, 1), _words(range(n_step), device), envs, size)
+
+
+def uniform_noise_at(
+    seed: int, steps: range, n_step: int, envs: range, size: int, device: torch.device | str = "cpu"
+) -> Tensor:
+    """The same noise for some steps of a run, counted through its rollouts: t of update u is step u T + t.
+
+    Args:
+        seed: 64 bits at most.
+        steps: of the run.
+        n_step: T, steps of a rollout.
+        envs: global indices of the environments.
+        size: K, numbers per environment and step.
+
+    Returns:
+        ``[len(steps), len(envs), K]`` float32.
+    """
+    step = _words(steps, device)
+    return _uniform(seed, (step // n_step).view(-1, 1, 1), step % n_step, envs, size)
+
+
+def _words(numbers: range, device: torch.device | str) -> Tensor:
+    return torch.arange(numbers.start, numbers.stop, numbers.step, dtype=torch.int64, device=device)
+
+
+def _uniform(seed: int, update: Tensor, t: Tensor, envs: range, size: int) -> Tensor:
+    """For updates ``[*, 1, 1]`` and steps ``[S]`` of a rollout: ``[*, S, len(envs), K]``, broadcast."""
     blocks = -(-size // 4)
-
-    def words(numbers: range, axis: int) -> Tensor:
-        shape = [1, 1, 1, 1]
-        shape[axis] = len(numbers)
-        return torch.arange(numbers.start, numbers.stop, dtype=torch.int64, device=device).view(shape)
-
-    counter = (words(range(blocks), 3), words(envs, 2), words(range(n_step), 1), words(updates, 0) & MASK)
+    env = _words(envs, t.device).view(-1, 1)
+    counter = (_words(range(blocks), t.device), env, t.view(-1, 1, 1), update & MASK)
     bits = torch.stack(philox(counter, (seed & MASK, (seed >> 32) & MASK)), dim=-1)
     bits = bits.flatten(-2)[..., :size].contiguous()
     # 23 bits and a half: the largest, 1 - 2**-24, is exact in float32, so neither 0 nor 1 ever comes out.

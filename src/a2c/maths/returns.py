@@ -60,12 +60,11 @@ def lambda_returns(rewards: Tensor, next_values: Tensor, done: Tensor, gamma: fl
     rewards, next_values = rewards.detach(), next_values.detach()
     # G[t] = fixed[t] + carried[t] * G[t+1]: compute both for all steps at once, which leaves one operation a step.
     carried = (~done).to(rewards.dtype).mul_(gamma * gae_lambda)
-    factors = carried.unbind()
-    factors[-1].zero_()
+    carried[-1] = 0.0
     returns = torch.addcmul(rewards, next_values, gamma - carried)
     rows = returns.unbind()
     for t in reversed(range(len(rows) - 1)):
-        rows[t].addcmul_(factors[t], rows[t + 1])
+        rows[t].addcmul_(carried[t], rows[t + 1])
     return returns
 
 

@@ -13,12 +13,16 @@ import torch
 from torch import Tensor
 
 from a2c.network.actor_critic import ActorCritic
+from a2c.network.memory import cleared
 from a2c.network.obs_normalizer import as_float
 from a2c.network.passes import Chain, written_out
-from a2c.network.protocol import Network
+from a2c.network.protocol import Network, RecurrentNetwork, remembers
 from a2c.network.torsos import MLP
 
-PolicyFunction = Callable[[Any], Tensor]  # [rows, *obs] a tree -> parameters [rows, P], which the next call overwrites
+Recollection = tuple[Any, Tensor, Tensor, Tensor]  # observations, began [rows], states before and after [rows, S]
+# [rows, *obs] a tree, or a Recollection where the network has a memory -> parameters [rows, P], which the next call
+# overwrites
+PolicyFunction = Callable[[Any], Tensor]
 
 
 class ActingPolicy(Protocol):
@@ -30,6 +34,8 @@ class ActingPolicy(Protocol):
 
 def policy_of(model: Network, rows: int) -> ActingPolicy:
     """The quickest policy of this network for ``rows`` observations at a time."""
+    if remembers(model):
+        return RememberingPolicy(model)
     if written_out(model):
         return WrittenOutPolicy(model, rows)
     if isinstance(model, ActorCritic) and model.precision == "bf16":
@@ -47,6 +53,22 @@ class PlainPolicy:
         return self._model.policy
 
 
+class RememberingPolicy:
+    """The policy of a network with a memory, which writes down the state that a step leaves."""
+
+    def __init__(self, model: RecurrentNetwork) -> None:
+        self._model = model
+
+    def begin(self) -> PolicyFunction:
+        return self._policy
+
+    def _policy(self, step: Recollection) -> Tensor:
+        obs, began, before, after = step
+        params, state = self._model.policy(obs, cleared(before, began))
+        after.copy_(state)
+        return params
+
+
 class WrittenOutPolicy:
     """The policy of our multilayer perceptron, whose layers write to memory of their own.
 
@@ -61,7 +83,9 @@ class WrittenOutPolicy:
         layers = [*model.torso.linears, model.policy_head.linear]
         self._chain = Chain(layers, model.torso.activation, rows, 0, ends_linear=True, numpy=True)
         vectors = model.spaces.obs_dtype != "uint8" and len(model.spaces.obs_shape) == 1
-        self._bare = model.policy_head.log_std is None and model.normalizer is None and vectors
+        self._bare = (
+            model.policy_head.log_std is None and model.normalizer is None and vectors and not model.spaces.mask
+        )
         self._parameters = [part for layer in layers for part in (layer.weight, layer.bias)]
         self._places: list[int] = []  # addresses of what the chain is bound to
 
@@ -74,7 +98,8 @@ class WrittenOutPolicy:
 
     def _policy(self, obs: Tensor) -> Tensor:
         model = self._model
-        return model.policy_head.with_spread(self._chain.forward(as_float(model.inputs(obs).flatten(1))))
+        params = model.policy_head.with_spread(self._chain.forward(as_float(model.inputs(obs).flatten(1))))
+        return model.masking.masked(params, obs)
 
 
 class CastPolicy:

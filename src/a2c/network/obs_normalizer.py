@@ -64,7 +64,8 @@ class ObsNormalizer(nn.Module):
     @torch.no_grad()
     def moments(self, obs: Tensor, weight: Tensor | None = None) -> Moments:
         """Moments of ``[T, N, *obs]``, without the rows of weight 0; one that is not finite if a valid row is not."""
-        rows = as_float(obs.flatten(0, 1)).to(self.mean.dtype)
+        # A mask of legal actions may follow in the last columns: it is no feature.
+        rows = as_float(obs.flatten(0, 1)[..., : self.mean.shape[-1]]).to(self.mean.dtype)
         if weight is None:
             mean = rows.mean(0)
             return mean, (rows - mean).square_().mean(0), torch.full_like(self.count, len(rows))

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from a2c.envs.spaces import Spaces
 from a2c.errors import ConfigError
 from a2c.network.heads import distribution_of
+from a2c.network.masking import Masking
 
 
 class OwnModule(nn.Module):
@@ -18,7 +19,7 @@ class OwnModule(nn.Module):
 
     Args:
         module: ``[B, *obs]`` -> parameters ``[B, P]`` and values ``[B]`` or ``[B, 1]``. It gets the
-            observations as the environment returns them, images as bytes.
+            observations as the environment returns them, images as bytes, without a mask of legal actions.
         spaces: the environment's observation and action space, which determine the distribution.
     """
 
@@ -26,7 +27,7 @@ class OwnModule(nn.Module):
         super().__init__()
         self.module, self.spaces = module, spaces
         self.distribution = distribution_of(spaces)
-        self.normalizer = None
+        self.normalizer, self._masking = None, Masking(spaces)
 
     def forward(self, obs: Any) -> tuple[Tensor, Tensor]:
         """Run the module and check the shapes of its results.
@@ -34,14 +35,14 @@ class OwnModule(nn.Module):
         Raises:
             ConfigError: they do not fit.
         """
-        params, values = self.module(obs)
+        params, values = self.module(self._masking.features(obs) if self._masking.columns else obs)
         rows, size = len(params), self.distribution.param_size
         if params.shape != (rows, size) or values.numel() != rows:
             raise ConfigError(
                 f"{type(self.module).__name__} gave parameters of shape {list(params.shape)} and values of shape "
                 f"{list(values.shape)}; {self.distribution} needs [B, {size}] and [B]"
             )
-        return params, values.view(rows)
+        return self._masking.masked(params, obs), values.view(rows)
 
     def policy(self, obs: Any) -> Tensor:
         """The parameters alone."""

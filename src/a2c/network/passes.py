@@ -15,11 +15,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from a2c.maths.distributions import GSDE
 from a2c.maths.trees import single, tree_map
 from a2c.network.actor_critic import ActorCritic
 from a2c.network.flat_weights import gradient_of
 from a2c.network.obs_normalizer import as_float
-from a2c.network.protocol import Network
+from a2c.network.protocol import Network, remembers
+from a2c.network.recurrent_pass import RecurrentPass
 from a2c.network.torsos import MLP
 from a2c.rollout import Rollout
 
@@ -208,6 +210,7 @@ class MLPPass:
         params = self._policy.forward(features[: self._learned])
         if self._log_std.numel():
             params = torch.cat([params, self._log_std.expand(*params.shape[:-1], -1)], -1)
+        params = self._model.masking.masked(params, obs[:-1].flatten(0, 1))
         return params.view(steps, count, -1), self._value.forward(features).view(steps + 1, count)
 
     def backward(self, d_params: Tensor, d_values: Tensor) -> None:
@@ -225,7 +228,12 @@ class MLPPass:
 
 
 def pass_over(model: Network, flat: nn.Parameter, steps: int, count: int, *, compiled: bool = False) -> Pass:
-    """The fastest pass for this network; with ``compiled``, one that the caller can compile or that compiles itself."""
+    """The fastest pass for this network; with ``compiled``, one that the caller can compile or that compiles itself.
+
+    A network with a memory is not compiled: the compiler would write out every step of the rollout.
+    """
+    if remembers(model):
+        return RecurrentPass(model, flat)
     if written_out(model):
         return MLPPass(model, flat, steps, count, compiled=compiled)
     return AutogradPass(model, flat, compiled=compiled)
@@ -234,5 +242,7 @@ def pass_over(model: Network, flat: nn.Parameter, steps: int, count: int, *, com
 def written_out(model: Network) -> TypeGuard[ActorCritic]:
     """Whether the written-out passes serve this network: our multilayer perceptron, in float32, with tanh or relu."""
     if not isinstance(model, ActorCritic) or not isinstance(model.torso, MLP):
+        return False
+    if isinstance(model.distribution, GSDE):  # its parameters hold the features
         return False
     return bool(model.torso.linears) and model.torso.activation in PULLBACKS and model.precision == "float32"

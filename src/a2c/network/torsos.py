@@ -27,6 +27,7 @@ ACTIVATIONS: dict[str, tuple[type[nn.Module], Callable[[Tensor], Tensor]]] = {
     "silu": (nn.SiLU, F.silu),  # its gradient needs its input
 }
 BYTE = 1 / 255
+NATURE_SIDE = 36  # pixels: smaller images leave nothing of NatureCNN's last convolution
 
 
 class MLP(nn.Sequential):
@@ -116,18 +117,55 @@ def _compute_dtype(obs: Tensor, weight: Tensor) -> torch.dtype:
     return obs.dtype
 
 
+class SmallCNN(nn.Sequential):
+    """Two convolutions of 3 x 3 and a layer of 128, for images that are too small for :class:`NatureCNN`, and grids.
+
+    It keeps the size of the image: in a grid every cell counts. Bytes of small images are often symbols, such as the
+    ten objects of a grid world, and sometimes brightness up to 255; layer normalisation behind the first convolution
+    makes their scale no matter, so that nobody has to guess it (Ba et al. 2016, "Layer normalization").
+    """
+
+    def __init__(self, channels: int, height: int, width: int) -> None:
+        first, second = (
+            nn.Conv2d(channels, 32, 3, padding=1, dtype=torch.float32),
+            nn.Conv2d(32, 64, 3, padding=1, dtype=torch.float32),
+        )
+        norm = nn.GroupNorm(1, 32, dtype=torch.float32)
+        last = nn.Linear(64 * height * width, 128, dtype=torch.float32)
+        super().__init__(first, norm, nn.ReLU(), second, nn.ReLU(), nn.Flatten(), last, nn.ReLU())
+        self._layers = first, norm, second, last
+
+    def forward(self, obs: Tensor) -> Tensor:
+        """``[B, C, H, W]`` -> ``[B, 128]``."""
+        return self.run(obs, self.weights_for(obs.dtype))
+
+    def weights_for(self, dtype: torch.dtype) -> list[Tensor]:
+        """Weight and bias of every layer in turn; the dtype of observations does not matter."""
+        return [part for layer in self._layers for part in (layer.weight, layer.bias) if part is not None]
+
+    def run(self, obs: Tensor, weights: Sequence[Tensor]) -> Tensor:
+        """:meth:`forward` with weights like those of :meth:`weights_for`; bfloat16 ones compute in bfloat16."""
+        w1, b1, wn, bn, w2, b2, w3, b3 = weights
+        x = obs.to(_compute_dtype(obs, w1)).contiguous(memory_format=torch.channels_last)
+        x = F.relu(F.group_norm(F.conv2d(x, w1, b1, padding=1), 1, wn, bn))
+        x = F.relu(F.conv2d(x, w2, b2, padding=1))
+        return F.relu(F.linear(x.flatten(1), w3, b3))
+
+
 def torso_kind(spaces: Spaces, network: NetworkConfig) -> str:
-    """``mlp`` or ``nature_cnn``: as configured, or with ``auto`` by whether observations are images."""
+    """``mlp``, ``nature_cnn`` or ``small_cnn``: as configured, or with ``auto`` by what observations are."""
     if network.torso != "auto":
         return network.torso
-    return "nature_cnn" if spaces.image else "mlp"
+    if not spaces.image:
+        return "mlp"
+    return "nature_cnn" if min(spaces.obs_shape[1:]) >= NATURE_SIDE else "small_cnn"
 
 
-def build_torso(kind: str, spaces: Spaces, network: NetworkConfig) -> tuple[MLP | NatureCNN, int]:
+def build_torso(kind: str, spaces: Spaces, network: NetworkConfig) -> tuple[Torso, int]:
     """Build a torso.
 
     Args:
-        kind: ``mlp`` or ``nature_cnn`` (:func:`torso_kind`).
+        kind: of :func:`torso_kind`.
         spaces: of the environment.
         network: sizes and activation.
 
@@ -138,12 +176,19 @@ def build_torso(kind: str, spaces: Spaces, network: NetworkConfig) -> tuple[MLP 
         ConfigError: the torso does not fit the observations.
     """
     if kind == "mlp":
-        sizes = [math.prod(spaces.obs_shape), *network.hidden_sizes]
+        sizes = [math.prod(spaces.obs_shape) - spaces.mask, *network.hidden_sizes]
         return MLP(sizes, network.activation), sizes[-1]
-    if not spaces.image or min(spaces.obs_shape[1:]) < 36:
+    least = NATURE_SIDE if kind == "nature_cnn" else 1
+    if not spaces.image or min(spaces.obs_shape[1:]) < least:
+        needs = f" of at least {least} pixels a side" if least > 1 else ""
         raise ConfigError(
-            f"network.torso=nature_cnn needs images [C, H, W] of at least 36 pixels a side, "
+            f"network.torso={kind} needs images [C, H, W]{needs}, "
             f"but observations have shape {list(spaces.obs_shape)}; network.torso=mlp takes any shape"
         )
     channels, height, width = spaces.obs_shape
+    if kind == "small_cnn":
+        return SmallCNN(channels, height, width), 128
     return NatureCNN(channels, height, width), 512
+
+
+Torso = MLP | NatureCNN | SmallCNN

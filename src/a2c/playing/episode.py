@@ -34,11 +34,12 @@ def play_episode(policy: Policy, seed: int, render_mode: str = "rgb_array") -> t
     frames: list[np.ndarray] = []
     score = 0.0
     try:
+        policy.reset()
         obs, _ = env.reset(seed=seed)
         for _ in range(MAX_STEPS):
             if render_mode == "rgb_array":
                 frames.append(np.asarray(env.render()))
-            obs, reward, terminated, truncated, _ = env.step(policy.act(obs))
+            obs, reward, terminated, truncated, _ = env.step(policy.choose(obs))
             score += float(reward)
             if terminated or truncated:
                 break

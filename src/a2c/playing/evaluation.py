@@ -81,7 +81,7 @@ class Evaluator:
         """Play one episode for every seed, side by side.
 
         Args:
-            policy: acts.
+            policy: acts; a memory that it has forgets what it was about.
             seeds: of the episodes.
             deterministic: greedy actions; False samples.
             stop: called before every step; True ends the evaluation.
@@ -103,14 +103,17 @@ class Evaluator:
             playing.pop(env, None)
             if episode is not None:
                 playing[env] = episode
+                policy.reset([env])
                 obs[env], _ = self.envs[env].reset(seed=seeds[episode])
 
+        policy.reset()
         for env in range(len(self.envs)):
             next_episode(env)
         while playing:
             if stop():
                 return None
-            actions = policy.act(tree_map(_stacked, *(obs[env] for env in playing)), deterministic)
+            batch = tree_map(_stacked, *(obs[env] for env in playing))
+            actions = policy.choose(batch, deterministic, list(playing))
             for env, action in zip(list(playing), actions, strict=True):
                 obs[env], reward, terminated, truncated, _ = self.envs[env].step(action)
                 rewards[playing[env]] += float(reward)
@@ -121,6 +124,7 @@ class Evaluator:
                     next_episode(env)
                     over += 1
                     ended(over)
+        policy.reset()  # the next batch may be of another size
         return EvalResult(rewards, lengths, cut)
 
     def close(self) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,12 @@ from a2c.envs.spaces import ObsPart, Spaces
 from a2c.errors import CheckpointError, ConfigError
 from a2c.machine.device import resolve_device
 from a2c.maths.trees import Tree, leaves, tree_map
-from a2c.network.actor_critic import ActorCritic
+from a2c.network.emission import emission_of
 from a2c.network.flat_weights import flatten_parameters
-from a2c.network.protocol import Network, device_of
+from a2c.network.making import make_network
+from a2c.network.protocol import Network, device_of, remembers
+from a2c.playing.conversion import Conversion
+from a2c.playing.remembered import Remembered
 from a2c.settings.config import Config
 from a2c.settings.notices import tell_once
 from a2c.settings.old_values import translated
@@ -26,6 +29,8 @@ from a2c.storage.kept_checkpoints import open_checkpoint
 
 class Policy:
     """Acts on numpy observations.
+
+    A network with a memory remembers the steps of an episode: call :meth:`reset` where one begins.
 
     Attributes:
         model: the network.
@@ -38,25 +43,58 @@ class Policy:
         self.model, self.cfg, self.path, self.env_steps = model, cfg, path, env_steps
         self._device, self._door = device_of(model), model.spaces.door
         self._parts: Any = model.spaces.obs
+        self._conversion = Conversion(model.spaces)
+        self._emit = emission_of(model.distribution, model.spaces, self._device)
         self._generator = torch.Generator().manual_seed(cfg.seed)
+        self._remembered = Remembered(model) if remembers(model) else None
 
-    def act(self, obs: Any, deterministic: bool = True) -> np.ndarray:
+    def reset(self, rows: Sequence[int] | None = None) -> None:
+        """An episode begins: forget the one before. Without a memory this does nothing.
+
+        Args:
+            rows: of the batch, where episodes begin; None: in all, and the next batch may be of another size.
+        """
+        if self._remembered is not None:
+            self._remembered.reset(rows)
+
+    def act(self, obs: Any, deterministic: bool = True, rows: Sequence[int] | None = None, mask: Any = None) -> Any:
         """Action for one observation ``[*obs]``, or for a batch ``[B, *obs]``.
 
         Args:
-            obs: as the environment gives it (after the wrappers of :func:`a2c.envs.single.make_env.make_env`).
+            obs: as the environment gives it, images ``[C, H, W]``; or as an environment of
+                :func:`a2c.envs.single.make_env.make_env` does.
             deterministic: the mode of the distribution; False draws a sample.
+            rows: with a memory, whose turn it is, by index: for a batch of only some of the environments that act in
+                turns. None: the same rows as before, in the same order.
+            mask: of legal actions, as the environment tells it in ``info["action_mask"]`` or by ``action_masks()``,
+                where it was trained with one; None: the one in ``obs``, or all are legal.
 
         Returns:
-            What ``env.step`` takes: an integer or ``[D]`` of the space's own dtype and within its bounds, with a
-            leading ``B`` for a batch.
+            What ``env.step`` takes: of the action space's own structure, shapes, dtypes and bounds. For a batch every
+            array has a leading ``B``; actions of several parts are a list.
 
         Raises:
-            ValueError: the observation has another shape than in training.
+            ValueError: the observation has another shape than in training, or the mask does not fit; or, with a
+                memory, the batch is of another size than before, and there was no :meth:`reset`.
         """
+        chosen, single = self._chosen(self._conversion.observations(obs, mask), deterministic, rows)
+        return self._conversion.actions(chosen[0] if single else chosen, single)
+
+    def choose(self, obs: Any, deterministic: bool = True, rows: Sequence[int] | None = None) -> np.ndarray:
+        """As :meth:`act`, for an environment of :func:`a2c.envs.single.make_env.make_env`, whose spaces are converted.
+
+        Returns:
+            ``[*action]``, or ``[B, *action]`` for a batch.
+        """
+        chosen, single = self._chosen(obs, deterministic, rows)
+        return chosen[0] if single else chosen
+
+    def _chosen(self, obs: Any, deterministic: bool, rows: Sequence[int] | None) -> tuple[np.ndarray, bool]:
+        """Actions ``[B, *action]`` for converted environments, and whether there was a single observation."""
         batch, count, single = self._batch(obs)
         with torch.inference_mode():
-            params = self.model.policy(batch)
+            remembered = self._remembered
+            params = self.model.policy(batch) if remembered is None else remembered.policy(batch, count, rows)
             if deterministic:
                 action = self.model.distribution.mode(params)
             else:
@@ -64,18 +102,27 @@ class Policy:
                 uniform = torch.rand(count, distribution.noise_size, generator=self._generator, dtype=torch.float32)
                 uniform = uniform.clamp(2.0**-24, 1 - 2.0**-24).to(self._device)
                 action = distribution.sample(params, distribution.noise(uniform))
-        actions = self._door(action.cpu().numpy())
-        return actions[0] if single else actions
+            if self._emit is not None:
+                action = self._emit(action)
+        return self._door(action.cpu().numpy()), single
 
-    def value(self, obs: Any) -> np.ndarray:
+    def value(self, obs: Any, rows: Sequence[int] | None = None) -> np.ndarray:
         """V of an observation ``[*obs]``, or of a batch ``[B, *obs]`` -> ``[B]``, in the units of training rewards.
+
+        With a memory, ask before :meth:`act` gets the observation: it is the value after what came before it, and
+        asking leaves the memory as it is.
+
+        Args:
+            obs, rows: as for :meth:`act`.
 
         Raises:
             ValueError: as in :meth:`act`.
         """
-        batch, _, single = self._batch(obs)
+        batch, count, single = self._batch(self._conversion.observations(obs))
         with torch.inference_mode():
-            values = self.model.value(batch).cpu().numpy()
+            remembered = self._remembered
+            found = self.model.value(batch) if remembered is None else remembered.value(batch, count, rows)
+            values = found.cpu().numpy()
         return values[0] if single else values
 
     def _batch(self, obs: Any) -> tuple[Tree, int, bool]:
@@ -123,9 +170,10 @@ def load_policy(
     cfg = config_of(payload, path)
     cfg.env.kwargs = _with_secrets(cfg.env.kwargs, secrets or {}, path)
     spaces = Spaces.from_dict(payload["spec"])
-    model = ActorCritic(spaces, cfg.network, normalize_obs=cfg.normalize_obs, precision=cfg.precision)
+    model = make_network(cfg, spaces)
     model.load_state_dict(payload["learner"]["model"])
-    model = model.to(on).eval()
+    model = model.to(on)
+    model.train(False)
     flatten_parameters(model)  # as in training: the last bits of sums depend on where in memory numbers lie
     return Policy(model, cfg, path, payload["state"]["env_steps"])
 

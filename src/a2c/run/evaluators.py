@@ -10,13 +10,13 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from a2c.build import make_network
 from a2c.envs.single.make_env import has_time_limit
 from a2c.envs.spaces import Spaces
 from a2c.errors import EnvironmentFailure
 from a2c.machine.cores import usable_cores
 from a2c.machine.device import resolve_device
 from a2c.machine.processes.foreign_code import GaveUpError, foreign, of_others
+from a2c.network.making import make_network
 from a2c.network.protocol import Network
 from a2c.playing.evaluation import EvalResult, Evaluator, eval_seeds
 from a2c.playing.evaluator_process import EvaluatorProcess

@@ -9,11 +9,11 @@ from typing import Any
 
 import torch
 
-from a2c.build import make_network
 from a2c.envs.spaces import Spaces
 from a2c.errors import CheckpointError, NumericError
 from a2c.learning.first_number import Found, first_number, spelled
 from a2c.learning.learner import Learner
+from a2c.network.making import make_network
 from a2c.playing.policy import config_of
 from a2c.rollout import Rollout
 from a2c.storage.checkpoint import load_checkpoint

@@ -9,11 +9,12 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from a2c.build import make_network
+from a2c.envs.converting.masks import AUTO, OFF
 from a2c.envs.single.make_env import make_env
 from a2c.envs.spaces import Spaces, spaces_of
 from a2c.errors import CheckpointError
 from a2c.learning.learner import Learner
+from a2c.network.making import make_network
 from a2c.network.torsos import torso_kind
 from a2c.settings.config import Config
 from a2c.settings.notices import tell, tell_once
@@ -27,8 +28,8 @@ from a2c.storage.kept_checkpoints import kept, load_newest, open_checkpoint
 
 # What the saved weights, optimizer, normalisers and workers were made for.
 _MATTERS = ("algo", "env.id", "env.kwargs", "env.atari.frame_stack", "env.atari.screen_size", "network.torso",
-            "network.hidden_sizes", "network.activation", "network.shared_torso", "normalize_obs", "normalize_reward",
-            "optimizer", "num_workers")  # fmt: skip
+            "network.hidden_sizes", "network.activation", "network.shared_torso", "network.memory",
+            "network.memory_size", "normalize_obs", "normalize_reward", "optimizer", "num_workers")  # fmt: skip
 # Changed at every other resume, and without effect on what is learned.
 _QUIET = ("total_steps", "log_every", "name", "gif", "profile", "eval.", "checkpoint.", "wandb.", "vectorization",
           "main_shard", "env_groups", "compile", "cuda_graphs", "tf32", "env.step_timeout", "env.restarts")  # fmt: skip
@@ -49,6 +50,8 @@ def prepare_resumed(cfg: Config, folder: Path) -> None:
     lacking = [part for part in _PARTS if not isinstance(saved.get(part), Mapping)]
     if lacking:
         raise CheckpointError(f"{path} lacks {', '.join(lacking)}; it is no checkpoint of a run")
+    if cfg.env.masks == AUTO:  # what it found out at its start; nobody looked for masks in version 0.1
+        cfg.env.masks = saved["config"].get("env", {}).get("masks", OFF)
     changes = list(_changes(saved["config"], cfg))
     reason = _why_it_does_not_fit(cfg, saved, {key for key, _, _ in changes})
     if reason is not None:

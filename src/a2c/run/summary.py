@@ -16,6 +16,7 @@ from a2c.envs.single.make_env import reward_threshold
 from a2c.errors import RunIOError
 from a2c.learning.learner import Learner
 from a2c.machine.device import describe_device
+from a2c.network.protocol import remembers
 from a2c.playing.evaluation import EvalResult
 from a2c.playing.policy import Policy
 from a2c.run.state import Tally, TrainState
@@ -139,6 +140,7 @@ def start_facts(cfg: Config, learner: Learner, folder: Path, environments: Mappi
     return {
         **learner.model.spaces.facts(),
         "network": learner.model.describe(),
+        **({"memory": reach(cfg)} if remembers(learner.model) else {}),
         "algorithm": cfg.algo.upper(),
         "rollout": f"{cfg.num_envs} environment{'s' * (cfg.num_envs > 1)} x {cfg.n_step} step{'s' * (cfg.n_step > 1)}",
         **environments,
@@ -147,6 +149,12 @@ def start_facts(cfg: Config, learner: Learner, folder: Path, environments: Mappi
         "seed": str(cfg.seed),
         "folder": os.path.relpath(folder),
     }
+
+
+def reach(cfg: Config) -> str:
+    """How far back a memory learns."""
+    back = f"{cfg.n_step} step{'s' * (cfg.n_step > 1)}"
+    return f"learns {back} back at most, to the beginning of a rollout (n_step); it remembers further"
 
 
 def _finite(value: Any) -> Any:

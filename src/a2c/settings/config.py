@@ -6,66 +6,10 @@ Keys that people sweep are flat; the rest is grouped.
 
 from __future__ import annotations
 
-import dataclasses
-import re
-import typing
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from dataclasses import dataclass
+from typing import Any
 
-from a2c.errors import ConfigError
-
-Record = TypeVar("Record")
-
-
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """What a setting means and which values it may take; a list's rule holds for each of its items."""
-
-    doc: str
-    low: float | None = None
-    high: float | None = None
-    open_low: bool = False  # low itself is excluded
-    open_high: bool = False
-    choices: tuple[str, ...] = ()
-    pattern: str = ""  # a regular expression for the whole text
-    says: str = ""  # the pattern in words
-
-    def __str__(self) -> str:
-        if self.choices:
-            return f"must be one of {', '.join(self.choices)}"
-        if self.pattern:
-            return f"must be {self.says}"
-        if self.low is not None and self.high is not None:
-            return f"must be in {'(' if self.open_low else '['}{self.low}, {self.high}{')' if self.open_high else ']'}"
-        if self.low is not None:
-            return f"must be {'>' if self.open_low else '>='} {self.low}"
-        return ""
-
-    def allows(self, value: Any) -> bool:
-        """Whether ``value``, which has the right type, is one that the setting may take."""
-        if value is None:
-            return True  # the type says whether null is allowed
-        if isinstance(value, list):
-            return all(self.allows(item) for item in value)
-        if self.choices:
-            return value in self.choices
-        if self.pattern:
-            return re.fullmatch(self.pattern, value) is not None
-        if self.low is not None and not (value > self.low if self.open_low else value >= self.low):
-            return False
-        return self.high is None or (value < self.high if self.open_high else value <= self.high)
-
-
-def setting(doc: str, **rule: Any) -> Any:
-    """A dataclass field with a rule and no default: values live in ``conf/`` alone.
-
-    Args:
-        doc: what the setting means, for help texts.
-        rule: the other fields of :class:`Rule`.
-    """
-    return field(metadata={"rule": Rule(doc, **rule)})
-
+from a2c.settings.setting import setting
 
 DEVICE: dict[str, Any] = {
     "doc": "auto (a GPU where there is one), cpu, cuda, cuda:1 or mps",
@@ -99,6 +43,13 @@ class EnvConfig:
     kwargs: dict[str, Any] = setting("keyword arguments for gymnasium.make")
     max_episode_steps: int | None = setting("time limit; null keeps the environment's own", low=1)
     clip_reward: bool = setting("learn from the sign of the reward; scores stay raw")
+    channels: str = setting(
+        "where the colours of an image are; auto: where its shape suggests", choices=("auto", "first", "last")
+    )
+    masks: str = setting(
+        "masks of legal actions; auto: those that it offers by action_masks(), in Dict observations or in infos",
+        choices=("auto", "info", "off"),
+    )
     step_timeout: float | None = setting(
         "seconds an environment may take for one step; null waits for ever", low=0, open_low=True
     )
@@ -113,11 +64,28 @@ class EnvConfig:
 class NetworkConfig:
     """The network; the defaults follow from the observation space."""
 
-    torso: str = setting("auto: nature_cnn for images, mlp for vectors", choices=("auto", "mlp", "nature_cnn"))
+    torso: str = setting(
+        "auto: nature_cnn for images, small_cnn for those of less than 36 pixels a side, mlp for vectors",
+        choices=("auto", "mlp", "nature_cnn", "small_cnn"),
+    )
     hidden_sizes: list[int] = setting("width of each hidden layer of the mlp", low=1)
     activation: str = setting("nonlinearity of the mlp", choices=("tanh", "relu", "elu", "silu"))
     shared_torso: bool | None = setting("one torso for policy and value; null: images share, vectors do not")
+    memory: str | None = setting("a memory behind one torso, before both heads; null: none", choices=("lstm", "gru"))
+    memory_size: int = setting("units of the memory", low=1)
     log_std_init: float = setting("initial log standard deviation of continuous actions", low=-20, high=2)
+
+
+@dataclass(slots=True)
+class PolicyConfig:
+    """How continuous actions are drawn."""
+
+    distribution: str = setting(
+        "gaussian: clipped at the bounds; squashed by tanh, or beta: within them; gsde: smooth exploration",
+        choices=("gaussian", "squashed", "beta", "gsde"),
+    )
+    state_dependent_std: bool = setting("gaussian and squashed: the spread follows from the observation")
+    sde_steps: int = setting("gsde: steps after which the exploration is drawn anew", low=1)
 
 
 @dataclass(slots=True)
@@ -214,6 +182,7 @@ class Config:
         low=1,
     )
     shared_statistics: bool = setting("a3c: all workers share the optimizer's statistics; false: each has its own")
+    policy: PolicyConfig = setting("policy")
     network: NetworkConfig = setting("network")
     eval: EvalConfig = setting("evaluation")
     checkpoint: CheckpointConfig = setting("checkpoints")
@@ -231,27 +200,3 @@ class Config:
     )
     gif: bool = setting("record agent.gif at the end")
     profile: bool = setting("trace a few updates with torch's profiler, into trace.json.gz of the run folder")
-
-
-def settings(record: Any, prefix: str = "") -> Iterator[tuple[str, Any, Rule]]:
-    """Every leaf setting of a config, or of its class: ``(dotted key, value or type, rule)``."""
-    types = typing.get_type_hints(record if isinstance(record, type) else type(record))
-    for item in dataclasses.fields(record):
-        value = types[item.name] if isinstance(record, type) else getattr(record, item.name)
-        if dataclasses.is_dataclass(value):
-            yield from settings(value, f"{prefix}{item.name}.")
-        else:
-            yield f"{prefix}{item.name}", value, item.metadata["rule"]
-
-
-def check_ranges(record: Record) -> Record:
-    """Check every setting against its rule and return the record.
-
-    Raises:
-        ConfigError: names the first setting that breaks its rule.
-    """
-    for key, value, rule in settings(record):
-        if not rule.allows(value):
-            shown = f"{value!r}" if isinstance(value, str) else value
-            raise ConfigError(f"{key}={shown} {rule}")
-    return record

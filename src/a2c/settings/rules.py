@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict
 
 from a2c.errors import ConfigError
-from a2c.settings.config import Config, check_ranges
+from a2c.settings.config import Config
 from a2c.settings.redaction import asks_for, hidden_keys
+from a2c.settings.setting import check_ranges
 
 
 def validate(cfg: Config) -> Config:
@@ -18,6 +19,11 @@ def validate(cfg: Config) -> Config:
         raise ConfigError(f"env_groups={cfg.env_groups} must be at most num_envs={cfg.num_envs}")
     if cfg.env_groups > 1 and cfg.vectorization == "device":
         raise ConfigError("env_groups > 1 has no effect where environments live on the device; leave it 1")
+    if cfg.network.memory is not None and cfg.network.shared_torso is False:
+        raise ConfigError(
+            f"network.shared_torso=false does not go with network.memory={cfg.network.memory}: "
+            "one memory serves policy and value, behind one torso"
+        )
     if cfg.env.isolate:
         _check_isolated(cfg)
     if cfg.algo == "ac" and cfg.num_envs != 1:

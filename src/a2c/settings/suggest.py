@@ -24,6 +24,8 @@ _ELSEWHERE = {
     "env.kwargs": "env_kwargs",
     "network.hidden_sizes": "net_arch policy_kwargs hidden_size hidden_layers",
     "network.activation": "activation_fn",
+    "network.memory": "recurrent lstm use_lstm use_rnn rnn",
+    "network.memory_size": "lstm_hidden_size lstm_size rnn_hidden_size rnn_size recurrent_hidden_size",
     "network.log_std_init": "log_std",
     "device": "cuda gpu use_cuda accelerator",
     "threads": "num_threads torch_threads",

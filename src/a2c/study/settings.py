@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from a2c.settings.config import setting
+from a2c.settings.setting import setting
 
 
 @dataclass(slots=True)

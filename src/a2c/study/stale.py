@@ -14,10 +14,11 @@ from torch import Tensor
 from a2c.a3c.learner import AsyncLearner
 from a2c.a3c.loop import build
 from a2c.a3c.shared import Shared
-from a2c.build import make_envs, make_network
+from a2c.build import make_envs
 from a2c.collecting.collector import Collector
 from a2c.learning.learner import Learner
 from a2c.network.flat_weights import gradient_of
+from a2c.network.making import make_network
 from a2c.settings.config import Config
 from a2c.study.measures.gradients import cosine
 

@@ -17,6 +17,7 @@ import gymnasium as gym
 import numpy as np
 
 from a2c.envs.choosing.choose import Costs
+from a2c.envs.converting.masks import made_legal
 from a2c.machine.processes.spin import SPIN, SpinWait
 
 STEP_SECONDS = 0.15  # to time the environment; a single slow step may take longer
@@ -57,9 +58,9 @@ def time_steps(env: gym.Env[Any, Any], seconds: float = STEP_SECONDS) -> float:
     try:
         env.action_space.seed(0)
         actions = [env.action_space.sample() for _ in range(64)]
-        env.reset(seed=0)
-        warm_up = _mean_step(env, actions, seconds / 5)
-        return warm_up if warm_up >= seconds else _mean_step(env, actions, seconds * 4 / 5)
+        obs, _ = env.reset(seed=0)
+        warm_up, obs = _mean_step(env, actions, obs, seconds / 5)
+        return warm_up if warm_up >= seconds else _mean_step(env, actions, obs, seconds * 4 / 5)[0]
     finally:
         random.setstate(python)
         np.random.set_state(numpy)
@@ -94,16 +95,17 @@ def _time_processes(step: float, count: int, spin: float) -> Costs:
         return Costs(step, signal, each, slowdown=min(float(count), max(1.0, together / max(alone, 1e-9))))
 
 
-def _mean_step(env: gym.Env[Any, Any], actions: Sequence[Any], seconds: float) -> float:
+def _mean_step(env: gym.Env[Any, Any], actions: Sequence[Any], obs: Any, seconds: float) -> tuple[float, Any]:
+    """Mean seconds of a step from an observation on, and the last one."""
     started, steps = time.perf_counter(), 0
     while True:
         for action in actions:
-            _, _, terminated, truncated, _ = env.step(action)
+            obs, _, terminated, truncated, _ = env.step(made_legal(env, action, obs))
             if terminated or truncated:
-                env.reset()
+                obs, _ = env.reset()
             steps += 1
             if (elapsed := time.perf_counter() - started) >= seconds:
-                return elapsed / steps
+                return elapsed / steps, obs
 
 
 @contextlib.contextmanager

@@ -5,12 +5,15 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 from gymnasium.utils.env_checker import check_env
 
 from a2c.envs.choosing.plan import plan
+from a2c.envs.converting.masks import AUTO, INFO, MaskedBox, offers_mask
 from a2c.envs.examining.findings import BROKEN, CHANGE, GOOD, Finding, findings
 from a2c.envs.examining.recording import Env, first_difference, record
 from a2c.envs.foreign import close_in_time, named_failure, users_own
@@ -37,12 +40,18 @@ def examine(cfg: Config) -> Iterator[Finding]:
         ConfigError: it cannot be made, or its spaces are not supported.
         EnvironmentFailure: its constructor raised.
     """
+    env, cfg = _as_trained(cfg)
     make = partial(make_env, cfg.env)
-    env = make()
     try:
-        shape, dtype = env.observation_space.shape, env.observation_space.dtype
-        yield Finding(GOOD, f"observations {list(shape or ())} {dtype}; actions {env.action_space}")
-        yield from _by_gymnasium(env)
+        space: Any = env.observation_space
+        masked = isinstance(space, MaskedBox)
+        shown = space.converted if masked else space
+        actions = getattr(env.action_space, "original", env.action_space)
+        yield Finding(GOOD, f"observations {list(shown.shape or ())} {shown.dtype}; actions {actions}")
+        if masked:  # Gymnasium's checker would play what it forbids
+            yield Finding(GOOD, "a mask of legal actions, which training uses")
+        else:
+            yield from _by_gymnasium(env)
         try:
             deterministic = _determinism(first_difference(make, 1000, SECONDS / 3))
             yield deterministic
@@ -59,6 +68,16 @@ def examine(cfg: Config) -> Iterator[Finding]:
         yield Finding(GOOD, f"num_envs={cfg.num_envs}: {plan(cfg).why}")
     finally:
         close_in_time(env.close, cfg.env.id)
+
+
+def _as_trained(cfg: Config) -> tuple[Env, Config]:
+    """The environment as training makes it, which finds masks in infos by a first look, and the settings for more."""
+    env = make_env(cfg.env)
+    if cfg.env.masks == AUTO and offers_mask(env, 0):
+        close_in_time(env.close, cfg.env.id)
+        cfg = replace(cfg, env=replace(cfg.env, masks=INFO))
+        env = make_env(cfg.env)
+    return env, cfg
 
 
 def _by_gymnasium(env: Env) -> Iterator[Finding]:

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from gymnasium.spaces import Box, Space
 
+from a2c.envs.converting.actions import PackedActions
+from a2c.envs.converting.masks import MaskedBox
 from a2c.envs.examining.recording import Recording
 from a2c.envs.remarks import MASKS
 
@@ -34,7 +36,7 @@ def findings(found: Recording, observation_space: Space[Any], action_space: Spac
     yield from about_rewards(found.rewards)
     yield from about_actions(action_space)
     masks = sorted(found.told.intersection(MASKS))
-    if masks:
+    if masks and not isinstance(observation_space, MaskedBox):
         yield Finding(CHANGE, f"infos offer {masks[0]!r}, which training does not use: make illegal actions harmless")
 
 
@@ -116,6 +118,10 @@ def about_actions(space: Space[Any]) -> Iterator[Finding]:
     if not isinstance(space, Box):
         return
     low, high = np.asarray(space.low, np.float64), np.asarray(space.high, np.float64)
+    if isinstance(space, PackedActions):
+        low, high = low[space.continuous], high[space.continuous]
+        if not len(low):
+            return
     if not (np.isfinite(low).all() and np.isfinite(high).all()):
         yield Finding(CHANGE, "continuous actions have no bounds: give them some, or the policy may run away")
     elif (

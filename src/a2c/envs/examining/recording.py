@@ -12,6 +12,7 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
+from a2c.envs.converting.masks import made_legal
 from a2c.envs.single.checked import Checked
 
 Env = gym.Env[Any, Any]
@@ -56,7 +57,8 @@ def record(env: Env, steps: int, seconds: float, seed: int = 0) -> Recording:
         if step % max(1, steps // MOST_KEPT) == 0:
             kept.append(np.array(obs))
         found.outside += not env.observation_space.contains(obs)
-        before, (obs, reward, terminated, truncated, info) = obs, checked.step(env.action_space.sample())
+        action = made_legal(env, env.action_space.sample(), obs)
+        before, (obs, reward, terminated, truncated, info) = obs, checked.step(action)
         found.reused |= isinstance(obs, np.ndarray) and np.shares_memory(before, obs)
         rewards.append(reward)
         found.going += 1
@@ -98,7 +100,7 @@ def _play(checked: Env, steps: int, seconds: float, seed: int) -> list[Any]:
     seen: list[Any] = [(np.array(obs), 0.0, False, False)]
     begin = time.perf_counter()
     for _ in range(steps):
-        obs, reward, terminated, truncated, _ = checked.step(checked.action_space.sample())
+        obs, reward, terminated, truncated, _ = checked.step(made_legal(checked, checked.action_space.sample(), obs))
         seen.append((np.array(obs), reward, terminated, truncated))
         if terminated or truncated or time.perf_counter() - begin > seconds:
             break

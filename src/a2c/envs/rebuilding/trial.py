@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from a2c.envs.converting.masks import made_legal
 from a2c.envs.foreign import close_in_time
 from a2c.envs.rebuilding.origins import (
     RENEW,
@@ -155,11 +156,13 @@ def _played(kind: str, used: _Instance, seed: int | None, draws: Any) -> tuple[O
     if kind == RENEW:
         used.renew()
     origin = Origin(words_of(used.env, seed), state_of(used.env) if kind == STATE else None)
-    seen: list[Any] = [deepcopy(used.env.reset(seed=seed)[0] if seed is not None else used.env.reset()[0])]
+    obs = used.env.reset(seed=seed)[0] if seed is not None else used.env.reset()[0]
+    seen: list[Any] = [deepcopy(obs)]
     actions: list[Any] = []
     while len(actions) < STEPS[kind]:
-        actions.append(draws.sample())
+        actions.append(made_legal(used.env, draws.sample(), obs))
         seen.append(deepcopy(used.env.step(actions[-1])[:4]))
+        obs = seen[-1][0]
         if seen[-1][2] or seen[-1][3]:
             break
     return origin, seen, actions

@@ -6,27 +6,28 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
-from gymnasium.spaces import Box
+from gymnasium.spaces import Box, Dict, Discrete
 from gymnasium.wrappers import TimeLimit
 
+from a2c.envs.converting.masks import KEY, OFF, Masked, WithoutMask, finds_mask
 from a2c.envs.foreign import close_in_time, users_own
 from a2c.envs.single import atari
 from a2c.envs.single.registry import find_spec, refusal
-from a2c.envs.single.wrappers import ChannelFirst, Vector
+from a2c.envs.single.wrappers import ChannelFirst, Flat, Image, Packed, Vector
 from a2c.envs.spaces import check_spaces
 from a2c.errors import ConfigError
 from a2c.settings.config import EnvConfig
 from a2c.settings.redaction import asks_for, hidden_keys
 
 Env = gym.Env[Any, Any]
-LEAST_SIDE = 36  # pixels, of an image that the cnn takes
 
 
 def make_env(env: EnvConfig, *, render_mode: str | None = None) -> Env:
     """Make one environment as the learner sees it, with raw rewards.
 
-    Observations become float32 vectors ``[D]`` (from any Box of up to two dimensions) or uint8 images ``[C, H, W]``
-    (also from ``[H, W, C]``). Ids under ``ALE/`` get the standard preprocessing.
+    Observations become images ``[C, H, W]``, uint8 or float32 in [0, 1] (of Boxes that look like one, as
+    ``env.channels`` says), or else float32 vectors ``[D]``. Actions are Discrete, a Box ``[D]`` or rows of numbers
+    (:class:`a2c.envs.converting.actions.PackedActions`). Ids under ``ALE/`` get the standard preprocessing.
 
     Args:
         env: which environment.
@@ -59,7 +60,7 @@ def make_env(env: EnvConfig, *, render_mode: str | None = None) -> Env:
             raise
         raise refusal(error, spec, env.kwargs) from error
     try:
-        made = _as_vector_or_image(made)
+        made = _as_learned_from(made, env.channels, env.masks)
         check_spaces(made.observation_space, made.action_space)
     except BaseException as error:
         close_in_time(made.close, spec.id)
@@ -99,17 +100,39 @@ def reward_threshold(env_id: str) -> float | None:
 
 
 def _channels_last(first: int, second: int, last: int) -> bool:
-    """Whether an image of this shape is ``[H, W, C]``: by the usual channels, else because no side is so short."""
-    return last in (1, 3, 4) or last < LEAST_SIDE <= min(first, second)
+    """Whether an image of this shape is ``[H, W, C]``: by which two sides are alike, else by which end is shorter."""
+    if (first == second) != (second == last):
+        return first == second
+    return last < first
 
 
-def _as_vector_or_image(env: Env) -> Env:
+def _as_learned_from(env: Env, channels: str, masks: str) -> Env:
+    """The environment with the observations and actions that the trainer works with."""
+    if masks != OFF and isinstance(env.observation_space, Dict) and KEY in env.observation_space.spaces:
+        env = WithoutMask(env)
+    env = _actions(_observations(env, channels))
+    read = finds_mask(env, masks)
+    return env if read is None else Masked(env, read)
+
+
+def _observations(env: Env, channels: str) -> Env:
     space = env.observation_space
     if not isinstance(space, Box):
-        return env
-    if space.dtype == np.uint8 and len(space.shape) == 3 and _channels_last(*space.shape):
-        return ChannelFirst(env)
-    grey_image = space.dtype == np.uint8 and len(space.shape) == 2  # not a vector; check_spaces says what to do
-    if len(space.shape) <= 2 and not grey_image and (len(space.shape) != 1 or space.dtype != np.float32):
+        return Flat(env)
+    shape = space.shape
+    floats = np.issubdtype(space.dtype, np.floating) and space.low.min(initial=0) >= 0
+    image = space.dtype == np.uint8 or (floats and len(shape) > 2 and space.high.max(initial=0) in (1, 255))
+    if image and len(shape) in (2, 3, 4) and min(shape[-2:] if len(shape) == 2 else shape) > 0:
+        last = len(shape) > 2 and (channels == "last" or (channels == "auto" and _channels_last(*shape[-3:])))
+        if space.dtype == np.uint8 and len(shape) == 3:
+            return ChannelFirst(env) if last else env
+        return Image(env, last)
+    if len(shape) != 1 or space.dtype != np.float32:
         return Vector(env)
     return env
+
+
+def _actions(env: Env) -> Env:
+    space = env.action_space
+    plain = isinstance(space, Discrete) or (isinstance(space, Box) and len(space.shape) == 1)
+    return env if plain else Packed(env)

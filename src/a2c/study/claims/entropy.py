@@ -219,7 +219,7 @@ CLAIM = Claim(
     "on an environment (Bonferroni).",
     code=(
         "a2c/maths/losses.py: loss_gradients",
-        "a2c/maths/distributions.py: Categorical",
+        "a2c/maths/distributions/categorical.py: Categorical",
         "a2c/study/dead_end.py: DeadEnd",
         "a2c/study/measures/ranks.py: rank_correlations",
     ),

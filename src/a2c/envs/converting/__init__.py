@@ -1,0 +1,1 @@
+"""Spaces of every kind, as the few that the trainer works with."""

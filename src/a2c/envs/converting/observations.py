@@ -1,0 +1,140 @@
+"""Observations of any known space as one float32 vector, in the order of Gymnasium's ``flatten_space``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete, Space, Tuple
+from numpy.typing import NDArray
+
+from a2c.errors import ConfigError
+from a2c.machine.processes.failure_report import ContractError
+
+Fill = Callable[[Any, NDArray[np.float32]], None]  # writes one part of an observation to its place in the vector
+
+
+class FlatBox(Box):
+    """Vectors that observations were flattened to.
+
+    Attributes:
+        original: the space of the observations.
+        left_out: the parts of it that no number stands for, by name.
+    """
+
+    def __init__(self, low: NDArray[Any], high: NDArray[Any], original: Space[Any], left_out: tuple[str, ...]) -> None:
+        super().__init__(low, high, dtype=np.float32)
+        self.original, self.left_out = original, left_out
+
+
+@dataclass(frozen=True, slots=True)
+class Leaf:
+    """One part of an observation that is no Dict and no Tuple."""
+
+    path: tuple[str | int, ...]  # keys and indices that lead to it
+    low: NDArray[np.float32]  # [size]
+    high: NDArray[np.float32]
+    fill: Fill
+
+
+class Flattener:
+    """Turns observations into vectors ``[D]``: numbers as they are, whatever is discrete one-hot.
+
+    Args:
+        space: of the observations; Dict and Tuple spaces may be nested.
+
+    Attributes:
+        space: of the vectors.
+
+    Raises:
+        ConfigError: there is nothing in it that numbers stand for.
+    """
+
+    def __init__(self, space: Space[Any]) -> None:
+        found = list(_leaves(space, ()))
+        left_out = tuple(_name(part) for part in found if not isinstance(part, Leaf))
+        leaves = [part for part in found if isinstance(part, Leaf)]
+        if sum(len(leaf.low) for leaf in leaves) == 0:
+            raise ConfigError(f"observation space {space} is not supported: no part of it is made of numbers")
+        low, high = (np.concatenate([getattr(leaf, bound) for leaf in leaves]) for bound in ("low", "high"))
+        self.space = FlatBox(low, high, space, left_out)
+        begin = 0
+        self._fills: list[tuple[tuple[str | int, ...], slice, Fill]] = []
+        for leaf in leaves:
+            self._fills.append((leaf.path, slice(begin, begin := begin + len(leaf.low)), leaf.fill))
+        self._size = begin
+
+    def __call__(self, obs: Any) -> NDArray[np.float32]:
+        """The vector of an observation.
+
+        Raises:
+            ContractError: the observation does not fit its space.
+        """
+        vector = np.zeros(self._size, np.float32)
+        for path, place, fill in self._fills:
+            part = obs
+            try:
+                for key in path:
+                    part = part[key]
+            except (KeyError, IndexError, TypeError):
+                raise ContractError(f"returned an observation without its part {_name(path)!r}") from None
+            fill(part, vector[place])
+        return vector
+
+
+def _leaves(space: Space[Any], path: tuple[str | int, ...]) -> Iterator[Leaf | tuple[str | int, ...]]:
+    """The leaves of a space; of one that numbers do not stand for, such as Text, only the path."""
+    if isinstance(space, Dict):
+        for key, part in space.spaces.items():
+            yield from _leaves(part, (*path, key))
+    elif isinstance(space, Tuple):
+        for index, part in enumerate(space.spaces):
+            yield from _leaves(part, (*path, index))
+    elif isinstance(space, Box):
+        with np.errstate(over="ignore"):  # a bound of float64 may be infinite in float32
+            low, high = (bound.reshape(-1).astype(np.float32) for bound in (space.low, space.high))
+        yield Leaf(path, low, high, _numbers(space.shape))
+    elif isinstance(space, Discrete):
+        yield Leaf(path, *_unit(int(space.n)), _one_hot(np.array([space.n]), np.array([space.start]), ()))
+    elif isinstance(space, MultiDiscrete):
+        sizes, start = space.nvec.reshape(-1), np.asarray(space.start).reshape(-1)
+        yield Leaf(path, *_unit(int(sizes.sum())), _one_hot(sizes, start, space.nvec.shape))
+    elif isinstance(space, MultiBinary):
+        yield Leaf(path, *_unit(int(np.prod(space.shape))), _numbers(space.shape))
+    else:
+        yield path
+
+
+def _unit(size: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    return np.zeros(size, np.float32), np.ones(size, np.float32)
+
+
+def _numbers(shape: tuple[int, ...]) -> Fill:
+    def fill(part: Any, out: NDArray[np.float32]) -> None:
+        values = np.asarray(part)
+        if values.shape != shape:
+            raise ContractError(f"returned an observation with a part of shape {values.shape}; its space has {shape},")
+        out[:] = values.reshape(-1)
+
+    return fill
+
+
+def _one_hot(sizes: NDArray[Any], start: NDArray[Any], shape: tuple[int, ...]) -> Fill:
+    before = np.cumsum(sizes) - sizes
+
+    def fill(part: Any, out: NDArray[np.float32]) -> None:
+        values = np.asarray(part)
+        if values.shape != shape or values.dtype.kind not in "iub":
+            raise ContractError(f"returned {part!r:.80} in an observation; its space has integers of shape {shape},")
+        places = values.reshape(-1).astype(np.int64) - start
+        if (places < 0).any() or (places >= sizes).any():
+            raise ContractError(f"returned {part!r:.80} in an observation, outside its space,")
+        out[before + places] = 1.0
+
+    return fill
+
+
+def _name(path: tuple[str | int, ...]) -> str:
+    return ".".join(map(str, path)) or "the observation"

@@ -1,0 +1,90 @@
+"""One setting: what it means and which values it may take.
+
+No torch and no omegaconf, so that worker processes import this in milliseconds.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import typing
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from a2c.errors import ConfigError
+
+Record = TypeVar("Record")
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What a setting means and which values it may take; a list's rule holds for each of its items."""
+
+    doc: str
+    low: float | None = None
+    high: float | None = None
+    open_low: bool = False  # low itself is excluded
+    open_high: bool = False
+    choices: tuple[str, ...] = ()
+    pattern: str = ""  # a regular expression for the whole text
+    says: str = ""  # the pattern in words
+
+    def __str__(self) -> str:
+        if self.choices:
+            return f"must be one of {', '.join(self.choices)}"
+        if self.pattern:
+            return f"must be {self.says}"
+        if self.low is not None and self.high is not None:
+            return f"must be in {'(' if self.open_low else '['}{self.low}, {self.high}{')' if self.open_high else ']'}"
+        if self.low is not None:
+            return f"must be {'>' if self.open_low else '>='} {self.low}"
+        return ""
+
+    def allows(self, value: Any) -> bool:
+        """Whether ``value``, which has the right type, is one that the setting may take."""
+        if value is None:
+            return True  # the type says whether null is allowed
+        if isinstance(value, list):
+            return all(self.allows(item) for item in value)
+        if self.choices:
+            return value in self.choices
+        if self.pattern:
+            return re.fullmatch(self.pattern, value) is not None
+        if self.low is not None and not (value > self.low if self.open_low else value >= self.low):
+            return False
+        return self.high is None or (value < self.high if self.open_high else value <= self.high)
+
+
+def setting(doc: str, **rule: Any) -> Any:
+    """A dataclass field with a rule and no default: values live in ``conf/`` alone.
+
+    Args:
+        doc: what the setting means, for help texts.
+        rule: the other fields of :class:`Rule`.
+    """
+    return field(metadata={"rule": Rule(doc, **rule)})
+
+
+def settings(record: Any, prefix: str = "") -> Iterator[tuple[str, Any, Rule]]:
+    """Every leaf setting of a config, or of its class: ``(dotted key, value or type, rule)``."""
+    types = typing.get_type_hints(record if isinstance(record, type) else type(record))
+    for item in dataclasses.fields(record):
+        value = types[item.name] if isinstance(record, type) else getattr(record, item.name)
+        if dataclasses.is_dataclass(value):
+            yield from settings(value, f"{prefix}{item.name}.")
+        else:
+            yield f"{prefix}{item.name}", value, item.metadata["rule"]
+
+
+def check_ranges(record: Record) -> Record:
+    """Check every setting against its rule and return the record.
+
+    Raises:
+        ConfigError: names the first setting that breaks its rule.
+    """
+    for key, value, rule in settings(record):
+        if not rule.allows(value):
+            shown = f"{value!r}" if isinstance(value, str) else value
+            raise ConfigError(f"{key}={shown} {rule}")
+    return record

@@ -1,0 +1,154 @@
+"""Observations and actions of every known space, and back."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete, Space, Text, Tuple, flatten
+
+from a2c.envs.converting.actions import Unpacker
+from a2c.envs.converting.observations import Flattener
+from a2c.envs.converting.plain_spaces import from_plain, left_out, to_plain
+from a2c.envs.single.make_env import _observations
+from a2c.errors import ConfigError
+from a2c.machine.processes.failure_report import ContractError
+from a2c.machine.processes.pickles import loads
+
+NESTED = Dict(
+    {
+        "b": Tuple((Discrete(3, start=-1), Box(-1, 1, (2, 2), np.float64))),
+        "a": MultiDiscrete([2, 4], start=[1, 5]),
+        "c": MultiBinary((2, 3)),
+        "d": Box(0, 9, (2,), np.int16),
+    }
+)
+KNOWN = [
+    Discrete(5),
+    Discrete(4, start=7),
+    MultiDiscrete([3, 2]),
+    MultiDiscrete(np.array([[2, 3], [4, 2]])),
+    MultiBinary(4),
+    Box(-2, 3, (2, 3), np.float64),
+    Tuple((Discrete(2), Discrete(3))),
+    NESTED,
+]
+
+
+@pytest.mark.parametrize("space", KNOWN, ids=str)
+def test_vectors_are_gymnasiums(space: Space[Any]) -> None:
+    space.seed(3)
+    flattener = Flattener(space)
+    for _ in range(20):
+        value = space.sample()
+        vector = flattener(value)
+        np.testing.assert_array_equal(vector, flatten(space, value).astype(np.float32))
+        assert vector.dtype == np.float32
+        assert flattener.space.contains(vector)
+
+
+@pytest.mark.parametrize(
+    "space",
+    [one for one in KNOWN if not isinstance(one, Dict)]
+    + [
+        Dict(
+            {"turn": MultiDiscrete([3, 3], start=[2, 2]), "push": Box(-1, 1, (2, 1), np.float64), "on": MultiBinary(2)}
+        )
+    ],
+    ids=str,
+)
+def test_rows_stand_for_actions_of_the_spaces_own_kind(space: Space[Any]) -> None:
+    unpack = Unpacker(space)
+    unpack.space.seed(5)
+    for _ in range(20):
+        assert space.contains(unpack(unpack.space.sample()))
+
+
+def test_a_row_is_counted_from_zero_and_clipped_in_the_spaces_own_dtype() -> None:
+    unpack = Unpacker(Tuple((Discrete(3, start=-1), MultiBinary(2), Box(-0.1, 0.1, (1,), np.float64))))
+    assert [part[0] for part in unpack.space.parts] == ["discrete", "binary", "continuous"]
+    discrete, binary, push = unpack(np.array([2, 1, 0, 7], np.float32))
+    assert (discrete, binary.tolist(), push.tolist()) == (1, [1, 0], [0.1])
+
+
+def test_what_no_number_stands_for_is_left_out_and_nothing_but_it_is_an_error() -> None:
+    flattener = Flattener(Dict({"mission": Text(5), "at": Discrete(2)}))
+    assert flattener.space.left_out == ("mission",)
+    assert left_out(to_plain(flattener.space.original)) == ["mission"]
+    assert flattener({"mission": "go", "at": 1}).tolist() == [0, 1]
+    with pytest.raises(ConfigError, match="no part of it is made of numbers"):
+        Flattener(Dict({"mission": Text(5)}))
+
+
+@pytest.mark.parametrize(
+    ("space", "value"),
+    [
+        (Discrete(3), 3),
+        (Discrete(3), -1),
+        (Discrete(3), 0.5),
+        (MultiDiscrete([2, 2]), [0, 2]),
+        (MultiBinary(2), [0, 1, 0]),
+        (Dict({"a": Discrete(2)}), {"b": 0}),
+        (Tuple((Discrete(2), Discrete(2))), (0,)),
+    ],
+)
+def test_what_does_not_fit_its_space_is_refused(space: Space[Any], value: Any) -> None:
+    with pytest.raises(ContractError):
+        Flattener(space)(value)
+
+
+@pytest.mark.parametrize("space", KNOWN, ids=str)
+def test_plain_data_gives_the_same_space(space: Space[Any]) -> None:
+    assert from_plain(json.loads(json.dumps(to_plain(space)))) == space
+    flat, packed = Flattener(space).space, loads(pickle.dumps(Flattener(space).space))
+    assert packed == flat
+    assert packed.original == space
+
+
+class Shown(gym.Env[Any, Any]):
+    """Gives one observation, of the space given."""
+
+    def __init__(self, space: Space[Any], obs: Any) -> None:
+        self.observation_space, self.action_space, self._obs = space, Discrete(2), obs
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        super().reset(seed=seed)
+        return self._obs, {}
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "shape", "dtype", "channels", "expected", "divisor"),
+    [
+        (0, 255, (5, 4, 3), np.uint8, "auto", (3, 5, 4), 1),
+        (0, 255, (3, 5, 6), np.uint8, "auto", (3, 5, 6), 1),
+        (0, 255, (8, 5, 5), np.uint8, "auto", (8, 5, 5), 1),
+        (0, 255, (5, 5, 8), np.uint8, "auto", (8, 5, 5), 1),
+        (0, 255, (4, 4, 3), np.uint8, "first", (4, 4, 3), 1),
+        (0, 255, (4, 4, 2), np.uint8, "last", (2, 4, 4), 1),
+        (0, 255, (5, 4), np.uint8, "auto", (1, 5, 4), 1),
+        (0, 255, (2, 5, 4, 3), np.uint8, "auto", (6, 5, 4), 1),
+        (0, 1, (5, 4, 3), np.float32, "auto", (3, 5, 4), 1),
+        (0, 255, (5, 4, 1), np.float64, "auto", (1, 5, 4), 255),
+        (-1, 1, (5, 4, 3), np.float32, "auto", (60,), 1),
+        (0, 1, (5, 4), np.float32, "auto", (20,), 1),
+    ],
+)
+def test_images_come_channels_first(
+    low: int, high: int, shape: tuple[int, ...], dtype: Any, channels: str, expected: tuple[int, ...], divisor: int
+) -> None:
+    space = Box(low, high, shape, dtype)
+    value = space.sample()
+    env = _observations(Shown(space, value), channels)
+    obs, _ = env.reset()
+    assert env.observation_space.shape == expected
+    assert env.observation_space.contains(obs)
+    if len(expected) == 3:
+        stack = value if value.ndim == 4 else value[None]
+        wanted = stack.reshape(expected)
+        if shape[-1] == expected[0] // len(stack) and len(shape) > 2 and shape != expected:
+            wanted = np.concatenate(np.moveaxis(stack, -1, 1))
+        np.testing.assert_allclose(obs, wanted / divisor, rtol=1e-6)
