@@ -11,7 +11,7 @@ import numpy as np
 from gymnasium.spaces import Box, Discrete, Space
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from a2c.envs.converting.actions import CONTINUOUS, DISCRETE, PackedActions, Part
+from a2c.envs.converting.actions import CONTINUOUS, DISCRETE, PackedActions, Part, choices_of
 from a2c.envs.converting.masks import MaskedBox
 from a2c.envs.converting.observations import FlatBox
 from a2c.envs.converting.plain_spaces import left_out, to_plain
@@ -67,7 +67,7 @@ class Spaces:
         """The numbers of choices of all discrete parts of an action, in order."""
         if not self.parts:
             return (self.actions,) if self.discrete else ()
-        return tuple(size for kind, sizes in self.parts if kind == DISCRETE for size in sizes)
+        return choices_of(self.parts)
 
     @property
     def door(self) -> ActionDoor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -28,7 +29,7 @@ def emission_of(distribution: Distribution, spaces: Spaces, device: torch.device
     emissions: list[Emission] = []
     begin = 0
     for part in parts:
-        width = part.size if isinstance(part, SquashedGaussian | Betas) else max(1, sum(part.action_shape))
+        width = part.size if isinstance(part, SquashedGaussian | Betas) else math.prod(part.action_shape)
         emissions.append(_emission(part, low[begin : begin + width], high[begin : begin + width]))
         begin += width
     if not isinstance(distribution, Joint):

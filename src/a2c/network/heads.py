@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from a2c.envs.converting.actions import BINARY, DISCRETE
+from a2c.envs.converting.actions import BINARY, DISCRETE, columns_of
 from a2c.envs.spaces import Spaces
 from a2c.errors import ConfigError
 from a2c.maths.distributions import (
@@ -43,13 +43,15 @@ def distribution_of(spaces: Spaces, policy: PolicyConfig | None = None, features
     parts: list[Distribution] = []
     begin = 0
     for kind, sizes in spaces.parts:
-        begin, end = _end(kind, sizes, begin), begin
+        end = begin + columns_of((kind, sizes))
+        low, high = spaces.low[begin:end], spaces.high[begin:end]
+        begin = end
         if kind == DISCRETE:
             parts.append(Categoricals(sizes))
         elif kind == BINARY:
             parts.append(Bernoullis(sizes[0]))
         else:
-            parts.append(_continuous(spaces.low[end:begin], spaces.high[end:begin], sizes[0], policy, features))
+            parts.append(_continuous(low, high, sizes[0], policy, features))
     if len(parts) == 1:
         return parts[0]
     if any(isinstance(part, GSDE) for part in parts):
@@ -57,10 +59,6 @@ def distribution_of(spaces: Spaces, policy: PolicyConfig | None = None, features
             "policy.distribution=gsde takes actions that are one Box; gaussian, squashed and beta take any"
         )
     return Joint(tuple(parts))
-
-
-def _end(kind: str, sizes: tuple[int, ...], begin: int) -> int:
-    return begin + (len(sizes) if kind == DISCRETE else sizes[0])
 
 
 def _continuous(

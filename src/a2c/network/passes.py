@@ -210,7 +210,8 @@ class MLPPass:
         params = self._policy.forward(features[: self._learned])
         if self._log_std.numel():
             params = torch.cat([params, self._log_std.expand(*params.shape[:-1], -1)], -1)
-        params = self._model.masking.masked(params, obs[:-1].flatten(0, 1))
+        if self._model.masking.columns:
+            params = self._model.masking.masked(params, obs[:-1].flatten(0, 1))
         return params.view(steps, count, -1), self._value.forward(features).view(steps + 1, count)
 
     def backward(self, d_params: Tensor, d_values: Tensor) -> None:

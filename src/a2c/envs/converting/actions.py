@@ -18,6 +18,17 @@ Part = tuple[
 ]  # its kind; the numbers of choices of its discrete columns, else its count of columns
 
 
+def columns_of(part: Part) -> int:
+    """How many numbers of a row stand for a part."""
+    kind, sizes = part
+    return len(sizes) if kind == DISCRETE else sizes[0]
+
+
+def choices_of(parts: tuple[Part, ...]) -> tuple[int, ...]:
+    """The numbers of choices of all discrete parts, in order."""
+    return tuple(size for kind, sizes in parts if kind == DISCRETE for size in sizes)
+
+
 class PackedActions(Box):
     """Rows of numbers that stand for actions of several parts, or of a shape of their own.
 
@@ -48,7 +59,7 @@ class PackedActions(Box):
         return [column for column, kind in enumerate(self._kinds()) if kind == DISCRETE]
 
     def _kinds(self) -> list[str]:
-        return [kind for kind, sizes in self.parts for _ in range(len(sizes) if kind == DISCRETE else sizes[0])]
+        return [part[0] for part in self.parts for _ in range(columns_of(part))]
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ import numpy as np
 from gymnasium.spaces import Box, Dict, Discrete, Space
 from numpy.typing import NDArray
 
-from a2c.envs.converting.actions import DISCRETE, PackedActions
+from a2c.envs.converting.actions import PackedActions, choices_of
 from a2c.envs.foreign import named_failure, users_own
 from a2c.machine.processes.failure_report import ContractError
 
@@ -41,8 +41,7 @@ def choices(space: Space[Any]) -> tuple[int, ...]:
     """The numbers of choices of all discrete parts of a converted action space, in order."""
     if isinstance(space, Discrete):
         return (int(space.n),)
-    parts = space.parts if isinstance(space, PackedActions) else ()
-    return tuple(size for kind, sizes in parts if kind == DISCRETE for size in sizes)
+    return choices_of(space.parts) if isinstance(space, PackedActions) else ()
 
 
 class WithoutMask(gym.ObservationWrapper[Any, Any, Any]):
