@@ -131,5 +131,34 @@ class Board(Told):
         return float(action == self.corner)
 
 
-for made in (Cells, Switches, Hybrid, Legal, Board):
+class Scene(Told):
+    """A grid of symbols beside numbers: say which symbol stands in the corner, and which number is told."""
+
+    observation_space = Dict({"at": Discrete(4), "board": Board.observation_space, "blank": Box(-1, 1, (2,))})
+    action_space = MultiDiscrete([4, 4])
+
+    def told(self) -> Any:
+        board, self.at = self.np_random.integers(0, 4, (4, 5, 2)).astype(np.uint8), int(self.np_random.integers(4))
+        self.symbol = int(board[0, 0, 0])
+        return {"at": self.at, "board": board, "blank": np.zeros(2, np.float32)}
+
+    def score(self, action: Any) -> float:
+        return (float(action[0] == self.symbol) + float(action[1] == self.at)) / 2
+
+
+class LegalBoard(Legal):
+    """As :class:`Legal`, but it shows a grid of symbols."""
+
+    def __init__(self, where: str = "info") -> None:
+        super().__init__(where)
+        shown = Board.observation_space
+        mask = Box(0, 1, (8,), np.int8)
+        self.observation_space = Dict({"obs": shown, "action_mask": mask}) if where == "obs" else shown
+
+    def told(self) -> Any:
+        told, board = super().told(), np.full((4, 5, 2), self.legal, np.uint8)
+        return {"obs": board, "action_mask": told["action_mask"]} if self.where == "obs" else board
+
+
+for made in (Cells, Switches, Hybrid, Legal, Board, Scene, LegalBoard):
     gym.register(f"{made.__name__}-v0", entry_point=made)

@@ -13,7 +13,7 @@ import torch
 import a2c
 from builders import LIGHT
 
-SPACES = ("Cells", "Switches", "Hybrid", "Legal", "Board")
+SPACES = ("Cells", "Switches", "Hybrid", "Legal", "Board", "Scene", "LegalBoard")
 WAYS = {
     "sync": ("vectorization=sync",),
     "workers": ("vectorization=workers", "num_workers=2"),
@@ -55,16 +55,15 @@ def test_a_policy_acts_in_an_environment_that_nobody_wrapped(name: str, in_this_
     obs, info = env.reset(seed=3)
     for deterministic in (True, False) * 4:
         mask = info.get("action_mask")
-        if isinstance(env.observation_space, gym.spaces.Box) and len(env.observation_space.shape) == 3:
-            obs = np.moveaxis(obs, -1, 0)
+        obs = policy_input(obs, name)
         action = policy.act(obs, deterministic, mask=mask)
         assert env.action_space.contains(action)
         obs, _, _, _, info = env.step(action)
-        assert np.isfinite(policy.value(policy_input(policy, obs, name)))
+        assert np.isfinite(policy.value(policy_input(obs, name)))
     env.close()
 
 
-def policy_input(policy: Any, obs: Any, name: str) -> Any:
+def policy_input(obs: Any, name: str) -> Any:
     return np.moveaxis(obs, -1, 0) if name == "Board" else obs
 
 
@@ -86,9 +85,10 @@ def test_other_algorithms_train_it(name: str, algo: str, tmp_path: Path) -> None
     assert a2c.load_policy(run).env_steps >= 160
 
 
+@pytest.mark.parametrize("name", ["Legal", "LegalBoard"])
 @pytest.mark.parametrize("where", ["info", "obs", "method"])
-def test_masks_are_found_wherever_they_are_told(where: str, tmp_path: Path) -> None:
-    run = train(tmp_path, "env.id=space_toys:Legal-v0", f"env.kwargs={{where: {where}}}")
+def test_masks_are_found_wherever_they_are_told(where: str, name: str, tmp_path: Path) -> None:
+    run = train(tmp_path, f"env.id=space_toys:{name}-v0", f"env.kwargs={{where: {where}}}")
     policy = a2c.load_policy(run)
     assert policy.model.spaces.mask == 8
     assert a2c.evaluate(policy, episodes=3).mean == 10
@@ -96,8 +96,8 @@ def test_masks_are_found_wherever_they_are_told(where: str, tmp_path: Path) -> N
 
 @pytest.mark.parametrize(
     ("name", "score"),
-    [("Cells", 18), ("Switches", 9), ("Hybrid", 6), ("Board", 5)],
-    ids=["cells", "switches", "hybrid", "board"],
+    [("Cells", 18), ("Switches", 9), ("Hybrid", 6), ("Board", 5), ("Scene", 6)],
+    ids=["cells", "switches", "hybrid", "board", "scene"],
 )
 def test_what_is_told_is_learned(name: str, score: float, tmp_path: Path) -> None:
     steps = 20_000

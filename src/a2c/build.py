@@ -36,7 +36,7 @@ from a2c.machine.clock import LoopClock
 from a2c.machine.device import TorchModes, set_threads, use_device
 from a2c.machine.graphs import Graphs
 from a2c.network.making import make_network
-from a2c.network.torsos import torso_kind
+from a2c.network.torso_choice import torso_kind
 from a2c.settings.config import Config
 
 log = logging.getLogger("a2c")

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from a2c.collecting.collector import Collector
 from a2c.envs.lockstep import LockstepEnvs
-from a2c.envs.spaces import ObsPart
+from a2c.envs.spaces import ObsLeaf
 from a2c.envs.vector.inprocess import InProcessVectorEnv
 from a2c.errors import NumericError
 from a2c.learning.learner import Learner
@@ -53,8 +53,8 @@ class Linear(nn.Module):
 
     def __init__(self, in_parts: bool) -> None:
         super().__init__()
-        here, there = ObsPart((1,), "float32"), ObsPart((2,), "float32")
-        self.spaces: Any = SimpleNamespace(obs={"here": here, "there": there} if in_parts else ObsPart((3,), "float32"))
+        here, there = ObsLeaf((1,), "float32"), ObsLeaf((2,), "float32")
+        self.spaces: Any = SimpleNamespace(obs={"here": here, "there": there} if in_parts else ObsLeaf((3,), "float32"))
         self.distribution, self.normalizer = Categorical(2), None
         self.params, self.values = nn.Linear(3, 2), nn.Linear(3, 1)
         with torch.no_grad():

@@ -77,11 +77,34 @@ def test_a_row_is_counted_from_zero_and_clipped_in_the_spaces_own_dtype() -> Non
 
 def test_what_no_number_stands_for_is_left_out_and_nothing_but_it_is_an_error() -> None:
     flattener = Flattener(Dict({"mission": Text(5), "at": Discrete(2)}))
-    assert flattener.space.left_out == ("mission",)
+    assert flattener.space.parts == (("at", (2,)),)
     assert left_out(to_plain(flattener.space.original)) == ["mission"]
     assert flattener({"mission": "go", "at": 1}).tolist() == [0, 1]
     with pytest.raises(ConfigError, match="no part of it is made of numbers"):
         Flattener(Dict({"mission": Text(5)}))
+
+
+def test_images_within_are_laid_out_with_their_colours_first() -> None:
+    small, large = Box(0, 255, (3, 4, 2), np.uint8), Box(0, 255, (40, 36, 3), np.uint8)
+    floats, grey = Box(0, 255, (2, 4, 4), np.float64), Box(0, 255, (3, 2), np.uint8)
+    space = Dict({"floats": floats, "grey": grey, "large": large, "small": small, "turn": Discrete(2)})
+    space.seed(4)
+    flattener, value = Flattener(space), space.sample()
+    assert flattener.space.parts == (
+        ("floats", (2, 4, 4)), ("grey", (1, 3, 2)), ("large", (3, 40, 36)), ("small", (2, 3, 4)), ("turn", (2,)),
+    )  # fmt: skip
+    expected = [
+        value["floats"].reshape(-1) / 255,
+        value["grey"].reshape(-1),  # perhaps symbols
+        value["large"].transpose(2, 0, 1).reshape(-1) / 255,
+        value["small"].transpose(2, 0, 1).reshape(-1),
+        np.eye(2)[value["turn"]],
+    ]
+    np.testing.assert_allclose(flattener(value), np.concatenate(expected), rtol=1e-6)
+    assert flattener.space.contains(flattener(value))
+    assert dict(Flattener(space, "first").space.parts)["small"] == (3, 4, 2)
+    with pytest.raises(ContractError, match="of shape"):
+        flattener(value | {"small": value["small"][:1]})
 
 
 @pytest.mark.parametrize(

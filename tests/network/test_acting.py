@@ -14,6 +14,9 @@ from builders import IMAGE, TORQUE, VECTOR, config, make_model
 from capturing import Operations
 
 BYTES = Spaces((3, 5), "uint8", 3, discrete=True)
+GRID = Spaces((3, 5, 4), "uint8", 3, discrete=True)
+MASKED = Spaces((7,), "float32", 3, discrete=True, mask=3)
+SCENE = Spaces((17,), "float32", 3, discrete=True, mask=3, obs_parts=(("board", (2, 3, 2)), ("at", (2,))))
 N = 3
 
 
@@ -21,7 +24,10 @@ def observations(spaces: Spaces) -> Tensor:
     draw = torch.Generator().manual_seed(1)
     if spaces.obs_dtype == "uint8":
         return torch.randint(0, 256, (N, *spaces.obs_shape), generator=draw, dtype=torch.uint8)
-    return torch.randn(N, *spaces.obs_shape, generator=draw)
+    obs = torch.randn(N, *spaces.obs_shape, generator=draw)
+    if spaces.mask:
+        obs[:, -spaces.mask :] = torch.eye(N, spaces.mask)
+    return obs
 
 
 @pytest.mark.parametrize("normalize_obs", [False, True])
@@ -38,9 +44,10 @@ def test_the_policy_for_acting_is_the_models(spaces: Spaces, normalize_obs: bool
 @pytest.mark.parametrize("normalize_obs", [False, True])
 @pytest.mark.parametrize(
     ("spaces", "torso"),
-    [(VECTOR, "mlp"), (TORQUE, "mlp"), (BYTES, "mlp"), (IMAGE, "nature_cnn")],
-    ids=["discrete", "continuous", "bytes", "image"],
-)
+    [(VECTOR, "mlp"), (TORQUE, "mlp"), (BYTES, "mlp"), (MASKED, "mlp"), (SCENE, "auto"), (GRID, "small_cnn"),
+     (IMAGE, "nature_cnn")],
+    ids=["discrete", "continuous", "bytes", "masked", "scene", "grid", "image"],
+)  # fmt: skip
 def test_weights_cast_once_give_the_numbers_of_autocast(spaces: Spaces, torso: str, normalize_obs: bool) -> None:
     model = make_model(spaces, config(network={"torso": torso}, normalize_obs=normalize_obs, precision="bf16"))
     acting, obs = policy_of(model, N), observations(spaces)

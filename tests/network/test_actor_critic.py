@@ -13,7 +13,7 @@ from torch.testing import assert_close
 from a2c.envs.spaces import Spaces
 from a2c.errors import ConfigError
 from a2c.network.actor_critic import ActorCritic
-from a2c.network.torsos import build_torso, torso_kind
+from a2c.network.torso_choice import build_torso, torso_kind
 from builders import IMAGE, TORQUE, VECTOR, config
 
 ATARI = Spaces((4, 84, 84), "uint8", 6, discrete=True)

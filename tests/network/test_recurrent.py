@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from a2c.collecting.collector import Collector
 from a2c.envs.lockstep import LockstepEnvs
-from a2c.envs.spaces import ObsPart
+from a2c.envs.spaces import ObsLeaf
 from a2c.envs.vector.inprocess import InProcessVectorEnv
 from a2c.learning.learner import Learner
 from a2c.maths.distributions import Categorical
@@ -71,7 +71,7 @@ class Sums(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.spaces, self.distribution = SimpleNamespace(obs={"count": ObsPart((1,), "float32")}), Categorical(2)
+        self.spaces, self.distribution = SimpleNamespace(obs={"count": ObsLeaf((1,), "float32")}), Categorical(2)
         self.head = nn.Linear(1, 3)
 
     def initial_memory(self, rows: int) -> Tensor:

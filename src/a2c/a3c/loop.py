@@ -18,7 +18,7 @@ from a2c.machine.limits import limits_here
 from a2c.machine.processes.apart import call_apart
 from a2c.machine.processes.foreign_code import GaveUpError
 from a2c.network.making import make_network
-from a2c.network.torsos import torso_kind
+from a2c.network.torso_choice import torso_kind
 from a2c.run.opening import open_run
 from a2c.run.stopping import GAVE_UP
 from a2c.run.summary import Summary

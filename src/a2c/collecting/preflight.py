@@ -198,7 +198,7 @@ def _bytes_of_action(spaces: Spaces | None) -> int:
 
 def _bytes_of_network(cfg: Config, spaces: Spaces | None) -> int:
     """Of the weights of the mlp, their gradient and the optimizer's mean square."""
-    if spaces is None or spaces.image or cfg.network.torso not in ("auto", "mlp"):
+    if spaces is None or spaces.image or spaces.images_within or cfg.network.torso not in ("auto", "mlp"):
         return 0
     sizes = [math.prod(spaces.obs_shape), *cfg.network.hidden_sizes]
     torsos = 1 if cfg.network.shared_torso or cfg.network.memory else 2

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from a2c.envs.spaces import ObsPart, Spaces
+from a2c.envs.spaces import ObsLeaf, Spaces
 from a2c.machine.transfer import page_locked
 from a2c.maths.distributions import Distribution
 from a2c.maths.trees import Tree, leaves, tree_map
@@ -18,7 +18,7 @@ from a2c.maths.trees import Tree, leaves, tree_map
 def empty_observations(spaces: Spaces, steps: int, count: int, device: torch.device) -> Tree:
     """Memory for observations ``[steps, count, *obs]``, a tree; not initialised."""
 
-    def empty(part: ObsPart) -> Tensor:
+    def empty(part: ObsLeaf) -> Tensor:
         return torch.empty(steps, count, *part.shape, dtype=getattr(torch, part.dtype), device=device)
 
     memory: Tree = tree_map(empty, spaces.obs)

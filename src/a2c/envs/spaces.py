@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from a2c.envs.converting.actions import CONTINUOUS, DISCRETE, PackedActions, Part, choices_of
 from a2c.envs.converting.masks import MaskedBox
-from a2c.envs.converting.observations import FlatBox
+from a2c.envs.converting.observations import FlatBox, ObsPart
 from a2c.envs.converting.plain_spaces import left_out, to_plain
 from a2c.errors import CheckpointError, ConfigError
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:  # worker processes load no torch
 
 
 @dataclass(frozen=True, slots=True)
-class ObsPart:
+class ObsLeaf:
     """One leaf of an observation."""
 
     shape: tuple[int, ...]
@@ -45,17 +45,24 @@ class Spaces:
     parts: tuple[Part, ...] = ()  # of packed actions
     obs_original: dict[str, Any] | None = None  # the space that observations were flattened from, as plain data
     action_original: dict[str, Any] | None = None  # likewise of packed actions
+    obs_parts: tuple[ObsPart, ...] = ()  # of flattened observations
+    obs_channels: str = "auto"  # where the colours of images in them were looked for
     mask: int = 0  # how many columns of the observation vector, the last, are a mask of legal actions
 
     @property
-    def obs(self) -> ObsPart:
-        """The observation as a tree of its parts: one, so far."""
-        return ObsPart(self.obs_shape, self.obs_dtype)
+    def obs(self) -> ObsLeaf:
+        """The observation as a tree: one leaf, so far."""
+        return ObsLeaf(self.obs_shape, self.obs_dtype)
 
     @property
     def image(self) -> bool:
         """Whether observations are images."""
         return len(self.obs_shape) == 3
+
+    @property
+    def images_within(self) -> bool:
+        """Whether observations are vectors that hold images."""
+        return any(len(shape) == 3 for _, shape in self.obs_parts)
 
     @property
     def whole(self) -> bool:
@@ -79,8 +86,9 @@ class Spaces:
     def facts(self) -> dict[str, str]:
         """Their lines in the start panel."""
         shape = [self.obs_shape[0] - self.mask] if self.mask else list(self.obs_shape)
+        parts = ", ".join(f"{name} {list(part)}" for name, part in self.obs_parts) if self.images_within else ""
         return {
-            "observations": f"{shape} {self.obs_dtype}"
+            "observations": (parts or f"{shape} {self.obs_dtype}")
             + (", and a mask of legal actions" if self.mask else "")
             + (f", without {', '.join(unread)}" if (unread := left_out(self.obs_original or {})) else ""),
             "actions": self._told_actions(),
@@ -102,7 +110,8 @@ class Spaces:
     def from_dict(cls, data: dict[str, Any]) -> Spaces:
         """The spaces that :meth:`to_dict` gave; lists become tuples."""
         fields: dict[str, Any] = {key: tuple(value) if type(value) is list else value for key, value in data.items()}
-        fields["parts"] = tuple((kind, tuple(sizes)) for kind, sizes in fields.get("parts", ()))
+        for key in ("parts", "obs_parts"):
+            fields[key] = tuple((name, tuple(sizes)) for name, sizes in fields.get(key, ()))
         return cls(**fields)
 
     def check_same(self, saved: Spaces, path: str) -> None:
@@ -192,6 +201,8 @@ def spaces_of(observation_space: gym.Space[Any], action_space: gym.Space[Any]) -
         "action_dtype": str(action_space.dtype),
         "obs_original": _original(observation_space, FlatBox),
     }
+    if isinstance(observation_space, FlatBox):
+        kept |= {"obs_parts": observation_space.parts, "obs_channels": observation_space.channels}
     if isinstance(action_space, Discrete):
         count, start = int(action_space.n), int(action_space.start)
         return Spaces(shape, dtype, count, discrete=True, start=start, **kept)

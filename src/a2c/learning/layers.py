@@ -10,10 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from a2c.network.actor_critic import ActorCritic
+from a2c.network.joined import Joined
 from a2c.network.memory import unrolled
 from a2c.network.obs_normalizer import as_float
 from a2c.network.protocol import Network, remembers
 from a2c.network.recurrent import RecurrentActorCritic
+from a2c.network.torso_choice import Torso
 from a2c.rollout import Rollout
 
 
@@ -79,7 +81,10 @@ def _run(model: ActorCritic, obs: Tensor) -> None:
     model.value_head(value_features.float())
 
 
-def _through(torso: nn.Sequential, inputs: Tensor) -> Tensor:
+def _through(torso: Torso, inputs: Tensor) -> Tensor:
+    if isinstance(torso, Joined):
+        parts = [part if encoder is None else _through(encoder, part) for encoder, part in torso.split(inputs)]
+        return _through(torso.joining, torch.cat(parts, -1))
     features: Tensor = nn.Sequential.forward(torso, inputs)  # type: ignore[no-untyped-call]
     return features
 

@@ -127,5 +127,6 @@ class CastPolicy:
         return [weight.detach() for weight in self._model.torso.weights_for(self._dtype)]
 
     def _policy(self, obs: Tensor) -> Tensor:
-        features = self._model.torso.run(self._model.inputs(obs), self._weights)
-        return self._model.policy_head.forward(features.float())
+        model = self._model
+        features = model.torso.run(model.inputs(obs), self._weights)
+        return model.masking.masked(model.policy_head.forward(features.float()), obs)

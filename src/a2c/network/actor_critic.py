@@ -12,7 +12,7 @@ from a2c.envs.spaces import Spaces
 from a2c.network.heads import PolicyHead, distribution_of
 from a2c.network.masking import Masking
 from a2c.network.obs_normalizer import ObsNormalizer, as_float
-from a2c.network.torsos import Torso, build_torso, torso_kind
+from a2c.network.torso_choice import Torso, build_torso, describe_torso, torso_kind
 from a2c.settings.config import NetworkConfig, PolicyConfig
 
 
@@ -76,7 +76,7 @@ class ActorCritic(nn.Module):
         """For the start panel: ``mlp, policy and value apart, 9,155 weights``."""
         torso = "one torso" if self.value_torso is None else "policy and value apart"
         weights = sum(param.numel() for param in self.parameters())
-        return f"{self.kind}, {torso}, {weights:,} weights"
+        return f"{describe_torso(self.kind, self.torso)}, {torso}, {weights:,} weights"
 
     def inputs(self, obs: Tensor) -> Tensor:
         """The input of the torsos: observations without their mask, normalised if the network has a normaliser."""

@@ -11,7 +11,7 @@ from a2c.network.actor_critic import features_of, initialize, values_of
 from a2c.network.heads import PolicyHead, distribution_of
 from a2c.network.masking import Masking
 from a2c.network.obs_normalizer import ObsNormalizer, as_float
-from a2c.network.torsos import build_torso, torso_kind
+from a2c.network.torso_choice import build_torso, describe_torso, torso_kind
 from a2c.settings.config import NetworkConfig, PolicyConfig
 
 
@@ -84,7 +84,8 @@ class RecurrentActorCritic(nn.Module):
     def describe(self) -> str:
         """For the start panel: ``mlp, lstm of 64, 45,123 weights``."""
         weights = sum(param.numel() for param in self.parameters())
-        return f"{self.kind}, {self.memory_kind} of {self.memory.hidden_size}, {weights:,} weights"
+        memory = f"{self.memory_kind} of {self.memory.hidden_size}"
+        return f"{describe_torso(self.kind, self.torso)}, {memory}, {weights:,} weights"
 
     def inputs(self, obs: Tensor) -> Tensor:
         """The input of the torso: observations without their mask, normalised if the network has a normaliser."""

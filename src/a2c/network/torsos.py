@@ -1,12 +1,11 @@
 """Torsos: from observations to features.
 
-Both are :class:`torch.nn.Sequential`, so that their layers are where everyone looks for them. Their ``forward`` calls
+They are :class:`torch.nn.Sequential`, so that their layers are where everyone looks for them. Their ``forward`` calls
 the layers' functions directly, because at the sizes of acting the modules' bookkeeping costs as much as the arithmetic.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 
@@ -14,10 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from a2c.envs.spaces import Spaces
-from a2c.errors import ConfigError
 from a2c.network.obs_normalizer import as_float
-from a2c.settings.config import NetworkConfig
 
 # In place: the layer before no longer needs its output.
 ACTIVATIONS: dict[str, tuple[type[nn.Module], Callable[[Tensor], Tensor]]] = {
@@ -27,7 +23,6 @@ ACTIVATIONS: dict[str, tuple[type[nn.Module], Callable[[Tensor], Tensor]]] = {
     "silu": (nn.SiLU, F.silu),  # its gradient needs its input
 }
 BYTE = 1 / 255
-NATURE_SIDE = 36  # pixels: smaller images leave nothing of NatureCNN's last convolution
 
 
 class MLP(nn.Sequential):
@@ -64,13 +59,15 @@ class MLP(nn.Sequential):
 
 
 class NatureCNN(nn.Sequential):
-    """Three convolutions and a layer of 512, for images ``[B, C, H, W]``.
+    """Three convolutions and a layer of 512, for images ``[B, C, H, W]`` of at least 36 pixels a side.
 
     Instead of the bytes it divides the first layer's weights by 255, which are a thousand times fewer. Images are
     channels last, as are the weights (:class:`a2c.network.actor_critic.ActorCritic`): the CPU's kernels are faster so.
 
     Source: Mnih et al. 2015, "Human-level control through deep reinforcement learning".
     """
+
+    features = 512
 
     def __init__(self, channels: int, height: int, width: int) -> None:
         height, width = (((((side - 8) // 4 + 1) - 4) // 2 + 1) - 2 for side in (height, width))
@@ -79,7 +76,7 @@ class NatureCNN(nn.Sequential):
             nn.Conv2d(32, 64, 4, stride=2, dtype=torch.float32),
             nn.Conv2d(64, 64, 3, dtype=torch.float32),
         )
-        last = nn.Linear(64 * height * width, 512, dtype=torch.float32)
+        last = nn.Linear(64 * height * width, self.features, dtype=torch.float32)
         super().__init__(first, nn.ReLU(), second, nn.ReLU(), third, nn.ReLU(), nn.Flatten(), last, nn.ReLU())
         self._layers = first, second, third, last
 
@@ -125,13 +122,15 @@ class SmallCNN(nn.Sequential):
     makes their scale no matter, so that nobody has to guess it (Ba et al. 2016, "Layer normalization").
     """
 
+    features = 128
+
     def __init__(self, channels: int, height: int, width: int) -> None:
         first, second = (
             nn.Conv2d(channels, 32, 3, padding=1, dtype=torch.float32),
             nn.Conv2d(32, 64, 3, padding=1, dtype=torch.float32),
         )
         norm = nn.GroupNorm(1, 32, dtype=torch.float32)
-        last = nn.Linear(64 * height * width, 128, dtype=torch.float32)
+        last = nn.Linear(64 * height * width, self.features, dtype=torch.float32)
         super().__init__(first, norm, nn.ReLU(), second, nn.ReLU(), nn.Flatten(), last, nn.ReLU())
         self._layers = first, norm, second, last
 
@@ -150,45 +149,3 @@ class SmallCNN(nn.Sequential):
         x = F.relu(F.group_norm(F.conv2d(x, w1, b1, padding=1), 1, wn, bn))
         x = F.relu(F.conv2d(x, w2, b2, padding=1))
         return F.relu(F.linear(x.flatten(1), w3, b3))
-
-
-def torso_kind(spaces: Spaces, network: NetworkConfig) -> str:
-    """``mlp``, ``nature_cnn`` or ``small_cnn``: as configured, or with ``auto`` by what observations are."""
-    if network.torso != "auto":
-        return network.torso
-    if not spaces.image:
-        return "mlp"
-    return "nature_cnn" if min(spaces.obs_shape[1:]) >= NATURE_SIDE else "small_cnn"
-
-
-def build_torso(kind: str, spaces: Spaces, network: NetworkConfig) -> tuple[Torso, int]:
-    """Build a torso.
-
-    Args:
-        kind: of :func:`torso_kind`.
-        spaces: of the environment.
-        network: sizes and activation.
-
-    Returns:
-        The torso and its number of features.
-
-    Raises:
-        ConfigError: the torso does not fit the observations.
-    """
-    if kind == "mlp":
-        sizes = [math.prod(spaces.obs_shape) - spaces.mask, *network.hidden_sizes]
-        return MLP(sizes, network.activation), sizes[-1]
-    least = NATURE_SIDE if kind == "nature_cnn" else 1
-    if not spaces.image or min(spaces.obs_shape[1:]) < least:
-        needs = f" of at least {least} pixels a side" if least > 1 else ""
-        raise ConfigError(
-            f"network.torso={kind} needs images [C, H, W]{needs}, "
-            f"but observations have shape {list(spaces.obs_shape)}; network.torso=mlp takes any shape"
-        )
-    channels, height, width = spaces.obs_shape
-    if kind == "small_cnn":
-        return SmallCNN(channels, height, width), 128
-    return NatureCNN(channels, height, width), 512
-
-
-Torso = MLP | NatureCNN | SmallCNN

@@ -25,7 +25,7 @@ class Conversion:
     def __init__(self, spaces: Spaces) -> None:
         self._shape, self._choices = spaces.obs_shape, spaces.choices if spaces.mask else ()
         self._original = None if spaces.obs_original is None else from_plain(spaces.obs_original)
-        self._flatten = None if self._original is None else Flattener(self._original)
+        self._flatten = None if self._original is None else Flattener(self._original, spaces.obs_channels)
         self._unpack = None if spaces.action_original is None else Unpacker(from_plain(spaces.action_original))
 
     def observations(self, obs: Any, mask: Any = None) -> Any:

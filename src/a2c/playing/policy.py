@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from a2c.envs.spaces import ObsPart, Spaces
+from a2c.envs.spaces import ObsLeaf, Spaces
 from a2c.errors import CheckpointError, ConfigError
 from a2c.machine.device import resolve_device
 from a2c.maths.trees import Tree, leaves, tree_map
@@ -128,7 +128,7 @@ class Policy:
     def _batch(self, obs: Any) -> tuple[Tree, int, bool]:
         """``[B, *obs]`` on the device, a tree; B; and whether it was a single observation."""
         # Copies: torch takes neither read-only nor flipped arrays.
-        if isinstance(self._parts, ObsPart):  # the fast path
+        if isinstance(self._parts, ObsLeaf):  # the fast path
             array = np.array(obs, self._parts.dtype)
             single = array.shape == self._parts.shape
             tensor = self._tensor(self._parts, array, single)
@@ -138,7 +138,7 @@ class Policy:
         tensors: Tree = tree_map(lambda part, array: self._tensor(part, array, single), self._parts, arrays)
         return tensors, len(leaves(tensors)[0]), single
 
-    def _tensor(self, part: ObsPart, array: np.ndarray, single: bool) -> torch.Tensor:
+    def _tensor(self, part: ObsLeaf, array: np.ndarray, single: bool) -> torch.Tensor:
         if not single and array.shape[1:] != part.shape:
             raise ValueError(f"observation has shape {array.shape}; the policy takes {part.shape} or a batch of it")
         return torch.from_numpy(array[None] if single else array).to(self._device)

@@ -15,7 +15,7 @@ from a2c.envs.spaces import Spaces, spaces_of
 from a2c.errors import CheckpointError
 from a2c.learning.learner import Learner
 from a2c.network.making import make_network
-from a2c.network.torsos import torso_kind
+from a2c.network.torso_choice import torso_kind
 from a2c.settings.config import Config
 from a2c.settings.notices import tell, tell_once
 from a2c.settings.old_values import translated
@@ -29,7 +29,8 @@ from a2c.storage.kept_checkpoints import kept, load_newest, open_checkpoint
 # What the saved weights, optimizer, normalisers and workers were made for.
 _MATTERS = ("algo", "env.id", "env.kwargs", "env.atari.frame_stack", "env.atari.screen_size", "network.torso",
             "network.hidden_sizes", "network.activation", "network.shared_torso", "network.memory",
-            "network.memory_size", "normalize_obs", "normalize_reward", "optimizer", "num_workers")  # fmt: skip
+            "network.memory_size", "policy.distribution", "policy.state_dependent_std", "env.channels", "env.masks",
+            "normalize_obs", "normalize_reward", "optimizer", "num_workers")  # fmt: skip
 # Changed at every other resume, and without effect on what is learned.
 _QUIET = ("total_steps", "log_every", "name", "gif", "profile", "eval.", "checkpoint.", "wandb.", "vectorization",
           "main_shard", "env_groups", "compile", "cuda_graphs", "tf32", "env.step_timeout", "env.restarts")  # fmt: skip
@@ -120,6 +121,8 @@ def _why_it_does_not_fit(cfg: Config, saved: Mapping[str, Any], changed: set[str
         return "it was trained on another environment"  # though of the same spaces; its module may have moved
     if "network.activation" in changed and torso_kind(spaces, cfg.network) == "mlp":
         return "its weights were learned with another activation"
+    if "policy.distribution" in changed and not spaces.whole:
+        return "its policy was learned with another distribution"
     collector = saved["collector"]
     if cfg.algo == "a3c" and "workers" in collector and len(collector["workers"]) != (cfg.num_workers or 0):
         if cfg.num_workers is not None:

@@ -65,7 +65,7 @@ class NetworkConfig:
     """The network; the defaults follow from the observation space."""
 
     torso: str = setting(
-        "auto: nature_cnn for images, small_cnn for those of less than 36 pixels a side, mlp for vectors",
+        "auto: nature_cnn for images, small_cnn for those of less than 36 pixels a side, mlp for all else",
         choices=("auto", "mlp", "nature_cnn", "small_cnn"),
     )
     hidden_sizes: list[int] = setting("width of each hidden layer of the mlp", low=1)

@@ -128,11 +128,10 @@ def finds_mask(env: Env, masks: str) -> Callable[[dict[str, Any]], Any] | None:
     """How to read the mask of an environment, if it has one that can be used.
 
     Args:
-        env: converted, a :class:`WithoutMask` among its wrappers where its observations held one.
+        env: with converted actions, a :class:`WithoutMask` among its wrappers where its observations held one.
         masks: the setting ``env.masks``.
     """
-    space = env.observation_space
-    if masks == OFF or not choices(env.action_space) or not (isinstance(space, Box) and len(space.shape) == 1):
+    if masks == OFF or not choices(env.action_space):
         return None
     inner: Env = env
     while isinstance(inner, gym.Wrapper):

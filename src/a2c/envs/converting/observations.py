@@ -1,4 +1,7 @@
-"""Observations of any known space as one float32 vector, in the order of Gymnasium's ``flatten_space``."""
+"""Observations of any known space as one float32 vector, in the order of Gymnasium's ``flatten_space``.
+
+Images within it are laid out ``[C, H, W]``; a network that reads images finds them again by :attr:`FlatBox.parts`.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +13,11 @@ import numpy as np
 from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete, Space, Tuple
 from numpy.typing import NDArray
 
+from a2c.envs.converting.images import LARGE, ImageLayout, layout_of
 from a2c.errors import ConfigError
 from a2c.machine.processes.failure_report import ContractError
 
+ObsPart = tuple[str, tuple[int, ...]]  # its name, and its shape: (C, H, W) of an image, else (size,)
 Fill = Callable[[Any, NDArray[np.float32]], None]  # writes one part of an observation to its place in the vector
 
 
@@ -21,12 +26,15 @@ class FlatBox(Box):
 
     Attributes:
         original: the space of the observations.
-        left_out: the parts of it that no number stands for, by name.
+        parts: of the vector, in order; parts that no number stands for are none.
+        channels: where the colours of images were looked for, as in the settings.
     """
 
-    def __init__(self, low: NDArray[Any], high: NDArray[Any], original: Space[Any], left_out: tuple[str, ...]) -> None:
+    def __init__(
+        self, low: NDArray[Any], high: NDArray[Any], original: Space[Any], parts: tuple[ObsPart, ...], channels: str
+    ) -> None:
         super().__init__(low, high, dtype=np.float32)
-        self.original, self.left_out = original, left_out
+        self.original, self.parts, self.channels = original, parts, channels
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +42,7 @@ class Leaf:
     """One part of an observation that is no Dict and no Tuple."""
 
     path: tuple[str | int, ...]  # keys and indices that lead to it
+    shape: tuple[int, ...]
     low: NDArray[np.float32]  # [size]
     high: NDArray[np.float32]
     fill: Fill
@@ -44,6 +53,7 @@ class Flattener:
 
     Args:
         space: of the observations; Dict and Tuple spaces may be nested.
+        channels: where the colours of images are: ``first``, ``last``, or ``auto``, by their shape.
 
     Attributes:
         space: of the vectors.
@@ -52,14 +62,13 @@ class Flattener:
         ConfigError: there is nothing in it that numbers stand for.
     """
 
-    def __init__(self, space: Space[Any]) -> None:
-        found = list(_leaves(space, ()))
-        left_out = tuple(_name(part) for part in found if not isinstance(part, Leaf))
-        leaves = [part for part in found if isinstance(part, Leaf)]
+    def __init__(self, space: Space[Any], channels: str = "auto") -> None:
+        leaves = list(_leaves(space, (), channels))
         if sum(len(leaf.low) for leaf in leaves) == 0:
             raise ConfigError(f"observation space {space} is not supported: no part of it is made of numbers")
         low, high = (np.concatenate([getattr(leaf, bound) for leaf in leaves]) for bound in ("low", "high"))
-        self.space = FlatBox(low, high, space, left_out)
+        parts = tuple((_name(leaf.path), leaf.shape) for leaf in leaves)
+        self.space = FlatBox(low, high, space, parts, channels)
         begin = 0
         self._fills: list[tuple[tuple[str | int, ...], slice, Fill]] = []
         for leaf in leaves:
@@ -84,31 +93,47 @@ class Flattener:
         return vector
 
 
-def _leaves(space: Space[Any], path: tuple[str | int, ...]) -> Iterator[Leaf | tuple[str | int, ...]]:
-    """The leaves of a space; of one that numbers do not stand for, such as Text, only the path."""
+def _leaves(space: Space[Any], path: tuple[str | int, ...], channels: str) -> Iterator[Leaf]:
+    """The leaves of a space that numbers stand for; Text, for example, is none."""
     if isinstance(space, Dict):
         for key, part in space.spaces.items():
-            yield from _leaves(part, (*path, key))
+            yield from _leaves(part, (*path, key), channels)
     elif isinstance(space, Tuple):
         for index, part in enumerate(space.spaces):
-            yield from _leaves(part, (*path, index))
+            yield from _leaves(part, (*path, index), channels)
     elif isinstance(space, Box):
-        with np.errstate(over="ignore"):  # a bound of float64 may be infinite in float32
-            low, high = (bound.reshape(-1).astype(np.float32) for bound in (space.low, space.high))
-        yield Leaf(path, low, high, _numbers(space.shape))
+        yield _image(path, space, layout) if (layout := layout_of(space, channels)) else _box(path, space)
     elif isinstance(space, Discrete):
-        yield Leaf(path, *_unit(int(space.n)), _one_hot(np.array([space.n]), np.array([space.start]), ()))
+        yield _unit(path, int(space.n), _one_hot(np.array([space.n]), np.array([space.start]), ()))
     elif isinstance(space, MultiDiscrete):
         sizes, start = space.nvec.reshape(-1), np.asarray(space.start).reshape(-1)
-        yield Leaf(path, *_unit(int(sizes.sum())), _one_hot(sizes, start, space.nvec.shape))
+        yield _unit(path, int(sizes.sum()), _one_hot(sizes, start, space.nvec.shape))
     elif isinstance(space, MultiBinary):
-        yield Leaf(path, *_unit(int(np.prod(space.shape))), _numbers(space.shape))
-    else:
-        yield path
+        yield _unit(path, int(np.prod(space.shape)), _numbers(space.shape))
 
 
-def _unit(size: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    return np.zeros(size, np.float32), np.ones(size, np.float32)
+def _unit(path: tuple[str | int, ...], size: int, fill: Fill) -> Leaf:
+    return Leaf(path, (size,), np.zeros(size, np.float32), np.ones(size, np.float32), fill)
+
+
+def _box(path: tuple[str | int, ...], space: Box) -> Leaf:
+    with np.errstate(over="ignore"):  # a bound of float64 may be infinite in float32
+        low, high = (bound.reshape(-1).astype(np.float32) for bound in (space.low, space.high))
+    return Leaf(path, low.shape, low, high, _numbers(space.shape))
+
+
+def _image(path: tuple[str | int, ...], space: Box, layout: ImageLayout) -> Leaf:
+    """Bytes of a large image are brightness, up to 255, and become [0, 1]; those of a small one may be symbols."""
+    shape = layout.converted_shape
+    unit = 1 / 255 if layout.dtype == np.uint8 and min(shape[1:]) >= LARGE else 1.0
+
+    def fill(part: Any, out: NDArray[np.float32]) -> None:
+        np.multiply(layout.convert(part).reshape(-1), unit, out=out, casting="unsafe")
+
+    low, high = np.zeros((2, int(np.prod(shape))), np.float32)
+    fill(space.low, low)
+    fill(space.high, high)
+    return Leaf(path, shape, low, high, fill)
 
 
 def _numbers(shape: tuple[int, ...]) -> Fill:

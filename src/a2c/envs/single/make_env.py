@@ -9,11 +9,12 @@ import numpy as np
 from gymnasium.spaces import Box, Dict, Discrete
 from gymnasium.wrappers import TimeLimit
 
+from a2c.envs.converting.images import layout_of
 from a2c.envs.converting.masks import KEY, OFF, Masked, WithoutMask, finds_mask
 from a2c.envs.foreign import close_in_time, users_own
 from a2c.envs.single import atari
 from a2c.envs.single.registry import find_spec, refusal
-from a2c.envs.single.wrappers import ChannelFirst, Flat, Image, Packed, Vector
+from a2c.envs.single.wrappers import Flat, Image, Packed, Vector
 from a2c.envs.spaces import check_spaces
 from a2c.errors import ConfigError
 from a2c.settings.config import EnvConfig
@@ -99,37 +100,31 @@ def reward_threshold(env_id: str) -> float | None:
     return find_spec(env_id).reward_threshold
 
 
-def _channels_last(first: int, second: int, last: int) -> bool:
-    """Whether an image of this shape is ``[H, W, C]``: by which two sides are alike, else by which end is shorter."""
-    if (first == second) != (second == last):
-        return first == second
-    return last < first
-
-
 def _as_learned_from(env: Env, channels: str, masks: str) -> Env:
     """The environment with the observations and actions that the trainer works with."""
     if masks != OFF and isinstance(env.observation_space, Dict) and KEY in env.observation_space.spaces:
         env = WithoutMask(env)
-    env = _actions(_observations(env, channels))
+    env = _actions(env)
     read = finds_mask(env, masks)
-    return env if read is None else Masked(env, read)
+    if read is None:
+        return _observations(env, channels)
+    return Masked(_flattened(env, channels), read)
 
 
 def _observations(env: Env, channels: str) -> Env:
     space = env.observation_space
-    if not isinstance(space, Box):
-        return Flat(env)
-    shape = space.shape
-    floats = np.issubdtype(space.dtype, np.floating) and space.low.min(initial=0) >= 0
-    image = space.dtype == np.uint8 or (floats and len(shape) > 2 and space.high.max(initial=0) in (1, 255))
-    if image and len(shape) in (2, 3, 4) and min(shape[-2:] if len(shape) == 2 else shape) > 0:
-        last = len(shape) > 2 and (channels == "last" or (channels == "auto" and _channels_last(*shape[-3:])))
-        if space.dtype == np.uint8 and len(shape) == 3:
-            return ChannelFirst(env) if last else env
-        return Image(env, last)
-    if len(shape) != 1 or space.dtype != np.float32:
-        return Vector(env)
-    return env
+    layout = layout_of(space, channels) if isinstance(space, Box) else None
+    if layout is None:
+        return _flattened(env, channels)
+    unchanged = layout.shape == layout.converted_shape and not layout.last and space.dtype == layout.dtype
+    return env if unchanged and layout.divisor == 1 else Image(env, layout)
+
+
+def _flattened(env: Env, channels: str) -> Env:
+    space = env.observation_space
+    if not isinstance(space, Box) or layout_of(space, channels):
+        return Flat(env, channels)
+    return env if len(space.shape) == 1 and space.dtype == np.float32 else Vector(env)
 
 
 def _actions(env: Env) -> Env:

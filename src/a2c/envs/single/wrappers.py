@@ -10,8 +10,8 @@ from gymnasium.spaces import Box
 from numpy.typing import NDArray
 
 from a2c.envs.converting.actions import Unpacker
+from a2c.envs.converting.images import ImageLayout
 from a2c.envs.converting.observations import Flattener
-from a2c.machine.processes.failure_report import ContractError
 
 
 class Vector(gym.ObservationWrapper[NDArray[np.float32], Any, Any]):
@@ -32,60 +32,26 @@ class Vector(gym.ObservationWrapper[NDArray[np.float32], Any, Any]):
         return values.reshape(-1).astype(np.float32)
 
 
-class ChannelFirst(gym.ObservationWrapper[NDArray[np.uint8], Any, Any]):
-    """Turns a uint8 image ``[H, W, C]`` into ``[C, H, W]``, which is how convolutions read it."""
-
-    def __init__(self, env: gym.Env[Any, Any]) -> None:
-        super().__init__(env)
-        space = env.observation_space
-        assert isinstance(space, Box)
-        low, high = space.low.transpose(2, 0, 1), space.high.transpose(2, 0, 1)
-        self.observation_space = Box(low, high, dtype=np.uint8)
-
-    def observation(self, observation: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        return np.ascontiguousarray(observation.transpose(2, 0, 1))
-
-
 class Image(gym.ObservationWrapper[NDArray[Any], Any, Any]):
-    """Turns a grey image ``[H, W]``, an image of floats or a stack of images ``[K, H, W, C]`` into ``[C, H, W]``.
+    """Turns images of any layout into ``[C, H, W]``, uint8 or float32 in [0, 1]."""
 
-    Floats up to 255 are divided by it, so that all floats are in [0, 1].
-
-    Args:
-        env: the environment.
-        channels_last: whether colours are the last axis of an image that has them.
-    """
-
-    def __init__(self, env: gym.Env[Any, Any], channels_last: bool) -> None:
+    def __init__(self, env: gym.Env[Any, Any], layout: ImageLayout) -> None:
         super().__init__(env)
         space = env.observation_space
         assert isinstance(space, Box)
-        self._shape, self._last = space.shape, channels_last
-        self._divisor = 1 if space.dtype == np.uint8 else max(1.0, float(space.high.max()))
-        self._dtype = np.uint8 if space.dtype == np.uint8 else np.float32
-        low, high = self.observation(space.low), self.observation(space.high)
-        self.observation_space = Box(low, high, dtype=self._dtype)
+        self._convert = layout.convert
+        self.observation_space = Box(layout.convert(space.low), layout.convert(space.high), dtype=layout.dtype)  # type: ignore[arg-type]
 
     def observation(self, observation: Any) -> NDArray[Any]:
-        values = np.asarray(observation)
-        if values.shape != self._shape:
-            raise ContractError(f"returned an observation of shape {values.shape}, but its space has {self._shape},")
-        if values.ndim == 2:
-            values = values[None]
-        elif self._last:
-            values = np.moveaxis(values, -1, -3)
-        values = values.reshape(-1, *values.shape[-2:])
-        if self._divisor != 1:
-            values = values / self._divisor
-        return np.ascontiguousarray(values, self._dtype)
+        return self._convert(observation)
 
 
 class Flat(gym.ObservationWrapper[NDArray[np.float32], Any, Any]):
     """Turns observations of any known space into float32 vectors (:class:`Flattener`)."""
 
-    def __init__(self, env: gym.Env[Any, Any]) -> None:
+    def __init__(self, env: gym.Env[Any, Any], channels: str) -> None:
         super().__init__(env)
-        self._flatten = Flattener(env.observation_space)
+        self._flatten = Flattener(env.observation_space, channels)
         self.observation_space = self._flatten.space  # type: ignore[assignment]
 
     def observation(self, observation: Any) -> NDArray[np.float32]:

@@ -99,7 +99,8 @@ class Stopwatch:
 
     def _setup(self, env_steps: int, env_seconds: float) -> Setup:
         cfg, plan, learner = self._cfg, self._plan, self._learner
-        cores, images = usable_cores(), learner.model.spaces.image and cfg.network.torso != "mlp"
+        spaces = learner.model.spaces
+        cores, images = usable_cores(), (spaces.image or spaces.images_within) and cfg.network.torso != "mlp"
         return Setup(
             device=str(learner.weights.device),
             cuda=torch.cuda.is_available(),

@@ -1,0 +1,84 @@
+"""Which Boxes are images, and how they become ``[C, H, W]``, which is how convolutions read them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from gymnasium.spaces import Box
+from numpy.typing import DTypeLike, NDArray
+
+from a2c.machine.processes.failure_report import ContractError
+
+LARGE = 36  # pixels a side, from which NatureCNN takes images; the bytes of smaller ones are often symbols of a grid
+
+
+@dataclass(frozen=True, slots=True)
+class ImageLayout:
+    """How images ``[H, W]``, ``[H, W, C]``, ``[C, H, W]``, or a stack of the latter two, become ``[C, H, W]``.
+
+    Attributes:
+        shape: of an image of the space.
+        last: whether colours are the last axis of an image that has them.
+        divisor: of floats, whose greatest value becomes 1; bytes stay as they are.
+        dtype: of the converted images, uint8 or float32.
+    """
+
+    shape: tuple[int, ...]
+    last: bool
+    divisor: float
+    dtype: DTypeLike
+
+    @property
+    def converted_shape(self) -> tuple[int, int, int]:
+        """``(C, H, W)``; the images of a stack count as colours."""
+        if len(self.shape) == 2:
+            return (1, *self.shape)
+        *_, first, second, third = self.shape
+        channels, height, width = (third, first, second) if self.last else (first, second, third)
+        return (channels * (self.shape[0] if len(self.shape) == 4 else 1), height, width)
+
+    def convert(self, image: Any) -> NDArray[Any]:
+        """One image of the space.
+
+        Raises:
+            ContractError: it has another shape.
+        """
+        values = np.asarray(image)
+        if values.shape != self.shape:
+            raise ContractError(f"returned an observation of shape {values.shape}, but its space has {self.shape},")
+        if self.last:
+            values = np.moveaxis(values, -1, -3)
+        values = values.reshape(self.converted_shape)
+        if self.divisor != 1:
+            values = values / self.divisor
+        return np.ascontiguousarray(values, self.dtype)
+
+
+def layout_of(space: Box, channels: str) -> ImageLayout | None:
+    """How the images of a space are laid out; None: it holds no images, but numbers.
+
+    Images are bytes, or floats from 0 to 1 or to 255, of two to four axes; floats have at least three.
+
+    Args:
+        space: of observations or of a part of them.
+        channels: ``first``, ``last``, or ``auto``: by what the shape suggests.
+    """
+    shape = space.shape
+    bytes_in = space.dtype == np.uint8
+    floats = np.issubdtype(space.dtype, np.floating) and len(shape) > 2
+    if len(shape) not in (2, 3, 4) or min(shape[-3:]) == 0 or not (bytes_in or floats):
+        return None
+    high = float(space.high.max())
+    if floats and (space.low.min() < 0 or high not in (1, 255)):
+        return None
+    last = len(shape) > 2 and (channels == "last" or (channels == "auto" and _channels_last(*shape[-3:])))
+    return ImageLayout(shape, last, 1 if bytes_in else high, np.uint8 if bytes_in else np.float32)
+
+
+def _channels_last(first: int, second: int, last: int) -> bool:
+    """Whether an image of this shape is ``[H, W, C]``: by which two sides are alike, else by which end is shorter."""
+    if (first == second) != (second == last):
+        return first == second
+    return last < first
