@@ -57,11 +57,11 @@ def build_torso(kind: str, spaces: Spaces, network: NetworkConfig) -> tuple[Tors
 
 
 def describe_torso(kind: str, torso: Torso) -> str:
-    """For the start panel: ``mlp``, or ``small_cnn + numbers``."""
+    """For the start panel: ``mlp``, or ``2 small_cnn joined``."""
     if not isinstance(torso, Joined):
         return kind
-    names = {cnn: name for name, cnn in CNNS.items()}
-    return " + ".join([*(names[type(encoder)] for encoder in torso.encoders), "numbers"])  # type: ignore[index]
+    found = {name: sum(type(encoder) is cnn for encoder in torso.encoders) for name, cnn in CNNS.items()}
+    return ", ".join(f"{count} {name}" if count > 1 else name for name, count in found.items() if count) + " joined"
 
 
 def _cnn_for(shape: tuple[int, ...]) -> str:
