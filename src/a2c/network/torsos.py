@@ -119,9 +119,11 @@ class SmallCNN(nn.Sequential):
     """Two convolutions of 3 x 3 and a layer of 128, for images that are too small for :class:`NatureCNN`, and grids.
 
     It keeps the size of an image of up to 256 cells: in a grid every cell counts. Of larger ones the second convolution
-    takes every other cell, or the layer behind it would have millions of weights. Bytes of small images are often symbols, such as the
-    ten objects of a grid world, and sometimes brightness up to 255; layer normalisation behind the first convolution
-    makes their scale no matter, so that nobody has to guess it (Ba et al. 2016, "Layer normalization").
+    takes every other cell, or the layer behind it would have millions of weights.
+
+    Bytes of small images are often symbols, such as the ten objects of a grid world, and sometimes brightness up to
+    255; layer normalisation behind the first convolution makes their scale no matter, so that nobody has to guess it
+    (Ba et al. 2016, "Layer normalization").
     """
 
     features = 128
