@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from a2c.run.showing.console_text import duration
+from a2c.run.showing.figures import duration
 from a2c.study.claim import Claim, Number, Verdict
 from a2c.study.record import Record
 from a2c.study.typeset import escape, formula, inline, number, paragraphs

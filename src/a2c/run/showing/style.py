@@ -11,12 +11,20 @@ from matplotlib.ticker import FuncFormatter
 
 from a2c.storage.atomic import replacing
 
+# The same run draws the same bytes: no date, nor the version of what drew it.
+_NO_DATE: dict[str, dict[str, None]] = {
+    "png": {"Software": None},
+    "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
+    "svg": {"Date": None},
+}
+PICTURES = tuple(f".{kind}" for kind in _NO_DATE)
+
 BLUE, ORANGE, GREEN, GREY, RED = "#1f6fb4", "#e07b00", "#2a8c4a", "#777777", "#c0392b"
 
 
-def new_figure(width: float, height: float) -> Figure:
-    """An Agg figure of width x height inches, on white, without pyplot."""
-    figure = Figure(figsize=(width, height), dpi=130, layout="constrained", facecolor="white")
+def new_figure(width: float, height: float, *, dpi: int = 130) -> Figure:
+    """An Agg figure of width x height inches, on white, without pyplot; ``dpi`` is for a screen unless given."""
+    figure = Figure(figsize=(width, height), dpi=dpi, layout="constrained", facecolor="white")
     FigureCanvasAgg(figure)
     return figure
 
@@ -39,8 +47,13 @@ def steps_label(value: float) -> str:
 
 
 def save(figure: Figure, path: Path) -> Path:
-    """Write a PNG so that a reader never sees half of it; returns ``path``."""
+    """Write a picture so that a reader never sees half of it; returns ``path``.
+
+    Args:
+        figure: what to write.
+        path: ends in one of ``PICTURES``; without an ending it is a PNG.
+    """
+    kind = path.suffix.removeprefix(".") or "png"
     with replacing(path) as temporary:
-        # No Software or date entry: the same run draws the same bytes.
-        figure.savefig(temporary, format="png", metadata={"Software": None})
+        figure.savefig(temporary, format=kind, metadata=_NO_DATE[kind])
     return path
