@@ -34,6 +34,7 @@ pattern.
   --csv FILE        the table in full precision
   --json FILE       the same, with every run and the points of the curves"""
 PICTURE = "compare.png"
+PICTURES = (".png", ".pdf", ".svg")
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -95,8 +96,8 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     options = parser.parse_intermixed_args(list(arguments))
     if options.score is not None and not math.isfinite(options.score):
         raise ConfigError(f"--score {options.score} must be finite")
-    if options.out is not None and options.out.suffix not in (endings := (".png", ".pdf", ".svg")):
-        raise ConfigError(f"--out {options.out} must end in {', '.join(endings)}")
+    if options.out is not None and options.out.suffix not in PICTURES:
+        raise ConfigError(f"--out {options.out} must end in {', '.join(PICTURES)}")
     return options
 
 

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from a2c.errors import ConfigError
-from a2c.run.comparing.groups import Group, grouped
 from a2c.run.comparing.past_run import FINISHED, PastRun
+from a2c.run.comparing.run_groups import Group, grouped
 from a2c.run.comparing.score_curves import (
     Reached,
     ScoreCurve,

@@ -9,7 +9,7 @@ from pathlib import Path
 from matplotlib.axes import Axes
 
 from a2c.run.comparing.comparison import Compared
-from a2c.run.comparing.groups import shown
+from a2c.run.comparing.run_groups import shown
 from a2c.run.comparing.score_curves import EVALUATIONS
 from a2c.run.showing.style import GREY, new_figure, save, tidy
 

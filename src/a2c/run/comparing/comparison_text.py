@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from a2c.run.comparing.comparison import Compared, Figure
-from a2c.run.comparing.groups import shown
+from a2c.run.comparing.run_groups import shown
 from a2c.run.comparing.score_curves import EVALUATIONS
 from a2c.run.showing.figures import NOTHING, aligned, duration, number
 
@@ -55,13 +55,14 @@ def _reaching(compared: Sequence[Compared]) -> tuple[dict[str, list[str]], str]:
     aim = f"{next(iter(aims)):g}" if len(aims) == 1 else "threshold"
     counts = [(sum(run is not None for run in each.reach), len(each.reach)) for each in compared]
     columns = {f"reach {aim}": [f"{there} of {all_}" if all_ else NOTHING for there, all_ in counts]}
-    columns["steps"] = [NOTHING if each.median is None else number(each.median.steps) for each in compared]
+    columns["steps"] = [NOTHING if each.median is None else number(each.median.steps, 0) for each in compared]
     seconds = [math.nan if each.median is None else each.median.seconds for each in compared]
     if not all(map(math.isnan, seconds)):
         columns["time"] = [duration(value) if math.isfinite(value) else NOTHING for value in seconds]
     metrics = {each.metric for each in compared if each.aim is not None}
     what = "an evaluation" if metrics == {EVALUATIONS} else "the return of training"
-    said = f"reach: runs in which {what} got there; steps, time: their median, a run that never did being the slowest"
+    medians = ", ".join(list(columns)[1:])
+    said = f"reach: runs in which {what} got there; {medians}: the median, a run that never did being the slowest"
     return columns, said
 
 

@@ -9,8 +9,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from a2c.run.comparing.groups import ENV, shown
 from a2c.run.comparing.past_run import FINISHED, RUNNING, PastRun
+from a2c.run.comparing.run_groups import ENV, shown
 from a2c.run.comparing.run_list import score_of
 from a2c.run.showing.figures import NOTHING, age, duration, number, relative
 from a2c.run.showing.next_commands import resume_command

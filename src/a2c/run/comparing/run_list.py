@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-from a2c.run.comparing.groups import shown
 from a2c.run.comparing.past_run import PastRun
+from a2c.run.comparing.run_groups import shown
 from a2c.run.showing.figures import NOTHING, age, aligned, number, relative, spread
 
 LATEST_ONLY = "~"  # before a score that is only the latest evaluation's
