@@ -58,7 +58,7 @@ def test_the_wheel_holds_the_package_and_every_config(wheel):
     for path in [*(ROOT / "conf").rglob("*.yaml")]:
         assert f"a2c/conf/{path.relative_to(ROOT / 'conf')}" in names
     assert {"a2c/__init__.py", "a2c/py.typed", "a2c/cli/__init__.py", "a2c/study/report.html"} <= names
-    assert {"a2c/run/showing/page.html", "a2c/run/showing/page.css"} <= names
+    assert {"a2c/run/showing/page.html", "a2c/run/showing/page.css", "a2c/sweeps/sweep.html"} <= names
     assert {name.split("/")[0].split("-")[0] for name in names} == {"a2c"}
 
 

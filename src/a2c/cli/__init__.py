@@ -78,6 +78,7 @@ def _help() -> str:
   a2c runs
   a2c show latest
   a2c compare 'runs/CartPole-v1/*'
+  a2c sweep conf/sweep/lunarlander.yaml trials=30
   a2c replay runs/.../numeric-1280.pt
   a2c doctor env.id=my_module:MyEnv-v0
   a2c study claims=[lag,entropy]
