@@ -22,7 +22,7 @@ TYPED := $(foreach v,$(filter-out $(OWN),$(.VARIABLES)),$(if $(filter command,$(
 OVERRIDES = $(foreach v,$(TYPED),'$(v)=$(subst ','\'',$(value $(v)))')
 unexport ARGS $(TYPED)
 
-.PHONY: help setup train eval watch study board sync test test-long test-fast soak lint format types bench-learning bench
+.PHONY: help setup train eval watch runs show compare sweep study board sync test test-long test-fast soak lint format types bench-learning bench
 .PHONY: bench-envs bench-scaling bench-precision bench-refactor bench-evaluation bench-gpu clean
 
 help:  ## explain the targets
@@ -38,6 +38,18 @@ eval: $(READY)  ## score a trained agent: make eval run=latest episodes=20
 
 watch: $(READY)  ## see it play: a GIF, or a window with render=human
 	@$(RUN)/a2c watch $(OVERRIDES) $(ARGS)
+
+runs: $(READY)  ## list runs, with state and score: make runs ARGS="'runs/CartPole-v1/*'"
+	@$(RUN)/a2c runs $(OVERRIDES) $(ARGS)
+
+show: $(READY)  ## one run: its settings, score, checkpoints, and how to go on with it: make show run=latest
+	@$(RUN)/a2c show $(OVERRIDES) $(ARGS)
+
+compare: $(READY)  ## runs over their seeds, a table and a picture: make compare run=runs/CartPole-v1
+	@$(RUN)/a2c compare $(OVERRIDES) $(ARGS)
+
+sweep: $(READY)  ## search settings on this machine: make sweep file=conf/sweep/lunarlander.yaml trials=30 seeds=3
+	@$(RUN)/a2c sweep $(OVERRIDES) $(ARGS)
 
 study: $(READY)  ## measure what the article claims: make study claims=[lag,entropy] seeds=10 scale=2
 	@$(RUN)/a2c study $(OVERRIDES) $(ARGS)

@@ -29,7 +29,7 @@ FLOORS = [
     {"run", "build"},
     {"trainer", "a3c"},
     {"api"},
-    {"study"},
+    {"study", "sweeps"},
     {"cli"},
     {"__main__"},
 ]

@@ -57,7 +57,8 @@ def test_the_wheel_holds_the_package_and_every_config(wheel):
     names = set(zipfile.ZipFile(wheel).namelist())
     for path in [*(ROOT / "conf").rglob("*.yaml")]:
         assert f"a2c/conf/{path.relative_to(ROOT / 'conf')}" in names
-    assert {"a2c/__init__.py", "a2c/py.typed", "a2c/cli/__init__.py", "a2c/study/page.css"} <= names
+    assert {"a2c/__init__.py", "a2c/py.typed", "a2c/cli/__init__.py", "a2c/study/report.html"} <= names
+    assert {"a2c/run/showing/page.html", "a2c/run/showing/page.css", "a2c/sweeps/sweep.html"} <= names
     assert {name.split("/")[0].split("-")[0] for name in names} == {"a2c"}
 
 
@@ -169,7 +170,7 @@ def test_make_passes_on_options_in_args(makefile):
 
 
 @needs_make
-@pytest.mark.parametrize("target", ["eval", "watch"])
+@pytest.mark.parametrize("target", ["eval", "watch", "show", "compare"])
 def test_make_reaches_the_other_commands(makefile, target):
     assert shell("make", target, "run=latest", cwd=makefile).stdout.splitlines()[:2] == [target, "run=latest"]
 

@@ -44,7 +44,7 @@ def test_whatever_a2c_raises_can_be_caught_by_one_name() -> None:
 
 
 def test_the_commands_are_these() -> None:
-    assert set(COMMANDS) == {"train", "eval", "watch", "replay", "doctor", "study"}
+    assert set(COMMANDS) == {"train", "eval", "watch", "runs", "show", "compare", "sweep", "replay", "doctor", "study"}
 
 
 def test_the_commands_that_load_a_run_take_these_settings() -> None:

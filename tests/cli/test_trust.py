@@ -13,7 +13,7 @@ import pytest
 
 import a2c
 from a2c.cli import main
-from a2c.run.showing import console_text as words
+from a2c.run.showing.next_commands import next_commands
 from a2c.settings.trust import imports_foreign_code
 from a2c.storage.checkpoint import load_checkpoint, save_checkpoint
 from registrations import forget
@@ -143,7 +143,7 @@ def test_what_a_stopped_run_prints_goes_on_with_it(tmp_path: Path, monkeypatch: 
     folder = (tmp_path / "my other" / "latest").resolve()
     cfg = a2c.load_config("runs_dir=my other")
     summary = {"folder": str(folder), "stopped": "SIGINT", "wandb_id": "x"}
-    (command, _), *others, (board, _) = words.next_commands(summary, cfg)
+    (command, _), *others, (board, _) = next_commands(summary, cfg)
     assert board == "wandb leet 'my other/wandb'"
     assert len(others) == 2
     assert main([*shlex.split(command)[1:], "total_steps=120"]) == 0
@@ -165,7 +165,7 @@ def test_the_gif_of_a_checkpoint_of_no_run_lies_beside_it(tmp_path: Path, monkey
 def test_a_makefile_of_somebody_else_is_not_advertised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "Makefile").write_text("all:\n")
-    commands = words.next_commands({"folder": "runs/x", "wandb_id": "x"}, a2c.load_config())
+    commands = next_commands({"folder": "runs/x", "wandb_id": "x"}, a2c.load_config())
     assert commands[-1][0] == "wandb leet runs/wandb"
 
 

@@ -94,7 +94,7 @@ def test_the_agents_command_is_a_valid_run_for_every_value(path: Path, agents: A
 
 
 def test_there_are_sweeps() -> None:
-    assert [path.stem for path in SWEEPS] == ["cartpole", "pendulum"]
+    assert [path.stem for path in SWEEPS] == ["cartpole", "lunarlander", "pendulum"]
 
 
 @pytest.mark.parametrize(

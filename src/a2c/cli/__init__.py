@@ -75,6 +75,10 @@ def _help() -> str:
   a2c train env.id=MyEnv-v0          any other Gymnasium environment
   a2c eval run=latest episodes=20
   a2c watch run=latest
+  a2c runs
+  a2c show latest
+  a2c compare 'runs/CartPole-v1/*'
+  a2c sweep conf/sweep/lunarlander.yaml trials=30
   a2c replay runs/.../numeric-1280.pt
   a2c doctor env.id=my_module:MyEnv-v0
   a2c study claims=[lag,entropy]

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import glob
 import os
 from collections.abc import Sequence
 
 from a2c.cli.commands import COMMANDS
+
+OF_RUNS = {"runs", "show", "compare"}  # they take folders, not settings
 
 
 def complete(arguments: Sequence[str]) -> int:
@@ -19,8 +22,11 @@ def complete(arguments: Sequence[str]) -> int:
         if typing_command:
             print(" ".join(COMMANDS))
             return 0
+        if words[1] in OF_RUNS:
+            print(" ".join(sorted(glob.glob(glob.escape("" if line.endswith(" ") else words[-1]) + "*"))))
+            return 0
         if words[1] in COMMANDS:
             os.environ["COMP_LINE"] = line.replace(f" {words[1]}", "", 1)
-            config = {"train": "config"}.get(words[1], words[1])
+            config = {"train": "config", "doctor": "config"}.get(words[1], words[1])
             return run_hydra(["--shell-completion", *arguments], config)
     return run_hydra(["--shell-completion", *arguments], "config")

@@ -10,7 +10,9 @@ from typing import NoReturn
 from a2c.errors import ConfigError
 
 
-class _Parser(argparse.ArgumentParser):
+class Parser(argparse.ArgumentParser):
+    """Answers a mistake by a :class:`ConfigError`."""
+
     def error(self, message: str) -> NoReturn:
         raise ConfigError(message)
 
@@ -21,7 +23,7 @@ def parse_flags(arguments: Sequence[str]) -> argparse.Namespace:
     Raises:
         ConfigError: a flag is unknown or has a wrong value, or the folder of ``-cd`` does not exist.
     """
-    parser = _Parser(prog="a2c", add_help=False, allow_abbrev=False)
+    parser = Parser(prog="a2c", add_help=False, allow_abbrev=False)
     parser.add_argument("overrides", nargs="*")
     parser.add_argument("-h", "--help", action="store_true")
     parser.add_argument("-m", "--multirun", action="store_true")

@@ -19,7 +19,7 @@ Usage: a2c train [env=PRESET | env.id=ID] [KEY=VALUE ...] [OPTION ...]
   a2c train env=cartpole n_step=8 device=cuda
   a2c train env.id=my_package.my_env:MyEnv-v0 env.kwargs.size=5
   a2c train resume=latest total_steps=1e6
-  a2c train -m env=cartpole seed=1,2,3         one run for each value
+  a2c train -m env=cartpole seed=1,2,3         one run for each value; then they are compared
 
 Options:
   -m, --multirun         train once with every combination of values separated by commas

@@ -17,6 +17,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
+from a2c.cli.compare_runs import compare_jobs
 from a2c.cli.exit_codes import exit_code_of, exit_code_of_stop, full_errors, log_failure
 from a2c.cli.flags import parse_flags
 from a2c.cli.help import train_help
@@ -133,11 +134,13 @@ def run_hydra(arguments: Sequence[str], config_name: str) -> int:
     """
     codes: list[int] = []
     jobs: list[list[str]] = []
+    folders: list[Path] = []
     full = full_errors()  # read it before _command_line sets the variable for Hydra
 
     def job(tree: DictConfig) -> None:
         jobs.append(list(HydraConfig.get().overrides.task))
-        code = _train(tree, Path(HydraConfig.get().runtime.output_dir), full)
+        folders.append(Path(HydraConfig.get().runtime.output_dir))
+        code = _train(tree, folders[-1], full)
         codes.append(code)
         if code >= 128:  # a signal ends a whole multirun
             raise SystemExit(code)
@@ -145,6 +148,8 @@ def run_hydra(arguments: Sequence[str], config_name: str) -> int:
     try:
         with _command_line(arguments), _log_handlers_closed():
             hydra.main(config_path=str(conf_dir()), config_name=config_name, version_base="1.3")(job)()
+        if len(folders) > 1:
+            compare_jobs(folders)
     except SystemExit as stop:
         codes.append(stop.code if isinstance(stop.code, int) else 0)
     except (HydraException, OmegaConfBaseException) as error:

@@ -145,6 +145,7 @@ class Run:
         self._stopwatch.report_begins()
         metrics = self._learner.drain_metrics(state.env_steps) | self._actors.metrics()
         metrics["time/fps"] = progress.speed(state)
+        metrics["time/time_elapsed"] = self._checkpoints.tally.wall_time
         evaluate, save = progress.evaluate(state), progress.save(state) or self._checkpoints.owes
         self._evaluations.receive(wait=evaluate or save)
         self._checkpoints.catch_up()

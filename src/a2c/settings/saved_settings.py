@@ -35,10 +35,15 @@ def read_settings(folder: Path | None, target: str, runs_dir: str) -> tuple[Path
     if folder is None or not (folder / SETTINGS).exists():
         return _of_checkpoint(target, runs_dir)
     path = folder / SETTINGS
-    return path, _of_yaml(path)
+    return path, settings_in(path)
 
 
-def _of_yaml(path: Path) -> dict[str, Any]:
+def settings_in(path: Path) -> dict[str, Any]:
+    """The settings in a YAML file, as they stand there: nested plain values.
+
+    Raises:
+        ConfigError: it cannot be read, or holds no settings.
+    """
     advice = "mend it, or remove it: the settings in the checkpoint then count"
     try:
         text = read_text(path)

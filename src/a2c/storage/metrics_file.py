@@ -9,6 +9,7 @@ import contextlib
 import json
 import logging
 import math
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from typing import Any
 from a2c.errors import RunIOError
 
 METRICS = "metrics.jsonl"
+_TAIL = 1 << 16  # bytes: about a hundred rows
 log = logging.getLogger("a2c")
 
 
@@ -73,6 +75,17 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
     """Every complete row; skips lines that are none, such as a last one that a dying process left unfinished."""
     lines = path.read_bytes().split(b"\n")[:-1] if path.exists() else []
     return [row for row in map(_row, lines) if row is not None]
+
+
+def last_row(path: Path) -> dict[str, Any] | None:
+    """The last complete row, read from the end of the file; None if there is none in its last 64 KiB."""
+    if not path.is_file():
+        return None
+    with path.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - _TAIL))
+        lines = file.read(_TAIL).split(b"\n")[:-1]
+    return next((row for row in map(_row, reversed(lines)) if row is not None), None)
 
 
 def plain(value: Any) -> Any:

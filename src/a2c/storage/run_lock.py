@@ -7,6 +7,7 @@ import errno
 import os
 import socket
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -16,6 +17,7 @@ if sys.platform != "win32":
     import fcntl
 
 LOCK = ".lock"
+_GLANCES = (0.05, 0.1)  # seconds to wait before trying again: whoever only looks (:func:`is_held`) is gone by then
 _UNSUPPORTED = {errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK, errno.ENOSYS, errno.EINVAL}
 
 # A lock belongs to an open file. A forked child has that file too, and would keep the lock of a run that died.
@@ -90,13 +92,35 @@ def locked(folder: Path, tell: Callable[[str], object]) -> Iterator[None]:
             os.close(descriptor)
 
 
+def is_held(folder: Path) -> bool:
+    """Whether a run is going on in ``folder``; it changes nothing there.
+
+    Where there are no locks, nobody can tell, and the answer is False.
+    """
+    if sys.platform == "win32":
+        return False
+    try:
+        descriptor = os.open(folder / LOCK, os.O_RDONLY | os.O_NONBLOCK)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
+    return False
+
+
 def _lock(descriptor: int, folder: Path, tell: Callable[[str], object]) -> bool:
     """Take the lock; False where there is none to take."""
     if sys.platform == "win32":
         tell(f"this system has no locks: see to it that no second run writes into {folder}")
         return False
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _take(descriptor)
     except BlockingIOError:
         holder = os.pread(descriptor, 200, 0).decode(errors="replace").strip() or "another process"
         raise FolderTakenError(
@@ -108,3 +132,12 @@ def _lock(descriptor: int, folder: Path, tell: Callable[[str], object]) -> bool:
         tell(f"the file system of {folder} has no locks: see to it that no second run writes into it")
         return False
     return True
+
+
+def _take(descriptor: int) -> None:
+    for wait in _GLANCES:
+        with contextlib.suppress(BlockingIOError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        time.sleep(wait)
+    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

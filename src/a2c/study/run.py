@@ -13,7 +13,7 @@ from pathlib import Path
 from types import FrameType
 
 from a2c.errors import RunIOError
-from a2c.run.showing.console_text import duration
+from a2c.run.showing.figures import duration
 from a2c.run.showing.style import save
 from a2c.storage.atomic import write_text
 from a2c.study.claim import Claim

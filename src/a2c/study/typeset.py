@@ -1,10 +1,11 @@
-"""Turns the text of claims into HTML: escapes everything, sets formulas and numbers as in print."""
+"""Turns the text of claims into markup: escapes everything, sets formulas and numbers as in print."""
 
 from __future__ import annotations
 
-import html
 import math
 import re
+
+from markupsafe import Markup, escape
 
 # In a formula: the sign of an index or a power and what it moves, a word, or any other character.
 _TOKEN = re.compile(r"([_^])(?=\{|[^\W_](?![^\W_])|[∞*′])|[A-Za-z]+(?:_[A-Za-z]{2,})*|.")
@@ -14,42 +15,38 @@ _SLANTED = re.compile(r"[A-Za-zα-ωϑϕϵ]")
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
-def escape(text: str) -> str:
-    """``text`` for HTML, also between quotes."""
-    return html.escape(text, quote=True)
-
-
-def inline(text: str) -> str:
+def inline(text: str) -> Markup:
     """A line of text; code between backticks, and letters with an index or a power set as in a formula."""
-    shown, at = "", 0
+    shown, at = Markup(), 0
     for found in _INLINE.finditer(text):
         shown += escape(text[at : found.start()])
-        shown += f"<code>{escape(found[1])}</code>" if found[1] else equation(found[0])
+        shown += Markup("<code>{}</code>").format(found[1]) if found[1] else equation(found[0])
         at = found.end()
     return shown + escape(text[at:])
 
 
-def paragraphs(text: str) -> str:
+def paragraphs(text: str) -> Markup:
     """Paragraphs: ``text`` has empty lines between them."""
     parts = [" ".join(part.split()) for part in re.split(r"\n\s*\n", text) if part.strip()]
-    return "\n".join(f"<p>{inline(part)}</p>" for part in parts)
+    return Markup("\n").join(Markup("<p>{}</p>").format(inline(part)) for part in parts)
 
 
-def formula(text: str) -> str:
+def formula(text: str) -> Markup:
     """One equation a line, single letters slanted; ``x_t``, ``x_{t+1}``, ``x^2``, ``x^{n-1}`` lowered and raised."""
-    return "\n".join(f"<div>{equation(line.strip())}</div>" for line in text.splitlines() if line.strip())
+    lines = [line.strip() for line in text.splitlines()]
+    return Markup("\n").join(Markup("<div>{}</div>").format(equation(line)) for line in lines if line)
 
 
-def equation(text: str) -> str:
+def equation(text: str) -> Markup:
     """One line of a formula."""
-    shown, at = "", 0
+    shown, at = Markup(), 0
     while found := _TOKEN.match(text, at):
         token, at = found[0], found.end()
         if found[1]:
             moved, at = _moved(text, at)
-            shown += f"<sub>{equation(moved)}</sub>" if token == "_" else f"<sup>{equation(moved)}</sup>"
+            shown += Markup("<sub>{}</sub>" if token == "_" else "<sup>{}</sup>").format(equation(moved))
         else:
-            shown += f"<i>{token}</i>" if _SLANTED.fullmatch(token) else escape(token.replace("-", "−"))
+            shown += Markup("<i>{}</i>").format(token) if _SLANTED.fullmatch(token) else escape(token.replace("-", "−"))
     return shown
 
 

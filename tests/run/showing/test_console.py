@@ -18,6 +18,8 @@ import pytest
 
 from a2c.run.showing import console_text as words
 from a2c.run.showing.console import Console
+from a2c.run.showing.figures import duration, number
+from a2c.run.showing.next_commands import next_commands
 from a2c.settings.compose import load_config
 from a2c.settings.config import Config
 
@@ -161,7 +163,7 @@ def test_the_newest_run_is_called_latest_and_a_checkout_has_make(cfg: Config, tm
     (tmp_path / "runs/CartPole-v1/one").mkdir(parents=True)
     (tmp_path / "runs/latest").symlink_to("CartPole-v1/one")
     (tmp_path / "Makefile").write_text("board: $(READY)\n")
-    commands = [command for command, _ in words.next_commands(SUMMARY | {"stopped": "SIGINT"}, cfg)]
+    commands = [command for command, _ in next_commands(SUMMARY | {"stopped": "SIGINT"}, cfg)]
     assert commands == [
         "a2c train resume=latest",
         "a2c watch run=latest",
@@ -303,7 +305,7 @@ def test_a_closed_stream_does_not_end_the_run(cfg: Config) -> None:
     ("seconds", "text"), [(0, "0s"), (59.4, "59s"), (59.6, "1m00s"), (187, "3m07s"), (7500, "2h05m"), (3599.7, "1h00m")]
 )
 def test_durations(seconds: float, text: str) -> None:
-    assert words.duration(seconds) == text
+    assert duration(seconds) == text
 
 
 @pytest.mark.parametrize(
@@ -311,7 +313,7 @@ def test_durations(seconds: float, text: str) -> None:
     [(None, "-"), (float("nan"), "-"), (0.0, "0.0"), (-1234.5, "-1,234"), (999.94, "999.9"), (12345.6, "12,346")],
 )
 def test_numbers(value: float | None, text: str) -> None:
-    assert words.number(value) == text
+    assert number(value) == text
 
 
 def test_the_narrowest_terminal_keeps_steps_return_and_eval() -> None:

@@ -23,6 +23,8 @@ from rich.table import Table
 from rich.text import Text
 
 from a2c.run.showing import console_text as words
+from a2c.run.showing.figures import duration, number
+from a2c.run.showing.next_commands import next_commands
 from a2c.settings.config import Config
 from a2c.settings.redaction import Secrets
 
@@ -110,7 +112,7 @@ class Console:
         """Take the bar away; show the results, where they are and what to type next."""
         self._stop_live()
         lines = words.outcome(summary)
-        commands = words.next_commands(summary, self._cfg)
+        commands = next_commands(summary, self._cfg)
         stopped = f"stopped by {summary['stopped']}" if summary.get("stopped") else ""
         title = f"{summary['env_id']}  {stopped or words.verdict(summary) or 'finished'}"
         if self._terminal is None:
@@ -213,10 +215,10 @@ def _panel(title: str, lines: list[tuple[str, Text]], colour: str) -> Panel:
 
 def _bar(env_steps: int, metrics: Mapping[str, Any], total: int, width: int, evaluating: str = "") -> Text:
     fps, share = metrics.get("time/fps", 0.0), min(1.0, env_steps / total)
-    left = words.duration((total - env_steps) / fps) if fps > 0 and env_steps < total else "-"
+    left = duration((total - env_steps) / fps) if fps > 0 and env_steps < total else "-"
     where_time_goes, mostly = words.brief_splits(metrics)
-    facts = [f"{env_steps:,}/{total:,}", f"{words.number(fps, 0)} steps/s"]
-    facts += [f"return {words.number(metrics.get('rollout/ep_rew_mean'))}", f"eta {left}"]
+    facts = [f"{env_steps:,}/{total:,}", f"{number(fps, 0)} steps/s"]
+    facts += [f"return {number(metrics.get('rollout/ep_rew_mean'))}", f"eta {left}"]
     if evaluating:  # nothing else moves meanwhile
         facts, where_time_goes, mostly = [evaluating, facts[0]], "", ""
     choices = [[where_time_goes, *facts], [mostly, *facts], *(facts[dropped:] for dropped in range(len(facts)))]

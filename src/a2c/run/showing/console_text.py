@@ -2,46 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
-import math
 import os
-import re
-import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from a2c.machine.clock import EVAL, LOOP
+from a2c.run.showing.figures import duration, number, relative, spread
 from a2c.settings.config import Config
-from a2c.settings.overrides import quote
-from a2c.settings.redaction import hidden_keys, redact
-from a2c.settings.trust import FLAG, imports_foreign_code
 
 SHOWN = 0.005  # smaller shares show as 0%
 PARTS = {EVAL: "evaluation"}  # the long name, where there is room
-
-
-def duration(seconds: float) -> str:
-    """Seconds as ``7s``, ``3m07s`` or ``2h05m``: at most six characters below 100 hours."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole}s"
-    if whole < 3600:
-        return f"{whole // 60}m{whole % 60:02d}s"
-    return f"{whole // 3600}h{whole % 3600 // 60:02d}m"
-
-
-def number(value: Any, digits: int = 1) -> str:
-    """A number for people: thousands separated, no decimals from 1000 on, ``-`` for None or what is not finite."""
-    if value is None or not math.isfinite(value):
-        return "-"
-    return f"{value:,.{0 if abs(value) >= 1000 else digits}f}"
-
-
-def spread(mean: Any, std: Any) -> str:
-    """A mean and its standard deviation: ``475.2 ±12.1``."""
-    return number(mean) if number(std) == "-" else f"{number(mean)} ±{number(std)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,46 +128,3 @@ def _score(summary: Mapping[str, Any]) -> str:
     if summary.get("reward_threshold") is None:
         return f"{text} (no threshold is registered)"
     return f"{text}, threshold {summary['reward_threshold']:g}: {verdict(summary)}"
-
-
-def next_commands(summary: Mapping[str, Any], cfg: Config) -> list[tuple[str, str]]:
-    """Commands worth typing now, with what each does; they work where the run was started."""
-    folder, runs_dir = Path(summary["folder"]), Path(cfg.runs_dir)
-    usual = runs_dir.absolute() == Path("runs").absolute()  # where the commands look up latest
-    newest = usual and (runs_dir / "latest").resolve() == folder.resolve()
-    run = "latest" if newest else _as_value(relative(folder))
-    more = f" {FLAG}" if imports_foreign_code(cfg.env.id) else ""
-    more += "".join(f" {key}=..." for key in hidden_keys(redact(cfg.env.kwargs), "env.kwargs"))
-    commands = []
-    if summary.get("stopped"):
-        place = "" if usual else f" {shlex.quote(f'runs_dir={_as_value(relative(runs_dir))}')}"
-        commands.append((f"a2c train {shlex.quote(f'resume={run}')}{place}{more}", "continue where it stopped"))
-    named = shlex.quote(f"run={run}")
-    commands.append((f"a2c watch {named}{more}", "see it play"))
-    commands.append((f"a2c eval {named} episodes=100{more}", "measure it again"))
-    if summary.get("wandb_id"):
-        board = f"wandb leet {shlex.quote(relative(runs_dir / 'wandb'))}"
-        commands.append(("make board" if usual and _makes("board") else board, "compare all runs"))
-    return commands
-
-
-def _as_value(path: str) -> str:
-    """A path as the value of an override."""
-    return path if re.fullmatch(r"[\w./@+-]+", path) else quote(path)
-
-
-def _makes(target: str) -> bool:
-    with contextlib.suppress(OSError, UnicodeDecodeError):
-        return re.search(rf"^{target}:", Path("Makefile").read_text(), re.MULTILINE) is not None
-    return False
-
-
-def relative(path: Path) -> str:
-    """The path as one types it here: relative if it is inside the working folder.
-
-    Where the working folder is a run's own (``hydra.job.chdir=true``), nobody types anything here: the whole path.
-    """
-    absolute, here = Path(path).absolute(), Path.cwd()
-    if (here / ".hydra" / "config.yaml").is_file() or not absolute.is_relative_to(here):
-        return str(absolute)
-    return str(absolute.relative_to(here))

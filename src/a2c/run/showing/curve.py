@@ -9,7 +9,7 @@ from typing import Any
 
 from matplotlib.axes import Axes
 
-from a2c.run.showing.console_text import duration
+from a2c.run.showing.figures import duration
 from a2c.run.showing.style import BLUE, GREEN, GREY, ORANGE, RED, new_figure, save, tidy
 from a2c.storage.metrics_file import METRICS, read_rows
 

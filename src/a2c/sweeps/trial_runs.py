@@ -1,0 +1,131 @@
+"""One trial: its values trained over its seeds, and what comes out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from a2c.run.comparing.past_run import PastRun, finite
+from a2c.run.statistics import iqm
+from a2c.storage.metrics_file import METRICS, last_row, read_rows
+from a2c.sweeps.sweep_file import SCORE, Sweep
+from a2c.sweeps.training import finished, last_line, train
+
+Report = Callable[[int, float], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How much of a sweep to do.
+
+    Attributes:
+        sweep: what to search.
+        folder: of the runs and the journal.
+        trials: how many there shall be in all, those of earlier sessions included.
+        seeds: runs of each trial, with seeds from 1; its score is the interquartile mean of theirs.
+        jobs: trials at once.
+        seed: of the search.
+    """
+
+    sweep: Sweep
+    folder: Path
+    trials: int
+    seeds: int
+    jobs: int
+    seed: int
+
+
+class TrialPruned(Exception):
+    """A trial is so far behind others that it ends early."""
+
+
+class TrialStopped(Exception):
+    """The sweep ends before the trial does; a later session goes on with it."""
+
+
+class TrialFailed(Exception):
+    """A training of the trial has failed.
+
+    Args:
+        code: its exit code.
+        text: what it said last.
+    """
+
+    def __init__(self, code: int, text: str) -> None:
+        super().__init__(f"failed with exit code {code}: {text}")
+        self.code = code
+
+
+def folders(plan: Plan, number: int) -> list[Path]:
+    """The run folders of a trial."""
+    name = f"trial-{number:04d}"
+    names = [name] if plan.seeds == 1 else [f"{name}-seed{seed}" for seed in range(1, plan.seeds + 1)]
+    return [plan.folder / name for name in names]
+
+
+def run_trial(
+    number: int, values: Mapping[str, str], plan: Plan, *, stop: Callable[[], bool], report: Report | None
+) -> float:
+    """Train a trial and return its score; runs of it that are finished are not trained again.
+
+    Args:
+        number: of the trial.
+        values: its settings, as one types them.
+        plan: of the sweep.
+        stop: whether the sweep is to end.
+        report: called with the number and the score of each evaluation of the first run; True ends the trial. None:
+            nobody asks.
+
+    Raises:
+        TrialPruned, TrialStopped, TrialFailed: it has no score.
+        RunIOError: its folder cannot be written.
+    """
+    scores = []
+    for seed, folder in enumerate(folders(plan, number), 1):
+        run = finished(folder)
+        if run is None:
+            own = {"seed": str(seed), **values} if plan.seeds > 1 else values
+            overrides = [*plan.sweep.overrides, *(f"{name}={value}" for name, value in own.items())]
+            run = _trained(folder, overrides, stop, _Behind(folder, plan.sweep.metric, report if seed == 1 else None))
+        score = _result(run, plan.sweep.metric)
+        if score is None:
+            raise TrialFailed(1, f"{folder.name} has no {plan.sweep.metric}")
+        scores.append(score)
+    return iqm(scores)
+
+
+def _trained(folder: Path, overrides: list[str], stop: Callable[[], bool], behind: _Behind) -> PastRun:
+    code = train(folder, overrides, lambda: stop() or behind())
+    if behind.found:
+        raise TrialPruned
+    if stop():
+        raise TrialStopped
+    run = finished(folder) if code == 0 else None
+    if run is None:
+        raise TrialFailed(code or 1, last_line(folder))
+    return run
+
+
+def _result(run: PastRun, metric: str) -> float | None:
+    if metric == SCORE:
+        return run.score
+    return finite((last_row(run.folder / METRICS) or {}).get(metric))
+
+
+class _Behind:
+    """Reports the evaluations of a run as they come; called, it says whether the run is to end early."""
+
+    def __init__(self, folder: Path, metric: str, report: Report | None) -> None:
+        self._rows, self._metric, self._report = folder / METRICS, metric, report
+        self._reported = 0
+        self.found = False
+
+    def __call__(self) -> bool:
+        if self._report is None:
+            return False
+        scores = [score for row in read_rows(self._rows) if (score := finite(row.get(self._metric))) is not None]
+        while self._reported < len(scores) and not self.found:
+            self._reported += 1
+            self.found = self._report(self._reported, scores[self._reported - 1])
+        return self.found
