@@ -214,11 +214,11 @@ def test_modes_of_torch_that_an_environment_sets_change_no_bit_of_training(
 
 @pytest.mark.parametrize("how", HOW)
 def test_what_is_odd_is_said_once_a_run(tmp_path: Path, capsys: pytest.CaptureFixture[str], how: str) -> None:
-    odd = {"where": "step", "fault": "value", "value": 7.0, "info": {"action_mask": [1, 0]}}
+    odd = {"where": "step", "fault": "value", "value": 7.0, "info": {"legal_actions": [1, 0]}}
     a2c.train(settings(tmp_path, *HOW[how], "eval.episodes=0", **odd))
     said = capsys.readouterr().out
     outside = re.findall(
         r"environment [01] gave an observation with the number 7 in step \d+, outside its bounds", said
     )
     assert len(outside) == said.count("gave an observation") == 1
-    assert said.count("infos offer 'action_mask', which is not used") == 1
+    assert said.count("infos offer 'legal_actions', which is not used") == 1

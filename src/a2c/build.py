@@ -117,7 +117,8 @@ def make_envs(cfg: Config, *, first: int = 0, resumable: bool = True) -> Iterato
         except EnvironmentFailure as error:  # it took its process with it, or hung: training will tell, and save first
             groups.close(terminate=True)
             groups = in_groups(cfg.num_envs, cfg.env_groups, group)
-            resumes = f"{LOSES}: in a trial, {str(error).partition(chr(10))[0]}"
+            said = str(error).partition("\n")[0].partition(": ")[2]  # without the kind of the error
+            resumes = f"{LOSES}: in a trial, {said}"
         except BaseException:
             groups.close(terminate=True)
             raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -175,7 +176,8 @@ def test_whatever_the_environment(
 )
 def test_what_get_state_tells_is_told_by_every_process(layout: tuple[str, ...], sessions: Sessions) -> None:
     """Its luck comes from the operating system, so that no two runs are alike: the second session is the witness."""
-    dice = ("env.id=rebuilding_toys:KeptDice-v0", *FEW, *ALL, *layout)
+    # So many that hardly ever all of their episodes begin just where the first session ends.
+    dice = ("env.id=rebuilding_toys:KeptDice-v0", *FEW, *ALL, "num_envs=12", *layout)
     folder = sessions.run(*dice, until=5)
     before = load_checkpoint(folder / "checkpoints" / "last.pt")["collector"]
     sessions.run(*layout, until=5, resume=folder)  # stops before it has begun: saves what it has loaded
@@ -252,12 +254,15 @@ FAULTS = pytest.mark.parametrize(
 
 @pytest.mark.long
 @APART
-def test_what_hangs_in_the_trial_is_named(layout: tuple[str, ...], tmp_path: Path, sessions: Sessions) -> None:
+def test_what_hangs_in_the_trial_is_told_and_left_to_training(
+    layout: tuple[str, ...], tmp_path: Path, sessions: Sessions, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "broken").touch()
     kwargs = f"env.kwargs={{folder:'{tmp_path}',at:10,fault:hang}}"
-    with pytest.raises(EnvironmentFailure, match=r"environment 0 did not answer in 0\.5 s") as caught:
+    restarted = layout[0] == WORKERS
+    with contextlib.nullcontext() if restarted else pytest.raises(EnvironmentFailure, match="0 did not answer"):
         sessions.run(f"env.id={BREAKING}", *FEW, *layout, "env.step_timeout=0.5", kwargs, until=3)
-    assert "the trial of exact resume" in str(caught.value)
+    assert "which start over: in a trial, environment 0 did not answer in 0.5 s" in capsys.readouterr().out
 
 
 @pytest.mark.long

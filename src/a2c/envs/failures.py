@@ -13,7 +13,7 @@ from a2c.envs.foreign import close_in_time
 from a2c.envs.vector.in_place import StepsInPlace
 from a2c.errors import EnvironmentFailure
 from a2c.machine.processes.deadline import within
-from a2c.machine.processes.failure_report import FOLLOWS
+from a2c.machine.processes.failure_report import FOLLOWS, EnvironmentTimeoutError
 
 ASYNC_SECONDS = 10.0  # for processes to close their environments one after the other
 
@@ -32,7 +32,8 @@ def as_failure(error: BaseException, envs: VectorEnv[Any, Any, Any] | None, when
     notes = list(getattr(error, "__notes__", ()))
     late = getattr(None if envs is None else envs.unwrapped, "late", None)
     if isinstance(error, multiprocessing.TimeoutError):
-        missing = [] if late is None else late()  # empty if the last one answered meanwhile
+        named = isinstance(error, EnvironmentTimeoutError)  # ours says who it was
+        missing = [] if late is None or named else late()  # empty if the last one answered meanwhile
         who = "".join(f"environment {index} did not answer: " for index in missing[:1])
         failure = EnvironmentFailure(f"{who}{text.rstrip('.')} ({when})")
     elif notes and notes[0].endswith(FOLLOWS):  # our own vector environment knows more than we do
