@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from a2c.machine.clock import EVAL, LOOP
+from a2c.settings.code_names import importable
 from a2c.settings.config import Config
 from a2c.settings.overrides import quote
 from a2c.settings.redaction import hidden_keys, redact
-from a2c.settings.trust import FLAG, imports_foreign_code
+from a2c.settings.trust import FLAG, code_of
 
 SHOWN = 0.005  # smaller shares show as 0%
 PARTS = {EVAL: "evaluation"}  # the long name, where there is room
@@ -164,15 +165,18 @@ def next_commands(summary: Mapping[str, Any], cfg: Config) -> list[tuple[str, st
     usual = runs_dir.absolute() == Path("runs").absolute()  # where the commands look up latest
     newest = usual and (runs_dir / "latest").resolve() == folder.resolve()
     run = "latest" if newest else _as_value(relative(folder))
-    more = f" {FLAG}" if imports_foreign_code(cfg.env.id) else ""
+    more = f" {FLAG}" if code_of(cfg) else ""
     more += "".join(f" {key}=..." for key in hidden_keys(redact(cfg.env.kwargs), "env.kwargs"))
     commands = []
-    if summary.get("stopped"):
+    named, own = shlex.quote(f"run={run}"), cfg.network.make
+    if own is not None and not importable(own):  # given as an object: no command finds it
+        commands.append((f"a2c.load_policy({str(folder)!r}, network=...)", "in Python, with the network again"))
+    elif summary.get("stopped"):
         place = "" if usual else f" {shlex.quote(f'runs_dir={_as_value(relative(runs_dir))}')}"
         commands.append((f"a2c train {shlex.quote(f'resume={run}')}{place}{more}", "continue where it stopped"))
-    named = shlex.quote(f"run={run}")
-    commands.append((f"a2c watch {named}{more}", "see it play"))
-    commands.append((f"a2c eval {named} episodes=100{more}", "measure it again"))
+    if own is None or importable(own):
+        commands.append((f"a2c watch {named}{more}", "see it play"))
+        commands.append((f"a2c eval {named} episodes=100{more}", "measure it again"))
     if summary.get("wandb_id"):
         board = f"wandb leet {shlex.quote(relative(runs_dir / 'wandb'))}"
         commands.append(("make board" if usual and _makes("board") else board, "compare all runs"))
