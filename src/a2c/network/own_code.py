@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -13,7 +14,6 @@ from a2c.envs.single.registry import import_for
 from a2c.errors import A2CError, ConfigError
 from a2c.machine.processes.foreign_code import of_others
 from a2c.settings.code_names import importable
-from a2c.settings.suggest import nearest
 
 CONSTRUCTOR, FORWARD = "its constructor", "its forward pass"  # when it raised
 
@@ -36,8 +36,8 @@ def found(setting: str, name: str) -> Callable[..., Any]:
     holder = of_others(import_for, f"{setting}={name}", module)
     made = getattr(holder, within, None)
     if not callable(made):
-        guess = nearest(within, [key for key, value in vars(holder).items() if callable(value)])
-        hint = f"; did you mean '{guess}'?" if guess else ""
+        near = difflib.get_close_matches(within, [key for key, value in vars(holder).items() if callable(value)], n=1)
+        hint = f"; did you mean '{near[0]}'?" if near else ""
         raise ConfigError(f"{setting}={name}: {module} has no function or class '{within}'{hint}")
     return made  # type: ignore[no-any-return]
 
