@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from a2c.envs.spaces import Spaces
 from a2c.errors import ConfigError
 from a2c.network.heads import PolicyHead, distribution_of
-from a2c.network.masking import Masking
+from a2c.network.masking import Masking, unmasked_shape
 from a2c.network.obs_normalizer import ObsNormalizer, as_float
 from a2c.network.own_torso import OwnTorso
 from a2c.network.torso_choice import Torso, build_torso, describe_torso, shares_torso, torso_kind
@@ -54,14 +54,14 @@ class ActorCritic(nn.Module):
         self.kind = kind = torso_kind(spaces, network)
         shared = shares_torso(kind, spaces, network)
         check_apart(kind, shared, network)
-        self.masking = Masking(spaces)
-        self.normalizer = ObsNormalizer(self.masking.shape) if normalize_obs else None
+        self.normalizer = ObsNormalizer(unmasked_shape(spaces)) if normalize_obs else None
         self.value_normalizer = ValueNormalizer() if normalize_value else None
         self.torso, features = build_torso(kind, spaces, network, normalized=normalize_obs)
         self.value_torso, of_value = None, features
         if not shared:
             self.value_torso, of_value = build_torso(kind, spaces, network, of_value=True, normalized=normalize_obs)
         self.distribution = distribution_of(spaces, policy, features)
+        self.masking = Masking(spaces, self.distribution)
         self.policy_head = PolicyHead(features, self.distribution, network.log_std_init)
         self.value_head = nn.Linear(of_value, 1, dtype=torch.float32)
         if network.init == "orthogonal":

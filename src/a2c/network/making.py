@@ -13,7 +13,7 @@ from torch import nn
 from a2c.envs.spaces import Spaces
 from a2c.errors import ConfigError
 from a2c.network.actor_critic import ActorCritic
-from a2c.network.masking import Masking
+from a2c.network.masking import unmasked_shape
 from a2c.network.own_code import CONSTRUCTOR, a_module, called, found
 from a2c.network.own_module import OwnModule, OwnRecurrentModule
 from a2c.network.protocol import Network
@@ -66,7 +66,7 @@ def _own_network(cfg: Config, spaces: Spaces, own: OwnNetwork | None) -> Network
     name = f"network.make={named}"
     make = found("network.make", named) if own is None else own
     # A mask of legal actions is not for it to see: it is laid over its parameters.
-    seen = replace(spaces, obs_shape=Masking(spaces).shape, mask=0)
+    seen = replace(spaces, obs_shape=unmasked_shape(spaces), mask=0)
     module = a_module(called(make, name, CONSTRUCTOR, seen), name)
     if all(hasattr(module, part) for part in ("spaces", "distribution", "normalizer", "describe", "policy", "value")):
         return cast(Network, module)

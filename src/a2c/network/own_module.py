@@ -11,7 +11,7 @@ from a2c.envs.spaces import Spaces
 from a2c.errors import ConfigError
 from a2c.maths.trees import leaves, tree_map
 from a2c.network.heads import distribution_of
-from a2c.network.masking import Masking
+from a2c.network.masking import Masking, unmasked_shape
 from a2c.network.obs_normalizer import ObsNormalizer, as_float
 from a2c.network.own_code import FORWARD, called
 from a2c.settings.config import PolicyConfig
@@ -41,8 +41,8 @@ class _Own(nn.Module):
         super().__init__()
         self.module, self.spaces, self._name = module, spaces, name or type(module).__name__
         self.distribution = distribution_of(spaces, policy)
-        self.masking = Masking(spaces)
-        self.normalizer = ObsNormalizer(self.masking.shape) if normalize_obs else None
+        self.masking = Masking(spaces, self.distribution)
+        self.normalizer = ObsNormalizer(unmasked_shape(spaces)) if normalize_obs else None
 
     def describe(self) -> str:
         """For the start panel: ``MyNet, 9,155 weights``."""

@@ -9,7 +9,7 @@ from a2c.envs.spaces import Spaces
 from a2c.network import memory as memories
 from a2c.network.actor_critic import check_apart, features_of, initialize, start, values_of
 from a2c.network.heads import PolicyHead, distribution_of
-from a2c.network.masking import Masking
+from a2c.network.masking import Masking, unmasked_shape
 from a2c.network.obs_normalizer import ObsNormalizer, as_float
 from a2c.network.torso_choice import build_torso, describe_torso, torso_kind
 from a2c.network.value_normalizer import ValueNormalizer
@@ -45,13 +45,13 @@ class RecurrentActorCritic(nn.Module):
         assert network.memory is not None
         self.spaces, self.precision = spaces, precision
         self.kind, self.memory_kind = torso_kind(spaces, network), network.memory
-        self.masking = Masking(spaces)
-        self.normalizer = ObsNormalizer(self.masking.shape) if normalize_obs else None
+        self.normalizer = ObsNormalizer(unmasked_shape(spaces)) if normalize_obs else None
         self.value_normalizer = ValueNormalizer() if normalize_value else None
         self.torso, features = build_torso(self.kind, spaces, network, normalized=normalize_obs)
         check_apart(self.kind, True, network)
         self.memory = memories.CELLS[network.memory](features, network.memory_size, dtype=torch.float32)
         self.distribution = distribution_of(spaces, policy, network.memory_size)
+        self.masking = Masking(spaces, self.distribution)
         self.policy_head = PolicyHead(network.memory_size, self.distribution, network.log_std_init)
         self.value_head = nn.Linear(network.memory_size, 1, dtype=torch.float32)
         if network.init == "orthogonal":

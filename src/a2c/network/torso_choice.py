@@ -10,6 +10,7 @@ from a2c.envs.converting.images import LARGE
 from a2c.envs.spaces import Spaces
 from a2c.errors import ConfigError
 from a2c.network.joined import Encoder, Joined
+from a2c.network.masking import unmasked_shape
 from a2c.network.own_torso import OwnTorso
 from a2c.network.torsos import MLP, NatureCNN, SmallCNN
 from a2c.settings.config import NetworkConfig
@@ -65,8 +66,8 @@ def build_torso(
     Raises:
         ConfigError: the torso does not fit the observations.
     """
-    shape, dtype = spaces.obs_shape, torch.uint8 if spaces.obs_dtype == "uint8" and not normalized else torch.float32
-    shape = (shape[0] - spaces.mask,) if spaces.mask else shape
+    shape = unmasked_shape(spaces)
+    dtype = torch.uint8 if spaces.obs_dtype == "uint8" and not normalized else torch.float32
     if kind == "mlp":
         hidden = network.hidden_sizes
         if of_value and network.value_hidden_sizes is not None:
