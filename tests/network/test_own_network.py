@@ -91,6 +91,21 @@ def test_policy_and_value_of_its_own_are_used() -> None:
     assert values.shape == (5,)
 
 
+def test_a_layer_that_is_called_value_is_no_method() -> None:
+    class Named(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.policy, self.value = nn.Linear(4, 3), nn.Linear(4, 1)
+
+        def forward(self, obs: Tensor) -> tuple[Tensor, Tensor]:
+            return self.policy(obs / 2), self.value(obs / 2)
+
+    network, obs = make_network(config(), VECTOR, lambda spaces: Named()), torch.randn(5, 4)
+    params, values = network.forward(obs)
+    assert torch.equal(network.policy(obs), params)
+    assert torch.equal(network.value(obs), values)
+
+
 def test_observations_are_standardised_before_it_sees_them_if_the_settings_say_so() -> None:
     network: Any = make_network(config(normalize_obs=True, network={"make": "network_toys:pair"}), VECTOR)
     obs = torch.randn(7, 3, 4) * 5 + 2
@@ -214,6 +229,11 @@ def test_a3c_trains_with_a_torso_by_its_name(tmp_path: Path) -> None:
     assert second.env_steps >= 200
     weights = [last(summary)["learner"]["model"]["torso.module.layers.0.weight"] for summary in (first, second)]
     assert not torch.equal(*weights)
+
+
+def test_a3c_refuses_batch_statistics_which_its_workers_would_not_share(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="algo=a3c shares weights, and BatchNorm1d has statistics of its own"):
+        a2c.train(settings(tmp_path, "algo=a3c", "num_workers=1", "network.torso=network_toys:Lazy"))
 
 
 # ---- a memory ----

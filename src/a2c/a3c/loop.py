@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
+
+from torch import nn
 
 from a2c.a3c.team import make_team
 from a2c.build import make_envs
@@ -68,7 +71,14 @@ def build(cfg: Config, network: OwnNetwork | None = None) -> Learner:
         cfg.env.masks = INFO  # from here on, for every process and checkpoint
     check_fits(needs(cfg, spaces, team=cfg.num_workers or 1), limits_here())
     set_threads(cfg.threads, convolutions=convolves(spaces, cfg.network))
-    return Learner(make_network(cfg, spaces, network), cfg)
+    learner = Learner(make_network(cfg, spaces, network), cfg)
+    for module in cast(nn.Module, learner.model).modules():
+        if getattr(module, "running_mean", None) is not None:
+            raise ConfigError(
+                f"algo=a3c shares weights, and {type(module).__name__} has statistics of its own beside them: "
+                "nn.LayerNorm and nn.GroupNorm have none"
+            )
+    return learner
 
 
 def _spaces(cfg: Config) -> Spaces:

@@ -15,7 +15,7 @@ from a2c.errors import ConfigError
 from a2c.network.actor_critic import ActorCritic
 from a2c.network.masking import unmasked_shape
 from a2c.network.own_code import CONSTRUCTOR, a_module, called, found
-from a2c.network.own_module import OwnModule, OwnRecurrentModule
+from a2c.network.own_module import OwnModule, OwnRecurrentModule, has_method
 from a2c.network.protocol import Network
 from a2c.network.recurrent import RecurrentActorCritic
 from a2c.settings.code_names import name_of
@@ -68,9 +68,10 @@ def _own_network(cfg: Config, spaces: Spaces, own: OwnNetwork | None) -> Network
     # A mask of legal actions is not for it to see: it is laid over its parameters.
     seen = replace(spaces, obs_shape=unmasked_shape(spaces), mask=0)
     module = a_module(called(make, name, CONSTRUCTOR, seen), name)
-    if all(hasattr(module, part) for part in ("spaces", "distribution", "normalizer", "describe", "policy", "value")):
+    whole = all(has_method(module, name) for name in ("policy", "value", "describe"))
+    if whole and all(hasattr(module, name) for name in ("spaces", "distribution", "normalizer")):
         return cast(Network, module)
-    kind = OwnRecurrentModule if hasattr(module, "initial_memory") else OwnModule
+    kind = OwnRecurrentModule if has_method(module, "initial_memory") else OwnModule
     network = kind(module, spaces, name, normalize_obs=cfg.normalize_obs, policy=cfg.policy)
     network.train(False)  # batch statistics see no trial
     _try_out(network, name)

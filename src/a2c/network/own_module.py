@@ -95,14 +95,14 @@ class OwnModule(_Own):
 
     def policy(self, obs: Any) -> Tensor:
         """The parameters alone."""
-        if not hasattr(self.module, "policy"):
+        if not has_method(self.module, "policy"):
             return self.forward(obs)[0]
         (params,) = self._fitting(self._called(self.inputs(obs), by="policy"), (rows_of(obs),), "parameters")
         return self.masking.masked(params, obs)
 
     def value(self, obs: Any) -> Tensor:
         """The values alone."""
-        if not hasattr(self.module, "value"):
+        if not has_method(self.module, "value"):
             return self.forward(obs)[1]
         (values,) = self._fitting(self._called(self.inputs(obs), by="value"), (rows_of(obs),), "values")
         return values
@@ -131,7 +131,7 @@ class OwnRecurrentModule(_Own):
 
     def policy(self, obs: Any, memory: Tensor) -> tuple[Tensor, Tensor]:
         """Parameters ``[B, P]``, and the state ``[B, S]`` that the step leaves."""
-        if not hasattr(self.module, "policy"):
+        if not has_method(self.module, "policy"):
             params, _, after = self._one_step(obs, memory)
             return params, after
         given = self._called(self.inputs(obs), memory, by="policy")
@@ -141,7 +141,7 @@ class OwnRecurrentModule(_Own):
 
     def value(self, obs: Any, memory: Tensor) -> Tensor:
         """Values ``[B]``; the state stays as it is."""
-        if not hasattr(self.module, "value"):
+        if not has_method(self.module, "value"):
             return self._one_step(obs, memory)[1]
         (values,) = self._fitting(self._called(self.inputs(obs), memory, by="value"), (rows_of(obs),), "values")
         return values
@@ -156,6 +156,11 @@ class OwnRecurrentModule(_Own):
             raise ConfigError(
                 f"{self._name} left a memory of shape {list(after.shape)}; initial_memory gave {list(memory.shape)}"
             )
+
+
+def has_method(module: nn.Module, name: str) -> bool:
+    """Whether its class has a method of that name: a layer may be called ``value`` too."""
+    return callable(getattr(type(module), name, None))
 
 
 def rows_of(obs: Any) -> int:

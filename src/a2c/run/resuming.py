@@ -16,6 +16,7 @@ from a2c.errors import CheckpointError
 from a2c.learning.learner import Learner
 from a2c.network.making import OwnNetwork, make_network
 from a2c.network.torso_choice import torso_kind
+from a2c.settings.code_names import by_part
 from a2c.settings.config import Config
 from a2c.settings.notices import tell, tell_once
 from a2c.settings.old_values import translated
@@ -125,10 +126,9 @@ def _why_it_does_not_fit(
         return "it was trained on another environment"  # though of the same spaces; its module may have moved
     if "network.activation" in changed and torso_kind(spaces, cfg.network) == "mlp":
         return "its weights were learned with another activation"
-    before = dict(flatten(translated(saved["config"])))
-    for key in changed & {"network.make", "network.torso"}:
-        if str(before[key]).rpartition(":")[2] != str(dict(flatten(asdict(cfg)))[key]).rpartition(":")[2]:
-            return f"its weights are of another {key}"  # though of the same shapes; its module may have moved
+    before, now = _code_names(translated(saved["config"])["network"]), _code_names(asdict(cfg.network))
+    if other := [key for key in {**before, **now} if before.get(key) != now.get(key)]:
+        return f"its weights are of another {other[0]}"  # though of the same shapes; its module may have moved
     if "policy.distribution" in changed and not spaces.whole:
         return "its policy was learned with another distribution"
     collector = saved["collector"]
@@ -141,6 +141,13 @@ def _why_it_does_not_fit(
     elif cfg.algo != "a3c" and cfg.normalize_reward and collector.get("reward_normalizer") is None:
         return "it holds no statistics of rewards"
     return None
+
+
+def _code_names(network: Mapping[str, Any]) -> dict[str, str]:
+    """What the settings of a network call the parts of it that are the user's, without their modules."""
+    named = {"network.make": network["make"], "network.torso": network["torso"]}
+    named |= {f"network.encoders.{part}": name for part, name in by_part(network["encoders"])}
+    return {key: name.rpartition(":")[2] for key, name in named.items() if isinstance(name, str) and ":" in name}
 
 
 def _changes(before: Mapping[str, Any], cfg: Config) -> Iterator[tuple[str, Any, Any]]:
