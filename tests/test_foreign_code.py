@@ -30,7 +30,7 @@ pytestmark = pytest.mark.long
         ("generator", "raised GeneratorExit in step 25: done"),
         ("own", "raised OwnError in step 25: not to be caught"),
         ("text", "returned the reward 'one', which is no real number, in step 25"),
-        ("pair", r"returned the reward array\(\[1., 1.\]\), which is no real number, in step 25"),
+        ("pair", r"returned the reward array\(\[1., 1.\]\), which is no real number \(a wrapper can .*\), in step 25"),
         ("shape", r"returned an observation of shape \(2, 1\), but its space has \(2,\), in step 25"),
         ("dtype", "returned an observation of dtype int64, but its space has float32, in step 25"),
     ],

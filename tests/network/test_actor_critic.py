@@ -132,6 +132,17 @@ def test_nature_cnn_fits_every_size_of_image(side, features):
     assert torso(torch.zeros(2, 4, side, side)).shape == (2, 512)
 
 
+@pytest.mark.parametrize(
+    ("size", "cells"), [((1, 1), 1), ((4, 5), 20), ((16, 16), 256), ((16, 17), 8 * 9), ((21, 80), 11 * 40)]
+)
+def test_small_cnn_keeps_the_cells_of_a_grid_and_every_fourth_of_a_larger_one(size, cells):
+    torso, width = build_torso("small_cnn", Spaces((3, *size), "uint8", 6, discrete=True), config().network)
+    assert torso[-2].in_features == 64 * cells
+    image = torch.rand(2, 3, *size, generator=torch.Generator().manual_seed(1))
+    assert_close(torso(image), torch.nn.Sequential.forward(torso, image))
+    assert torso(image).shape == (2, width)
+
+
 def test_nature_cnn_takes_images_that_are_not_square():
     assert model_of(Spaces((3, 40, 90), "uint8", 2, discrete=True)).value(torch.zeros(2, 3, 40, 90)).shape == (2,)
 

@@ -28,7 +28,7 @@ def test_every_image_has_an_encoder_and_all_else_joins_their_features() -> None:
     )
     assert_close(torso(obs), torso.joining(numbers))
     assert torso.joining.linears[0].in_features == 2 + 128 + 1 + 512
-    assert model.describe().startswith("small_cnn + nature_cnn + numbers, one torso, ")
+    assert model.describe().startswith("nature_cnn, small_cnn joined, one torso, ")
 
 
 def test_every_part_is_learned_from() -> None:

@@ -125,7 +125,7 @@ def test_an_encoder_reads_its_part_alone_and_the_rest_joins_its_features() -> No
     obs = torch.arange(20.0).view(2, 10)
     joined = torch.cat([obs[:, :3].sum(1, keepdim=True), image(obs[:, 3:9].reshape(2, 1, 2, 3)), obs[:, 9:]], 1)
     assert_close(model.torso(obs), model.torso.joining(joined))
-    assert model.describe().startswith("Part + small_cnn + numbers, one torso, ")
+    assert model.describe().startswith("Part, small_cnn joined, one torso, ")
 
 
 def test_an_encoder_takes_the_place_of_the_cnn_and_numbers_alone_may_have_one() -> None:
@@ -136,7 +136,7 @@ def test_an_encoder_takes_the_place_of_the_cnn_and_numbers_alone_may_have_one() 
     numbers = Spaces((4,), "float32", 3, discrete=True, obs_parts=(("goal.0", (3,)), ("speed", (1,))))
     both: Any = make_network(scene(goal_0="Part", speed="Part"), numbers)
     assert both.torso.joining.linears[0].in_features == 2
-    assert both.describe().startswith("Part + Part, one torso, ")
+    assert both.describe().startswith("2 Part joined, one torso, ")
 
 
 # ---- what does not fit is one line ----

@@ -234,6 +234,14 @@ def test_what_does_not_fit_is_refused_before_anything_is_written(
     assert read_rows(run / "metrics.jsonl")[-1]["global_step"] >= 400
 
 
+def test_another_distribution_of_as_many_parameters_is_refused(tmp_path: Path) -> None:
+    run = trained(tmp_path, "env.id=Pendulum-v1")
+    before = contents(run)
+    with pytest.raises(CheckpointError, match=r"its policy was learned with another distribution; .*='squashed'"):
+        a2c.train(a2c.load_config(f"resume={run}", f"runs_dir={tmp_path}", "policy.distribution=squashed"))
+    assert contents(run) == before
+
+
 def test_another_environment_of_the_same_spaces_is_refused_too(run: Path, capsys: Any) -> None:
     gymnasium.register("Twin-v0", gymnasium.spec("CartPole-v1").entry_point)
     before = contents(run)

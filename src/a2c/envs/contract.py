@@ -21,7 +21,9 @@ def real_reward(reward: Any) -> float:
         reward = reward.item()
     if hasattr(reward, "__float__") and not isinstance(reward, (np.ndarray, np.complexfloating)):
         return float(reward)
-    raise ContractError(f"returned the reward {reward!r:.80}, which is no real number,")
+    several = isinstance(reward, np.ndarray | list | tuple)  # of several objectives, or several agents
+    hint = " (a wrapper can make one number of them)" if several else ""
+    raise ContractError(f"returned the reward {reward!r:.80}, which is no real number{hint},")
 
 
 def fitting_observation(obs: Any, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:

@@ -27,7 +27,6 @@ class Joined(nn.Module):
 
     Attributes:
         all: the encoders, in the order of the parts.
-        has_numbers: whether there is a part without one.
     """
 
     features = 128
@@ -38,7 +37,7 @@ class Joined(nn.Module):
         self._sizes = [math.prod(shape) for shape in self._shapes]
         self._encoder_of = [encoders.get(name) for name, _ in parts]  # None: the numbers themselves
         self.all = [encoder for encoder in self._encoder_of if encoder is not None]
-        self.encoders, self.has_numbers = nn.ModuleList(self.all), None in self._encoder_of
+        self.encoders = nn.ModuleList(self.all)
         sized = zip(self._sizes, self._encoder_of, strict=True)
         inputs = sum(size if encoder is None else encoder.features for size, encoder in sized)
         self.joining = MLP([inputs, self.features], "relu")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 
 import torch
 
@@ -86,12 +87,13 @@ def build_torso(
 
 
 def describe_torso(kind: str, torso: Torso) -> str:
-    """For the start panel: ``mlp``, or ``small_cnn + numbers``."""
+    """For the start panel: ``mlp``, or ``2 small_cnn joined``."""
     if not isinstance(torso, Joined):
         return kind
     names = {cnn: name for name, cnn in CNNS.items()}
-    encoders = [encoder.title if isinstance(encoder, OwnTorso) else names[type(encoder)] for encoder in torso.all]
-    return " + ".join([*encoders, *(["numbers"] if torso.has_numbers else [])])
+    titles = [encoder.title if isinstance(encoder, OwnTorso) else names[type(encoder)] for encoder in torso.all]
+    found = Counter(titles)
+    return ", ".join(f"{count} {title}" if count > 1 else title for title, count in found.items()) + " joined"
 
 
 def castable(torso: Torso) -> bool:

@@ -6,6 +6,7 @@ the layers' functions directly, because at the sizes of acting the modules' book
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 
@@ -126,18 +127,23 @@ def _compute_dtype(obs: Tensor, weight: Tensor) -> torch.dtype:
 class SmallCNN(nn.Sequential):
     """Two convolutions of 3 x 3 and a layer of 128, for images that are too small for :class:`NatureCNN`, and grids.
 
-    It keeps the size of the image: in a grid every cell counts. Bytes of small images are often symbols, such as the
-    ten objects of a grid world, and sometimes brightness up to 255; layer normalisation behind the first convolution
-    makes their scale no matter, so that nobody has to guess it (Ba et al. 2016, "Layer normalization").
+    It keeps the size of an image of up to 256 cells: in a grid every cell counts. Of larger ones the second convolution
+    takes every other cell, or the layer behind it would have millions of weights.
+
+    Bytes of small images are often symbols, such as the ten objects of a grid world, and sometimes brightness up to
+    255; layer normalisation behind the first convolution makes their scale no matter, so that nobody has to guess it
+    (Ba et al. 2016, "Layer normalization").
     """
 
     features = 128
 
     def __init__(self, channels: int, height: int, width: int) -> None:
+        self._stride = stride = 1 if height * width <= 256 else 2
         first, second = (
             nn.Conv2d(channels, 32, 3, padding=1, dtype=torch.float32),
-            nn.Conv2d(32, 64, 3, padding=1, dtype=torch.float32),
+            nn.Conv2d(32, 64, 3, stride=stride, padding=1, dtype=torch.float32),
         )
+        height, width = (math.ceil(side / stride) for side in (height, width))
         norm = nn.GroupNorm(1, 32, dtype=torch.float32)
         last = nn.Linear(64 * height * width, self.features, dtype=torch.float32)
         super().__init__(first, norm, nn.ReLU(), second, nn.ReLU(), nn.Flatten(), last, nn.ReLU())
@@ -156,5 +162,5 @@ class SmallCNN(nn.Sequential):
         w1, b1, wn, bn, w2, b2, w3, b3 = weights
         x = obs.to(_compute_dtype(obs, w1)).contiguous(memory_format=torch.channels_last)
         x = F.relu(F.group_norm(F.conv2d(x, w1, b1, padding=1), 1, wn, bn))
-        x = F.relu(F.conv2d(x, w2, b2, padding=1))
+        x = F.relu(F.conv2d(x, w2, b2, stride=self._stride, padding=1))
         return F.relu(F.linear(x.flatten(1), w3, b3))

@@ -11,7 +11,7 @@ from gymnasium.vector import AsyncVectorEnv
 from gymnasium.vector.utils import concatenate, create_empty_array
 from numpy.typing import NDArray
 
-from a2c.envs.foreign import named_failure
+from a2c.envs.foreign import named_failure, users_own
 from a2c.envs.rebuilding.beginnings import KEPT, Beginnings
 from a2c.envs.rebuilding.in_flight import Episode
 from a2c.envs.rebuilding.origins import RESTART, STATE, WORDS, Env, Origin
@@ -85,7 +85,9 @@ class Rebuildable(gym.Wrapper[Any, Any, Any, Any]):
             yield
         except A2CError:
             raise
-        except (Exception, SystemExit) as error:
+        except BaseException as error:
+            if users_own(error):
+                raise
             raise named_failure(error, f"environment {self._index}", when) from None
 
     def _noted(self) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from a2c.envs.foreign import users_own
 from a2c.envs.rebuilding.beginnings import Beginnings
 from a2c.envs.rebuilding.in_flight import Episode
 from a2c.envs.rebuilding.origins import RESTART
@@ -27,7 +28,9 @@ def try_out_first(shard: Shard, seed: int, alone: bool) -> Rebuilding:
     shard.begin(shard.first, "the trial of exact resume")
     try:
         return try_out_watched(shard.envs[0], None if alone else shard.env_fns[0], seed, _cell(shard))
-    except (Exception, SystemExit) as error:
+    except BaseException as error:
+        if users_own(error):
+            raise
         return Rebuilding(RESTART, f"it raised {type(error).__name__} in a trial")
 
 
