@@ -92,8 +92,8 @@ def describe_torso(kind: str, torso: Torso) -> str:
         return kind
     names = {cnn: name for name, cnn in CNNS.items()}
     titles = [encoder.title if isinstance(encoder, OwnTorso) else names[type(encoder)] for encoder in torso.all]
-    found = Counter(titles)
-    return ", ".join(f"{count} {title}" if count > 1 else title for title, count in found.items()) + " joined"
+    found = sorted(Counter(titles).items())
+    return ", ".join(f"{count} {title}" if count > 1 else title for title, count in found) + " joined"
 
 
 def castable(torso: Torso) -> bool:
