@@ -24,7 +24,7 @@ def test_the_public_names_are_these_and_every_one_is_there() -> None:
     assert set(a2c.__all__) == {
         "A2CError", "CheckpointError", "ConfigError", "EnvironmentFailure", "NumericError", "RunIOError",
         "StoppedError",
-        "Config", "EvalResult", "Policy", "ShardedAsyncVectorEnv", "Summary",
+        "Config", "EvalResult", "Policy", "ShardedAsyncVectorEnv", "Spaces", "Summary",
         "actor_critic_loss", "evaluate", "lambda_returns", "load_config", "load_policy", "n_step_returns", "train",
     }  # fmt: skip
     for name in a2c.__all__:
@@ -49,6 +49,7 @@ def test_the_commands_are_these() -> None:
 
 def test_the_commands_that_load_a_run_take_these_settings() -> None:
     common = {"run", "runs_dir", "seed", "episodes", "device", "env.id", "env.kwargs"}
+    common |= {"network.make", "network.torso", "network.encoders"}
     assert {key for key, _, _ in settings(EvalCommand)} == common | {"deterministic"}
     assert {key for key, _, _ in settings(WatchCommand)} == common | {"render", "output"}
 
@@ -75,4 +76,6 @@ def test_every_setting_of_version_0_1_is_still_one() -> None:
     assert old <= now
     added = {"eval.apart", "eval.max_steps", "env.isolate", "env.restarts", "checkpoint.keep", "network.memory"}
     added |= {"env.channels", "env.masks", "policy.distribution", "policy.state_dependent_std", "policy.sde_steps"}
+    added |= {"network.make", "network.encoders", "network.value_hidden_sizes", "network.layer_norm", "network.init"}
+    added |= {"value_loss", "critic_lr", "normalize_value"}
     assert now - old == {"main_shard", "tf32", "network.memory_size"} | added

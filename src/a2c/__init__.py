@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from a2c.api import load_config, train
+    from a2c.envs.spaces import Spaces
     from a2c.envs.vector.sharded import ShardedAsyncVectorEnv
     from a2c.errors import (
         A2CError,
@@ -47,6 +48,7 @@ _HOME = {
     "RunIOError": "a2c.errors",
     "StoppedError": "a2c.errors",
     "ShardedAsyncVectorEnv": "a2c.envs.vector.sharded",
+    "Spaces": "a2c.envs.spaces",
     "Summary": "a2c.run.summary",
     "actor_critic_loss": "a2c.maths.losses",
     "evaluate": "a2c.playing.evaluation",
@@ -68,6 +70,7 @@ __all__ = [
     "Policy",
     "RunIOError",
     "ShardedAsyncVectorEnv",
+    "Spaces",
     "StoppedError",
     "Summary",
     "actor_critic_loss",

@@ -11,6 +11,7 @@ from omegaconf import OmegaConf
 from a2c.collecting.preflight import check_settings
 from a2c.errors import RunIOError
 from a2c.run.claiming import claimed
+from a2c.settings.code_names import name_of
 from a2c.settings.compose import load_config
 from a2c.settings.config import Config
 from a2c.settings.redaction import redact
@@ -20,12 +21,13 @@ from a2c.storage.atomic import write_text
 from a2c.storage.folders import AUTO, new_run, run_of
 
 if TYPE_CHECKING:
+    from a2c.network.making import OwnNetwork
     from a2c.run.summary import Summary
 
 __all__ = ["load_config", "train"]
 
 
-def train(cfg: Config) -> Summary:
+def train(cfg: Config, *, network: OwnNetwork | None = None) -> Summary:
     """Train an agent in a new run folder or, with ``cfg.resume``, in the folder of the run to continue.
 
     Ctrl-C, SIGTERM, SIGUSR1 and a closed terminal stop training and save a checkpoint; ``Summary.stopped`` then names
@@ -34,10 +36,15 @@ def train(cfg: Config) -> Summary:
 
     Args:
         cfg: the settings; this function validates them.
+        network: makes a network of your own from the spaces: a :class:`torch.nn.Module` whose ``forward(obs)`` gives
+            the policy's parameters ``[B, P]`` and values ``[B]`` (``docs/extending.md``). None: ours, or that of
+            ``network.make``. The run keeps its name, never its code.
 
     Raises:
         A2CError: a subclass for each kind of failure, with a message of one line.
     """
+    if network is not None:
+        cfg = replace(cfg, network=replace(cfg.network, make=name_of(network)))
     cfg = validate(cfg)
     check_settings(cfg)
     if cfg.resume == AUTO:
@@ -46,26 +53,26 @@ def train(cfg: Config) -> Summary:
         with chosen(cfg) as choice:
             if choice.finished is not None:
                 return choice.finished
-            return _train(replace(cfg, resume=choice.resume), choice.folder)
-    return _train(cfg, None)
+            return _train(replace(cfg, resume=choice.resume), choice.folder, network)
+    return _train(cfg, None, network)
 
 
-def _train(cfg: Config, folder: Path | None) -> Summary:
+def _train(cfg: Config, folder: Path | None, network: OwnNetwork | None) -> Summary:
     """Train in ``folder``; None: in that of the run to continue, or a new one."""
     if folder is None and cfg.resume:
         folder = run_of(cfg.resume, cfg.runs_dir)
     folder = folder or Path(cfg.runs_dir) / new_run(cfg.runs_dir, cfg.env.id, cfg.name, cfg.algo, cfg.seed)
-    with claimed(cfg, folder):
+    with claimed(cfg, folder, network):
         settings = folder / SETTINGS
         try:
             settings.parent.mkdir(parents=True, exist_ok=True)
             write_text(settings, OmegaConf.to_yaml(OmegaConf.create(redact(asdict(cfg)))))
         except OSError as error:
             raise RunIOError(f"cannot write {settings}: {error.strerror or error}") from error
-        return train_in(cfg, folder)
+        return train_in(cfg, folder, network)
 
 
-def train_in(cfg: Config, folder: Path) -> Summary:
+def train_in(cfg: Config, folder: Path, network: OwnNetwork | None = None) -> Summary:
     """Train an agent in a run folder, with the algorithm that ``cfg.algo`` names.
 
     AC, A2C and A3C differ in how many environments act together and in where the gradient goes.
@@ -73,6 +80,7 @@ def train_in(cfg: Config, folder: Path) -> Summary:
     Args:
         cfg: validated settings.
         folder: made if missing.
+        network: as for :func:`train`.
 
     Raises:
         A2CError: as :func:`train`.
@@ -81,4 +89,4 @@ def train_in(cfg: Config, folder: Path) -> Summary:
     from a2c.a3c import loop
 
     algorithm = loop.train if cfg.algo == "a3c" else trainer.train
-    return algorithm(cfg, folder)
+    return algorithm(cfg, folder, network)

@@ -35,8 +35,8 @@ from a2c.learning.learner import Learner
 from a2c.machine.clock import LoopClock
 from a2c.machine.device import TorchModes, set_threads, use_device
 from a2c.machine.graphs import Graphs
-from a2c.network.making import make_network
-from a2c.network.torso_choice import torso_kind
+from a2c.network.making import OwnNetwork, make_network
+from a2c.network.torso_choice import convolves
 from a2c.settings.config import Config
 
 log = logging.getLogger("a2c")
@@ -148,7 +148,11 @@ def _prepare(envs: EnvGroups, cfg: Config) -> str:
 
 
 def build(
-    cfg: Config, envs: TrainingEnvs, update: int = 0, notify: Callable[[str], None] = log.warning
+    cfg: Config,
+    envs: TrainingEnvs,
+    update: int = 0,
+    notify: Callable[[str], None] = log.warning,
+    own: OwnNetwork | None = None,
 ) -> tuple[Learner, AnyCollector]:
     """Build the network, its learner and the collector for these environments.
 
@@ -157,6 +161,7 @@ def build(
         envs: from :func:`make_envs`.
         update: index of the next update; not 0 in a resumed run.
         notify: called with one line when something falls back to a slower way.
+        own: makes a network of the user's; None: ours, or that of ``network.make``.
 
     Returns:
         The learner, which has the network, and the collector.
@@ -165,11 +170,11 @@ def build(
         ConfigError: the network does not fit the observations.
         EnvironmentFailure, NumericError: the first reset of the environments failed.
     """
-    set_threads(cfg.threads, convolutions=torso_kind(envs.spaces, cfg.network) != "mlp")
+    set_threads(cfg.threads, convolutions=convolves(envs.spaces, cfg.network))
     device = use_device(cfg.device, tf32=cfg.tf32)
     envs.remarks.tell = notify
     envs.remarks.image(envs.spaces.obs_shape, stacked=is_atari(find_spec(cfg.env.id)))
-    network = make_network(cfg, envs.spaces).to(device)
+    network = make_network(cfg, envs.spaces, own).to(device)
     # One clock for both, in which each marks its part of the loop, and one capturer of graphs.
     clock = LoopClock(device)
     graphs = Graphs(notify) if cfg.cuda_graphs and device.type == "cuda" else None

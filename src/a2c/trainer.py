@@ -7,9 +7,10 @@ from pathlib import Path
 
 from a2c.build import build, make_envs
 from a2c.collecting.device_collector import AnyCollector
-from a2c.errors import EnvironmentFailure, NumericError
+from a2c.errors import ConfigError, EnvironmentFailure, NumericError
 from a2c.learning.learner import Learner
 from a2c.machine.processes.foreign_code import GaveUpError
+from a2c.network.making import OwnNetwork
 from a2c.rollout import Rollout
 from a2c.run.opening import open_run
 from a2c.run.state import TrainState
@@ -20,12 +21,13 @@ from a2c.settings.config import Config
 __all__ = ["Summary", "train", "training"]
 
 
-def train(cfg: Config, folder: Path) -> Summary:
+def train(cfg: Config, folder: Path, network: OwnNetwork | None = None) -> Summary:
     """Train an agent in a run folder.
 
     Args:
         cfg: validated settings (:func:`a2c.load_config`).
         folder: the run folder, made if missing; ``cfg.resume`` may name a run to continue.
+        network: makes a network of the user's; None: ours, or that of ``network.make``.
 
     Returns:
         The summary of the run, as in ``summary.json``.
@@ -33,15 +35,15 @@ def train(cfg: Config, folder: Path) -> Summary:
     Raises:
         A2CError: a subclass for each kind of failure, with an exit code and a message of one line.
     """
-    with make_envs(cfg) as envs, open_run(cfg, folder) as run:
-        learner, collector = build(cfg, envs, run.update, run.console.note)
+    with make_envs(cfg) as envs, open_run(cfg, folder, network) as run:
+        learner, collector = build(cfg, envs, run.update, run.console.note, network)
         state = start = run.begin(learner, collector, envs.facts(), envs.plan)
         try:
             for state in updates(learner, collector, start, cfg.total_steps, run.stop):
                 if run.due(state):  # a report is the only wait for the device outside acting
                     run.report(state)
             learner.check()  # stopped between two reports
-        except (EnvironmentFailure, NumericError) as error:
+        except (EnvironmentFailure, NumericError, ConfigError) as error:  # the last: a network of the user's raised
             run.rescue(error, state)  # the weights are sound: lose the rollout, not the run
             raise
         except GaveUpError:

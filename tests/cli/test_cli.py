@@ -30,7 +30,7 @@ class Trainer:
     error: BaseException | None = None
     stopped: str | None = None
 
-    def train_in(self, cfg: Config, folder: Path) -> types.SimpleNamespace:
+    def train_in(self, cfg: Config, folder: Path, network: Any = None) -> types.SimpleNamespace:
         self.runs.append((cfg, folder))
         if self.error:
             raise self.error
@@ -42,7 +42,7 @@ def trainer(monkeypatch, tmp_path) -> Trainer:
     monkeypatch.chdir(tmp_path)
     stand_in = Trainer()
     monkeypatch.setattr("a2c.api.train_in", stand_in.train_in)
-    monkeypatch.setattr("a2c.run.resuming.prepare_resumed", lambda cfg, folder: None)  # its runs save no checkpoint
+    monkeypatch.setattr("a2c.run.resuming.prepare_resumed", lambda *_: None)  # its runs save no checkpoint
     return stand_in
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import gymnasium
 import pytest
 
 import a2c
@@ -17,6 +18,7 @@ from a2c.run.showing.next_commands import next_commands
 from a2c.settings.trust import imports_foreign_code
 from a2c.storage.checkpoint import load_checkpoint, save_checkpoint
 from registrations import forget
+from space_toys import Scene
 
 QUICK = ["total_steps=60", "num_envs=2", "eval.every=0", "eval.episodes=1", "eval.final_episodes=1", "gif=false",
          "wandb.mode=disabled", "vectorization=sync", "device=cpu"]  # fmt: skip
@@ -26,7 +28,7 @@ pathlib.Path("imported").touch()
 gymnasium.register("Evil-v0", entry_point=lambda **_: gymnasium.make("CartPole-v1", render_mode="rgb_array").unwrapped,
                    max_episode_steps=20)
 """
-MODULES, IDS = {"evil"}, {"Evil-v0"}
+MODULES, IDS = {"evil", "evil_nets"}, {"Evil-v0", "Parts-v0"}
 
 
 @pytest.fixture(autouse=True)
@@ -102,6 +104,96 @@ def test_the_commands_that_a_run_prints_carry_the_trust(run: Path, capsys: Any) 
     commands = [line for line in printed if line.startswith(("a2c watch", "a2c eval"))]
     assert commands == ["a2c watch run=latest --trust", "a2c eval run=latest episodes=100 --trust"]
     assert main(shlex.split(commands[0])[1:]) == 0
+
+
+# ---- networks follow the same rule ----
+
+NETS = """
+import pathlib
+from network_toys import Ours, pair
+pathlib.Path("imported").touch()
+"""
+OWN = ("network.torso=evil_nets:Ours", "network.make=evil_nets:pair", "network.encoders.at=evil_nets:Ours")
+
+
+@pytest.fixture(params=OWN)
+def own(request: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[str, Path]:
+    """A run of a network of the user's, as if it came from elsewhere, and the words that name its code."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "evil_nets.py").write_text(NETS)
+    gymnasium.register("Parts-v0", entry_point=Scene)
+    env = ["env.id=Parts-v0"] if "encoders" in request.param else []  # it has parts
+    assert main(["train", *QUICK, request.param, *env]) == 0
+    sys.modules.pop("evil_nets")
+    (tmp_path / "imported").unlink()
+    return request.param, (tmp_path / "runs" / "latest").resolve()
+
+
+def test_a_network_that_only_the_run_names_is_not_imported(own: tuple[str, Path], capsys: Any) -> None:
+    named, run = own
+    before = (run / "metrics.jsonl").read_bytes()
+    for command in COMMANDS:
+        capsys.readouterr()
+        assert main(command.split()) == 2
+        said = capsys.readouterr().err
+        assert said.endswith(f"name it again ({named}), or trust the run (--trust)\n")
+        assert said.count("\n") == 1
+        assert not Path("imported").exists()
+        assert (run / "metrics.jsonl").read_bytes() == before
+    assert main([*COMMANDS[0].split(), "--trust"]) == 0
+    assert Path("imported").exists()
+
+
+def test_a_network_that_is_named_again_is_trusted_and_another_is_not_taken_for_it(
+    own: tuple[str, Path], capsys: Any
+) -> None:
+    named, _ = own
+    assert main(["eval", "episodes=1", f"{named.partition('=')[0]}=evil_nets:Another"]) == 2
+    assert "was trained with evil_nets:" in capsys.readouterr().err
+    assert not Path("imported").exists()
+    assert main(["eval", "episodes=1", named]) == 0
+    assert main([*COMMANDS[0].split(), named]) == 0
+
+
+def test_loading_a_policy_in_python_imports_nothing_until_told(own: tuple[str, Path]) -> None:
+    _, run = own
+    with pytest.raises(a2c.ConfigError, match=r"load_policy\(..., trust=True\) allows it, network=... gives it again"):
+        a2c.load_policy(run)
+    assert not Path("imported").exists()
+    a2c.load_policy(run, trust=True)
+    assert Path("imported").exists()
+
+
+def test_a_dump_asks_as_well(own: tuple[str, Path], capsys: Any) -> None:
+    named, run = own
+    payload = load_checkpoint(run / "checkpoints" / "last.pt")
+    path = Path("numeric-0.pt")
+    save_checkpoint(path, {**payload, "error": "numeric error: x", "evidence": {"rollout": {}}})
+    assert main(["replay", str(path)]) == 2
+    assert f"{path} imports the module 'evil_nets', which can do anything; name it again ({named})" in (
+        capsys.readouterr().err
+    )
+    assert not Path("imported").exists()
+    assert main(["replay", str(path), "--trust"]) == 5  # it holds no rollout
+
+
+def test_a_checkpoint_that_somebody_put_into_a_run_imports_nothing_at_its_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "evil_nets.py").write_text(NETS)
+    assert main(["train", *QUICK]) == 0
+    best = (tmp_path / "runs" / "latest").resolve() / "checkpoints" / "best.pt"
+    payload = load_checkpoint(best)
+    payload["config"]["network"]["torso"] = "evil_nets:Ours"
+    payload["state"]["best_eval"] = 1e9  # no later evaluation takes its place
+    del payload["format"]
+    save_checkpoint(best, payload)
+    assert main(["train", "resume=latest", "total_steps=80"]) == 2
+    assert "best.pt imports the module 'evil_nets'" in capsys.readouterr().err
+    assert not Path("imported").exists()
 
 
 def test_a_command_that_loads_no_run_has_no_trust(capsys: Any) -> None:

@@ -45,6 +45,13 @@ def test_the_bytes_of_a_rollout_of_vectors() -> None:
     assert found["evaluation"] == 7 * 40
 
 
+def test_the_bytes_of_a_values_own_mlp_and_of_what_is_the_users() -> None:
+    cfg = config(network={"hidden_sizes": [8], "value_hidden_sizes": [2, 3]})
+    assert sizes(needs(cfg, VECTOR).host)["network"] == 3 * 4 * (4 * 8 + 4 * 2 + 2 * 3)
+    for own in ({"make": "nets:make"}, {"torso": "nets:Torso"}, {"encoders": {"at": "nets:At"}}):
+        assert sizes(needs(config(network=own), VECTOR).host)["network"] == 0  # a floor: nobody knows yet
+
+
 def test_the_bytes_of_continuous_actions_and_of_images() -> None:
     cfg = config(num_envs=1, n_step=2)
     torque = sizes(needs(cfg, TORQUE).host)["rollout"]  # 2 numbers of 4 bytes, from as many of noise, twice

@@ -75,6 +75,22 @@ def test_a_captured_update_is_the_plain_one(
         assert torch.equal(found, expected)
 
 
+VALUED: dict[str, Any] = {"value_loss": "huber", "normalize_value": True, "critic_lr": 1e-3}
+
+
+@pytest.mark.parametrize("gaps", [False, True], ids=["whole", "gaps"])
+def test_the_options_of_the_value_can_be_captured_and_wait_for_nothing(cuda: FakeCuda, gaps: bool) -> None:
+    test_a_captured_update_is_the_plain_one(cuda, "discrete", "float32", "adam", gaps, VALUED)
+    cfg = config(**VALUED)
+    model = make_model(VECTOR, cfg)
+    rollout, _ = random_rollout(model, T, N, gaps=gaps)
+    learner = Learner(model, cfg, graphs=KernelByKernel())
+    learner.update(rollout, 0)
+    with Operations() as seen:
+        learner.update(rollout, 0)
+    assert seen.waits == []
+
+
 # What carries the update. Of the rest, some do nothing here (guards against NaN, constants), others next to nothing.
 CARRIES = {
     "addmm",

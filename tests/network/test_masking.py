@@ -40,7 +40,7 @@ def test_gradients_are_those_of_a_policy_that_never_had_the_illegal_actions() ->
     torch.manual_seed(0)
     logits = torch.randn(7, ACTIONS, dtype=torch.float64, requires_grad=True)
     obs = observations(7).double()
-    masked = Masking(MASKED).masked(logits, obs)
+    masked = Masking(MASKED, Categorical(ACTIONS)).masked(logits, obs)
     few = logits[:, LEGAL]
     taken = torch.tensor([0, 1, 2, 0, 1, 2, 0])
     for params, actions, count in ((masked, torch.tensor(LEGAL)[taken], ACTIONS), (few, taken, len(LEGAL))):
@@ -55,7 +55,7 @@ def test_gradients_are_those_of_a_policy_that_never_had_the_illegal_actions() ->
 
 def test_closed_form_gradients_are_finite_and_those_of_autograd() -> None:
     logits = torch.randn(7, ACTIONS, dtype=torch.float64)
-    params = Masking(MASKED).masked(logits, observations(7).double())
+    params = Masking(MASKED, Categorical(ACTIONS)).masked(logits, observations(7).double())
     actions = torch.tensor([0, 2, 5, 0, 2, 5, 0])
     _, _, pullback = Categorical(ACTIONS).log_prob_entropy_pullback(params, actions)
     inputs = params.clone().requires_grad_()
@@ -98,3 +98,24 @@ def test_a_mask_without_a_legal_action_is_an_error_unless_the_episode_is_over() 
     assert mask_row([1, 1, 0, 0], (2, 2), over=True).tolist() == [1, 1, 1, 1]
     with pytest.raises(ContractError, match="3 numbers for 4 choices"):
         mask_row([1, 1, 0], (2, 2))
+
+
+@pytest.mark.parametrize(
+    "policy", [{}, {"distribution": "squashed"}, {"distribution": "beta"}, {"state_dependent_std": True}], ids=str
+)
+def test_a_mask_finds_the_logits_behind_a_continuous_part_of_any_distribution(policy: dict[str, object]) -> None:
+    parts = (("continuous", (2,)), ("discrete", (3,)))
+    spaces = Spaces(
+        (4 + 3,), "float32", 3, discrete=False, low=(-1, -1, 0), high=(1, 1, 2), parts=parts, mask=3
+    )  # four features, and a mask of three choices
+    model = make_model(spaces, config(policy=policy))
+    obs = torch.tensor([[0.1, 0.2, 0.3, 0.4, 0.0, 1.0, 0.0]])
+    with torch.no_grad():
+        params = model.policy(obs)
+        choice = model.distribution.parts[1]
+        logits = model.distribution._params(params)[1]
+        continuous = model.distribution._params(params)[0]
+    assert logits.flatten().tolist()[0] < -1e8
+    assert logits.flatten().tolist()[2] < -1e8
+    assert choice.mode(logits).tolist() == [[1]]
+    assert continuous.abs().max() < 100

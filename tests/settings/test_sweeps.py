@@ -138,7 +138,11 @@ def test_a_value_that_cannot_be_is_one_clear_line(agents: Agents, name: str, val
 
 
 def test_a_sweep_may_not_choose_code_to_import_unless_told_so() -> None:
-    foreign, known = load_config("env.id=some_package:Env-v0"), load_config("env.id=CartPole-v1")
+    known = load_config("env.id=CartPole-v1")
+    for chosen in ("network.make=nets:make", "network.torso=nets:Torso", "network.encoders.image=nets:Encoder"):
+        with pytest.raises(ConfigError, match=f"{chosen} imports code that a sweep chose"):
+            refuse_foreign_code(load_config("env.id=CartPole-v1", chosen), {"WANDB_SWEEP_ID": "s"})
+    foreign = load_config("env.id=some_package:Env-v0")
     with pytest.raises(ConfigError, match="set A2C_ALLOW_SWEEP_CODE=1"):
         refuse_foreign_code(foreign, {"WANDB_SWEEP_ID": "s"})
     with pytest.raises(ConfigError):

@@ -4,28 +4,31 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
+
+from torch import nn
 
 from a2c.a3c.team import make_team
 from a2c.build import make_envs
 from a2c.collecting.preflight import check_fits, needs
 from a2c.envs.converting.masks import AUTO, INFO
 from a2c.envs.spaces import Spaces
-from a2c.errors import EnvironmentFailure, NumericError
+from a2c.errors import ConfigError, EnvironmentFailure, NumericError
 from a2c.learning.learner import Learner
 from a2c.machine.cores import usable_cores
 from a2c.machine.device import set_threads
 from a2c.machine.limits import limits_here
 from a2c.machine.processes.apart import call_apart
 from a2c.machine.processes.foreign_code import GaveUpError
-from a2c.network.making import make_network
-from a2c.network.torso_choice import torso_kind
+from a2c.network.making import OwnNetwork, make_network
+from a2c.network.torso_choice import convolves
 from a2c.run.opening import open_run
 from a2c.run.stopping import GAVE_UP
 from a2c.run.summary import Summary
 from a2c.settings.config import Config
 
 
-def train(cfg: Config, folder: Path) -> Summary:
+def train(cfg: Config, folder: Path, network: OwnNetwork | None = None) -> Summary:
     """Train an agent with asynchronous workers in a run folder.
 
     Args, Returns, Raises: as :func:`a2c.trainer.train`.
@@ -34,8 +37,8 @@ def train(cfg: Config, folder: Path) -> Summary:
     """
     cfg = replace(cfg, num_workers=cfg.num_workers or usable_cores(), device="cpu")
     assert cfg.num_workers is not None
-    learner = build(cfg)
-    with open_run(cfg, folder) as run, make_team(of_worker(cfg), learner, cfg.num_workers, folder) as team:
+    learner, workers = build(cfg, network), cfg.num_workers
+    with open_run(cfg, folder, network) as run, make_team(of_worker(cfg), learner, workers, folder, network) as team:
         state = run.begin(learner, team, {"environments": explain(cfg)})
         for line in team.start(state):
             run.console.note(line)
@@ -44,7 +47,7 @@ def train(cfg: Config, folder: Path) -> Summary:
                 state = team.learn(state, run.next_report(state), run.tick)  # every worker: pull, collect, push
                 if run.due(state):  # the workers rest meanwhile
                     run.report(state)
-        except (EnvironmentFailure, NumericError) as error:
+        except (EnvironmentFailure, NumericError, ConfigError) as error:  # the last: a network of the user's raised
             run.rescue(error, team.where(state))  # the weights are sound: lose the rollouts, not the run
             raise
         except GaveUpError:
@@ -53,8 +56,10 @@ def train(cfg: Config, folder: Path) -> Summary:
         return run.finish(state)
 
 
-def build(cfg: Config) -> Learner:
+def build(cfg: Config, network: OwnNetwork | None = None) -> Learner:
     """Make the main process's own learner, which holds what the workers share whenever they rest.
+
+    Args: as for :func:`train`.
 
     Raises:
         ConfigError, EnvironmentFailure: as :func:`a2c.envs.make_env`.
@@ -65,8 +70,15 @@ def build(cfg: Config) -> Learner:
     if spaces.mask and cfg.env.masks == AUTO:
         cfg.env.masks = INFO  # from here on, for every process and checkpoint
     check_fits(needs(cfg, spaces, team=cfg.num_workers or 1), limits_here())
-    set_threads(cfg.threads, convolutions=torso_kind(spaces, cfg.network) != "mlp")
-    return Learner(make_network(cfg, spaces), cfg)
+    set_threads(cfg.threads, convolutions=convolves(spaces, cfg.network))
+    learner = Learner(make_network(cfg, spaces, network), cfg)
+    for module in cast(nn.Module, learner.model).modules():
+        if getattr(module, "running_mean", None) is not None:
+            raise ConfigError(
+                f"algo=a3c shares weights, and {type(module).__name__} has statistics of its own beside them: "
+                "nn.LayerNorm and nn.GroupNorm have none"
+            )
+    return learner
 
 
 def _spaces(cfg: Config) -> Spaces:

@@ -24,7 +24,9 @@ from a2c.machine.clock import LOOP, UPDATE, LoopClock
 from a2c.machine.processes.failure_report import WorkersError
 from a2c.machine.processes.foreign_code import of_others
 from a2c.machine.processes.launch import Registered, environ_for_workers, multiprocessing_context
+from a2c.machine.processes.pickles import Pickled
 from a2c.machine.processes.pool import WorkerPool
+from a2c.network.making import OwnNetwork
 from a2c.run.state import TrainState
 from a2c.settings.config import Config
 
@@ -42,14 +44,22 @@ class Team:
         learner: the main process's own; the workers begin with its state, and it has theirs whenever they rest.
         workers: how many.
         folder: of the run, for the dump of a numeric error; None: there is none.
+        network: makes a network of the user's.
 
     Attributes:
         episode_count: episodes that ended so far.
         clock: where the workers' time goes.
     """
 
-    def __init__(self, cfg: Config, learner: Learner, workers: int, folder: Path | None = None) -> None:
-        self._cfg, self._learner, self._folder = cfg, learner, folder
+    def __init__(
+        self,
+        cfg: Config,
+        learner: Learner,
+        workers: int,
+        folder: Path | None = None,
+        network: OwnNetwork | None = None,
+    ) -> None:
+        self._cfg, self._learner, self._folder, self._network = cfg, learner, folder, Pickled(network)
         self._shared = Shared(learner, workers, shared_statistics=cfg.shared_statistics)
         context = multiprocessing_context(None, preload="a2c.a3c.worker")
         self._pool = WorkerPool(context, True, "A3C", self._shared.current)
@@ -86,6 +96,7 @@ class Team:
                 state.update,
                 collector,
                 self._folder,
+                self._network,
                 registered,
                 environ,
                 os.getpid(),
@@ -234,16 +245,11 @@ def _divided(spent: dict[str, float], workers: dict[str, float]) -> dict[str, fl
 
 
 @contextlib.contextmanager
-def make_team(cfg: Config, learner: Learner, workers: int, folder: Path | None = None) -> Iterator[Team]:
-    """Make a team; end it afterwards, at once if something failed.
-
-    Args:
-        cfg: the settings of each worker.
-        learner: the main process's own.
-        workers: how many.
-        folder: of the run.
-    """
-    team, failed = Team(cfg, learner, workers, folder), True
+def make_team(
+    cfg: Config, learner: Learner, workers: int, folder: Path | None = None, network: OwnNetwork | None = None
+) -> Iterator[Team]:
+    """Make a team; end it afterwards, at once if something failed. Arguments as for :class:`Team`."""
+    team, failed = Team(cfg, learner, workers, folder, network), True
     try:
         yield team
         failed = False

@@ -25,7 +25,7 @@ from a2c.machine.clock import OTHER, LoopClock
 from a2c.machine.processes.failure_report import report_failure
 from a2c.machine.processes.launch import Registered
 from a2c.machine.processes.life import COMMAND, answer, become_worker, tell_failure
-from a2c.machine.processes.pickles import loads
+from a2c.machine.processes.pickles import Pickled, loads
 from a2c.network.making import make_network
 from a2c.run.numeric_dump import DUMPED, dump
 from a2c.run.state import TrainState
@@ -45,6 +45,7 @@ class WorkerSpec:
     updates: int  # made before this session: noise and episodes go on from there
     collector: Any  # state of its collector, or None
     folder: Path | None  # of the run, for the dump of a numeric error
+    network: Pickled  # makes a network of the user's, or None
     registered: Registered  # environments that the main process registered
     environ: dict[str, str]
     parent_pid: int
@@ -74,7 +75,7 @@ def run_async_worker(spec: WorkerSpec, pipe: Connection, life_line: Connection) 
             if spec.worker:  # one of them remarks upon the environments
                 envs.remarks.tell = lambda line: None
             torch.set_num_threads(cfg.threads or 1)  # the other cores have workers of their own
-            network = make_network(cfg, envs.spaces)
+            network = make_network(cfg, envs.spaces, spec.network.open())
             clock = LoopClock(torch.device("cpu"))
             learner = AsyncLearner(network, cfg, spec.shared, spec.worker, clock)
             collector = envs.make_collector(network, cfg, spec.updates, clock=clock)

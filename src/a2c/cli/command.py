@@ -11,10 +11,12 @@ from omegaconf import OmegaConf
 from a2c.cli.flags import parse_flags
 from a2c.cli.help import setting_lines
 from a2c.errors import ConfigError
+from a2c.settings.code_names import by_part
 from a2c.settings.compose import compose_plain
+from a2c.settings.config import Config
 from a2c.settings.overrides import prepare
 from a2c.settings.setting import check_ranges, setting
-from a2c.settings.trust import FLAG, ask_for_trust
+from a2c.settings.trust import FLAG, ask_for_trust, code_of, code_of_network
 from a2c.settings.typed_settings import build
 
 Command = TypeVar("Command")
@@ -26,6 +28,15 @@ class NamedEnv:
 
     id: str | None = setting(f"the run's env.id, where it imports a module: typed again, or {FLAG}, allows that")
     kwargs: dict[str, Any] = setting("its secrets among env.kwargs, given again: env.kwargs.api_key=...")
+
+
+@dataclass(slots=True)
+class NamedNetwork:
+    """What a command says about code of the user's in the network of the run that it names."""
+
+    make: str | None = setting(f"the run's network.make: typed again, or {FLAG}, allows to import its module")
+    torso: str | None = setting("likewise its network.torso, where it names a module")
+    encoders: dict[str, Any] = setting("likewise its network.encoders.*")
 
 
 def read_arguments(arguments: Sequence[str], schema: type[Command], name: str, usage: str) -> Command | None:
@@ -49,7 +60,7 @@ def read_arguments(arguments: Sequence[str], schema: type[Command], name: str, u
         return None
     if flags.multirun:
         raise ConfigError(f"a2c {name} has no -m")
-    if flags.trust and "run" not in {item.name for item in fields(cast(Any, schema))}:
+    if flags.trust and not {"run", "dump"} & {item.name for item in fields(cast(Any, schema))}:
         raise ConfigError(f"a2c {name} has no {FLAG}: it loads no run")
     tree = compose_plain(name, prepare(flags.overrides, schema, {}))
     command = check_ranges(build(schema, tree))
@@ -59,19 +70,28 @@ def read_arguments(arguments: Sequence[str], schema: type[Command], name: str, u
     return command
 
 
-def allow_code(saved: str, run: object, named: str | None, arguments: Sequence[str]) -> None:
-    """Let the environment of a run be made, if whoever typed the command knows what that imports.
+def allow_code(
+    saved: Config, run: object, env: NamedEnv | None, network: NamedNetwork, arguments: Sequence[str]
+) -> None:
+    """Let environment and network of a run be made, if whoever typed the command knows what that imports.
 
     Args:
-        saved: ``env.id`` of the run.
+        saved: the settings of the run.
         run: names it in errors.
-        named: ``env.id`` of the command line.
+        env, network: of the command line; None: the command makes no environment.
         arguments: of the command line, for ``--trust``.
 
     Raises:
-        ConfigError: the id imports a module that nobody named, or the command names another environment.
+        ConfigError: a setting imports a module that nobody named, or the command names another one.
     """
-    if named is not None and named != saved:
-        raise ConfigError(f"env.id={named}, but {run} was trained on {saved}; leave out env.id=")
-    if named is None and FLAG not in arguments:
-        ask_for_trust(saved, str(run))
+    if env is not None and env.id is not None and env.id != saved.env.id:
+        raise ConfigError(f"env.id={env.id}, but {run} was trained on {saved.env.id}; leave out env.id=")
+    code = code_of(saved) if env is not None else code_of_network(saved.network)
+    named = {"network.make": network.make, "network.torso": network.torso}
+    named |= {f"network.encoders.{part}": name for part, name in by_part(network.encoders)}
+    for key, name in named.items():
+        if name is not None and name != code.get(key):
+            raise ConfigError(f"{key}={name}, but {run} was trained with {code.get(key, 'ours')}; leave out {key}=")
+    again = {key for key, name in named.items() if name is not None} | ({"env.id"} if env and env.id else set())
+    if FLAG not in arguments:
+        ask_for_trust({key: name for key, name in code.items() if key not in again}, str(run))

@@ -25,7 +25,7 @@ Options:
   -m, --multirun         train once with every combination of values separated by commas
   -c, --cfg job          print the composed settings and stop
   -cd, --config-dir DIR  read presets of your own from DIR/env/*.yaml too
-  --trust                import the module that env.id of a resumed run names, without naming it again
+  --trust                import the modules that a resumed run names (env.id, network.*), without naming them again
   -i, --info             print how Hydra composes
   -h, --help             this text
 """

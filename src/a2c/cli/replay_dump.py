@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from a2c.cli.command import read_arguments
+from a2c.cli.command import NamedNetwork, allow_code, read_arguments
 from a2c.errors import ConfigError, NumericError
 from a2c.settings.setting import setting
 
@@ -27,6 +27,7 @@ class ReplayCommand:
     """What to repeat."""
 
     dump: str | None = setting("the dump, instead of naming it without dump=")
+    network: NamedNetwork = setting("network of the run")
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -43,7 +44,8 @@ def run(arguments: Sequence[str]) -> int:
 
     from a2c.run.replaying import replay  # imports torch
 
-    found = replay(Path(dumps[0]))
+    network = command.network
+    found = replay(Path(dumps[0]), lambda cfg: allow_code(cfg, dumps[0], None, network, arguments))
     console = Console(highlight=False, soft_wrap=True)
     console.print(Text(f"{dumps[0]}: {found.where}"))
     console.print(Text(found.error, style="dim"))

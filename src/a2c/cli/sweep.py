@@ -14,7 +14,7 @@ from a2c.errors import ConfigError, RunIOError
 from a2c.settings.compose import load_config
 from a2c.settings.overrides import quote
 from a2c.settings.setting import setting
-from a2c.settings.trust import FLAG, imports_foreign_code
+from a2c.settings.trust import FLAG, ask_for_trust, code_of
 from a2c.storage.atomic import write_text
 from a2c.sweeps.sweep_file import Sweep, read_sweep
 
@@ -102,11 +102,8 @@ def _check_values(sweep: Sweep, seeds: int, untrusted: Path | None) -> None:
         for value in values:
             settings = {**first, name: value}
             cfg = load_config(*sweep.overrides, *(f"{key}={text}" for key, text in settings.items()))
-            if untrusted is not None and imports_foreign_code(cfg.env.id):
-                module = cfg.env.id.rpartition(":")[0]
-                raise ConfigError(
-                    f"{untrusted} imports the module '{module}', which can do anything; trust the file ({FLAG})"
-                )
+            if untrusted is not None:
+                ask_for_trust(code_of(cfg), str(untrusted), f"trust the file ({FLAG})")
             check_settings(cfg)
 
 

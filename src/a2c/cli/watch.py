@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from a2c.cli.command import NamedEnv, allow_code, read_arguments
+from a2c.cli.command import NamedEnv, NamedNetwork, allow_code, read_arguments
 from a2c.errors import A2CError, EnvironmentFailure
 from a2c.settings.config import DEVICE
 from a2c.settings.setting import setting
@@ -35,6 +35,7 @@ class WatchCommand:
     output: str | None = setting("file of the GIF; null: watch.gif in the run folder, or beside a checkpoint of none")
     device: str = setting(**DEVICE)
     env: NamedEnv = setting("environment of the run")
+    network: NamedNetwork = setting("network of the run")
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -45,11 +46,16 @@ def run(arguments: Sequence[str]) -> int:
     if command.render == "human":
         _ask_for_a_screen()
     from a2c.playing.episode import play_episode
-    from a2c.playing.policy import load_policy  # these import torch
+    from a2c.playing.policy import open_policy  # these import torch
     from a2c.run.showing.gif import record_gif
 
-    policy = load_policy(command.run, runs_dir=command.runs_dir, device=command.device, secrets=command.env.kwargs)
-    allow_code(policy.cfg.env.id, policy.path, command.env.id, arguments)
+    policy = open_policy(
+        command.run,
+        allow=lambda cfg, path: allow_code(cfg, path, command.env, command.network, arguments),
+        runs_dir=command.runs_dir,
+        device=command.device,
+        secrets=command.env.kwargs,
+    )
     frames, fps = [], 30.0
     for episode in range(command.episodes):
         try:

@@ -200,12 +200,15 @@ def _bytes_of_network(cfg: Config, spaces: Spaces | None) -> int:
     """Of the weights of the mlp, their gradient and the optimizer's mean square."""
     if spaces is None or spaces.image or spaces.images_within or cfg.network.torso not in ("auto", "mlp"):
         return 0
-    sizes = [math.prod(spaces.obs_shape), *cfg.network.hidden_sizes]
-    torsos = 1 if cfg.network.shared_torso or cfg.network.memory else 2
-    weights = torsos * sum(before * after for before, after in itertools.pairwise(sizes))
+    if cfg.network.make is not None or cfg.network.encoders:  # the user's own: nobody knows yet
+        return 0
+    inputs, sizes = math.prod(spaces.obs_shape), cfg.network.hidden_sizes
+    apart = not (cfg.network.shared_torso or cfg.network.memory)
+    torsos = [sizes, *([cfg.network.value_hidden_sizes or sizes] if apart else [])]
+    weights = sum(before * after for torso in torsos for before, after in itertools.pairwise([inputs, *torso]))
     if cfg.network.memory:
         gates, units = {"lstm": 4, "gru": 3}[cfg.network.memory], cfg.network.memory_size
-        weights += gates * units * (sizes[-1] + units)
+        weights += gates * units * ([inputs, *sizes][-1] + units)
     return 3 * 4 * weights
 
 

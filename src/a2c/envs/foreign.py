@@ -8,7 +8,7 @@ import time
 import traceback
 from collections.abc import Callable, Mapping
 
-from a2c.errors import EnvironmentFailure
+from a2c.errors import A2CError, EnvironmentFailure
 from a2c.machine.processes.deadline import OutOfTimeError, alarm, can_alarm, within
 from a2c.machine.processes.failure_report import FOLLOWS, text_of
 from a2c.machine.processes.foreign_code import GaveUpError
@@ -29,17 +29,23 @@ def users_own(error: BaseException) -> bool:
     return isinstance(error, GaveUpError)
 
 
-def named_failure(error: BaseException, name: str, when: str) -> EnvironmentFailure:
-    """Describe in one line what an environment raised in this process, with its traceback as a note.
+def named_failure(
+    error: BaseException, name: str, when: str, kind: Callable[[str], A2CError] = EnvironmentFailure
+) -> A2CError:
+    """Describe in one line what an environment, or other foreign code, raised in this process.
 
     Args:
         error: what it raised.
         name: of the environment.
         when: such as ``step 3`` or ``its constructor``.
+        kind: of the error.
+
+    Returns:
+        The error, with the traceback as a note.
     """
     text = next(iter(text_of(error).strip().splitlines()), "") or "no message"
     who = f"{name} (pid {os.getpid()})"
-    failure = EnvironmentFailure(f"{who} raised {type(error).__name__} in {when}: {text}{FOLLOWS}")
+    failure = kind(f"{who} raised {type(error).__name__} in {when}: {text}{FOLLOWS}")
     failure.add_note("".join(traceback.format_exception(error)))
     return failure
 

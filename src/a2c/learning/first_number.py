@@ -16,16 +16,18 @@ from torch import Tensor, nn
 
 from a2c.learning.layers import Layer, layers_of
 from a2c.maths.distributions import pullback_of
-from a2c.maths.losses import loss_gradients, standardize
+from a2c.maths.losses import loss_gradients, standardize, value_losses
 from a2c.maths.returns import lambda_returns, successor_values
 from a2c.maths.schedules import scheduled
 from a2c.maths.trees import tree_map
 from a2c.network.actor_critic import ActorCritic
 from a2c.network.flat_weights import gradient_of
 from a2c.network.obs_normalizer import as_float
+from a2c.network.own_module import OwnModule, OwnRecurrentModule
 from a2c.network.passes import pass_over
 from a2c.network.protocol import Network
 from a2c.network.recurrent import RecurrentActorCritic
+from a2c.network.value_normalizer import ValueNormalizer
 from a2c.rollout import Rollout
 from a2c.settings.config import Config
 
@@ -118,11 +120,16 @@ def stages(model: Network, flat: nn.Parameter, cfg: Config, rollout: Rollout, en
         yield Stage("standardised advantages", advantages, _one("advantages", residuals))
     of_policy = _both("log-probabilities", log_probs, "advantages", advantages)
     yield Stage("policy loss", -log_probs * advantages, of_policy)
-    yield Stage("value loss", residuals.double().square(), _one("advantages", residuals))
+    normalizer: ValueNormalizer | None = getattr(model, "value_normalizer", None)
+    of_value: dict[str, Any] = {
+        "huber": cfg.value_loss == "huber",
+        "scale": None if normalizer is None else normalizer.scale,
+    }
+    yield Stage("value loss", value_losses(residuals.double(), **of_value), _one("advantages", residuals))
 
     beta = scheduled(cfg.beta_schedule, cfg.beta, env_steps, cfg.total_steps)
     d_log_probs, d_entropies, d_values = loss_gradients(
-        values, returns, advantages, value_coef=cfg.value_coef, beta=beta, weight=rollout.weight
+        values, returns, advantages, value_coef=cfg.value_coef, beta=beta, weight=rollout.weight, **of_value
     )
     d_params = pullback(d_log_probs, d_entropies)
     yield Stage("gradient of the values", d_values, _both("returns", returns, "values", values))
@@ -170,7 +177,8 @@ def _network(model: Network, rollout: Rollout) -> Iterator[Stage]:
     steps, count = rollout.rewards.shape
     flat_obs = tree_map(lambda part: part.flatten(0, 1), rollout.obs)
     normalizer = model.normalizer
-    if isinstance(model, ActorCritic | RecurrentActorCritic) and normalizer is not None:
+    ours = ActorCritic | RecurrentActorCritic | OwnModule | OwnRecurrentModule
+    if isinstance(model, ours) and normalizer is not None:
         obs = as_float(flat_obs)
         normalised = model.inputs(flat_obs).view(steps + 1, count, *obs.shape[1:])
         rows = obs.view_as(normalised)

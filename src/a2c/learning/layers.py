@@ -13,6 +13,7 @@ from a2c.network.actor_critic import ActorCritic
 from a2c.network.joined import Joined
 from a2c.network.memory import unrolled
 from a2c.network.obs_normalizer import as_float
+from a2c.network.own_torso import OwnTorso
 from a2c.network.protocol import Network, remembers
 from a2c.network.recurrent import RecurrentActorCritic
 from a2c.network.torso_choice import Torso
@@ -58,7 +59,7 @@ def _run_through(model: RecurrentActorCritic, obs: Tensor, rollout: Rollout, cal
     assert rollout.memory is not None
     assert rollout.began is not None
     with _autocast(model, obs):
-        features = _through(model.torso, as_float(model.inputs(obs))).float()
+        features = _through(model.torso, model.inputs(obs)).float()
     states = unrolled(model.memory, features.view(*rollout.began.shape, -1), rollout.memory[0], rollout.began)
     record = _recorder("memory", calls)
     record(model.memory, (features,), states.flatten(0, 1))
@@ -73,7 +74,7 @@ def _autocast(model: ActorCritic | RecurrentActorCritic, obs: Tensor) -> torch.a
 
 def _run(model: ActorCritic, obs: Tensor) -> None:
     """As :meth:`ActorCritic.forward`, whose torsos call the layers' functions instead."""
-    inputs = as_float(model.inputs(obs))
+    inputs = model.inputs(obs)
     with _autocast(model, inputs):
         features = _through(model.torso, inputs)
         value_features = features if model.value_torso is None else _through(model.value_torso, inputs)
@@ -85,7 +86,9 @@ def _through(torso: Torso, inputs: Tensor) -> Tensor:
     if isinstance(torso, Joined):
         parts = [part if encoder is None else _through(encoder, part) for encoder, part in torso.split(inputs)]
         return _through(torso.joining, torch.cat(parts, -1))
-    features: Tensor = nn.Sequential.forward(torso, inputs)  # type: ignore[no-untyped-call]
+    if isinstance(torso, OwnTorso):
+        return torso.forward(inputs)
+    features: Tensor = nn.Sequential.forward(torso, as_float(inputs))  # type: ignore[no-untyped-call]
     return features
 
 

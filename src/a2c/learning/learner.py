@@ -12,14 +12,14 @@ from torch import Tensor, nn
 from a2c.errors import NumericError
 from a2c.learning.graphed_update import GraphedUpdate, Improve
 from a2c.learning.loss_metrics import LossMetrics
-from a2c.learning.optimizers import Optimizer, make_optimizer
+from a2c.learning.optimizers import Optimizer, critic_rates, make_optimizer
 from a2c.learning.soundness import ADVICE, Soundness
 from a2c.machine.clock import UPDATE, LoopClock
 from a2c.machine.compiling import compiled_or_plain
 from a2c.machine.device import TorchModes, flush_denormals
 from a2c.machine.graphs import Graphs
 from a2c.maths.distributions import pullback_of
-from a2c.maths.losses import loss_gradients, standardize
+from a2c.maths.losses import loss_gradients, mean, standardize, value_losses, variance
 from a2c.maths.returns import lambda_returns, successor_values
 from a2c.maths.schedules import scheduled
 from a2c.maths.trees import single
@@ -27,6 +27,7 @@ from a2c.network.flat_weights import flatten_parameters, gradient_of
 from a2c.network.obs_normalizer import ObsNormalizer
 from a2c.network.passes import Pass, pass_over, written_out
 from a2c.network.protocol import Network, remembers
+from a2c.network.value_normalizer import ValueNormalizer
 from a2c.rollout import Rollout
 from a2c.settings.config import Config
 
@@ -66,7 +67,10 @@ class Learner:
         if cfg.compile or graphs is not None:
             self._coefficients = torch.zeros(2, dtype=torch.float32, device=device).unbind()
         self.optimizer = optimizer(cfg, self.weights)
-        self.metrics = LossMetrics(device)
+        self._rates = None if cfg.critic_lr is None else critic_rates(model, self.weights, cfg.critic_lr / cfg.lr)
+        self._value_normalizer: ValueNormalizer | None = getattr(model, "value_normalizer", None)  # a user's has none
+        self._huber = cfg.value_loss == "huber"
+        self.metrics = LossMetrics(device, own_value_loss=self._huber or self._value_normalizer is not None)
         self._soundness = Soundness(device, late=device.type != "cpu" or graphs is not None, compiled=cfg.compile)
         self._modes = TorchModes()
         self._statistics = model.normalizer if statistics is None else statistics
@@ -151,11 +155,14 @@ class Learner:
         if cfg.normalize_advantage:
             advantages = standardize(advantages, weight)
 
+        huber, scale = self._huber, None if self._value_normalizer is None else self._value_normalizer.scale
         d_log_probs, d_entropies, d_values = loss_gradients(
-            values, returns, advantages, value_coef=cfg.value_coef, beta=beta, weight=weight
+            values, returns, advantages, value_coef=cfg.value_coef, beta=beta, weight=weight, huber=huber, scale=scale
         )
         self._pass.backward(pullback(d_log_probs, d_entropies), d_values)
-        self.metrics.add(log_probs * advantages, residuals, entropies, returns, beta=beta, weight=weight)
+        losses = value_losses(residuals, huber, scale) if huber or scale is not None else None
+        policy = log_probs * advantages
+        self.metrics.add(policy, residuals, entropies, returns, beta=beta, weight=weight, value_losses=losses)
         # Sums over all that the loss is made of, over the gradient and all observations: finite if every one is.
         grad_norm, seen = self.optimizer.clip(), None
         evidence = self.metrics.products.sum() + grad_norm
@@ -165,9 +172,16 @@ class Learner:
             evidence += (seen[0] + seen[1]).sum() + obs[-1].sum(dtype=seen[0].dtype)
         self.metrics.add_norm(grad_norm)
         weights = [self.weights.data, *self.optimizer.state.values()]
-        sound = self._soundness.apply(lambda: self.optimizer.step(lr), weights, evidence, rollout)
-        if self._statistics is not None and seen is not None and sound is not False:
-            self._statistics.merge(*seen, *([sound] if isinstance(sound, Tensor) else []))
+        rate = lr if self._rates is None else self._rates * lr
+        sound = self._soundness.apply(lambda: self.optimizer.step(rate), weights, evidence, rollout)
+        if sound is False:
+            return
+        masked = [sound] if isinstance(sound, Tensor) else []
+        if self._statistics is not None and seen is not None:
+            self._statistics.merge(*seen, *masked)
+        if self._value_normalizer is not None:
+            head: nn.Linear = self.model.value_head  # type: ignore[attr-defined]
+            self._value_normalizer.merge(mean(returns, weight), variance(returns, weight), head, *masked)
 
     def drain_metrics(self, env_steps: int) -> dict[str, float]:
         """Means over the transitions since the last call, as ``train/...``: the only wait for the device.

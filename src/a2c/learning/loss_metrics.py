@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 NAMES = ("one", "policy", "residual", "entropy", "bonus", "return")
+VALUE = "value"
 
 
 class LossMetrics:
@@ -15,11 +16,16 @@ class LossMetrics:
     ``[6, T*N]``, one matrix product X X^T holds all their sums and sums of squares: three operations instead of
     thirty, which at the sizes of a rollout is a tenth of an update. Float64, so that the variance of returns far from
     zero survives.
+
+    Args:
+        device: of the learner.
+        own_value_loss: the value's loss is not the square of a residual, and has a row of its own.
     """
 
-    def __init__(self, device: torch.device) -> None:
+    def __init__(self, device: torch.device, own_value_loss: bool = False) -> None:
+        self._names = (*NAMES, *([VALUE] if own_value_loss else []))
         self._dtype = torch.float32 if device.type == "mps" else torch.float64  # Metal has no float64
-        self.products = torch.zeros(len(NAMES), len(NAMES), dtype=self._dtype, device=device)
+        self.products = torch.zeros(len(self._names), len(self._names), dtype=self._dtype, device=device)
         self.grad_norms = torch.zeros(2, dtype=torch.float32, device=device)  # their sum, and how many
 
     @property
@@ -36,6 +42,7 @@ class LossMetrics:
         *,
         beta: Tensor | float,
         weight: Tensor | None,
+        value_losses: Tensor | None = None,
     ) -> None:
         """Add an update; nothing waits for the device.
 
@@ -45,10 +52,12 @@ class LossMetrics:
             entropies, returns: ``[T, N]``.
             beta: weight of the entropy bonus.
             weight: ``[T, N]``, 0 for rows that are no transition; None: all are.
+            value_losses: ``[T, N]``, with ``own_value_loss``.
         """
         ones = torch.ones_like(policy)
-        rows = torch.stack((ones, policy, residuals, entropies, entropies * beta, returns))
-        rows = rows.view(len(NAMES), -1).to(self._dtype)
+        more = [] if value_losses is None else [value_losses]
+        rows = torch.stack((ones, policy, residuals, entropies, entropies * beta, returns, *more))
+        rows = rows.view(len(self._names), -1).to(self._dtype)
         self.products.addmm_(rows if weight is None else rows * weight.view(-1), rows.t())
 
     def add_norm(self, grad_norm: Tensor) -> None:
@@ -75,12 +84,12 @@ class LossMetrics:
 
         ``explained_variance`` is 1 - Var(G - V) / Var(G), 0 where G does not vary.
         """
-        products: dict[str, list[float]] = dict(zip(NAMES, self.products.tolist(), strict=True))
+        products: dict[str, list[float]] = dict(zip(self._names, self.products.tolist(), strict=True))
         norm, updates = self.grad_norms.tolist()
         self.products.zero_()
         self.grad_norms.zero_()
         count = max(products["one"][0], 1.0)
-        means = {name: total / count for name, total in zip(NAMES, products["one"], strict=True)}
+        means = {name: total / count for name, total in zip(self._names, products["one"], strict=True)}
 
         def mean_square(name: str) -> float:
             return products[name][NAMES.index(name)] / count
@@ -88,7 +97,7 @@ class LossMetrics:
         def variance(name: str) -> float:
             return mean_square(name) - means[name] * means[name]
 
-        policy_loss, value_loss = -means["policy"], mean_square("residual")
+        policy_loss, value_loss = -means["policy"], means.get(VALUE, mean_square("residual"))
         total = variance("return")
         return {
             "loss": policy_loss + value_coef * value_loss - means["bonus"],

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from a2c.network.flat_weights import clip_gradient, gradient_of
+from a2c.network.protocol import Network
 from a2c.settings.config import Config
 
 
@@ -29,7 +30,7 @@ class Optimizer(Protocol):
         """
 
     def step(self, lr: Tensor | float) -> None:
-        """Take one step, without waiting for the device."""
+        """Take one step at a rate for all weights, or one for each ``[W]``, without waiting for the device."""
 
 
 class UpdateRule(Protocol):
@@ -131,6 +132,25 @@ class Adam:
         mean, mean_square = (1 - state["decayed"].mul_(self._decays)).to(gradient.dtype).unbind()
         root = (state["exp_avg_sq"] / mean_square).sqrt_().add_(self._eps)
         self._weights.sub_((state["exp_avg"] / root).mul_(lr / mean))
+
+
+def critic_rates(model: Network, weights: nn.Parameter, ratio: float) -> Tensor:
+    """What each weight's learning rate is multiplied by, ``[W]``: ``ratio`` where it is of the value alone, else 1.
+
+    Args:
+        model: the network.
+        weights: its weights as one vector.
+        ratio: of the critic's rate to the other.
+    """
+    own = [getattr(model, part, None) for part in ("value_torso", "value_head")]
+    critic = {id(param) for part in own if isinstance(part, nn.Module) for param in part.parameters()}
+    rates = torch.ones_like(weights, requires_grad=False)
+    begin = 0
+    for param in model.parameters():
+        if id(param) in critic:
+            rates[begin : begin + param.numel()] = ratio
+        begin += param.numel()
+    return rates
 
 
 def make_optimizer(cfg: Config, weights: nn.Parameter) -> Optimizer:

@@ -17,6 +17,7 @@ from a2c.network.memory import cleared
 from a2c.network.obs_normalizer import as_float
 from a2c.network.passes import Chain, written_out
 from a2c.network.protocol import Network, RecurrentNetwork, remembers
+from a2c.network.torso_choice import castable
 from a2c.network.torsos import MLP
 
 Recollection = tuple[Any, Tensor, Tensor, Tensor]  # observations, began [rows], states before and after [rows, S]
@@ -38,7 +39,7 @@ def policy_of(model: Network, rows: int) -> ActingPolicy:
         return RememberingPolicy(model)
     if written_out(model):
         return WrittenOutPolicy(model, rows)
-    if isinstance(model, ActorCritic) and model.precision == "bf16":
+    if isinstance(model, ActorCritic) and model.precision == "bf16" and castable(model.torso):
         return CastPolicy(model)
     return PlainPolicy(model)
 

@@ -5,10 +5,16 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from a2c.envs.converting.actions import CONTINUOUS, DISCRETE
+from a2c.envs.converting.actions import DISCRETE
 from a2c.envs.spaces import Spaces
+from a2c.maths.distributions import Distribution, Joint
 
 ILLEGAL = -1e9  # added to logits: large and finite, so that gradients stay numbers
+
+
+def unmasked_shape(spaces: Spaces) -> tuple[int, ...]:
+    """The shape of an observation without its mask."""
+    return (spaces.obs_shape[0] - spaces.mask,) if spaces.mask else spaces.obs_shape
 
 
 class Masking:
@@ -16,16 +22,13 @@ class Masking:
 
     Args:
         spaces: of the environment; without a mask, nothing is done.
-
-    Attributes:
-        shape: of an observation without its mask.
+        distribution: of its actions, whose parameters hold the logits.
     """
 
-    def __init__(self, spaces: Spaces) -> None:
+    def __init__(self, spaces: Spaces, distribution: Distribution) -> None:
         self.columns = spaces.mask
-        self.shape = (spaces.obs_shape[0] - spaces.mask,) if spaces.mask else spaces.obs_shape
-        self._logits = _logit_columns(spaces)
-        self._all = bool(spaces.mask) and len(self._logits) == _param_columns(spaces)
+        self._logits = _logit_columns(spaces, distribution)
+        self._all = bool(spaces.mask) and len(self._logits) == distribution.param_size
 
     def features(self, obs: Tensor) -> Tensor:
         """``[*, D + M]`` -> ``[*, D]``."""
@@ -43,20 +46,15 @@ class Masking:
         return params + full
 
 
-def _logit_columns(spaces: Spaces) -> list[int]:
+def _logit_columns(spaces: Spaces, distribution: Distribution) -> list[int]:
     """Where among the parameters the logits of discrete parts are; free parameters come last and count for nothing."""
     if not spaces.parts:
         return list(range(spaces.actions)) if spaces.discrete else []
     columns: list[int] = []
     begin = 0
-    for kind, sizes in spaces.parts:
-        width = sum(sizes)
-        columns += range(begin, begin + width) if kind == DISCRETE else ()
-        begin += width  # of a continuous part the means; its standard deviations are free
+    parts = distribution.parts if isinstance(distribution, Joint) else (distribution,)
+    for (kind, _), part in zip(spaces.parts, parts, strict=True):
+        end = begin + part.param_size - part.free_size
+        columns += range(begin, end) if kind == DISCRETE else ()
+        begin = end
     return columns
-
-
-def _param_columns(spaces: Spaces) -> int:
-    if not spaces.parts:
-        return spaces.actions
-    return sum(sum(sizes) * (2 if kind == CONTINUOUS else 1) for kind, sizes in spaces.parts)

@@ -212,10 +212,14 @@ class MLPPass:
             params = torch.cat([params, self._log_std.expand(*params.shape[:-1], -1)], -1)
         if self._model.masking.columns:
             params = self._model.masking.masked(params, obs[:-1].flatten(0, 1))
-        return params.view(steps, count, -1), self._value.forward(features).view(steps + 1, count)
+        values = self._value.forward(features).view(steps + 1, count)
+        normalizer = self._model.value_normalizer
+        return params.view(steps, count, -1), values if normalizer is None else normalizer.forward(values)
 
     def backward(self, d_params: Tensor, d_values: Tensor) -> None:
         d_params, d_values = d_params.flatten(0, 1), d_values.reshape(self._learned, 1)
+        if self._model.value_normalizer is not None:
+            d_values = d_values * self._model.value_normalizer.scale
         if self._log_std.numel():
             free = self._log_std.numel()
             d_params, d_log_std = d_params[:, :-free], d_params[:, -free:]
@@ -245,5 +249,7 @@ def written_out(model: Network) -> TypeGuard[ActorCritic]:
     if not isinstance(model, ActorCritic) or not isinstance(model.torso, MLP):
         return False
     if isinstance(model.distribution, GSDE):  # its parameters hold the features
+        return False
+    if model.torso.layer_norm or (isinstance(model.value_torso, MLP) and model.value_torso.layer_norm):
         return False
     return bool(model.torso.linears) and model.torso.activation in PULLBACKS and model.precision == "float32"

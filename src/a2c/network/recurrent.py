@@ -7,11 +7,12 @@ from torch import Tensor, nn
 
 from a2c.envs.spaces import Spaces
 from a2c.network import memory as memories
-from a2c.network.actor_critic import features_of, initialize, values_of
+from a2c.network.actor_critic import check_apart, features_of, initialize, start, values_of
 from a2c.network.heads import PolicyHead, distribution_of
-from a2c.network.masking import Masking
+from a2c.network.masking import Masking, unmasked_shape
 from a2c.network.obs_normalizer import ObsNormalizer, as_float
 from a2c.network.torso_choice import build_torso, describe_torso, torso_kind
+from a2c.network.value_normalizer import ValueNormalizer
 from a2c.settings.config import NetworkConfig, PolicyConfig
 
 
@@ -21,8 +22,7 @@ class RecurrentActorCritic(nn.Module):
     Args:
         spaces: the environment's observation and action space.
         network: kind and sizes of torso and memory, and where the policy starts.
-        normalize_obs: put an :class:`ObsNormalizer` in front.
-        seed: determines the initial weights.
+        normalize_obs, normalize_value, seed: as for :class:`a2c.network.actor_critic.ActorCritic`.
         precision: ``bf16`` computes the torso in bfloat16 (autocast); memory and heads stay float32.
         policy: how continuous actions are drawn; None: by a Gaussian whose spread is free.
 
@@ -36,6 +36,7 @@ class RecurrentActorCritic(nn.Module):
         network: NetworkConfig,
         *,
         normalize_obs: bool = False,
+        normalize_value: bool = False,
         seed: int = 0,
         precision: str = "float32",
         policy: PolicyConfig | None = None,
@@ -44,16 +45,20 @@ class RecurrentActorCritic(nn.Module):
         assert network.memory is not None
         self.spaces, self.precision = spaces, precision
         self.kind, self.memory_kind = torso_kind(spaces, network), network.memory
-        self.masking = Masking(spaces)
-        self.normalizer = ObsNormalizer(self.masking.shape) if normalize_obs else None
-        self.torso, features = build_torso(self.kind, spaces, network)
+        self.normalizer = ObsNormalizer(unmasked_shape(spaces)) if normalize_obs else None
+        self.value_normalizer = ValueNormalizer() if normalize_value else None
+        self.torso, features = build_torso(self.kind, spaces, network, normalized=normalize_obs)
+        check_apart(self.kind, True, network)
         self.memory = memories.CELLS[network.memory](features, network.memory_size, dtype=torch.float32)
         self.distribution = distribution_of(spaces, policy, network.memory_size)
+        self.masking = Masking(spaces, self.distribution)
         self.policy_head = PolicyHead(network.memory_size, self.distribution, network.log_std_init)
         self.value_head = nn.Linear(network.memory_size, 1, dtype=torch.float32)
-        generator = torch.Generator().manual_seed(seed)
-        initialize(self, self.policy_head, self.value_head, generator)
-        memories.initialize(self.memory, generator)
+        if network.init == "orthogonal":
+            generator = torch.Generator().manual_seed(seed)
+            initialize(self, self.policy_head, self.value_head, generator)
+            memories.initialize(self.memory, generator)
+        start(self, self.policy_head)
 
     def initial_memory(self, rows: int) -> Tensor:
         """Zeros ``[rows, S]`` on the network's device."""
@@ -69,7 +74,7 @@ class RecurrentActorCritic(nn.Module):
         states = memories.unrolled(self.memory, features, memory, began)
         shown = self.memory.shown(states)
         params = self.masking.masked(self.policy_head.forward(shown), obs)
-        return params, values_of(self.value_head, shown), states[-1]
+        return params, values_of(self.value_head, shown, self.value_normalizer), states[-1]
 
     def policy(self, obs: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
         """``[B, *obs]`` and the state ``[B, S]`` -> policy parameters ``[B, P]`` and the next state ``[B, S]``."""
@@ -79,7 +84,7 @@ class RecurrentActorCritic(nn.Module):
     def value(self, obs: Tensor, memory: Tensor) -> Tensor:
         """``[B, *obs]`` and the state ``[B, S]`` -> values ``[B]``; the state stays as it is."""
         after = self.memory.advance(self.features(obs), memory)
-        return values_of(self.value_head, self.memory.shown(after))
+        return values_of(self.value_head, self.memory.shown(after), self.value_normalizer)
 
     def describe(self) -> str:
         """For the start panel: ``mlp, lstm of 64, 45,123 weights``."""

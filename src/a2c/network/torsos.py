@@ -32,14 +32,19 @@ class MLP(nn.Sequential):
     Args:
         sizes: of the flattened observation, then of each layer.
         activation: a key of :data:`ACTIVATIONS`.
+        layer_norm: normalise each layer's output before its activation (Ba et al. 2016, "Layer normalization").
     """
 
-    def __init__(self, sizes: list[int], activation: str) -> None:
-        self.activation = activation
+    def __init__(self, sizes: list[int], activation: str, layer_norm: bool = False) -> None:
+        self.activation, self.layer_norm = activation, layer_norm
         module, self._activate = ACTIVATIONS[activation]
-        layers = [layer for a, b in pairwise(sizes) for layer in (nn.Linear(a, b, dtype=torch.float32), module())]
+        layers: list[nn.Module] = []
+        for a, b in pairwise(sizes):
+            norm = [nn.LayerNorm(b, dtype=torch.float32)] if layer_norm else []
+            layers += [nn.Linear(a, b, dtype=torch.float32), *norm, module()]
         super().__init__(nn.Flatten(), *layers)
         self.linears = [layer for layer in layers if isinstance(layer, nn.Linear)]
+        self._weighted = [layer for layer in layers if isinstance(layer, nn.Linear | nn.LayerNorm)]
 
     def forward(self, obs: Tensor) -> Tensor:
         """``[B, *obs]`` -> ``[B, F]``."""
@@ -47,13 +52,17 @@ class MLP(nn.Sequential):
 
     def weights_for(self, dtype: torch.dtype) -> list[Tensor]:
         """Weight and bias of every layer in turn; the dtype of observations does not matter."""
-        return [tensor for linear in self.linears for tensor in (linear.weight, linear.bias)]
+        return [tensor for layer in self._weighted for tensor in (layer.weight, layer.bias)]
 
     def run(self, obs: Tensor, weights: Sequence[Tensor]) -> Tensor:
         """:meth:`forward` with weights like those of :meth:`weights_for`; bfloat16 ones compute in bfloat16."""
         x = as_float(obs.flatten(1))
         if weights and weights[0].dtype is torch.bfloat16:
             x = x.to(torch.bfloat16)
+        if self.layer_norm:
+            for w, b, gain, shift in zip(*(weights[k::4] for k in range(4)), strict=True):
+                x = self._activate(F.layer_norm(F.linear(x, w, b), gain.shape, gain, shift))
+            return x
         for weight, bias in zip(weights[::2], weights[1::2], strict=True):
             x = self._activate(F.linear(x, weight, bias))
         return x

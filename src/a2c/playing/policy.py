@@ -15,7 +15,7 @@ from a2c.machine.device import resolve_device
 from a2c.maths.trees import Tree, leaves, tree_map
 from a2c.network.emission import emission_of
 from a2c.network.flat_weights import flatten_parameters
-from a2c.network.making import make_network
+from a2c.network.making import OwnNetwork, make_network
 from a2c.network.protocol import Network, device_of, remembers
 from a2c.playing.conversion import Conversion
 from a2c.playing.remembered import Remembered
@@ -23,6 +23,7 @@ from a2c.settings.config import Config
 from a2c.settings.notices import tell_once
 from a2c.settings.old_values import translated
 from a2c.settings.redaction import hidden_keys, leaf_settings, restored
+from a2c.settings.trust import ask_for_trust, code_of_network
 from a2c.settings.typed_settings import build
 from a2c.storage.kept_checkpoints import open_checkpoint
 
@@ -151,6 +152,8 @@ def load_policy(
     device: str = "cpu",
     secrets: Mapping[str, Any] | None = None,
     tell: Callable[[str], object] = tell_once,
+    network: OwnNetwork | None = None,
+    trust: bool = False,
 ) -> Policy:
     """Load the policy of a run from its best checkpoint, or from the one named.
 
@@ -160,22 +163,68 @@ def load_policy(
         device: where to run it, like ``cpu``, ``cuda:1`` or ``auto``.
         secrets: what its environment needs and no run keeps, as in ``env.kwargs``: ``{"api_key": ...}``.
         tell: called with one line if a checkpoint of the run is damaged and an older one is used.
+        network: makes the network, where the run had one of your own.
+        trust: import the modules by which the checkpoint names its network, torso or encoders.
 
     Raises:
-        CheckpointError: the checkpoint is missing, damaged or of another version of a2c.
-        ConfigError: the device is not there, or ``secrets`` holds what the run keeps itself.
+        CheckpointError: the checkpoint is missing, damaged or of another version of a2c, or its weights are of another
+            network.
+        ConfigError: the device is not there, ``secrets`` holds what the run keeps itself, or the network needs a module
+            that nobody trusts, or an object that nobody gave.
+    """
+
+    def allow(cfg: Config, path: Path) -> None:
+        code = code_of_network(cfg.network)
+        if network is not None:
+            code.pop("network.make", None)
+        if code and not trust:
+            ask_for_trust(code, str(path), "load_policy(..., trust=True) allows it, network=... gives it again")
+
+    return open_policy(
+        target, runs_dir=runs_dir, device=device, secrets=secrets, tell=tell, network=network, allow=allow
+    )
+
+
+def open_policy(
+    target: str | Path,
+    *,
+    allow: Callable[[Config, Path], object],
+    runs_dir: str | Path = "runs",
+    device: str = "cpu",
+    secrets: Mapping[str, Any] | None = None,
+    tell: Callable[[str], object] = tell_once,
+    network: OwnNetwork | None = None,
+) -> Policy:
+    """As :func:`load_policy`.
+
+    Args:
+        target, runs_dir, device, secrets, tell, network: as there.
+        allow: called with the settings and the checkpoint before anything is imported; raises if that may not be.
     """
     on = resolve_device(device)
     path, payload = open_checkpoint(target, runs_dir, "best", tell)
     cfg = config_of(payload, path)
+    allow(cfg, path)
     cfg.env.kwargs = _with_secrets(cfg.env.kwargs, secrets or {}, path)
     spaces = Spaces.from_dict(payload["spec"])
-    model = make_network(cfg, spaces)
-    model.load_state_dict(payload["learner"]["model"])
+    if network is not None and cfg.network.make is None:
+        raise ConfigError(f"{path} was trained with our own network; leave out network=")
+    model = make_network(cfg, spaces, network)
+    try:
+        model.load_state_dict(payload["learner"]["model"])
+    except RuntimeError as error:
+        code = " ".join(code_of_network(cfg.network).values()) or cfg.network.make
+        if code is None:
+            raise
+        raise CheckpointError(f"{path} holds the weights of another network than {code}: {_one_line(error)}") from error
     model = model.to(on)
     model.train(False)
     flatten_parameters(model)  # as in training: the last bits of sums depend on where in memory numbers lie
     return Policy(model, cfg, path, payload["state"]["env_steps"])
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
 
 
 def _with_secrets(kwargs: dict[str, Any], secrets: Mapping[str, Any], path: Path) -> dict[str, Any]:

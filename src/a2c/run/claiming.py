@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from a2c.errors import CheckpointError, ConfigError, EnvironmentFailure, RunIOError, StoppedError
 from a2c.settings.config import Config
@@ -12,11 +13,14 @@ from a2c.settings.notices import tell
 from a2c.storage.folders import discard_if_empty, is_run, refuse_links_out
 from a2c.storage.run_lock import locked
 
+if TYPE_CHECKING:
+    from a2c.network.making import OwnNetwork
+
 _REFUSALS = (ConfigError, EnvironmentFailure, CheckpointError, RunIOError, StoppedError, KeyboardInterrupt)
 
 
 @contextlib.contextmanager
-def claimed(cfg: Config, folder: Path) -> Iterator[None]:
+def claimed(cfg: Config, folder: Path, network: OwnNetwork | None = None) -> Iterator[None]:
     """Hold a run folder for as long as the block lasts.
 
     Nothing in it has changed if this raises before the block begins. A new folder in which a refused run has left
@@ -25,6 +29,7 @@ def claimed(cfg: Config, folder: Path) -> Iterator[None]:
     Args:
         cfg: the settings; ``cfg.resume`` names a run or a checkpoint to continue.
         folder: the run folder; it exists.
+        network: makes a network of the user's.
 
     Raises:
         RunIOError: another run holds the folder, or it cannot be written.
@@ -38,7 +43,7 @@ def claimed(cfg: Config, folder: Path) -> Iterator[None]:
             if cfg.resume:
                 from a2c.run.resuming import prepare_resumed  # imports torch
 
-                prepare_resumed(cfg, folder)
+                prepare_resumed(cfg, folder, network)
             yield
         except _REFUSALS:
             if new:

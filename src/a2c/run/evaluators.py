@@ -16,7 +16,7 @@ from a2c.errors import EnvironmentFailure
 from a2c.machine.cores import usable_cores
 from a2c.machine.device import resolve_device
 from a2c.machine.processes.foreign_code import GaveUpError, foreign, of_others
-from a2c.network.making import make_network
+from a2c.network.making import OwnNetwork, make_network
 from a2c.network.protocol import Network
 from a2c.playing.evaluation import EvalResult, Evaluator, eval_seeds
 from a2c.playing.evaluator_process import EvaluatorProcess
@@ -39,6 +39,7 @@ class Evaluators:
         stop: whether the run is to end; it ends evaluations early.
         notify: called with one line when ``auto`` cannot have a process, and about episodes that were cut.
         show: called with how many episodes have ended and how many there are, while training waits for them.
+        network: makes a network of the user's.
 
     Raises:
         ConfigError, EnvironmentFailure: as :func:`a2c.envs.make_env`; where the process begins at once, it is the first
@@ -51,7 +52,9 @@ class Evaluators:
         stop: Callable[[], bool],
         notify: Callable[[str], None],
         show: Callable[[int, int], None] = lambda ended, episodes: None,
+        network: OwnNetwork | None = None,
     ) -> None:
+        self._own = network
         self._cfg, self._stop, self._notify, self._show = cfg, stop, notify, show
         self.off = cfg.eval.episodes == 0
         self._episodes = max(cfg.eval.episodes, cfg.eval.final_episodes)
@@ -71,7 +74,7 @@ class Evaluators:
 
     def open(self, spaces: Spaces) -> None:
         """Begin the process if it is wanted from the start; it makes itself ready in the background."""
-        self.make_network = partial(make_network, self._cfg, spaces)
+        self.make_network = partial(make_network, self._cfg, spaces, self._own)
         if self._at_once and not self.off:
             self._start()
 
@@ -145,7 +148,7 @@ class Evaluators:
             return result
         if self._at_once and not self._has_the_network_of(best.cfg):
             self.break_off()
-            self.make_network = partial(make_network, best.cfg, best.model.spaces)
+            self.make_network = partial(make_network, best.cfg, best.model.spaces, self._own)
             self._start()
         if (self._at_once or self._has_the_network_of(best.cfg)) and self.ready_apart():
             assert self._process is not None
@@ -222,8 +225,8 @@ class Evaluators:
 
     def _has_the_network_of(self, cfg: Config) -> bool:
         """Whether the process has the network of these settings: a resumed run may have changed its precision."""
-        own = self._cfg
-        return (own.network, own.precision, own.normalize_obs) == (cfg.network, cfg.precision, cfg.normalize_obs)
+        settings = ("network", "precision", "normalize_obs", "normalize_value")
+        return all(getattr(self._cfg, key) == getattr(cfg, key) for key in settings)
 
 
 def apart_at_once(cfg: Config) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,8 @@ from a2c.learning.learner import Learner
 from a2c.network.making import make_network
 from a2c.playing.policy import config_of
 from a2c.rollout import Rollout
+from a2c.settings.config import Config
+from a2c.settings.trust import ask_for_trust, code_of_network
 from a2c.storage.checkpoint import load_checkpoint
 
 _PARTS = ("config", "spec", "learner", "state", "evidence")
@@ -32,11 +34,16 @@ class Replay:
     again: bool  # the failure came again
 
 
-def replay(path: Path) -> Replay:
+def _refuse_code(cfg: Config) -> None:
+    ask_for_trust(code_of_network(cfg.network), "the dump")
+
+
+def replay(path: Path, allow: Callable[[Config], object] = _refuse_code) -> Replay:
     """Repeat a numeric error, on the CPU.
 
     Args:
         path: a dump (:mod:`a2c.run.numeric_dump`).
+        allow: called with its settings before a network is made; raises if that may not import what they name.
 
     Raises:
         CheckpointError: it is missing, damaged, or no such dump.
@@ -50,7 +57,7 @@ def replay(path: Path) -> Replay:
         where = f"update {state['update'] + 1:,}, after {state['env_steps']:,} steps, seed {dump['config']['seed']}"
         if "what" in evidence:
             return _of_environment(str(dump.get("error")), where, evidence)
-        return _of_update(dump, where, path)
+        return _of_update(dump, where, path, allow)
     except (RuntimeError, ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
         text = " ".join(str(error).split())
         raise CheckpointError(f"{path} does not fit together: {type(error).__name__}: {text}") from error
@@ -69,8 +76,9 @@ def _of_environment(error: str, where: str, evidence: Mapping[str, Any]) -> Repl
     return Replay(error, where, [], found if again else None, again)
 
 
-def _of_update(dump: Mapping[str, Any], where: str, path: Path) -> Replay:
+def _of_update(dump: Mapping[str, Any], where: str, path: Path, allow: Callable[[Config], object]) -> Replay:
     saved = config_of(dict(dump), path)
+    allow(saved)
     rollout = Rollout(**dump["evidence"]["rollout"])
     steps, count = rollout.rewards.shape
     cfg = replace(saved, device="cpu", compile=False, cuda_graphs=False, n_step=steps, num_envs=count)

@@ -11,6 +11,7 @@ from a2c.envs.seeding import FINAL_EVAL, env_seed
 from a2c.errors import A2CError
 from a2c.machine.processes.apart import call_apart
 from a2c.machine.processes.foreign_code import GaveUpError, of_others
+from a2c.network.making import OwnNetwork
 from a2c.playing.episode import play_episode
 from a2c.playing.policy import Policy, load_policy
 from a2c.run.showing.curve import draw_curve
@@ -20,7 +21,11 @@ from a2c.settings.redaction import restored
 
 
 def draw_results(
-    folder: Path, policy: Policy | None, cfg: Config, notify: Callable[[str], None]
+    folder: Path,
+    policy: Policy | None,
+    cfg: Config,
+    notify: Callable[[str], None],
+    network: OwnNetwork | None = None,
 ) -> tuple[str, str | None]:
     """Draw the curve and, if asked, record an episode.
 
@@ -29,6 +34,7 @@ def draw_results(
         policy: the run's best checkpoint; None: no environment may be made for an episode.
         cfg: the settings of this session, which have the secrets of its environment.
         notify: called with one line that says why there is no recording.
+        network: makes the network of the policy, where it is the user's.
 
     Returns:
         Paths of curve.png and agent.gif; None instead of a GIF that was not asked for or could not be made.
@@ -39,7 +45,7 @@ def draw_results(
     policy.cfg.env.kwargs = restored(policy.cfg.env.kwargs, cfg.env.kwargs)
     try:
         if policy.cfg.env.isolate:
-            return curve, call_apart(_record_saved, folder, policy.cfg.env.kwargs)
+            return curve, call_apart(_record_saved, folder, policy.cfg.env.kwargs, network)
         return curve, of_others(_record, policy, folder)
     except GaveUpError:
         notify("no agent.gif: the environment did not answer, and the run is to end")
@@ -57,7 +63,7 @@ def _record(policy: Policy, folder: Path) -> str:
     return str(record_gif(frames, folder / "agent.gif", fps))
 
 
-def _record_saved(folder: Path, kwargs: dict[str, Any]) -> str:
-    policy = load_policy(folder)
+def _record_saved(folder: Path, kwargs: dict[str, Any], network: OwnNetwork | None) -> str:
+    policy = load_policy(folder, network=network, trust=True)  # the main process has loaded it just now
     policy.cfg.env.kwargs = kwargs
     return _record(policy, folder)

@@ -14,8 +14,9 @@ from a2c.envs.single.make_env import make_env
 from a2c.envs.spaces import Spaces, spaces_of
 from a2c.errors import CheckpointError
 from a2c.learning.learner import Learner
-from a2c.network.making import make_network
+from a2c.network.making import OwnNetwork, make_network
 from a2c.network.torso_choice import torso_kind
+from a2c.settings.code_names import by_part
 from a2c.settings.config import Config
 from a2c.settings.notices import tell, tell_once
 from a2c.settings.old_values import translated
@@ -29,20 +30,22 @@ from a2c.storage.kept_checkpoints import kept, load_newest, open_checkpoint
 # What the saved weights, optimizer, normalisers and workers were made for.
 _MATTERS = ("algo", "env.id", "env.kwargs", "env.atari.frame_stack", "env.atari.screen_size", "network.torso",
             "network.hidden_sizes", "network.activation", "network.shared_torso", "network.memory",
-            "network.memory_size", "policy.distribution", "policy.state_dependent_std", "env.channels", "env.masks",
-            "normalize_obs", "normalize_reward", "optimizer", "num_workers")  # fmt: skip
+            "network.memory_size", "network.make", "network.encoders", "network.value_hidden_sizes",
+            "network.layer_norm", "policy.distribution", "policy.state_dependent_std", "env.channels", "env.masks",
+            "normalize_obs", "normalize_reward", "normalize_value", "optimizer", "num_workers")  # fmt: skip
 # Changed at every other resume, and without effect on what is learned.
 _QUIET = ("total_steps", "log_every", "name", "gif", "profile", "eval.", "checkpoint.", "wandb.", "vectorization",
           "main_shard", "env_groups", "compile", "cuda_graphs", "tf32", "env.step_timeout", "env.restarts")  # fmt: skip
 _PARTS = ("config", "spec", "learner", "state", "collector")
 
 
-def prepare_resumed(cfg: Config, folder: Path) -> None:
+def prepare_resumed(cfg: Config, folder: Path, network: OwnNetwork | None = None) -> None:
     """Check the checkpoint to continue; into another folder, bring the best one along.
 
     Args:
         cfg: the settings; ``cfg.resume`` names the checkpoint.
         folder: where the run goes on.
+        network: makes a network of the user's.
 
     Raises:
         CheckpointError: it is missing or damaged, or does not fit the settings; nothing has changed then.
@@ -54,7 +57,7 @@ def prepare_resumed(cfg: Config, folder: Path) -> None:
     if cfg.env.masks == AUTO:  # what it found out at its start; nobody looked for masks in version 0.1
         cfg.env.masks = saved["config"].get("env", {}).get("masks", OFF)
     changes = list(_changes(saved["config"], cfg))
-    reason = _why_it_does_not_fit(cfg, saved, {key for key, _, _ in changes})
+    reason = _why_it_does_not_fit(cfg, saved, {key for key, _, _ in changes}, network)
     if reason is not None:
         raise CheckpointError(f"{path} does not fit: {reason}{_listed(changes)}; nothing was changed")
     other = [change for change in changes if not _among(change[0], _QUIET)]
@@ -102,7 +105,9 @@ def _bring_best(checkpoints: Path, saved: Mapping[str, Any], target: Path) -> No
         shutil.copyfile(source, temporary)
 
 
-def _why_it_does_not_fit(cfg: Config, saved: Mapping[str, Any], changed: set[str]) -> str | None:
+def _why_it_does_not_fit(
+    cfg: Config, saved: Mapping[str, Any], changed: set[str], network: OwnNetwork | None
+) -> str | None:
     made = make_env(cfg.env)  # its code may have changed, too
     made.close()
     try:
@@ -110,7 +115,7 @@ def _why_it_does_not_fit(cfg: Config, saved: Mapping[str, Any], changed: set[str
         spaces_of(made.observation_space, made.action_space).check_same(spaces, "it")
         # As small as it gets: what is saved depends on neither.
         small = replace(cfg, num_envs=1, n_step=1, compile=False, device="cpu")
-        learner = Learner(make_network(small, spaces), small)
+        learner = Learner(make_network(small, spaces, network), small)
         learner.load_state_dict(saved["learner"])
     except CheckpointError as error:
         return str(error).removeprefix("checkpoint error: ")
@@ -121,6 +126,9 @@ def _why_it_does_not_fit(cfg: Config, saved: Mapping[str, Any], changed: set[str
         return "it was trained on another environment"  # though of the same spaces; its module may have moved
     if "network.activation" in changed and torso_kind(spaces, cfg.network) == "mlp":
         return "its weights were learned with another activation"
+    before, now = _code_names(translated(saved["config"])["network"]), _code_names(asdict(cfg.network))
+    if other := [key for key in {**before, **now} if before.get(key) != now.get(key)]:
+        return f"its weights are of another {other[0]}"  # though of the same shapes; its module may have moved
     if "policy.distribution" in changed and not spaces.whole:
         return "its policy was learned with another distribution"
     collector = saved["collector"]
@@ -133,6 +141,13 @@ def _why_it_does_not_fit(cfg: Config, saved: Mapping[str, Any], changed: set[str
     elif cfg.algo != "a3c" and cfg.normalize_reward and collector.get("reward_normalizer") is None:
         return "it holds no statistics of rewards"
     return None
+
+
+def _code_names(network: Mapping[str, Any]) -> dict[str, str]:
+    """What the settings of a network call the parts of it that are the user's, without their modules."""
+    named = {"network.make": network["make"], "network.torso": network["torso"]}
+    named |= {f"network.encoders.{part}": name for part, name in by_part(network["encoders"])}
+    return {key: name.rpartition(":")[2] for key, name in named.items() if isinstance(name, str) and ":" in name}
 
 
 def _changes(before: Mapping[str, Any], cfg: Config) -> Iterator[tuple[str, Any, Any]]:

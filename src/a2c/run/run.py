@@ -12,7 +12,8 @@ from a2c.envs.choosing.choose import Plan
 from a2c.envs.spaces import Spaces
 from a2c.errors import A2CError, CheckpointError, EnvironmentFailure, NumericError
 from a2c.learning.learner import Learner
-from a2c.playing.policy import load_policy
+from a2c.network.making import OwnNetwork
+from a2c.playing.policy import open_policy
 from a2c.run.checkpoints import Actors, Checkpoints
 from a2c.run.evaluations import Evaluations
 from a2c.run.evaluators import Evaluators
@@ -27,6 +28,7 @@ from a2c.run.summary import Summary, start_facts, summarize
 from a2c.run.timing.stopwatch import Stopwatch
 from a2c.run.tracking.tracker import open_trackers
 from a2c.settings.config import Config
+from a2c.settings.trust import only_code_of
 from a2c.storage.folders import point_latest_to
 
 
@@ -37,14 +39,15 @@ class Run:
         cfg: the settings; ``cfg.resume`` names a run to continue.
         folder: the run folder, made if missing.
         stop: a signal sets it, and the run then ends in order.
+        network: makes a network of the user's; None: ours, or that of ``network.make``.
 
     Raises:
         CheckpointError: the run to continue is missing or damaged.
         RunIOError: the folder cannot be written.
     """
 
-    def __init__(self, cfg: Config, folder: Path, stop: StopRequest) -> None:
-        self.cfg, self.folder, self.stop = cfg, folder, stop
+    def __init__(self, cfg: Config, folder: Path, stop: StopRequest, network: OwnNetwork | None = None) -> None:
+        self.cfg, self.folder, self.stop, self._network = cfg, folder, stop, network
         self._checkpoints = Checkpoints(folder / "checkpoints", cfg, lambda line: self.console.note(line))
         self._resumed, self._saved = self._checkpoints.resumed, self._checkpoints.saved
         resumed = self._resumed or {}
@@ -52,7 +55,7 @@ class Run:
         self.console = Console(cfg)
         continues_here = self._resumed is not None and (folder / "metrics.jsonl").exists()
         known = known_until(resumed, self._saved.env_steps) if continues_here else None
-        self._evaluators = Evaluators(cfg, lambda: bool(stop), self.console.note, self.console.evaluating)
+        self._evaluators = Evaluators(cfg, lambda: bool(stop), self.console.note, self.console.evaluating, network)
         try:
             note = self.console.note
             self.trackers = open_trackers(folder, cfg, notify=note, saved=self._resumed, resume_from=known)
@@ -186,24 +189,24 @@ class Run:
             self.save("last", state)
             also = "; an evaluation is left to the run that resumes it" if self._evaluations.left() else ""
             self.console.note(f"{self.stop.signal}: stopped after {state.env_steps:,} steps, checkpoint saved{also}")
-        tally = self._checkpoints.tally
+        cfg, tally = self.cfg, self._checkpoints.tally
         ending = self._stopwatch.end(state.env_steps - self._saved.env_steps)
         device, wandb_id = self._learner.weights.device, self.trackers.state_dict()["wandb_id"]
         summary = summarize(
-            self.cfg, state, tally, self.folder, ending, device=device, stopped=self.stop.signal, wandb_id=wandb_id
+            cfg, state, tally, self.folder, ending, device=device, stopped=self.stop.signal, wandb_id=wandb_id
         )
         summary.write()  # before environments run again
-        best = (
-            None
-            if self.stop or self._evaluators.off
-            else load_policy(self.folder, device=str(device), tell=self.console.note)
-        )
+        best = None
+        if not (self.stop or self._evaluators.off):
+            best = open_policy(
+                self.folder, allow=only_code_of(cfg), device=str(device), tell=self.console.note, network=self._network
+            )
         scores = None if best is None else self._evaluators.final(best)
         if best is not None and scores is not None:
             summary = summary.with_scores(scores, best)
             summary.write()  # the curve shows it
         if not self.stop and (scores is not None or self._evaluators.off):
-            curve, gif = draw_results(self.folder, best, self.cfg, self.console.note)
+            curve, gif = draw_results(self.folder, best, cfg, self.console.note, self._network)
             summary = replace(summary, curve=curve, gif=gif)
         summary.write()
         files = {"checkpoint": summary.best_checkpoint, "video": summary.gif}

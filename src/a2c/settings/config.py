@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from a2c.settings.code_names import CODE_NAME, SAYS_CODE_NAME
 from a2c.settings.setting import setting
 
 DEVICE: dict[str, Any] = {
@@ -64,11 +65,33 @@ class EnvConfig:
 class NetworkConfig:
     """The network; the defaults follow from the observation space."""
 
+    make: str | None = setting(
+        "module:function that makes a whole network of your own from the spaces; null: ours",
+        pattern=CODE_NAME,
+        says=SAYS_CODE_NAME,
+    )
     torso: str = setting(
-        "auto: nature_cnn for images, small_cnn for those of less than 36 pixels a side, mlp for all else",
+        "auto: nature_cnn for images, small_cnn for those of less than 36 pixels a side, mlp for all else; "
+        "or one of your own: module:Name",
         choices=("auto", "mlp", "nature_cnn", "small_cnn"),
+        pattern=CODE_NAME,
+        says=SAYS_CODE_NAME,
+    )
+    encoders: dict[str, Any] = setting(
+        "an encoder of your own, module:Name, for a part of the observation: network.encoders.image=module:Name",
+        pattern=CODE_NAME,
+        says=SAYS_CODE_NAME,
     )
     hidden_sizes: list[int] = setting("width of each hidden layer of the mlp", low=1)
+    value_hidden_sizes: list[int] | None = setting("those of the value's own mlp; null: the same", low=1)
+    layer_norm: str = setting(
+        "layer normalisation in the mlp, before each activation; critic: in that of the value alone",
+        choices=("none", "critic", "both"),
+    )
+    init: str = setting(
+        "initial weights of our layers: orthogonal, with a policy that starts near uniform; default: PyTorch's own",
+        choices=("orthogonal", "default"),
+    )
     activation: str = setting("nonlinearity of the mlp", choices=("tanh", "relu", "elu", "silu"))
     shared_torso: bool | None = setting("one torso for policy and value; null: images share, vectors do not")
     memory: str | None = setting("a memory behind one torso, before both heads; null: none", choices=("lstm", "gru"))
@@ -144,7 +167,13 @@ class Config:
     beta: float = setting("weight of the entropy bonus", low=0)
     beta_schedule: str = setting("how beta falls to 0 over the run", choices=("constant", "linear", "cosine"))
     value_coef: float = setting("weight of the value loss; the article's 1/2", low=0)
+    value_loss: str = setting(
+        "mse; huber: beyond a residual of 1 it grows in a line, within it is the same", choices=("mse", "huber")
+    )
     lr: float = setting("learning rate", low=0, open_low=True)
+    critic_lr: float | None = setting(
+        "learning rate of the layers that only the value has; null: lr. Falls as that does", low=0, open_low=True
+    )
     lr_schedule: str = setting("how lr falls to 0 over the run", choices=("constant", "linear", "cosine"))
     optimizer: str = setting("optimizer", choices=("rmsprop_tf", "rmsprop", "adam"))
     optimizer_eps: float = setting("epsilon of the optimizer", low=0, open_low=True)
@@ -155,6 +184,7 @@ class Config:
     normalize_advantage: bool = setting("standardise advantages over the batch")
     normalize_obs: bool = setting("standardise observations by running statistics")
     normalize_reward: bool = setting("divide rewards by the standard deviation of the running return")
+    normalize_value: bool = setting("standardise the value's targets by running statistics (PopArt)")
     seed: int = setting("seed of everything; 0 is a seed", low=0, high=2**31 - 1)
     device: str = setting(**DEVICE)
     precision: str = setting(

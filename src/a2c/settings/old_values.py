@@ -14,12 +14,27 @@ _MEANS: dict[tuple[str, Any], dict[str, Any]] = {
     ("compile", "auto"): {"compile": False},
 }
 _POLICY = {"distribution": "gaussian", "state_dependent_std": False, "sde_steps": 4}
-_ADDED = {"main_shard": None, "tf32": True, "policy": _POLICY}  # keys that runs of earlier versions lack
+_ADDED = {  # keys that runs of earlier versions lack
+    "main_shard": None,
+    "tf32": True,
+    "policy": _POLICY,
+    "value_loss": "mse",
+    "critic_lr": None,
+    "normalize_value": False,
+}
 _ADDED_WITHIN: dict[str, dict[str, Any]] = {  # and keys of groups
     "eval": {"apart": "auto", "max_steps": 10_000},
     "checkpoint": {"keep": 3},
     "env": {"isolate": False, "restarts": 3, "channels": "auto", "masks": "off"},
-    "network": {"memory": None, "memory_size": 64},
+    "network": {
+        "memory": None,
+        "memory_size": 64,
+        "make": None,
+        "encoders": {},
+        "value_hidden_sizes": None,
+        "layer_norm": "none",
+        "init": "orthogonal",
+    },
 }
 _ENV_IDS = {"a2c.device_envs:CartPoleDevice-v1": "a2c.envs.device:CartPoleDevice-v1"}
 

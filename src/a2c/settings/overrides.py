@@ -23,14 +23,14 @@ from a2c.settings.sweep_guard import refuse_from_a_sweep
 from a2c.settings.typed_settings import leaf_types, optional
 
 DEEPEST = 50  # brackets within brackets
-FREE = "env.kwargs"  # holds whatever arguments the environment takes
+FREE = ("env.kwargs", "network.encoders")  # hold what the environment takes, and what parts its observations have
 
 
 def prepare(overrides: Sequence[str], schema: type[Any], groups: Mapping[str, Sequence[str]]) -> list[str]:
     """Check every override against ``schema`` and complete them for Hydra.
 
     - ``env.id=X`` without ``env=`` means ``env=custom``, so that no preset's values reach another environment.
-    - ``env.kwargs.x=1`` needs no ``+``.
+    - ``env.kwargs.x=1`` and ``network.encoders.image=module:Name`` need no ``+``.
     - ``None`` is null where null is allowed, ``{'a': 1}`` a mapping: a sweep agent writes Python.
     - ``eval={every: 0}`` is ``eval.every=0``.
     - Of two overrides of one key the last counts.
@@ -77,7 +77,7 @@ def _split(overrides: Sequence[str], known: Mapping[str, Any]) -> Iterator[tuple
 
 def _checked(text: str, item: Override, known: dict[str, Any]) -> str:
     key = item.key_or_group
-    if FREE in known and (key == FREE or key.startswith(f"{FREE}.")):
+    if any(free in known and (key == free or key.startswith(f"{free}.")) for free in FREE):
         if names_code(key) or any(names_code(name) for name in _keys(item.value())):
             raise ConfigError(f"{text} names code to run; a2c takes no code from settings but the module of env.id")
         return text if item.is_delete() else "++" + text.lstrip("+")

@@ -9,6 +9,7 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from a2c.errors import CheckpointError, ConfigError
+from a2c.settings.code_names import by_part
 from a2c.settings.config import Config
 from a2c.settings.hydra_keys import names_code
 from a2c.settings.old_values import translated
@@ -16,7 +17,7 @@ from a2c.settings.overrides import FREE, parse, written
 from a2c.settings.saved_settings import SETTINGS, read_settings
 from a2c.settings.sizes import check_tree
 from a2c.settings.sweep_guard import calls_resolver
-from a2c.settings.trust import ask_for_trust
+from a2c.settings.trust import ask_for_trust, code_in
 from a2c.settings.typed_settings import leaf_types
 from a2c.storage.folders import AUTO, run_of
 
@@ -35,7 +36,7 @@ def with_settings_of_resumed_run(
     Args:
         overrides: from :func:`a2c.settings.overrides.prepare`.
         presets: the file of every preset, by group and name.
-        trust: whether an ``env.id`` of the run may import a module that ``overrides`` do not name.
+        trust: whether the run may import modules that ``overrides`` do not name, as by its ``env.id``.
 
     Returns:
         Overrides for Hydra; unchanged without ``resume``, and with ``resume=auto``.
@@ -58,8 +59,12 @@ def with_settings_of_resumed_run(
     saved = dict(flatten(translated(tree)))
     _check_saved(saved, source)
     algo = saved.pop("algo", "a2c")
-    if not trust and "env.id" not in given:
-        ask_for_trust(saved["env.id"], f"the run to resume, {folder or resume},")
+    if not trust:
+        encoders = given.get("network.encoders")
+        parts = dict(by_part(encoders)) if isinstance(encoders, dict) else {}
+        again = {*given, *(f"network.encoders.{part}" for part in parts)}
+        code = {key: name for key, name in code_in(saved).items() if key not in again}
+        ask_for_trust(code, f"the run to resume, {folder or resume},")
     for group, key, known in (("env", "env.id", saved["env.id"]), ("algo", "algo", algo)):
         preset = given.get(group)
         if isinstance(preset, str) and preset in presets[group] and preset != "custom":
@@ -83,7 +88,7 @@ def _check_saved(saved: Mapping[str, Any], source: Path) -> None:
     for key, value in saved.items():
         if key not in known:
             raise ConfigError(f"{source} holds '{key}', which is no setting; take it out")
-        if key == FREE and names_code(str(value)):
+        if key in FREE and names_code(str(value)):
             raise ConfigError(f"{source}: {key} names code to run; take it out")
         if calls_resolver(str(value)):
             raise ConfigError(f"{source}: {key} reads {value!r}; write its value there")
@@ -102,7 +107,7 @@ def flatten(tree: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Every leaf of nested mappings by its dotted key."""
     for key, value in tree.items():
         dotted = f"{prefix}{key}"
-        if isinstance(value, Mapping) and dotted != FREE:
+        if isinstance(value, Mapping) and dotted not in FREE:
             yield from flatten(value, f"{dotted}.")
         else:
             yield dotted, value

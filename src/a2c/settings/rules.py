@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 
 from a2c.errors import ConfigError
+from a2c.settings.code_names import by_part
 from a2c.settings.config import Config
 from a2c.settings.redaction import asks_for, hidden_keys
 from a2c.settings.setting import check_ranges
@@ -12,6 +13,7 @@ from a2c.settings.setting import check_ranges
 
 def validate(cfg: Config) -> Config:
     """Check every range and the rules between settings, and return ``cfg``; raises :class:`ConfigError`."""
+    cfg.network.encoders = dict(by_part(cfg.network.encoders))  # network.encoders.goal.0 is of the part goal.0
     check_ranges(cfg)
     if lost := hidden_keys(asdict(cfg)):
         raise ConfigError(asks_for(lost))
@@ -24,6 +26,7 @@ def validate(cfg: Config) -> Config:
             f"network.shared_torso=false does not go with network.memory={cfg.network.memory}: "
             "one memory serves policy and value, behind one torso"
         )
+    _check_network(cfg)
     if cfg.env.isolate:
         _check_isolated(cfg)
     if cfg.algo == "ac" and cfg.num_envs != 1:
@@ -45,6 +48,29 @@ def _check_isolated(cfg: Config) -> None:
         raise ConfigError("eval.apart=false does not go with env.isolate=true: evaluations need a process too")
 
 
+def _check_network(cfg: Config) -> None:
+    """Refuse what a network of the user's own, or a torso, would have to do without."""
+    network = cfg.network
+    if network.encoders and network.torso not in ("auto", "nature_cnn", "small_cnn"):
+        raise ConfigError(f"network.encoders does not go with network.torso={network.torso}, which reads all parts")
+    if network.make is None:
+        return
+    cannot = {
+        "network.torso": (network.torso, network.torso != "auto"),
+        "network.encoders": (network.encoders, bool(network.encoders)),
+        "network.memory": (network.memory, network.memory is not None),
+        "policy.distribution": (cfg.policy.distribution, cfg.policy.distribution == "gsde"),
+        "precision": (cfg.precision, cfg.precision != "float32"),
+        "normalize_value": ("true", cfg.normalize_value),
+        "critic_lr": (cfg.critic_lr, cfg.critic_lr is not None),
+    }
+    for key, (value, given) in cannot.items():
+        if given:
+            raise ConfigError(
+                f"{key}={value} does not go with network.make={network.make}: it is about the layers of our own network"
+            )
+
+
 def _check_a3c(cfg: Config) -> None:
     """Refuse what workers that learn on their own cannot do."""
     cannot = {
@@ -56,6 +82,7 @@ def _check_a3c(cfg: Config) -> None:
         "env_groups": (cfg.env_groups > 1, "a worker steps its environments itself"),
         "compile": (cfg.compile, "the shared weights change under a compiled update"),
         "profile": (cfg.profile, "it traces one process; profile algo=a2c"),
+        "normalize_value": (cfg.normalize_value, "each worker would rescale the shared weights by its own statistics"),
     }
     for key, (wrong, why) in cannot.items():
         if wrong:

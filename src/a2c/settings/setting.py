@@ -19,7 +19,7 @@ Record = TypeVar("Record")
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What a setting means and which values it may take; a list's rule holds for each of its items."""
+    """What a setting means and which values it may take; that of a list or a mapping holds for each of its items."""
 
     doc: str
     low: float | None = None
@@ -27,12 +27,12 @@ class Rule:
     open_low: bool = False  # low itself is excluded
     open_high: bool = False
     choices: tuple[str, ...] = ()
-    pattern: str = ""  # a regular expression for the whole text
+    pattern: str = ""  # a regular expression for the whole text, or for what it may be beside the choices
     says: str = ""  # the pattern in words
 
     def __str__(self) -> str:
         if self.choices:
-            return f"must be one of {', '.join(self.choices)}"
+            return f"must be one of {', '.join(self.choices)}{f', or {self.says}' if self.pattern else ''}"
         if self.pattern:
             return f"must be {self.says}"
         if self.low is not None and self.high is not None:
@@ -47,10 +47,14 @@ class Rule:
             return True  # the type says whether null is allowed
         if isinstance(value, list):
             return all(self.allows(item) for item in value)
-        if self.choices:
-            return value in self.choices
+        if isinstance(value, dict) and self.pattern:
+            return all(self.allows(item) for item in value.values())
+        if value in self.choices:
+            return True
+        if self.choices and not self.pattern:
+            return False
         if self.pattern:
-            return re.fullmatch(self.pattern, value) is not None
+            return isinstance(value, str) and re.fullmatch(self.pattern, value) is not None
         if self.low is not None and not (value > self.low if self.open_low else value >= self.low):
             return False
         return self.high is None or (value < self.high if self.open_high else value <= self.high)

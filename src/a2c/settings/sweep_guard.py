@@ -8,18 +8,19 @@ from collections.abc import Mapping
 
 from a2c.errors import ConfigError
 from a2c.settings.config import Config
+from a2c.settings.trust import code_of
 
 
 def refuse_foreign_code(cfg: Config, environ: Mapping[str, str] = os.environ) -> None:
-    """Refuse ``env.id=module:Id`` inside a sweep agent, where the sweep's server would choose what to import.
+    """Refuse ``env.id=module:Id`` and its like inside a sweep agent, whose server would choose what to import.
 
     Raises:
-        ConfigError: the id names a module, a sweep agent started this process, and A2C_ALLOW_SWEEP_CODE is not 1.
+        ConfigError: a setting names a module, a sweep agent started this process, and A2C_ALLOW_SWEEP_CODE is not 1.
     """
-    if ":" in cfg.env.id and _guarded(environ):
-        raise ConfigError(
-            f"env.id={cfg.env.id} imports code that a sweep chose; set A2C_ALLOW_SWEEP_CODE=1 to allow it"
-        )
+    named = ({"env.id": cfg.env.id} if ":" in cfg.env.id else {}) | code_of(cfg)
+    if named and _guarded(environ):
+        chosen = " ".join(f"{key}={name}" for key, name in named.items())
+        raise ConfigError(f"{chosen} imports code that a sweep chose; set A2C_ALLOW_SWEEP_CODE=1 to allow it")
 
 
 def refuse_from_a_sweep(text: str, *, hydras: bool, environ: Mapping[str, str] = os.environ) -> None:

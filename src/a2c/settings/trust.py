@@ -1,8 +1,17 @@
-"""``env.id=module:Id`` runs the code of that module. Whoever types it wants that; a run from elsewhere has to ask."""
+"""``module:Name`` runs the code of that module: of an environment (``env.id``), or of a network (``network.torso``).
+
+Whoever types it wants that; a run from elsewhere has to ask.
+"""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
 from a2c.errors import ConfigError
+from a2c.settings.code_names import CODE_NAME, by_part, importable
+from a2c.settings.config import Config, NetworkConfig
 
 FLAG = "--trust"
 
@@ -13,19 +22,50 @@ def imports_foreign_code(env_id: str) -> bool:
     return bool(module) and module != "a2c" and not module.startswith("a2c.")
 
 
-def ask_for_trust(env_id: str, run: str) -> None:
-    """Refuse an id that imports a module, since nobody who typed this command named it.
+def code_of(cfg: Config) -> dict[str, str]:
+    """The settings by which a run imports code that is not our own: ``{"network.torso": "my_nets:MyTorso"}``."""
+    return code_in({"env.id": cfg.env.id}) | code_of_network(cfg.network)
+
+
+def code_of_network(network: NetworkConfig) -> dict[str, str]:
+    """As :func:`code_of`, of the network alone."""
+    return code_in({"network.make": network.make, "network.torso": network.torso, "network.encoders": network.encoders})
+
+
+def code_in(saved: Mapping[str, Any]) -> dict[str, str]:
+    """As :func:`code_of`, in settings by their dotted keys; what no import finds (``<lambda>``) imports nothing."""
+    env_id = saved.get("env.id")
+    named = {"env.id": env_id} if isinstance(env_id, str) and imports_foreign_code(env_id) else {}
+    network = {key: saved.get(key) for key in ("network.make", "network.torso")}
+    encoders = saved.get("network.encoders")
+    network |= {f"network.encoders.{part}": name for part, name in by_part(encoders if encoders else {})}
+    return named | {
+        key: name
+        for key, name in network.items()
+        if isinstance(name, str) and re.fullmatch(CODE_NAME, name) and importable(name)
+    }
+
+
+def ask_for_trust(code: Mapping[str, str], run: str, how: str | None = None) -> None:
+    """Refuse to import modules, since nobody who typed this command named them.
 
     Args:
-        env_id: of the run.
+        code: settings of the run that name code (:func:`code_of`), without those that were named again.
         run: names the run in the error.
+        how: to trust it; None: on the command line.
 
     Raises:
-        ConfigError: the id names a module that is not our own.
+        ConfigError: there are some.
     """
-    if imports_foreign_code(env_id):
-        module = env_id.rpartition(":")[0]
-        raise ConfigError(
-            f"{run} imports the module '{module}', which can do anything; name it again (env.id={env_id}), "
-            f"or trust the run ({FLAG})"
-        )
+    if code:
+        modules = sorted({name.rpartition(":")[0] for name in code.values()})
+        what = f"the module '{modules[0]}'" if len(modules) == 1 else f"the modules {', '.join(map(repr, modules))}"
+        again = " ".join(f"{key}={name}" for key, name in code.items())
+        how = how or f"name it again ({again}), or trust the run ({FLAG})"
+        raise ConfigError(f"{run} imports {what}, which can do anything; {how}")
+
+
+def only_code_of(cfg: Config) -> Callable[[Config, object], None]:
+    """A check of a checkpoint's settings: its network may import what that of ``cfg`` imports, and nothing else."""
+    ours = code_of_network(cfg.network).items()
+    return lambda saved, path: ask_for_trust(dict(code_of_network(saved.network).items() - ours), str(path))

@@ -41,7 +41,7 @@ def find_spec(env_id: str) -> EnvSpec:
     """
     module, _, name = env_id.rpartition(":")
     if module:
-        _import_for(env_id, module)
+        import_for(f"env.id={env_id}", module)
     elif name.startswith("ALE/"):
         _register_atari(name)
     if name not in gym.registry or _is_old_atari(gym.registry[name]):
@@ -95,23 +95,30 @@ def _import(module: str) -> ModuleType:
         return importlib.import_module(module)
 
 
-def _import_for(env_id: str, module: str) -> None:
+def import_for(setting: str, module: str) -> ModuleType:
+    """Import a module that a setting names.
+
+    Args:
+        setting: for the error, like ``env.id=module:Id``.
+        module: looked for in the working folder too.
+
+    Raises:
+        ConfigError: it is not there, or importing it raised.
+    """
     here = os.getcwd()
     if here not in sys.path and "" not in sys.path:
         sys.path.append(here)  # a console command, unlike `python -m`, does not look into the user's folder
     try:
-        _import(module)
+        return _import(module)
     except ModuleNotFoundError as error:
         if error.name and (module == error.name or module.startswith(f"{error.name}.")):
             raise ConfigError(
-                f"env.id={env_id}: no module named '{error.name}'; install it, or run from the folder that holds it"
+                f"{setting}: no module named '{error.name}'; install it, or run from the folder that holds it"
             ) from error
-        raise ConfigError(
-            f"env.id={env_id}: importing {module} needs '{error.name}', which is not installed"
-        ) from error
+        raise ConfigError(f"{setting}: importing {module} needs '{error.name}', which is not installed") from error
     except (Exception, SystemExit) as error:  # a module that is a script may end its program
         line = next(iter(str(error).strip().splitlines()), "")
-        raise ConfigError(f"env.id={env_id}: importing {module} raised {type(error).__name__}: {line}") from error
+        raise ConfigError(f"{setting}: importing {module} raised {type(error).__name__}: {line}") from error
 
 
 def _register_atari(name: str) -> None:

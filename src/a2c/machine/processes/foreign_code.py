@@ -37,13 +37,15 @@ foreign = _Foreign()
 def of_others(call: Callable[P, Result], *arguments: P.args, **named: P.kwargs) -> Result:
     """Call what is code of others, or waits for it; returns and raises what it does, and :class:`GaveUpError`.
 
+    Code of others may call code of others: an evaluation's loop, which is in here, a network of the user's.
     A signal is handled after a call or at a jump, so never between the end of ``call`` and the last line here.
     """
+    ran = foreign.runs
     try:
         foreign.runs = True
         return call(*arguments, **named)
     finally:
-        foreign.runs = False
+        foreign.runs = ran
 
 
 def break_in(*_: Any) -> None:

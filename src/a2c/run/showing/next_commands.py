@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from a2c.run.showing.figures import relative
+from a2c.settings.code_names import importable
 from a2c.settings.config import Config
 from a2c.settings.overrides import quote
 from a2c.settings.redaction import hidden_keys, redact
-from a2c.settings.trust import FLAG, imports_foreign_code
+from a2c.settings.trust import FLAG, code_of
 
 
 def next_commands(summary: Mapping[str, Any], cfg: Config) -> list[tuple[str, str]]:
@@ -22,9 +23,13 @@ def next_commands(summary: Mapping[str, Any], cfg: Config) -> list[tuple[str, st
     commands = []
     if summary.get("stopped"):
         commands.append((resume_command(folder, cfg), "continue where it stopped"))
-    named, more = shlex.quote(f"run={_named(folder, cfg)}"), _given_again(cfg)
-    commands.append((f"a2c watch {named}{more}", "see it play"))
-    commands.append((f"a2c eval {named} episodes=100{more}", "measure it again"))
+    if given := _given_objects(cfg):
+        policy = f"a2c.load_policy({relative(folder)!r}{given.get('network', '')})"
+        commands.append((f"a2c.evaluate({policy}, 100{given.get('env', '')})", "measure it again"))
+    else:
+        named, more = shlex.quote(f"run={_named(folder, cfg)}"), _given_again(cfg)
+        commands.append((f"a2c watch {named}{more}", "see it play"))
+        commands.append((f"a2c eval {named} episodes=100{more}", "measure it again"))
     if summary.get("wandb_id"):
         board = f"wandb leet {shlex.quote(relative(runs_dir / 'wandb'))}"
         commands.append(("make board" if _is_usual(runs_dir) and _makes("board") else board, "compare all runs"))
@@ -32,17 +37,26 @@ def next_commands(summary: Mapping[str, Any], cfg: Config) -> list[tuple[str, st
 
 
 def resume_command(folder: Path, cfg: Config, *settings: str) -> str:
-    """The command that goes on with the run in a folder.
+    """The command that goes on with the run in a folder; in Python where a program gave it objects.
 
     Args:
         folder: of the run.
         cfg: its settings.
         settings: overrides to add, like ``total_steps=...``.
     """
+    if given := _given_objects(cfg):
+        words = ", ".join(repr(word) for word in (f"resume={relative(folder)}", *settings))
+        return f"a2c.train(a2c.load_config({words}){''.join(given.values())})"
     runs_dir = Path(cfg.runs_dir)
     place = [] if _is_usual(runs_dir) else [f"runs_dir={_as_value(relative(runs_dir))}"]
     overrides = [f"resume={_named(folder, cfg)}", *place, *settings]
     return f"a2c train {shlex.join(overrides)}{_given_again(cfg)}"
+
+
+def _given_objects(cfg: Config) -> dict[str, str]:
+    """The arguments by which a program gave what no command finds again: ``{"network": ", network=..."}``."""
+    own = cfg.network.make
+    return {"network": ", network=..."} if own is not None and not importable(own) else {}
 
 
 def _named(folder: Path, cfg: Config) -> str:
@@ -59,7 +73,7 @@ def _is_usual(runs_dir: Path) -> bool:
 def _given_again(cfg: Config) -> str:
     """What a run does not keep, so that it is to be typed again."""
     secrets = "".join(f" {key}=..." for key in hidden_keys(redact(cfg.env.kwargs), "env.kwargs"))
-    return (f" {FLAG}" if imports_foreign_code(cfg.env.id) else "") + secrets
+    return (f" {FLAG}" if code_of(cfg) else "") + secrets
 
 
 def _as_value(path: str) -> str:
