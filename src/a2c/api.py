@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from omegaconf import OmegaConf
 
 from a2c.collecting.preflight import check_settings
+from a2c.envs.given import with_given
+from a2c.envs.single.own import EnvMaker, known
 from a2c.errors import RunIOError
 from a2c.run.claiming import claimed
-from a2c.settings.compose import load_config
+from a2c.settings import compose
 from a2c.settings.config import Config
+from a2c.settings.overrides import quote
 from a2c.settings.redaction import redact
 from a2c.settings.rules import validate
 from a2c.settings.saved_settings import SETTINGS
@@ -20,12 +23,33 @@ from a2c.storage.atomic import write_text
 from a2c.storage.folders import AUTO, new_run, run_of
 
 if TYPE_CHECKING:
+    from gymnasium.vector import VectorEnv
+
     from a2c.run.summary import Summary
 
 __all__ = ["load_config", "train"]
 
 
-def train(cfg: Config) -> Summary:
+def load_config(*overrides: str, env: EnvMaker | None = None, trust: bool = True) -> Config:
+    """Compose ``conf/config.yaml``, a preset and overrides, as the command line does.
+
+    Args:
+        overrides: like ``"env=cartpole"``, ``"n_step=8"``, ``"env.id=Acrobot-v1"``.
+        env: an environment class of your own, or a function that makes one, in the place of ``env.id=``; without a
+            preset of ``overrides``, the general settings.
+        trust: whether a run to resume may import what its ``env.id`` and ``env.wrappers`` name; False: only if it is
+            given here.
+
+    Raises:
+        ConfigError: an unknown key, a wrong type or a value out of range, in one line.
+    """
+    named = [] if env is None else [f"env.id={quote(known(env))}"]
+    return compose.load_config(*overrides, *named, trust=trust)
+
+
+def train(
+    cfg: Config, *, env: EnvMaker | VectorEnv[Any, Any, Any] | None = None, eval_env: EnvMaker | None = None
+) -> Summary:
     """Train an agent in a new run folder or, with ``cfg.resume``, in the folder of the run to continue.
 
     Ctrl-C, SIGTERM, SIGUSR1 and a closed terminal stop training and save a checkpoint; ``Summary.stopped`` then names
@@ -34,10 +58,18 @@ def train(cfg: Config) -> Summary:
 
     Args:
         cfg: the settings; this function validates them.
+        env: takes the place of ``cfg.env.id``: an environment class of your own, a function that makes one, or a ready
+            ``gymnasium.vector.VectorEnv``, which is left open.
+        eval_env: with a ready vector environment, what makes single ones to evaluate on; None: no evaluation.
 
     Raises:
         A2CError: a subclass for each kind of failure, with a message of one line.
     """
+    with with_given(cfg, env, eval_env) as complete:
+        return _train_checked(complete)
+
+
+def _train_checked(cfg: Config) -> Summary:
     cfg = validate(cfg)
     check_settings(cfg)
     if cfg.resume == AUTO:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, TypeVar, cast
 
 from omegaconf import OmegaConf
@@ -12,10 +12,12 @@ from a2c.cli.flags import parse_flags
 from a2c.cli.help import setting_lines
 from a2c.errors import ConfigError
 from a2c.settings.compose import compose_plain
+from a2c.settings.config import EnvConfig
 from a2c.settings.overrides import prepare
 from a2c.settings.setting import check_ranges, setting
-from a2c.settings.trust import FLAG, ask_for_trust
+from a2c.settings.trust import FLAG, ask_for_trust, of_a_program
 from a2c.settings.typed_settings import build
+from a2c.settings.wrappers import named_wrappers
 
 Command = TypeVar("Command")
 
@@ -24,7 +26,11 @@ Command = TypeVar("Command")
 class NamedEnv:
     """What a command says about the environment of the run that it names."""
 
-    id: str | None = setting(f"the run's env.id, where it imports a module: typed again, or {FLAG}, allows that")
+    id: str | None = setting(
+        f"the run's env.id, where it imports a module: typed again, or {FLAG}, allows that; "
+        "where a program handed it over: what to play"
+    )
+    wrappers: list[Any] | None = setting(f"the run's env.wrappers, where they import a module; again, or {FLAG}")
     kwargs: dict[str, Any] = setting("its secrets among env.kwargs, given again: env.kwargs.api_key=...")
 
 
@@ -59,19 +65,23 @@ def read_arguments(arguments: Sequence[str], schema: type[Command], name: str, u
     return command
 
 
-def allow_code(saved: str, run: object, named: str | None, arguments: Sequence[str]) -> None:
-    """Let the environment of a run be made, if whoever typed the command knows what that imports.
+def allow_code(saved: EnvConfig, run: object, named: NamedEnv, arguments: Sequence[str]) -> EnvConfig:
+    """The environment of a run, if whoever typed the command knows what making it imports.
 
     Args:
-        saved: ``env.id`` of the run.
+        saved: of the run.
         run: names it in errors.
-        named: ``env.id`` of the command line.
+        named: of the command line.
         arguments: of the command line, for ``--trust``.
 
     Raises:
-        ConfigError: the id imports a module that nobody named, or the command names another environment.
+        ConfigError: it imports a module that nobody named, or the command names another environment.
     """
-    if named is not None and named != saved:
-        raise ConfigError(f"env.id={named}, but {run} was trained on {saved}; leave out env.id=")
-    if named is None and FLAG not in arguments:
-        ask_for_trust(saved, str(run))
+    if named.id is not None and named.id != saved.id and not of_a_program(saved.id):
+        raise ConfigError(f"env.id={named.id}, but {run} was trained on {saved.id}; leave out env.id=")
+    if named.wrappers is not None and named_wrappers(named.wrappers) != named_wrappers(saved.wrappers):
+        raise ConfigError(f"{run} was trained with env.wrappers={saved.wrappers}; leave out env.wrappers=")
+    if FLAG not in arguments:
+        unnamed = saved.wrappers if named.wrappers is None else None
+        ask_for_trust(saved.id if named.id is None else None, unnamed, str(run))
+    return replace(saved, id=named.id or saved.id)

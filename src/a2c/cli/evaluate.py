@@ -44,7 +44,7 @@ def run(arguments: Sequence[str]) -> int:
     from a2c.playing.policy import load_policy
 
     policy = load_policy(command.run, runs_dir=command.runs_dir, device=command.device, secrets=command.env.kwargs)
-    allow_code(policy.cfg.env.id, policy.path, command.env.id, arguments)
+    policy.cfg.env = allow_code(policy.cfg.env, policy.path, command.env, arguments)
     with EvalProgress(command.episodes) as progress:
         result = evaluate(
             policy, command.episodes, seed=command.seed, deterministic=command.deterministic, ended=progress.ended

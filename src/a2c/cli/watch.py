@@ -49,7 +49,7 @@ def run(arguments: Sequence[str]) -> int:
     from a2c.run.showing.gif import record_gif
 
     policy = load_policy(command.run, runs_dir=command.runs_dir, device=command.device, secrets=command.env.kwargs)
-    allow_code(policy.cfg.env.id, policy.path, command.env.id, arguments)
+    policy.cfg.env = allow_code(policy.cfg.env, policy.path, command.env, arguments)
     frames, fps = [], 30.0
     for episode in range(command.episodes):
         try:

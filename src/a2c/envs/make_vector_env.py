@@ -19,6 +19,7 @@ from a2c.envs.single import atari
 from a2c.envs.single.make_env import make_env
 from a2c.envs.single.registry import find_spec, refusal
 from a2c.envs.spaces import check_spaces
+from a2c.envs.vector.lent import Ready
 from a2c.envs.vector.inprocess import InProcessVectorEnv
 from a2c.envs.vector.one_process_each import OneProcessEach
 from a2c.errors import A2CError, ConfigError
@@ -77,9 +78,9 @@ def newest_frames(env: EnvConfig, plan: Plan) -> tuple[EnvConfig, Frames | None]
 
     Returns:
         The settings for :func:`make_vector_env`, and the stacks; ``env`` itself and None where its observations are no
-        stack, or where nobody can tell when a stack begins anew.
+        stack, where wrappers see the whole of it, or where nobody can tell when a stack begins anew.
     """
-    if env.atari.frame_stack == 1 or not atari.is_atari(find_spec(env.id)):
+    if env.atari.frame_stack == 1 or env.wrappers or not atari.is_atari(find_spec(env.id)):
         return env, None
     native = plan.vectorization == "native"
     if native and env.kwargs.get("life_loss_info"):  # ale-py then says "terminated" where it does not reset
@@ -110,7 +111,9 @@ def make_registered(
             f"vectorization={wanted}: {spec.id} registers no vector environment of its own; use vectorization=auto"
         )
     try:
-        if atari.is_atari(spec):
+        if isinstance(spec.vector_entry_point, Ready):
+            envs = spec.vector_entry_point(num_envs)
+        elif atari.is_atari(spec):
             envs = atari.make_native(spec, env, num_envs, num_threads)
         else:
             limit = {} if env.max_episode_steps is None else {"max_episode_steps": env.max_episode_steps}

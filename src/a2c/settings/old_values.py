@@ -18,7 +18,7 @@ _ADDED = {"main_shard": None, "tf32": True, "policy": _POLICY}  # keys that runs
 _ADDED_WITHIN: dict[str, dict[str, Any]] = {  # and keys of groups
     "eval": {"apart": "auto", "max_steps": 10_000},
     "checkpoint": {"keep": 3},
-    "env": {"isolate": False, "restarts": 3, "channels": "auto", "masks": "off"},
+    "env": {"isolate": False, "restarts": 3, "channels": "auto", "masks": "off", "wrappers": [], "reset_options": {}},
     "network": {"memory": None, "memory_size": 64},
 }
 _ENV_IDS = {"a2c.device_envs:CartPoleDevice-v1": "a2c.envs.device:CartPoleDevice-v1"}

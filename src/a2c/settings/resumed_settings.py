@@ -12,7 +12,7 @@ from a2c.errors import CheckpointError, ConfigError
 from a2c.settings.config import Config
 from a2c.settings.hydra_keys import names_code
 from a2c.settings.old_values import translated
-from a2c.settings.overrides import FREE, parse, written
+from a2c.settings.overrides import FREE, NAMES, parse, written
 from a2c.settings.saved_settings import SETTINGS, read_settings
 from a2c.settings.sizes import check_tree
 from a2c.settings.sweep_guard import calls_resolver
@@ -35,7 +35,7 @@ def with_settings_of_resumed_run(
     Args:
         overrides: from :func:`a2c.settings.overrides.prepare`.
         presets: the file of every preset, by group and name.
-        trust: whether an ``env.id`` of the run may import a module that ``overrides`` do not name.
+        trust: whether ``env.id`` and ``env.wrappers`` of the run may import modules that ``overrides`` do not name.
 
     Returns:
         Overrides for Hydra; unchanged without ``resume``, and with ``resume=auto``.
@@ -58,8 +58,9 @@ def with_settings_of_resumed_run(
     saved = dict(flatten(translated(tree)))
     _check_saved(saved, source)
     algo = saved.pop("algo", "a2c")
-    if not trust and "env.id" not in given:
-        ask_for_trust(saved["env.id"], f"the run to resume, {folder or resume},")
+    if not trust:
+        unnamed = [None if key in given else saved.get(key) for key in ("env.id", "env.wrappers")]
+        ask_for_trust(*unnamed, f"the run to resume, {folder or resume},")
     for group, key, known in (("env", "env.id", saved["env.id"]), ("algo", "algo", algo)):
         preset = given.get(group)
         if isinstance(preset, str) and preset in presets[group] and preset != "custom":
@@ -83,7 +84,7 @@ def _check_saved(saved: Mapping[str, Any], source: Path) -> None:
     for key, value in saved.items():
         if key not in known:
             raise ConfigError(f"{source} holds '{key}', which is no setting; take it out")
-        if key == FREE and names_code(str(value)):
+        if key in (*FREE, *NAMES) and names_code(str(value)):
             raise ConfigError(f"{source}: {key} names code to run; take it out")
         if calls_resolver(str(value)):
             raise ConfigError(f"{source}: {key} reads {value!r}; write its value there")
@@ -102,7 +103,7 @@ def flatten(tree: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Every leaf of nested mappings by its dotted key."""
     for key, value in tree.items():
         dotted = f"{prefix}{key}"
-        if isinstance(value, Mapping) and dotted != FREE:
+        if isinstance(value, Mapping) and dotted not in FREE:
             yield from flatten(value, f"{dotted}.")
         else:
             yield dotted, value

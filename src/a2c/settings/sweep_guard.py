@@ -8,18 +8,20 @@ from collections.abc import Mapping
 
 from a2c.errors import ConfigError
 from a2c.settings.config import Config
+from a2c.settings.trust import foreign_wrappers
 
 
 def refuse_foreign_code(cfg: Config, environ: Mapping[str, str] = os.environ) -> None:
     """Refuse ``env.id=module:Id`` inside a sweep agent, where the sweep's server would choose what to import.
 
     Raises:
-        ConfigError: the id names a module, a sweep agent started this process, and A2C_ALLOW_SWEEP_CODE is not 1.
+        ConfigError: the id or a wrapper names a module, a sweep agent started this process, and A2C_ALLOW_SWEEP_CODE is
+            not 1.
     """
-    if ":" in cfg.env.id and _guarded(environ):
-        raise ConfigError(
-            f"env.id={cfg.env.id} imports code that a sweep chose; set A2C_ALLOW_SWEEP_CODE=1 to allow it"
-        )
+    named = [f"env.id={cfg.env.id}"] * (":" in cfg.env.id)
+    named += [f"env.wrappers=[{name}]" for name in foreign_wrappers(cfg.env.wrappers)]
+    if named and _guarded(environ):
+        raise ConfigError(f"{named[0]} imports code that a sweep chose; set A2C_ALLOW_SWEEP_CODE=1 to allow it")
 
 
 def refuse_from_a_sweep(text: str, *, hydras: bool, environ: Mapping[str, str] = os.environ) -> None:

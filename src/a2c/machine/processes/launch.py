@@ -12,11 +12,12 @@ import sys
 import types
 from collections.abc import Iterator
 from multiprocessing import resource_tracker
-from typing import Any
+from typing import Any, NoReturn
 
 from gymnasium.envs.registration import registry
 from gymnasium.vector.utils import clear_mpi_env_vars
 
+from a2c.errors import ConfigError
 from a2c.machine.processes.pickles import dumps_by_value, loads
 
 ONE_THREAD = dict.fromkeys(
@@ -109,7 +110,7 @@ class Registered:
                 travelling = copy.copy(spec)
                 for entry in ("entry_point", "vector_entry_point"):
                     if callable(maker := getattr(spec, entry)):
-                        setattr(travelling, entry, Late(dumps_by_value(maker)))
+                        setattr(travelling, entry, _late(maker))
                 self._specs[name] = dumps_by_value(travelling)
 
     def register(self) -> None:
@@ -117,6 +118,23 @@ class Registered:
         for name, data in self._specs.items():
             with contextlib.suppress(Exception):
                 registry[name] = loads(data)
+
+
+def _late(maker: Any) -> Late | CannotTravel:
+    try:
+        return Late(dumps_by_value(maker))
+    except Exception as error:
+        return CannotTravel(f"{type(error).__name__}: {error}")
+
+
+class CannotTravel:
+    """In the place of what makes an environment and cannot be pickled: says so to whoever asks for one there."""
+
+    def __init__(self, why: str) -> None:
+        self._why = why
+
+    def __call__(self, *_: Any, **__: Any) -> NoReturn:
+        raise ConfigError(f"what makes the environment cannot be sent to another process: {self._why}")
 
 
 class Late:

@@ -164,7 +164,7 @@ def next_commands(summary: Mapping[str, Any], cfg: Config) -> list[tuple[str, st
     usual = runs_dir.absolute() == Path("runs").absolute()  # where the commands look up latest
     newest = usual and (runs_dir / "latest").resolve() == folder.resolve()
     run = "latest" if newest else _as_value(relative(folder))
-    more = f" {FLAG}" if imports_foreign_code(cfg.env.id) else ""
+    more = f" {FLAG}" if imports_foreign_code(cfg.env.id, cfg.env.wrappers) else ""
     more += "".join(f" {key}=..." for key in hidden_keys(redact(cfg.env.kwargs), "env.kwargs"))
     commands = []
     if summary.get("stopped"):

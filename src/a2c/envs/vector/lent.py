@@ -1,0 +1,38 @@
+"""A ready vector environment of the user's: trained on as it is, and left open."""
+
+from __future__ import annotations
+
+from typing import Any, NoReturn
+
+from gymnasium.vector import VectorEnv, VectorWrapper
+
+from a2c.errors import ConfigError
+
+AnyVectorEnv = VectorEnv[Any, Any, Any]
+
+
+class Lent(VectorWrapper[Any, Any, Any]):
+    """Whoever made it closes it; and what is known of its class is not made use of, since it may be in use elsewhere."""
+
+    def close(self, **_: Any) -> None:
+        """Do nothing."""
+
+
+class Ready:
+    """What a registration has for a maker of vector environments where there is one already.
+
+    Args:
+        envs: the vector environment; no other process gets it.
+    """
+
+    def __init__(self, envs: AnyVectorEnv) -> None:
+        self._envs = envs
+
+    def __call__(self, num_envs: int) -> Lent:
+        """The vector environment itself."""
+        if num_envs != self._envs.num_envs:
+            raise ConfigError(f"num_envs={num_envs}, but the vector environment that env= gave has {self._envs.num_envs}")
+        return Lent(self._envs)
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a ready vector environment stays in its process")
