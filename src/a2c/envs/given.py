@@ -22,9 +22,7 @@ AnyVectorEnv = VectorEnv[Any, Any, Any]
 
 
 @contextlib.contextmanager
-def with_given(
-    cfg: Config, env: EnvMaker | AnyVectorEnv | None, eval_env: EnvMaker | None = None
-) -> Iterator[Config]:
+def with_given(cfg: Config, env: EnvMaker | AnyVectorEnv | None, eval_env: EnvMaker | None = None) -> Iterator[Config]:
     """The settings of a training on what a program handed over, for as long as it lasts.
 
     Args:
@@ -56,7 +54,7 @@ def _ready(cfg: Config, envs: AnyVectorEnv, eval_env: EnvMaker | None) -> Iterat
     autoreset_mode(envs)
     check_spaces(envs.single_observation_space, envs.single_action_space)
     env_id = name_of(envs)
-    maker = None if eval_env is None else gym.registry[known(eval_env)].entry_point
+    maker: Any = None if eval_env is None else gym.registry[known(eval_env)].entry_point
     spec = gym.registry[env_id] = spec_of(env_id, maker, Ready(envs))
     evaluation = cfg.eval
     if eval_env is None and evaluation.episodes:

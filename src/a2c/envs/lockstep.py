@@ -31,7 +31,6 @@ from a2c.envs.frames import Frames
 from a2c.envs.remarks import Remarks
 from a2c.envs.spaces import action_door
 from a2c.envs.step import Step
-from a2c.envs.vector.lent import Lent
 from a2c.errors import A2CError, EnvironmentFailure
 from a2c.machine.processes.foreign_code import foreign
 
@@ -187,9 +186,7 @@ class LockstepEnvs:
             self._fail(error, "the replay of its episode")
 
     def close(self, terminate: bool = False) -> None:
-        """Close and leave no process behind; after a failure, or with ``terminate``, without waiting; not what is lent."""
-        if isinstance(self.envs, Lent):
-            return
+        """Close and leave no process behind; after a failure, or with ``terminate``, without waiting."""
         if foreign.gave_up:
             abandon(self.envs)
         else:

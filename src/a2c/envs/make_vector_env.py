@@ -19,8 +19,8 @@ from a2c.envs.single import atari
 from a2c.envs.single.make_env import make_env
 from a2c.envs.single.registry import find_spec, refusal
 from a2c.envs.spaces import check_spaces
-from a2c.envs.vector.lent import Ready
 from a2c.envs.vector.inprocess import InProcessVectorEnv
+from a2c.envs.vector.lent import ready
 from a2c.envs.vector.one_process_each import OneProcessEach
 from a2c.errors import A2CError, ConfigError
 from a2c.settings.config import EnvConfig
@@ -111,8 +111,9 @@ def make_registered(
             f"vectorization={wanted}: {spec.id} registers no vector environment of its own; use vectorization=auto"
         )
     try:
-        if isinstance(spec.vector_entry_point, Ready):
-            envs = spec.vector_entry_point(num_envs)
+        envs: AnyVectorEnv
+        if lender := ready(spec):
+            envs = lender(num_envs)
         elif atari.is_atari(spec):
             envs = atari.make_native(spec, env, num_envs, num_threads)
         else:

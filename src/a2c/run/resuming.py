@@ -29,9 +29,10 @@ from a2c.storage.kept_checkpoints import kept, load_newest, open_checkpoint
 
 # What the saved weights, optimizer, normalisers and workers were made for.
 _MATTERS = ("algo", "env.id", "env.kwargs", "env.wrappers", "env.reset_options", "env.atari.frame_stack",
-            "env.atari.screen_size", "network.torso", "network.hidden_sizes", "network.activation", "network.shared_torso", "network.memory",
-            "network.memory_size", "policy.distribution", "policy.state_dependent_std", "env.channels", "env.masks",
-            "normalize_obs", "normalize_reward", "optimizer", "num_workers")  # fmt: skip
+            "env.atari.screen_size", "network.torso", "network.hidden_sizes", "network.activation",
+            "network.shared_torso", "network.memory", "network.memory_size", "policy.distribution",
+            "policy.state_dependent_std", "env.channels", "env.masks", "normalize_obs", "normalize_reward", "optimizer",
+            "num_workers")  # fmt: skip
 # Changed at every other resume, and without effect on what is learned.
 _QUIET = ("total_steps", "log_every", "name", "gif", "profile", "eval.", "checkpoint.", "wandb.", "vectorization",
           "main_shard", "env_groups", "compile", "cuda_graphs", "tf32", "env.step_timeout", "env.restarts")  # fmt: skip

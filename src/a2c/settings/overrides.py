@@ -79,9 +79,8 @@ def _split(overrides: Sequence[str], known: Mapping[str, Any]) -> Iterator[tuple
 def _checked(text: str, item: Override, known: dict[str, Any]) -> str:
     key = item.key_or_group
     free = any(name in known and (key == name or key.startswith(f"{name}.")) for name in FREE)
-    if free or key in NAMES:
-        if names_code(key) or any(names_code(name) for name in _keys(item.value())):
-            raise ConfigError(f"{text} names code to run; a2c takes no code from settings but env.id and env.wrappers")
+    if (free or key in NAMES) and (names_code(key) or any(names_code(name) for name in _keys(item.value()))):
+        raise ConfigError(f"{text} names code to run; a2c takes no code from settings but env.id and env.wrappers")
     if free:
         return text if item.is_delete() else "++" + text.lstrip("+")
     if item.package is not None:

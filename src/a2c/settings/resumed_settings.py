@@ -59,8 +59,8 @@ def with_settings_of_resumed_run(
     _check_saved(saved, source)
     algo = saved.pop("algo", "a2c")
     if not trust:
-        unnamed = [None if key in given else saved.get(key) for key in ("env.id", "env.wrappers")]
-        ask_for_trust(*unnamed, f"the run to resume, {folder or resume},")
+        env_id, wrappers = (None if key in given else saved.get(key) for key in ("env.id", "env.wrappers"))
+        ask_for_trust(env_id, wrappers, f"the run to resume, {folder or resume},")
     for group, key, known in (("env", "env.id", saved["env.id"]), ("algo", "algo", algo)):
         preset = given.get(group)
         if isinstance(preset, str) and preset in presets[group] and preset != "custom":

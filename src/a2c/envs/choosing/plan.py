@@ -10,7 +10,7 @@ from a2c.envs.choosing.timing import time_processes, time_steps
 from a2c.envs.foreign import close_in_time, users_own
 from a2c.envs.single.make_env import Env, make_env
 from a2c.envs.single.registry import find_spec
-from a2c.envs.vector.lent import Ready
+from a2c.envs.vector.lent import ready
 from a2c.machine.cores import usable_cores
 from a2c.settings.config import Config
 
@@ -29,7 +29,7 @@ def plan(cfg: Config, look: Callable[[Env], object] = lambda env: None) -> Plan:
         ConfigError, EnvironmentFailure: as :func:`a2c.envs.make_env`.
     """
     spec = find_spec(cfg.env.id)
-    if isinstance(spec.vector_entry_point, Ready):
+    if ready(spec) is not None:
         return Plan("native", None, "the vector environment that env= gave")
     if cfg.vectorization in ("native", "device"):
         where = " on the learner's device" if cfg.vectorization == "device" else ""

@@ -52,8 +52,10 @@ def spec_of(env_id: str, maker: EnvMaker | None, vector_maker: Any = None) -> En
 
 
 def name_of(thing: Any) -> str:
-    """``module:Name`` of a class or function, ``module:<Name>`` where an import would not find it there, or of its type
-    if it is an object."""
+    """``module:Name`` of a class or function; ``module:<Name>`` where an import would not find it there.
+
+    Of any other object it is that of its type.
+    """
     named = thing if hasattr(thing, "__qualname__") else type(thing)
     module, name = str(named.__module__), re.sub(r"[^\w.<>]", "", named.__qualname__)
     found = "<" not in name and _attribute(module, name) is thing

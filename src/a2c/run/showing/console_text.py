@@ -16,7 +16,7 @@ from a2c.machine.clock import EVAL, LOOP
 from a2c.settings.config import Config
 from a2c.settings.overrides import quote
 from a2c.settings.redaction import hidden_keys, redact
-from a2c.settings.trust import FLAG, imports_foreign_code
+from a2c.settings.trust import FLAG, imports_foreign_code, of_a_program
 
 SHOWN = 0.005  # smaller shares show as 0%
 PARTS = {EVAL: "evaluation"}  # the long name, where there is room
@@ -167,6 +167,12 @@ def next_commands(summary: Mapping[str, Any], cfg: Config) -> list[tuple[str, st
     more = f" {FLAG}" if imports_foreign_code(cfg.env.id, cfg.env.wrappers) else ""
     more += "".join(f" {key}=..." for key in hidden_keys(redact(cfg.env.kwargs), "env.kwargs"))
     commands = []
+    if of_a_program(cfg.env.id):  # no command finds its environment again
+        policy = f"a2c.load_policy({relative(folder)!r})"
+        if summary.get("stopped"):
+            resumed = f"a2c.load_config({f'resume={relative(folder)}'!r})"
+            commands.append((f"a2c.train({resumed}, env=...)", "continue where it stopped"))
+        return [*commands, (f"a2c.evaluate({policy}, 100, env=...)", "measure it again")]
     if summary.get("stopped"):
         place = "" if usual else f" {shlex.quote(f'runs_dir={_as_value(relative(runs_dir))}')}"
         commands.append((f"a2c train {shlex.quote(f'resume={run}')}{place}{more}", "continue where it stopped"))
