@@ -13,11 +13,11 @@ from a2c.cli.help import setting_lines
 from a2c.errors import ConfigError
 from a2c.settings.compose import compose_plain
 from a2c.settings.config import EnvConfig
+from a2c.settings.named_wrappers import named_wrappers
 from a2c.settings.overrides import prepare
 from a2c.settings.setting import check_ranges, setting
 from a2c.settings.trust import FLAG, ask_for_trust, of_a_program
 from a2c.settings.typed_settings import build
-from a2c.settings.wrappers import named_wrappers
 
 Command = TypeVar("Command")
 

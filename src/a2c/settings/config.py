@@ -38,7 +38,7 @@ class EnvConfig:
     id: str = setting(
         "Gymnasium id; module:Id imports a module of your own first; module:Name is a class or function there",
         pattern=r"([\w.]+:)?([\w-]+/)?[\w.-]+|[\w.]+:[\w.<>]+",
-        says="a Gymnasium id, like CartPole-v1, ALE/Pong-v5, my_module:MyEnv-v0, or a class, like my_module:MyEnv",
+        says="a Gymnasium id, like CartPole-v1 or ALE/Pong-v5, or my_module:MyEnv",
     )
     kwargs: dict[str, Any] = setting("keyword arguments for gymnasium.make")
     wrappers: list[Any] = setting(

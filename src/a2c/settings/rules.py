@@ -6,9 +6,9 @@ from dataclasses import asdict
 
 from a2c.errors import ConfigError
 from a2c.settings.config import Config
+from a2c.settings.named_wrappers import named_wrappers
 from a2c.settings.redaction import asks_for, hidden_keys
 from a2c.settings.setting import check_ranges
-from a2c.settings.wrappers import named_wrappers
 
 
 def validate(cfg: Config) -> Config:

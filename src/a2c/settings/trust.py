@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from a2c.errors import ConfigError
-from a2c.settings.wrappers import named_wrappers
+from a2c.settings.named_wrappers import named_wrappers
 
 FLAG = "--trust"
 

@@ -14,9 +14,9 @@ from a2c.envs.foreign import users_own
 from a2c.envs.single.importing import import_named
 from a2c.errors import ConfigError, EnvironmentFailure
 from a2c.machine.processes.failure_report import text_of
+from a2c.settings.named_wrappers import NamedWrapper, named_wrappers
 from a2c.settings.redaction import redact
 from a2c.settings.suggest import nearest
-from a2c.settings.wrappers import NamedWrapper, named_wrappers
 
 Env = gym.Env[Any, Any]
 

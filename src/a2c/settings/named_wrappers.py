@@ -31,8 +31,8 @@ class NamedWrapper:
 
     @property
     def of_gymnasium(self) -> bool:
-        """Whether it is one of Gymnasium's own wrappers, which are known to wrap and do nothing else."""
-        return self.module == "gymnasium.wrappers"
+        """Whether it is one of Gymnasium's own wrappers, which do nothing but wrap; RecordVideo writes files."""
+        return self.module == "gymnasium.wrappers" and not self.name.endswith("RecordVideo")
 
 
 def named_wrappers(wrappers: Sequence[Any]) -> list[NamedWrapper]:
