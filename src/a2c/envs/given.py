@@ -11,6 +11,7 @@ import gymnasium as gym
 from gymnasium.vector import VectorEnv
 
 from a2c.envs.backends import autoreset_mode
+from a2c.envs.make_vector_env import check_evaluation
 from a2c.envs.single.own import EnvMaker, known, name_of, spec_of
 from a2c.envs.spaces import check_spaces
 from a2c.envs.vector.lent import Ready
@@ -53,9 +54,11 @@ def _ready(cfg: Config, envs: AnyVectorEnv, eval_env: EnvMaker | None) -> Iterat
     _check_settings(cfg)
     autoreset_mode(envs)
     check_spaces(envs.single_observation_space, envs.single_action_space)
-    env_id = name_of(envs)
     maker: Any = None if eval_env is None else gym.registry[known(eval_env)].entry_point
-    spec = gym.registry[env_id] = spec_of(env_id, maker, Ready(envs))
+    env = replace(cfg.env, id=name_of(envs))
+    spec = gym.registry[env.id] = spec_of(env.id, maker, Ready(envs))
+    if maker is not None:
+        check_evaluation(env, envs)
     evaluation = cfg.eval
     if eval_env is None and evaluation.episodes:
         tell("no evaluation: env= is a ready vector environment, and eval_env= makes none for it")
@@ -65,7 +68,7 @@ def _ready(cfg: Config, envs: AnyVectorEnv, eval_env: EnvMaker | None) -> Iterat
     try:
         yield replace(
             cfg,
-            env=replace(cfg.env, id=env_id),
+            env=env,
             eval=evaluation,
             num_envs=envs.num_envs,
             vectorization="native",

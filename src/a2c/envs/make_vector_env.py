@@ -18,7 +18,7 @@ from a2c.envs.frames import Frames
 from a2c.envs.single import atari
 from a2c.envs.single.make_env import make_env
 from a2c.envs.single.registry import find_spec, refusal
-from a2c.envs.spaces import check_spaces
+from a2c.envs.spaces import check_spaces, spaces_of
 from a2c.envs.vector.inprocess import InProcessVectorEnv
 from a2c.envs.vector.lent import ready
 from a2c.envs.vector.one_process_each import OneProcessEach
@@ -135,6 +135,22 @@ def make_registered(
         close_in_time(envs.close, spec.id)
         raise
     return envs
+
+
+def check_evaluation(env: EnvConfig, envs: AnyVectorEnv) -> None:
+    """Evaluation, ``watch`` and videos play single environments, which must have the same spaces.
+
+    Raises:
+        ConfigError: they have others.
+    """
+    single = make_env(env)
+    try:
+        alone = spaces_of(single.observation_space, single.action_space)
+    finally:
+        close_in_time(single.close, env.id)
+    together = spaces_of(envs.single_observation_space, envs.single_action_space)
+    if alone != together:
+        raise ConfigError(f"{env.id} has {alone} in evaluation, but its vector environment has {together}")
 
 
 def _takes_device(spec: EnvSpec) -> bool:
