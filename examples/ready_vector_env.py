@@ -11,13 +11,13 @@ import a2c
 
 
 def one(**arguments) -> gym.Env:
-    """A single one, for evaluations and agent.gif: of the same spaces."""
-    return gym.wrappers.RescaleObservation(gym.make("Pendulum-v1", **arguments), -1.0, 1.0)
+    """A single one, for evaluations and agent.gif: of the same spaces. Scores are of its rewards."""
+    return gym.make("Pendulum-v1", **arguments)
 
 
 if __name__ == "__main__":
     envs = gym.make_vec("Pendulum-v1", num_envs=8, vectorization_mode="sync")
-    envs = gym.wrappers.vector.RescaleObservation(envs, -1.0, 1.0)
+    envs = gym.wrappers.vector.TransformReward(envs, lambda rewards: rewards / 10)
     settings = ["env=pendulum", "total_steps=20_000", "wandb.mode=disabled", *sys.argv[1:]]
     summary = a2c.train(a2c.load_config(*settings), env=envs, eval_env=one)
     envs.close()

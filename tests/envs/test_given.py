@@ -51,7 +51,12 @@ def test_it_trains_as_environments_of_ours_do_and_stays_open(kind: Any) -> None:
 
 def test_where_it_resets_in_a_step_of_its_own_that_step_is_no_transition() -> None:
     envs = SyncVectorEnv([own_toys.Walk] * 3)  # NEXT_STEP, Gymnasium's default
-    found = a2c.train(a2c.load_config(*SETTINGS), env=envs, eval_env=own_toys.Walk)
+    wrapped = gym.wrappers.vector.TransformReward(envs, lambda rewards: rewards + 1.0)
+
+    def one() -> gym.Env[Any, Any]:
+        return own_toys.shifted(own_toys.Walk())
+
+    found = a2c.train(a2c.load_config(*SETTINGS), env=wrapped, eval_env=one)
     assert found.env_steps >= 120
     assert found.env_steps % 15 != 0  # whole rollouts would be a multiple of 3 x 5
 

@@ -55,7 +55,7 @@ def _ready(cfg: Config, envs: AnyVectorEnv, eval_env: EnvMaker | None) -> Iterat
     autoreset_mode(envs)
     check_spaces(envs.single_observation_space, envs.single_action_space)
     maker: Any = None if eval_env is None else gym.registry[known(eval_env)].entry_point
-    env = replace(cfg.env, id=name_of(envs))
+    env = replace(cfg.env, id=name_of(envs.unwrapped))
     spec = gym.registry[env.id] = spec_of(env.id, maker, Ready(envs))
     if maker is not None:
         check_evaluation(env, envs)

@@ -35,6 +35,9 @@ class Ready:
             raise ConfigError(f"num_envs={num_envs}, but env= is a vector environment of {self._envs.num_envs}")
         return Lent(self._envs)
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> Ready:
+        return self  # Gymnasium copies registrations
+
     def __reduce__(self) -> NoReturn:
         raise TypeError("a ready vector environment stays in its process")
 

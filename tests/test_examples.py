@@ -1,0 +1,57 @@
+"""The programs of examples/ run, as somebody types them."""
+
+from __future__ import annotations
+
+import re
+import runpy
+import shlex
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import gymnasium as gym
+import pytest
+
+from a2c.cli import main
+from a2c.storage.metrics_file import read_rows
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+OF_ENVIRONMENTS = ("own_environment", "wrapper_chain", "ready_vector_env", "masks")
+QUICK = ("total_steps=200", "num_envs=2", "eval.every=0", "eval.final_episodes=2", "eval.episodes=2", "gif=false")
+
+
+@pytest.fixture(autouse=True)
+def somewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(EXAMPLES)
+    registered, modules = dict(gym.registry), set(sys.modules)
+    yield
+    gym.registry.clear()
+    gym.registry.update(registered)
+    for name in {path.stem for path in EXAMPLES.glob("*.py")} & (set(sys.modules) - modules):
+        del sys.modules[name]
+
+
+@pytest.mark.parametrize("name", OF_ENVIRONMENTS)
+def test_an_example_trains_and_says_a_score(
+    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _run(name, monkeypatch)
+    assert re.match(r"-?\d+\.\d\d \+- \d+\.\d\d", capsys.readouterr().out.splitlines()[-1])
+
+
+def test_the_command_beside_the_chain_of_wrappers_is_the_same_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = (EXAMPLES / "wrapper_chain.py").read_text().split('"""')[1]
+    command = shlex.split(text[text.index("a2c train") :].replace("\\\n", ""))
+    assert main([*command[1:], *QUICK, "wandb.mode=disabled"]) == 0
+    _run("wrapper_chain", monkeypatch)
+    typed, programmed = (
+        [{key: value for key, value in row.items() if "time" not in key} for row in read_rows(path)]
+        for path in sorted(Path("runs").glob("*/20*/metrics.jsonl"))
+    )
+    assert typed == programmed != []
+
+
+def _run(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", [f"{name}.py", *QUICK])
+    runpy.run_path(str(EXAMPLES / f"{name}.py"), run_name="__main__")
