@@ -9,6 +9,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import threading
 import types
 from collections.abc import Iterator
 from multiprocessing import resource_tracker
@@ -23,6 +24,7 @@ from a2c.machine.processes.pickles import dumps_by_value, loads
 ONE_THREAD = dict.fromkeys(
     ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"), "1"
 )
+_changing = threading.RLock()  # the script's module and the variables of this process, in one thread at a time
 _preloads: dict[str, None] = {}  # an ordered set
 
 
@@ -33,27 +35,29 @@ def without_main_module() -> Iterator[None]:
     multiprocessing imports the script into every spawned process, because plain pickle needs it. Our arguments travel
     by cloudpickle, which does not, and the script may import torch or have no ``if __name__ == "__main__"``.
     """
-    main = sys.modules["__main__"]
-    sys.modules["__main__"] = types.ModuleType("__main__")
-    try:
-        yield
-    finally:
-        sys.modules["__main__"] = main
+    with _changing:
+        main = sys.modules["__main__"]
+        sys.modules["__main__"] = types.ModuleType("__main__")
+        try:
+            yield
+        finally:
+            sys.modules["__main__"] = main
 
 
 @contextlib.contextmanager
 def single_threaded() -> Iterator[None]:
     """Give every process that starts meanwhile one thread in each numerical library."""
-    before = {name: os.environ.get(name) for name in ONE_THREAD}
-    os.environ.update(ONE_THREAD)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
+    with _changing:
+        before = {name: os.environ.get(name) for name in ONE_THREAD}
+        os.environ.update(ONE_THREAD)
+        try:
+            yield
+        finally:
+            for name, value in before.items():
+                if value is None:
+                    del os.environ[name]
+                else:
+                    os.environ[name] = value
 
 
 def environ_for_workers() -> dict[str, str]:
