@@ -76,7 +76,7 @@ def refusal(error: BaseException, spec: EnvSpec, kwargs: dict[str, Any], what: s
             return ConfigError(f"{spec.id} needs a package that cannot be loaded ({line}){f': {hint}' if hint else ''}")
         how = f": {hint}" if hint else "; install the package that holds it"
         return ConfigError(f"{spec.id} needs the module '{missing}', which is not installed{how}")
-    if isinstance(error, TypeError) and "unexpected keyword argument 'render_mode'" in line:
+    if isinstance(error, TypeError) and re.search(r"argument 'render_mode'|takes no arguments.*'render_mode'", line):
         return ConfigError(f"{spec.id} cannot be rendered: what makes it takes no render_mode")
     if isinstance(error, TypeError) and "argument" in line:
         return ConfigError(f"{spec.id} does not accept env.kwargs={redact(kwargs)}: {line}")
