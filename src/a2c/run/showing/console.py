@@ -1,7 +1,7 @@
 """What a run shows: a start panel, a live progress bar, a table row per interval, an end panel.
 
-Without a terminal the same facts come as plain lines; in a notebook with a bar below them. Output never ends a run: when the terminal goes away or a
-pipe closes, the console falls silent and training goes on.
+Without a terminal the same facts come as plain lines; in a notebook with a bar below them. Output never ends a run:
+when the terminal goes away or a pipe closes, the console falls silent and training goes on.
 """
 
 from __future__ import annotations
