@@ -16,6 +16,7 @@ from a2c.envs.failures import as_failure
 from a2c.envs.foreign import close_in_time, users_own
 from a2c.envs.frames import Frames
 from a2c.envs.single import atari
+from a2c.envs.single.from_envpool import is_envpool
 from a2c.envs.single.make_env import make_env
 from a2c.envs.single.registry import find_spec, refusal
 from a2c.envs.spaces import check_spaces, spaces_of
@@ -23,6 +24,7 @@ from a2c.envs.vector.inprocess import InProcessVectorEnv
 from a2c.envs.vector.lent import ready
 from a2c.envs.vector.one_process_each import OneProcessEach
 from a2c.errors import A2CError, ConfigError
+from a2c.machine.cores import usable_cores
 from a2c.settings.config import EnvConfig
 
 AnyVectorEnv = VectorEnv[Any, Any, Any]
@@ -97,7 +99,7 @@ def make_registered(
     Args:
         env: which environment.
         num_envs: N.
-        num_threads: of Atari games; None: one for each core.
+        num_threads: of Atari games and of EnvPool; None: one for each core.
         device: where its arrays live; passed only to a constructor that takes ``device``.
 
     Raises:
@@ -118,7 +120,9 @@ def make_registered(
             envs = atari.make_native(spec, env, num_envs, num_threads)
         else:
             limit = {} if env.max_episode_steps is None else {"max_episode_steps": env.max_episode_steps}
-            where = {"device": device} if device and _takes_device(spec) else {}
+            where: dict[str, Any] = {"device": device} if device and _takes_device(spec) else {}
+            if is_envpool(spec):
+                where = {"num_threads": min(num_envs, num_threads or usable_cores())}
             envs = gym.make_vec(
                 spec,
                 num_envs=num_envs,

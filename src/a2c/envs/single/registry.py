@@ -11,6 +11,7 @@ from typing import Any
 import gymnasium as gym
 from gymnasium.envs.registration import EnvSpec
 
+from a2c.envs.single import from_envpool
 from a2c.envs.single.importing import import_named, import_quietly
 from a2c.envs.single.mujoco_log import log_warnings
 from a2c.envs.single.own import found_in_module
@@ -47,6 +48,8 @@ def find_spec(env_id: str) -> EnvSpec:
         import_named(f"env.id={env_id}", module)
     elif name.startswith("ALE/"):
         _register_atari(name)
+    elif name.startswith(from_envpool.PREFIX):
+        from_envpool.register(name)
     if name not in gym.registry or _is_old_atari(gym.registry[name]):
         found = found_in_module(env_id) if module else None
         if found is None:
@@ -122,6 +125,8 @@ def _unknown(env_id: str, module: str, name: str) -> str:
 def _nearest(name: str) -> str | None:
     """The registered id that the user probably meant: compare whole ids, then names without namespace and version."""
     known = [spec.id for spec in gym.registry.values() if not _is_old_atari(spec)]
+    if name.startswith(from_envpool.PREFIX):
+        known = from_envpool.known_ids()
     folded = {each.lower(): each for each in known}
     near = difflib.get_close_matches(name.lower(), folded, n=1, cutoff=0.75)
     if near:
