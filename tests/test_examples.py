@@ -1,41 +1,64 @@
-"""The examples of docs/extending.md run as they stand."""
+"""The programs of examples/ run, as somebody types them."""
 
 from __future__ import annotations
 
-import importlib
 import re
+import runpy
+import shlex
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import gymnasium as gym
 import pytest
 
-from builders import LIGHT
-from registrations import forget
+from a2c.cli import main
+from a2c.storage.metrics_file import read_rows
 
-ROOT = Path(__file__).resolve().parents[1]
-NETWORKS = ("own_network", "own_encoder", "own_memory")
+ROOT = Path(__file__).parents[1]
+EXAMPLES = ROOT / "examples"
+QUICK = ("total_steps=200", "num_envs=2", "eval.every=0", "eval.final_episodes=2", "eval.episodes=2", "gif=false",
+         "eval.max_steps=40", "wandb.mode=disabled")  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
-def nothing_registered_stays(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.syspath_prepend(ROOT / "examples")
+def somewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(EXAMPLES)
+    registered, modules = dict(gym.registry), set(sys.modules)
     yield
-    forget({"Seek-v0"}, set(NETWORKS))
+    gym.registry.clear()
+    gym.registry.update(registered)
+    for name in {path.stem for path in EXAMPLES.glob("*.py")} & (set(sys.modules) - modules):
+        del sys.modules[name]
 
 
-@pytest.mark.parametrize("name", NETWORKS)
-def test_an_example_of_a_network_trains_and_plays(
-    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("name", sorted(path.stem for path in EXAMPLES.glob("*.py")))
+def test_an_example_trains_and_says_a_score(
+    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    example = importlib.import_module(name)
-    summary = example.main(*LIGHT, "total_steps=100", "eval.max_steps=40", f"runs_dir={tmp_path}")
-    assert summary.env_steps >= 100
-    assert re.fullmatch(r"-?\d+\.\d+", capsys.readouterr().out.splitlines()[-1])
-    assert name in sys.modules
+    _run(name, monkeypatch)
+    assert re.match(r"-?\d+\.\d+", capsys.readouterr().out.splitlines()[-1])
+
+
+def test_the_command_beside_the_chain_of_wrappers_is_the_same_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = (EXAMPLES / "wrapper_chain.py").read_text().split('"""')[1]
+    command = shlex.split(text[text.index("a2c train") :].replace("\\\n", ""))
+    assert main([*command[1:], *QUICK]) == 0
+    _run("wrapper_chain", monkeypatch)
+    typed, programmed = (
+        [{key: value for key, value in row.items() if "time" not in key} for row in read_rows(path)]
+        for path in sorted(Path("runs").glob("*/20*/metrics.jsonl"))
+    )
+    assert typed == programmed != []
 
 
 def test_the_docs_name_every_example() -> None:
     text = (ROOT / "docs" / "extending.md").read_text()
-    for path in (ROOT / "examples").glob("*.py"):
+    for path in EXAMPLES.glob("*.py"):
         assert path.name in text
+
+
+def _run(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", [f"{name}.py", *QUICK])
+    runpy.run_path(str(EXAMPLES / f"{name}.py"), run_name="__main__")

@@ -48,7 +48,7 @@ def test_the_commands_are_these() -> None:
 
 
 def test_the_commands_that_load_a_run_take_these_settings() -> None:
-    common = {"run", "runs_dir", "seed", "episodes", "device", "env.id", "env.kwargs"}
+    common = {"run", "runs_dir", "seed", "episodes", "device", "env.id", "env.kwargs", "env.wrappers"}
     common |= {"network.make", "network.torso", "network.encoders"}
     assert {key for key, _, _ in settings(EvalCommand)} == common | {"deterministic"}
     assert {key for key, _, _ in settings(WatchCommand)} == common | {"render", "output"}
@@ -75,6 +75,7 @@ def test_every_setting_of_version_0_1_is_still_one() -> None:
     now = {key for key, _, _ in settings(Config)}
     assert old <= now
     added = {"eval.apart", "eval.max_steps", "env.isolate", "env.restarts", "checkpoint.keep", "network.memory"}
+    added |= {"env.wrappers", "env.reset_options"}
     added |= {"env.channels", "env.masks", "policy.distribution", "policy.state_dependent_std", "policy.sde_steps"}
     added |= {"network.make", "network.encoders", "network.value_hidden_sizes", "network.layer_norm", "network.init"}
     added |= {"value_loss", "critic_lr", "normalize_value"}

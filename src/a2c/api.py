@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from omegaconf import OmegaConf
 
 from a2c.collecting.preflight import check_settings
+from a2c.envs.given import with_given
+from a2c.envs.single.own import EnvMaker, known
 from a2c.errors import RunIOError
 from a2c.run.claiming import claimed
+from a2c.settings import compose
 from a2c.settings.code_names import name_of
-from a2c.settings.compose import load_config
 from a2c.settings.config import Config
+from a2c.settings.overrides import quote
 from a2c.settings.redaction import redact
 from a2c.settings.rules import validate
 from a2c.settings.saved_settings import SETTINGS
@@ -21,13 +24,38 @@ from a2c.storage.atomic import write_text
 from a2c.storage.folders import AUTO, new_run, run_of
 
 if TYPE_CHECKING:
+    from gymnasium.vector import VectorEnv
+
     from a2c.network.making import OwnNetwork
     from a2c.run.summary import Summary
 
 __all__ = ["load_config", "train"]
 
 
-def train(cfg: Config, *, network: OwnNetwork | None = None) -> Summary:
+def load_config(*overrides: str, env: EnvMaker | None = None, trust: bool = True) -> Config:
+    """Compose ``conf/config.yaml``, a preset and overrides, as the command line does.
+
+    Args:
+        overrides: like ``"env=cartpole"``, ``"n_step=8"``, ``"env.id=Acrobot-v1"``.
+        env: an environment class of your own, or a function that makes one, in the place of ``env.id=``; without a
+            preset of ``overrides``, the general settings.
+        trust: whether a run to resume may import what its ``env.id``, ``env.wrappers`` and ``network.*`` name; False:
+            only if it is given here.
+
+    Raises:
+        ConfigError: an unknown key, a wrong type or a value out of range, in one line.
+    """
+    named = [] if env is None else [f"env.id={quote(known(env))}"]
+    return compose.load_config(*overrides, *named, trust=trust)
+
+
+def train(
+    cfg: Config,
+    *,
+    env: EnvMaker | VectorEnv[Any, Any, Any] | None = None,
+    eval_env: EnvMaker | None = None,
+    network: OwnNetwork | None = None,
+) -> Summary:
     """Train an agent in a new run folder or, with ``cfg.resume``, in the folder of the run to continue.
 
     Ctrl-C, SIGTERM, SIGUSR1 and a closed terminal stop training and save a checkpoint; ``Summary.stopped`` then names
@@ -36,6 +64,9 @@ def train(cfg: Config, *, network: OwnNetwork | None = None) -> Summary:
 
     Args:
         cfg: the settings; this function validates them.
+        env: takes the place of ``cfg.env.id``: an environment class of your own, a function that makes one, or a ready
+            ``gymnasium.vector.VectorEnv``, which is left open.
+        eval_env: with a ready vector environment, what makes single ones to evaluate on; None: no evaluation.
         network: makes a network of your own from the spaces: a :class:`torch.nn.Module` whose ``forward(obs)`` gives
             the policy's parameters ``[B, P]`` and values ``[B]`` (``docs/extending.md``). None: ours, or that of
             ``network.make``. The run keeps its name, never its code.
@@ -45,6 +76,11 @@ def train(cfg: Config, *, network: OwnNetwork | None = None) -> Summary:
     """
     if network is not None:
         cfg = replace(cfg, network=replace(cfg.network, make=name_of(network)))
+    with with_given(cfg, env, eval_env) as complete:
+        return _train_checked(complete, network)
+
+
+def _train_checked(cfg: Config, network: OwnNetwork | None) -> Summary:
     cfg = validate(cfg)
     check_settings(cfg)
     if cfg.resume == AUTO:

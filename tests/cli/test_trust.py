@@ -15,7 +15,7 @@ import pytest
 import a2c
 from a2c.cli import main
 from a2c.run.showing.next_commands import next_commands
-from a2c.settings.trust import imports_foreign_code
+from a2c.settings.trust import code_in, imports_foreign_code
 from a2c.storage.checkpoint import load_checkpoint, save_checkpoint
 from registrations import forget
 from space_toys import Scene
@@ -266,3 +266,56 @@ def test_a_checkpoint_of_no_run_says_so(tmp_path: Path, monkeypatch: pytest.Monk
     save_checkpoint(tmp_path / "x.pt", {"anything": 1})
     assert main(["train", "resume=x.pt"]) == 5
     assert capsys.readouterr().err == "checkpoint error: x.pt holds no settings; it is no checkpoint of a run\n"
+
+
+WRAPPERS = """
+import pathlib, gymnasium
+pathlib.Path("imported").touch()
+class Wrap(gymnasium.Wrapper): pass
+"""
+TYPED = "env.wrappers=[{evil_wrappers:Wrap: {}}]"
+
+
+@pytest.fixture
+def wrapped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A run with a wrapper of ``evil_wrappers``, which is not imported yet."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "evil_wrappers.py").write_text(WRAPPERS)
+    assert main(["train", "env.id=CartPole-v1", TYPED, "env.max_episode_steps=20", *QUICK]) == 0
+    sys.modules.pop("evil_wrappers")
+    (tmp_path / "imported").unlink()
+    yield (tmp_path / "runs" / "latest").resolve()
+    sys.modules.pop("evil_wrappers", None)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_wrapper_that_only_the_run_names_is_not_imported(wrapped: Path, command: str, capsys: Any) -> None:
+    assert main(command.split()) == 2
+    assert capsys.readouterr().err.endswith(
+        " imports the module 'evil_wrappers', which can do anything; name it again (env.wrappers=[...]), or trust the "
+        "run (--trust)\n"
+    )
+    assert main([*command.split(), "env.id=CartPole-v1"]) == 2  # that names another thing
+    assert not Path("imported").exists()
+    assert main([*command.split(), TYPED]) == 0
+    assert Path("imported").exists()
+
+
+def test_a_wrapper_of_gymnasium_needs_no_trust_unless_it_writes_files(tmp_path: Path) -> None:
+    harmless = ["gymnasium.wrappers.ClipReward", {"gymnasium.wrappers:TimeLimit": {"n": 3}}]
+    assert code_in({"env.wrappers": harmless}) == {}
+    for name in ("gymnasium.wrappers.RecordVideo", "gymnasium.wrappers.vector.ClipReward", "gymnasium.wrappersx.Clip",
+                 "gymnasium:wrappers.RecordVideo", "a2c.x:y"):  # fmt: skip
+        assert list(code_in({"env.wrappers": [*harmless, name]})) == ["env.wrappers[2]"], name
+
+
+def test_another_chain_is_not_what_the_run_was_trained_with(wrapped: Path, capsys: Any) -> None:
+    assert main(["eval", "env.wrappers=[gymnasium.wrappers.ClipReward]", "--trust"]) == 2
+    assert "leave out env.wrappers=" in capsys.readouterr().err
+    assert not Path("imported").exists()
+
+
+def test_the_commands_of_a_run_with_foreign_wrappers_carry_the_trust(wrapped: Path, capsys: Any) -> None:
+    assert main(["train", "resume=latest", "total_steps=80", "--trust"]) == 0
+    assert "a2c eval run=latest episodes=100 --trust" in capsys.readouterr().out

@@ -27,6 +27,8 @@ def env_config(env_id: str, *, max_episode_steps: int | None = None, atari: Any 
     return EnvConfig(
         id=env_id,
         kwargs=kwargs,
+        wrappers=[],
+        reset_options={},
         max_episode_steps=max_episode_steps,
         clip_reward=False,
         channels="auto",

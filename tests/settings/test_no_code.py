@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import hydra
 import pytest
 
 import a2c
@@ -302,3 +303,31 @@ def test_what_hydra_itself_runs_may_compose_too(folder: Path) -> None:
             stdout=out, stderr=out, env=dict(os.environ), timeout=600,
         )  # fmt: skip
     assert done.returncode == 0, (folder / "out").read_text()
+
+
+def test_settings_are_composed_beside_somebody_elses_hydra(tmp_path: Path) -> None:
+    (tmp_path / "theirs.yaml").write_text("theirs: 1\n")
+    failures: list[BaseException] = []
+    done = threading.Event()
+
+    def compose_mine() -> None:
+        try:
+            with hydra.initialize_config_dir(str(tmp_path), version_base="1.3"):
+                for _ in range(10):
+                    assert hydra.compose("theirs") == {"theirs": 1}
+        except BaseException as error:
+            failures.append(error)
+        finally:
+            done.set()
+
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    mine = threading.Thread(target=compose_mine)
+    try:
+        mine.start()
+        while not done.is_set():
+            assert a2c.load_config("env=pendulum").env.id == "Pendulum-v1"
+    finally:
+        mine.join()
+        sys.setswitchinterval(before)
+    assert failures == []

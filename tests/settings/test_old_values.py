@@ -72,6 +72,8 @@ LATER = {"isolate": False, "restarts": 3, "channels": "auto", "masks": "off"}  #
                     "restarts": 3,
                     "channels": "auto",
                     "masks": "off",
+                    "wrappers": [],
+                    "reset_options": {},
                 }
             },
             None,

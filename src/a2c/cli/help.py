@@ -17,7 +17,7 @@ _HEAD = """\
 Usage: a2c train [env=PRESET | env.id=ID] [KEY=VALUE ...] [OPTION ...]
 
   a2c train env=cartpole n_step=8 device=cuda
-  a2c train env.id=my_package.my_env:MyEnv-v0 env.kwargs.size=5
+  a2c train env.id=my_package.my_env:MyEnv env.kwargs.size=5
   a2c train resume=latest total_steps=1e6
   a2c train -m env=cartpole seed=1,2,3         one run for each value; then they are compared
 
@@ -25,7 +25,7 @@ Options:
   -m, --multirun         train once with every combination of values separated by commas
   -c, --cfg job          print the composed settings and stop
   -cd, --config-dir DIR  read presets of your own from DIR/env/*.yaml too
-  --trust                import the modules that a resumed run names (env.id, network.*), without naming them again
+  --trust                import what a resumed run names (env.id, env.wrappers, network.*), without naming it again
   -i, --info             print how Hydra composes
   -h, --help             this text
 """

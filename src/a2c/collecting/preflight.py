@@ -184,7 +184,7 @@ def _bytes_of_observation(cfg: Config, spaces: Spaces | None) -> int:
 
 
 def _is_atari(cfg: Config) -> bool:
-    return cfg.env.id.startswith("ALE/")
+    return cfg.env.id.startswith("ALE/") and not cfg.env.wrappers  # which may show something else
 
 
 def _bytes_of_action(spaces: Spaces | None) -> int:

@@ -11,6 +11,7 @@ from gymnasium.vector import AsyncVectorEnv, VectorEnv
 
 from a2c.envs.foreign import close_in_time
 from a2c.envs.vector.in_place import StepsInPlace
+from a2c.envs.vector.lent import Lent
 from a2c.errors import EnvironmentFailure
 from a2c.machine.processes.deadline import within
 from a2c.machine.processes.failure_report import FOLLOWS, EnvironmentTimeoutError
@@ -63,6 +64,8 @@ def _where(envs: VectorEnv[Any, Any, Any] | None) -> str:
 
 def abandon(envs: VectorEnv[Any, Any, Any], seconds: float = 1.0) -> None:
     """Close although an environment hangs: kill its process, or wait for those of this process only so many seconds."""
+    if isinstance(envs, Lent):
+        return  # whoever made it closes it
     for process in getattr(envs.unwrapped, "processes", ()):
         process.kill()
     with contextlib.suppress(Exception):
@@ -72,6 +75,8 @@ def abandon(envs: VectorEnv[Any, Any, Any], seconds: float = 1.0) -> None:
 def close(envs: VectorEnv[Any, Any, Any], terminate: bool = False) -> None:
     """Close in bounded time, whatever it raises, and leave no process; with ``terminate`` without waiting for any."""
     base = envs.unwrapped
+    if isinstance(envs, Lent):
+        return  # as above
     if terminate:
         force_close(envs)
     elif isinstance(base, StepsInPlace):  # ours, which bound the time of each environment

@@ -16,12 +16,15 @@ from a2c.envs.failures import as_failure
 from a2c.envs.foreign import close_in_time, users_own
 from a2c.envs.frames import Frames
 from a2c.envs.single import atari
+from a2c.envs.single.from_envpool import is_envpool
 from a2c.envs.single.make_env import make_env
 from a2c.envs.single.registry import find_spec, refusal
-from a2c.envs.spaces import check_spaces
+from a2c.envs.spaces import check_spaces, spaces_of
 from a2c.envs.vector.inprocess import InProcessVectorEnv
+from a2c.envs.vector.lent import ready
 from a2c.envs.vector.one_process_each import OneProcessEach
 from a2c.errors import A2CError, ConfigError
+from a2c.machine.cores import usable_cores
 from a2c.settings.config import EnvConfig
 
 AnyVectorEnv = VectorEnv[Any, Any, Any]
@@ -77,9 +80,9 @@ def newest_frames(env: EnvConfig, plan: Plan) -> tuple[EnvConfig, Frames | None]
 
     Returns:
         The settings for :func:`make_vector_env`, and the stacks; ``env`` itself and None where its observations are no
-        stack, or where nobody can tell when a stack begins anew.
+        stack, where wrappers see the whole of it, or where nobody can tell when a stack begins anew.
     """
-    if env.atari.frame_stack == 1 or not atari.is_atari(find_spec(env.id)):
+    if env.atari.frame_stack == 1 or env.wrappers or not atari.is_atari(find_spec(env.id)):
         return env, None
     native = plan.vectorization == "native"
     if native and env.kwargs.get("life_loss_info"):  # ale-py then says "terminated" where it does not reset
@@ -96,7 +99,7 @@ def make_registered(
     Args:
         env: which environment.
         num_envs: N.
-        num_threads: of Atari games; None: one for each core.
+        num_threads: of Atari games and of EnvPool; None: one for each core.
         device: where its arrays live; passed only to a constructor that takes ``device``.
 
     Raises:
@@ -110,11 +113,16 @@ def make_registered(
             f"vectorization={wanted}: {spec.id} registers no vector environment of its own; use vectorization=auto"
         )
     try:
-        if atari.is_atari(spec):
+        envs: AnyVectorEnv
+        if lender := ready(spec):
+            envs = lender(num_envs)
+        elif atari.is_atari(spec):
             envs = atari.make_native(spec, env, num_envs, num_threads)
         else:
             limit = {} if env.max_episode_steps is None else {"max_episode_steps": env.max_episode_steps}
-            where = {"device": device} if device and _takes_device(spec) else {}
+            where: dict[str, Any] = {"device": device} if device and _takes_device(spec) else {}
+            if is_envpool(spec):
+                where = {"num_threads": min(num_envs, num_threads or usable_cores())}
             envs = gym.make_vec(
                 spec,
                 num_envs=num_envs,
@@ -131,6 +139,22 @@ def make_registered(
         close_in_time(envs.close, spec.id)
         raise
     return envs
+
+
+def check_evaluation(env: EnvConfig, envs: AnyVectorEnv) -> None:
+    """Evaluation, ``watch`` and videos play single environments, which must have the same spaces.
+
+    Raises:
+        ConfigError: they have others.
+    """
+    single = make_env(env)
+    try:
+        alone = spaces_of(single.observation_space, single.action_space)
+    finally:
+        close_in_time(single.close, env.id)
+    together = spaces_of(envs.single_observation_space, envs.single_action_space)
+    if alone != together:
+        raise ConfigError(f"{env.id} has {alone} in evaluation, but its vector environment has {together}")
 
 
 def _takes_device(spec: EnvSpec) -> bool:

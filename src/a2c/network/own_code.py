@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -10,10 +11,10 @@ import torch
 from torch import nn
 
 from a2c.envs.foreign import named_failure, users_own
-from a2c.envs.single.registry import import_for
+from a2c.envs.single.importing import import_named
 from a2c.errors import A2CError, ConfigError
 from a2c.machine.processes.foreign_code import of_others
-from a2c.settings.code_names import importable
+from a2c.settings.code_names import attribute, importable
 
 CONSTRUCTOR, FORWARD = "its constructor", "its forward pass"  # when it raised
 
@@ -33,10 +34,11 @@ def found(setting: str, name: str) -> Callable[..., Any]:
         raise ConfigError(
             f"{setting}={name} was given as an object, and no import finds it: give it again, in Python: network=..."
         )
-    holder = of_others(import_for, f"{setting}={name}", module)
-    made = getattr(holder, within, None)
+    of_others(import_named, f"{setting}={name}", module)
+    made = attribute(module, within)
     if not callable(made):
-        near = difflib.get_close_matches(within, [key for key, value in vars(holder).items() if callable(value)], n=1)
+        known = [key for key, value in vars(sys.modules[module]).items() if callable(value)]
+        near = difflib.get_close_matches(within, known, n=1)
         hint = f"; did you mean '{near[0]}'?" if near else ""
         raise ConfigError(f"{setting}={name}: {module} has no function or class '{within}'{hint}")
     return made  # type: ignore[no-any-return]

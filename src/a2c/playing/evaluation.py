@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import gymnasium as gym
@@ -13,6 +13,7 @@ from a2c.envs.foreign import close_all
 from a2c.envs.seeding import EVAL, FINAL_EVAL, env_seed
 from a2c.envs.single.checked import make_checked
 from a2c.envs.single.make_env import has_time_limit
+from a2c.envs.single.own import EnvMaker, known
 from a2c.maths.trees import tree_map
 from a2c.playing.policy import Policy
 from a2c.settings.config import EnvConfig
@@ -145,6 +146,7 @@ def evaluate(
     policy: Policy,
     episodes: int = 20,
     *,
+    env: EnvMaker | None = None,
     seed: int | None = None,
     deterministic: bool = True,
     ended: Callable[[int], object] = lambda count: None,
@@ -154,6 +156,7 @@ def evaluate(
     Args:
         policy: from :func:`a2c.load_policy`.
         episodes: how many.
+        env: makes the environment, where a program had handed it to training; None: the policy's settings say which.
         seed: of the environments; None: the training seed, in the role of the final evaluation.
         deterministic: greedy actions; False samples.
         ended: called after every episode with how many have ended.
@@ -165,7 +168,8 @@ def evaluate(
         ConfigError: the environment cannot be made here.
         EnvironmentFailure, NumericError: an environment raised or broke its contract.
     """
-    evaluator = Evaluator(policy.cfg.env, episodes, policy.cfg.eval.max_steps)
+    which = policy.cfg.env if env is None else replace(policy.cfg.env, id=known(env))
+    evaluator = Evaluator(which, episodes, policy.cfg.eval.max_steps)
     try:
         seeds = eval_seeds(policy.cfg.seed if seed is None else seed, episodes, final=True)
         result = evaluator.run(policy, seeds, deterministic=deterministic, ended=ended)

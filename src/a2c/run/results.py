@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from a2c.envs.foreign import users_own
 from a2c.envs.seeding import FINAL_EVAL, env_seed
@@ -16,8 +15,7 @@ from a2c.playing.episode import play_episode
 from a2c.playing.policy import Policy, load_policy
 from a2c.run.showing.curve import draw_curve
 from a2c.run.showing.gif import record_gif
-from a2c.settings.config import Config
-from a2c.settings.redaction import restored
+from a2c.settings.config import Config, EnvConfig
 
 
 def draw_results(
@@ -32,7 +30,7 @@ def draw_results(
     Args:
         folder: the run folder.
         policy: the run's best checkpoint; None: no environment may be made for an episode.
-        cfg: the settings of this session, which have the secrets of its environment.
+        cfg: the settings of this session, which have the secrets of its environment, or what a program handed over.
         notify: called with one line that says why there is no recording.
         network: makes the network of the policy, where it is the user's.
 
@@ -42,10 +40,10 @@ def draw_results(
     curve = str(draw_curve(folder))
     if not cfg.gif or policy is None:
         return curve, None
-    policy.cfg.env.kwargs = restored(policy.cfg.env.kwargs, cfg.env.kwargs)
+    policy.cfg.env = cfg.env
     try:
         if policy.cfg.env.isolate:
-            return curve, call_apart(_record_saved, folder, policy.cfg.env.kwargs, network)
+            return curve, call_apart(_record_saved, folder, cfg.env, network)
         return curve, of_others(_record, policy, folder)
     except GaveUpError:
         notify("no agent.gif: the environment did not answer, and the run is to end")
@@ -63,7 +61,7 @@ def _record(policy: Policy, folder: Path) -> str:
     return str(record_gif(frames, folder / "agent.gif", fps))
 
 
-def _record_saved(folder: Path, kwargs: dict[str, Any], network: OwnNetwork | None) -> str:
+def _record_saved(folder: Path, env: EnvConfig, network: OwnNetwork | None) -> str:
     policy = load_policy(folder, network=network, trust=True)  # the main process has loaded it just now
-    policy.cfg.env.kwargs = kwargs
+    policy.cfg.env = env
     return _record(policy, folder)

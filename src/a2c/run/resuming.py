@@ -11,6 +11,7 @@ from typing import Any
 
 from a2c.envs.converting.masks import AUTO, OFF
 from a2c.envs.single.make_env import make_env
+from a2c.envs.single.registry import find_spec
 from a2c.envs.spaces import Spaces, spaces_of
 from a2c.errors import CheckpointError
 from a2c.learning.learner import Learner
@@ -28,11 +29,12 @@ from a2c.storage.folders import CHECKPOINTS, run_of
 from a2c.storage.kept_checkpoints import kept, load_newest, open_checkpoint
 
 # What the saved weights, optimizer, normalisers and workers were made for.
-_MATTERS = ("algo", "env.id", "env.kwargs", "env.atari.frame_stack", "env.atari.screen_size", "network.torso",
-            "network.hidden_sizes", "network.activation", "network.shared_torso", "network.memory",
-            "network.memory_size", "network.make", "network.encoders", "network.value_hidden_sizes",
-            "network.layer_norm", "policy.distribution", "policy.state_dependent_std", "env.channels", "env.masks",
-            "normalize_obs", "normalize_reward", "normalize_value", "optimizer", "num_workers")  # fmt: skip
+_MATTERS = ("algo", "env.id", "env.kwargs", "env.wrappers", "env.reset_options", "env.atari.frame_stack",
+            "env.atari.screen_size", "env.channels", "env.masks", "network.torso", "network.hidden_sizes",
+            "network.activation", "network.shared_torso", "network.memory", "network.memory_size", "network.make",
+            "network.encoders", "network.value_hidden_sizes", "network.layer_norm", "policy.distribution",
+            "policy.state_dependent_std", "normalize_obs", "normalize_reward", "normalize_value", "optimizer",
+            "num_workers")  # fmt: skip
 # Changed at every other resume, and without effect on what is learned.
 _QUIET = ("total_steps", "log_every", "name", "gif", "profile", "eval.", "checkpoint.", "wandb.", "vectorization",
           "main_shard", "env_groups", "compile", "cuda_graphs", "tf32", "env.step_timeout", "env.restarts")  # fmt: skip
@@ -108,11 +110,13 @@ def _bring_best(checkpoints: Path, saved: Mapping[str, Any], target: Path) -> No
 def _why_it_does_not_fit(
     cfg: Config, saved: Mapping[str, Any], changed: set[str], network: OwnNetwork | None
 ) -> str | None:
-    made = make_env(cfg.env)  # its code may have changed, too
-    made.close()
+    alone = find_spec(cfg.env.id).entry_point is not None
+    made = make_env(cfg.env) if alone else None  # its code may have changed, too
     try:
         spaces = Spaces.from_dict(dict(saved["spec"]))
-        spaces_of(made.observation_space, made.action_space).check_same(spaces, "it")
+        if made is not None:
+            made.close()
+            spaces_of(made.observation_space, made.action_space).check_same(spaces, "it")
         # As small as it gets: what is saved depends on neither.
         small = replace(cfg, num_envs=1, n_step=1, compile=False, device="cpu")
         learner = Learner(make_network(small, spaces, network), small)
@@ -122,7 +126,8 @@ def _why_it_does_not_fit(
     except (RuntimeError, ValueError, KeyError, TypeError) as error:
         reason = " ".join(str(error).split())
         return "its network has other layers" if "state_dict" in reason else reason
-    if "env.id" in changed and saved["config"]["env"]["id"].rpartition(":")[2] != cfg.env.id.rpartition(":")[2]:
+    names = [env_id.rpartition(":")[2] for env_id in (saved["config"]["env"]["id"], cfg.env.id)]
+    if "env.id" in changed and names[0] != names[1] and "<" not in "".join(names):
         return "it was trained on another environment"  # though of the same spaces; its module may have moved
     if "network.activation" in changed and torso_kind(spaces, cfg.network) == "mlp":
         return "its weights were learned with another activation"

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from hydra import compose, initialize_config_dir
-from hydra.core.global_hydra import GlobalHydra
+from hydra import version
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.utils import create_config_search_path
+from hydra.core.utils import setup_globals
 from hydra.errors import HydraException
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 from yaml import MarkedYAMLError
@@ -29,7 +31,7 @@ from a2c.storage.folders import new_run
 
 GROUPS = ("env", "algo")  # folders of conf/ with presets; a config takes one of each
 
-_composing = threading.RLock()  # Hydra keeps what it composes with in one place for the whole process
+_composing = threading.RLock()  # Hydra registers resolvers, plugins and its version for the whole process
 
 # Cached, so that one composed config means one folder, however often its path is read.
 OmegaConf.register_new_resolver("new_run", new_run, use_cache=True, replace=True)
@@ -101,8 +103,7 @@ def compose_plain(name: str, overrides: Sequence[str], *more: Path) -> dict[str,
     for folder in (*more, conf_dir()):
         check_folder(folder, GROUPS)
     try:
-        with _composing, _hydra_of_its_own(), initialize_config_dir(config_dir=str(conf_dir()), version_base="1.3"):
-            tree = compose(name, [*search, *overrides], return_hydra_config=True)
+        tree = _composed(name, [*search, *overrides])
         check_composed(OmegaConf.to_container(tree.hydra, resolve=False))
         with open_dict(tree):
             del tree["hydra"]
@@ -113,15 +114,18 @@ def compose_plain(name: str, overrides: Sequence[str], *more: Path) -> dict[str,
         raise ConfigError("the settings are nested too deeply, or refer to themselves") from None
 
 
-@contextlib.contextmanager
-def _hydra_of_its_own() -> Iterator[None]:
-    """Compose although Hydra is at work in this process: it may run this job, or be the caller's."""
-    holder = GlobalHydra.instance()
-    before, holder.hydra = holder.hydra, None
-    try:
-        yield
-    finally:
-        GlobalHydra.instance().hydra = before
+def _composed(name: str, overrides: list[str]) -> DictConfig:
+    """Compose without Hydra's one place for the whole process (GlobalHydra).
+
+    ``hydra.compose`` takes whatever that place holds. It may be at work there on this very job, or on the caller's
+    settings in another thread, which would then get ours.
+    """
+    loader = ConfigLoaderImpl(create_config_search_path(str(conf_dir())))
+    with _composing:
+        setup_globals()  # resolvers like ${now:...}
+        if version.getbase() is version._UNSPECIFIED_:  # nobody has said which Hydra's files these are
+            version.setbase("1.3")
+        return loader.load_configuration(name, ["hydra.job.name=a2c", *overrides], RunMode.RUN, from_shell=False)
 
 
 def plain(cfg: DictConfig) -> dict[str, Any]:

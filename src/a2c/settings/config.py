@@ -37,11 +37,16 @@ class EnvConfig:
     """The environment."""
 
     id: str = setting(
-        "Gymnasium id, or module:Id to import a package of your own first",
-        pattern=r"([\w.]+:)?([\w-]+/)?[\w.-]+",
-        says="a Gymnasium id, like CartPole-v1, ALE/Pong-v5 or my_module:MyEnv-v0",
+        "Gymnasium id; module:Id imports a module of your own first; module:Name is a class or function there",
+        pattern=r"([\w.]+:)?([\w-]+/)?[\w.-]+|[\w.]+:[\w.<>]+",
+        says="a Gymnasium id, like CartPole-v1 or ALE/Pong-v5, or my_module:MyEnv",
     )
     kwargs: dict[str, Any] = setting("keyword arguments for gymnasium.make")
+    wrappers: list[Any] = setting(
+        "wrappers around it, the innermost first: names, like gymnasium.wrappers.FlattenObservation or "
+        "my_module:MyWrapper, or {name: {argument: value}}"
+    )
+    reset_options: dict[str, Any] = setting("options for every reset")
     max_episode_steps: int | None = setting("time limit; null keeps the environment's own", low=1)
     clip_reward: bool = setting("learn from the sign of the reward; scores stay raw")
     channels: str = setting(

@@ -25,7 +25,7 @@ _ADDED = {  # keys that runs of earlier versions lack
 _ADDED_WITHIN: dict[str, dict[str, Any]] = {  # and keys of groups
     "eval": {"apart": "auto", "max_steps": 10_000},
     "checkpoint": {"keep": 3},
-    "env": {"isolate": False, "restarts": 3, "channels": "auto", "masks": "off"},
+    "env": {"isolate": False, "restarts": 3, "channels": "auto", "masks": "off", "wrappers": [], "reset_options": {}},
     "network": {
         "memory": None,
         "memory_size": 64,

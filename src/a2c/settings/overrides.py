@@ -23,7 +23,9 @@ from a2c.settings.sweep_guard import refuse_from_a_sweep
 from a2c.settings.typed_settings import leaf_types, optional
 
 DEEPEST = 50  # brackets within brackets
-FREE = ("env.kwargs", "network.encoders")  # hold what the environment takes, and what parts its observations have
+# These hold what the environment takes, and what parts its observations have.
+FREE = ("env.kwargs", "env.reset_options", "network.encoders")
+NAMES = ("env.wrappers",)  # hold names of code of the user's, and what that takes
 
 
 def prepare(overrides: Sequence[str], schema: type[Any], groups: Mapping[str, Sequence[str]]) -> list[str]:
@@ -77,9 +79,12 @@ def _split(overrides: Sequence[str], known: Mapping[str, Any]) -> Iterator[tuple
 
 def _checked(text: str, item: Override, known: dict[str, Any]) -> str:
     key = item.key_or_group
-    if any(free in known and (key == free or key.startswith(f"{free}.")) for free in FREE):
-        if names_code(key) or any(names_code(name) for name in _keys(item.value())):
-            raise ConfigError(f"{text} names code to run; a2c takes no code from settings but the module of env.id")
+    free = any(name in known and (key == name or key.startswith(f"{name}.")) for name in FREE)
+    if (free or key in NAMES) and (names_code(key) or any(names_code(name) for name in _keys(item.value()))):
+        raise ConfigError(
+            f"{text} names code to run; a2c takes no code from settings but env.id, env.wrappers, network.*"
+        )
+    if free:
         return text if item.is_delete() else "++" + text.lstrip("+")
     if item.package is not None:
         raise ConfigError(f"cannot read '{text}'; write {key}=..., packages (@) are not used here")
@@ -132,7 +137,8 @@ def parse(text: str) -> tuple[str, Override]:
     key, equals, value = text.partition("=")
     attempts = [text]
     if equals and re.fullmatch(r"\+{0,2}[\w./]+", key):
-        attempts += [f"{key}={written}" for written in (_from_python(value), quote(value)) if written is not None]
+        others = (_with_names_escaped(value), _from_python(value), quote(value))
+        attempts += [f"{key}={written}" for written in others if written is not None]
     for attempt in attempts:
         try:
             return attempt, parser.parse_override(attempt)
@@ -147,6 +153,11 @@ def _depth(text: str) -> int:
         depth += (letter in "[{(") - (letter in "]})")
         deepest = max(deepest, depth)
     return deepest
+
+
+def _with_names_escaped(value: str) -> str:
+    """``{my_module:MyWrapper: {skip: 4}}`` with the first colon as Hydra's grammar wants it in a key."""
+    return re.sub(r"([{,]\s*[\w.]+):([A-Za-z_][\w.]*\s*:)", r"\1\:\2", value)
 
 
 def _from_python(value: str) -> str | None:
@@ -170,8 +181,9 @@ def written(value: Any) -> str:
         return quote(value)
     if isinstance(value, list | tuple):
         return f"[{','.join(written(item) for item in value)}]"
-    if isinstance(value, Mapping) and all(isinstance(key, str) and re.fullmatch(r"[\w.-]+", key) for key in value):
-        return "{" + ",".join(f"{key}:{written(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, Mapping) and all(isinstance(key, str) and re.fullmatch(r"[\w.:-]+", key) for key in value):
+        keys = {key: key.replace(":", "\\:") for key in value}
+        return "{" + ",".join(f"{keys[key]}:{written(item)}" for key, item in value.items()) + "}"
     raise ValueError(f"{value!r} cannot be written as an override")
 
 

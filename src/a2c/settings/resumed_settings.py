@@ -13,7 +13,7 @@ from a2c.settings.code_names import by_part
 from a2c.settings.config import Config
 from a2c.settings.hydra_keys import names_code
 from a2c.settings.old_values import translated
-from a2c.settings.overrides import FREE, parse, written
+from a2c.settings.overrides import FREE, NAMES, parse, written
 from a2c.settings.saved_settings import SETTINGS, read_settings
 from a2c.settings.sizes import check_tree
 from a2c.settings.sweep_guard import calls_resolver
@@ -63,7 +63,7 @@ def with_settings_of_resumed_run(
         encoders = given.get("network.encoders")
         parts = dict(by_part(encoders)) if isinstance(encoders, dict) else {}
         again = {*given, *(f"network.encoders.{part}" for part in parts)}
-        code = {key: name for key, name in code_in(saved).items() if key not in again}
+        code = {key: name for key, name in code_in(saved).items() if key.partition("[")[0] not in again}
         ask_for_trust(code, f"the run to resume, {folder or resume},")
     for group, key, known in (("env", "env.id", saved["env.id"]), ("algo", "algo", algo)):
         preset = given.get(group)
@@ -88,7 +88,7 @@ def _check_saved(saved: Mapping[str, Any], source: Path) -> None:
     for key, value in saved.items():
         if key not in known:
             raise ConfigError(f"{source} holds '{key}', which is no setting; take it out")
-        if key in FREE and names_code(str(value)):
+        if key in (*FREE, *NAMES) and names_code(str(value)):
             raise ConfigError(f"{source}: {key} names code to run; take it out")
         if calls_resolver(str(value)):
             raise ConfigError(f"{source}: {key} reads {value!r}; write its value there")

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from a2c.errors import ConfigError
 from a2c.settings.code_names import by_part
 from a2c.settings.config import Config
+from a2c.settings.named_wrappers import named_wrappers
 from a2c.settings.redaction import asks_for, hidden_keys
 from a2c.settings.setting import check_ranges
 
@@ -15,6 +16,9 @@ def validate(cfg: Config) -> Config:
     """Check every range and the rules between settings, and return ``cfg``; raises :class:`ConfigError`."""
     cfg.network.encoders = dict(by_part(cfg.network.encoders))  # network.encoders.goal.0 is of the part goal.0
     check_ranges(cfg)
+    named_wrappers(cfg.env.wrappers)
+    if cfg.vectorization in ("native", "device"):
+        _check_single_alone(cfg)
     if lost := hidden_keys(asdict(cfg)):
         raise ConfigError(asks_for(lost))
     if cfg.env_groups > cfg.num_envs:
@@ -36,6 +40,16 @@ def validate(cfg: Config) -> Config:
     if cfg.normalize_advantage and cfg.num_envs * cfg.n_step == 1:
         raise ConfigError("normalize_advantage=true needs num_envs x n_step > 1: one number has no spread")
     return cfg
+
+
+def _check_single_alone(cfg: Config) -> None:
+    """Refuse what only a single environment takes, where its vector environment steps all at once."""
+    for key, value in (("env.wrappers", cfg.env.wrappers), ("env.reset_options", cfg.env.reset_options)):
+        if value:
+            raise ConfigError(
+                f"{key} does not go with vectorization={cfg.vectorization}: it is for single environments, which "
+                "vectorization=auto steps"
+            )
 
 
 def _check_isolated(cfg: Config) -> None:

@@ -22,6 +22,7 @@ _ELSEWHERE = {
     "normalize_reward": "norm_reward normalize_rewards reward_normalization",
     "env.id": "env_id env_name gym_id environment task",
     "env.kwargs": "env_kwargs",
+    "env.wrappers": "wrappers wrapper_class env_wrapper env_wrappers",
     "network.hidden_sizes": "net_arch policy_kwargs hidden_size hidden_layers",
     "network.activation": "activation_fn",
     "network.torso": "features_extractor features_extractor_class custom_network",

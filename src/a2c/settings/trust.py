@@ -1,4 +1,4 @@
-"""``module:Name`` runs the code of that module: of an environment (``env.id``), or of a network (``network.torso``).
+"""``module:Name`` runs the code of that module: of an environment (``env.id``), of a wrapper or of a network.
 
 Whoever types it wants that; a run from elsewhere has to ask.
 """
@@ -12,6 +12,7 @@ from typing import Any
 from a2c.errors import ConfigError
 from a2c.settings.code_names import CODE_NAME, by_part, importable
 from a2c.settings.config import Config, NetworkConfig
+from a2c.settings.named_wrappers import named_wrappers
 
 FLAG = "--trust"
 
@@ -19,12 +20,12 @@ FLAG = "--trust"
 def imports_foreign_code(env_id: str) -> bool:
     """Whether making this environment imports a module that is not our own."""
     module = env_id.rpartition(":")[0]
-    return bool(module) and module != "a2c" and not module.startswith("a2c.")
+    return bool(module) and module != "a2c" and not module.startswith("a2c.") and importable(env_id)
 
 
 def code_of(cfg: Config) -> dict[str, str]:
     """The settings by which a run imports code that is not our own: ``{"network.torso": "my_nets:MyTorso"}``."""
-    return code_in({"env.id": cfg.env.id}) | code_of_network(cfg.network)
+    return code_in({"env.id": cfg.env.id, "env.wrappers": cfg.env.wrappers}) | code_of_network(cfg.network)
 
 
 def code_of_network(network: NetworkConfig) -> dict[str, str]:
@@ -33,13 +34,19 @@ def code_of_network(network: NetworkConfig) -> dict[str, str]:
 
 
 def code_in(saved: Mapping[str, Any]) -> dict[str, str]:
-    """As :func:`code_of`, in settings by their dotted keys; what no import finds (``<lambda>``) imports nothing."""
-    env_id = saved.get("env.id")
-    named = {"env.id": env_id} if isinstance(env_id, str) and imports_foreign_code(env_id) else {}
+    """As :func:`code_of`, in settings by their dotted keys; what no import finds (``<lambda>``) imports nothing.
+
+    Wrappers are counted, ``env.wrappers[0]``; Gymnasium's own do nothing but wrap.
+    """
+    env_id, wrappers = saved.get("env.id"), saved.get("env.wrappers") or ()
+    code = {"env.id": env_id} if isinstance(env_id, str) and imports_foreign_code(env_id) else {}
+    for index, wrapper in enumerate(named_wrappers(wrappers)):
+        if not wrapper.of_gymnasium:
+            code[f"env.wrappers[{index}]"] = wrapper.label
     network = {key: saved.get(key) for key in ("network.make", "network.torso")}
     encoders = saved.get("network.encoders")
     network |= {f"network.encoders.{part}": name for part, name in by_part(encoders if encoders else {})}
-    return named | {
+    return code | {
         key: name
         for key, name in network.items()
         if isinstance(name, str) and re.fullmatch(CODE_NAME, name) and importable(name)
@@ -60,8 +67,10 @@ def ask_for_trust(code: Mapping[str, str], run: str, how: str | None = None) -> 
     if code:
         modules = sorted({name.rpartition(":")[0] for name in code.values()})
         what = f"the module '{modules[0]}'" if len(modules) == 1 else f"the modules {', '.join(map(repr, modules))}"
-        again = " ".join(f"{key}={name}" for key, name in code.items())
-        how = how or f"name it again ({again}), or trust the run ({FLAG})"
+        again = dict.fromkeys(
+            "env.wrappers=[...]" if key.startswith("env.wrappers[") else f"{key}={name}" for key, name in code.items()
+        )
+        how = how or f"name it again ({' '.join(again)}), or trust the run ({FLAG})"
         raise ConfigError(f"{run} imports {what}, which can do anything; {how}")
 
 

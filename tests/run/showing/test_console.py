@@ -254,6 +254,38 @@ def test_the_bar_is_redrawn_at_most_every_quarter_of_a_second(
     assert sys.stdout is not None  # the bar's redirection of output has ended
 
 
+def test_a_notebook_has_the_plain_lines_with_the_bar_below_them(cfg: Config) -> None:
+    kind = type("OutStream", (io.StringIO,), {"__module__": "ipykernel.iostream"})  # what print writes to in one
+    notebook, file = kind(), io.StringIO()
+    console = Console(cfg, stream=notebook)
+    console.start({"steps": "100"})
+    console.progress(50, ROW)
+    console.row(50, ROW)
+    console.progress(60, ROW)  # too soon
+    console.note("a line")
+    console.evaluating(0, 5)
+    console.close()
+    show(Console(cfg, stream=file))
+    bar = [part for part in notebook.getvalue().split("\r") if " eta " in part]
+    assert len(bar) == 1
+    assert "return 123" in bar[0]
+    # Each line that is seen begins where the bar was wiped out, and nothing of the bar is left at the end.
+    seen = [line.split("\r")[-1] for line in notebook.getvalue().split("\n")]
+    assert seen[-1] == ""
+    assert {"a2c  CartPole-v1", "a line"} < set(seen)
+    assert not any(" eta " in line for line in seen)
+    assert "\r" not in file.getvalue()
+
+
+def test_what_a_program_handed_over_is_measured_in_a_program(cfg: Config) -> None:
+    own = dataclasses.replace(cfg, env=dataclasses.replace(cfg.env, id="__main__:<lambda>"))
+    commands = [command for command, _ in words.next_commands(SUMMARY | {"stopped": "SIGINT"}, own)]
+    assert commands == [
+        "a2c.train(a2c.load_config('resume=runs/CartPole-v1/one'), env=...)",
+        "a2c.evaluate(a2c.load_policy('runs/CartPole-v1/one'), 100, env=...)",
+    ]
+
+
 def test_no_color_means_no_colour(cfg: Config, screen: Screen, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_COLOR", "1")
     show(Console(cfg, stream=screen.stream))

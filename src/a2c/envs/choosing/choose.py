@@ -41,7 +41,7 @@ class Plan:
     """What steps the environments, and why."""
 
     vectorization: str  # sync, workers, async, native or device
-    num_workers: int | None  # workers: how many; native: threads of Atari games, None: one for each core
+    num_workers: int | None  # workers: how many; native: threads of Atari games or EnvPool, None: one for each core
     why: str  # for the start panel
     main_shard: bool = False  # workers: whether this process steps environments too
     hint: str = ""  # what the user might choose instead

@@ -8,8 +8,10 @@ from dataclasses import replace
 from a2c.envs.choosing.choose import Plan, choose, team, with_workers
 from a2c.envs.choosing.timing import time_processes, time_steps
 from a2c.envs.foreign import close_in_time, users_own
+from a2c.envs.single.from_envpool import is_envpool
 from a2c.envs.single.make_env import Env, make_env
 from a2c.envs.single.registry import find_spec
+from a2c.envs.vector.lent import ready
 from a2c.machine.cores import usable_cores
 from a2c.settings.config import Config
 
@@ -28,6 +30,10 @@ def plan(cfg: Config, look: Callable[[Env], object] = lambda env: None) -> Plan:
         ConfigError, EnvironmentFailure: as :func:`a2c.envs.make_env`.
     """
     spec = find_spec(cfg.env.id)
+    if ready(spec) is not None:
+        return Plan("native", None, "the vector environment that env= gave")
+    if is_envpool(spec) and cfg.vectorization == "auto" and not _for_single_ones(cfg):
+        return Plan("native", cfg.num_workers, "threads of EnvPool in this process")
     if cfg.vectorization in ("native", "device"):
         where = " on the learner's device" if cfg.vectorization == "device" else ""
         return Plan(cfg.vectorization, cfg.num_workers, f"the vector environment that {spec.id} registers{where}")
@@ -46,6 +52,11 @@ def plan(cfg: Config, look: Callable[[Env], object] = lambda env: None) -> Plan:
         return _workers(cfg)
     why = {"sync": "in this process", "async": "one process each"}[cfg.vectorization]
     return Plan(cfg.vectorization, cfg.num_workers, why)
+
+
+def _for_single_ones(cfg: Config) -> bool:
+    """Whether the settings ask for what only single environments can do."""
+    return bool(cfg.env.isolate or cfg.env.wrappers or cfg.env.reset_options or cfg.env.step_timeout is not None)
 
 
 def _workers(cfg: Config, because: str = "") -> Plan:

@@ -21,8 +21,7 @@ from a2c.envs.backends import autoreset_mode
 from a2c.envs.device.capturable import capturable
 from a2c.envs.failures import abandon, as_failure
 from a2c.envs.foreign import close_in_time, users_own
-from a2c.envs.make_vector_env import make_registered
-from a2c.envs.single.make_env import make_env
+from a2c.envs.make_vector_env import check_evaluation, make_registered
 from a2c.envs.spaces import action_door, spaces_of
 from a2c.errors import A2CError, ConfigError
 from a2c.machine.processes.foreign_code import foreign, of_others
@@ -217,7 +216,7 @@ def make_device_envs(env: EnvConfig, num_envs: int, device: torch.device) -> Dev
     """
     envs = make_registered(env, num_envs, device=str(device))
     try:
-        _check_evaluation(env, envs)
+        check_evaluation(env, envs)
         base = envs.unwrapped
         if isinstance(getattr(base, "func_env", None), FuncEnv):
             from a2c.envs.device.functional import FunctionalEnvs
@@ -227,15 +226,3 @@ def make_device_envs(env: EnvConfig, num_envs: int, device: torch.device) -> Dev
     except BaseException:
         close_in_time(envs.close, env.id)
         raise
-
-
-def _check_evaluation(env: EnvConfig, envs: AnyVectorEnv) -> None:
-    """Evaluation, ``watch`` and videos play single environments, which must have the same spaces."""
-    single = make_env(env)
-    try:
-        alone = spaces_of(single.observation_space, single.action_space)
-    finally:
-        close_in_time(single.close, env.id)
-    together = spaces_of(envs.single_observation_space, envs.single_action_space)
-    if alone != together:
-        raise ConfigError(f"{env.id} has {alone} in evaluation, but its vector environment has {together}")

@@ -15,6 +15,7 @@ from a2c.envs.foreign import close_in_time, users_own
 from a2c.envs.single import atari
 from a2c.envs.single.registry import find_spec, refusal
 from a2c.envs.single.wrappers import Flat, Image, Packed, Vector
+from a2c.envs.single.wrapping import wrapped
 from a2c.envs.spaces import check_spaces
 from a2c.errors import ConfigError
 from a2c.settings.config import EnvConfig
@@ -28,7 +29,8 @@ def make_env(env: EnvConfig, *, render_mode: str | None = None) -> Env:
 
     Observations become images ``[C, H, W]``, uint8 or float32 in [0, 1] (of Boxes that look like one, as
     ``env.channels`` says), or else float32 vectors ``[D]``. Actions are Discrete, a Box ``[D]`` or rows of numbers
-    (:class:`a2c.envs.converting.actions.PackedActions`). Ids under ``ALE/`` get the standard preprocessing.
+    (:class:`a2c.envs.converting.actions.PackedActions`). Ids under ``ALE/`` get the standard preprocessing. Wrappers of
+    ``env.wrappers`` stand around that, and within this conversion.
 
     Args:
         env: which environment.
@@ -39,7 +41,8 @@ def make_env(env: EnvConfig, *, render_mode: str | None = None) -> Env:
             a secret that its run did not keep.
         EnvironmentFailure: the environment's constructor raised; its traceback is a note.
     """
-    if lost := hidden_keys(env.kwargs, "env.kwargs"):
+    given = {"kwargs": env.kwargs, "wrappers": env.wrappers, "reset_options": env.reset_options}
+    if lost := hidden_keys(given, "env"):
         raise ConfigError(asks_for(lost))
     spec = find_spec(env.id)
     if spec.entry_point is None:
@@ -60,11 +63,13 @@ def make_env(env: EnvConfig, *, render_mode: str | None = None) -> Env:
         if users_own(error):
             raise
         raise refusal(error, spec, env.kwargs) from error
+    base = made
     try:
+        made = wrapped(made, env.wrappers, env.reset_options)
         made = _as_learned_from(made, env.channels, env.masks)
         check_spaces(made.observation_space, made.action_space)
     except BaseException as error:
-        close_in_time(made.close, spec.id)
+        close_in_time(base.close, spec.id)
         if users_own(error):
             raise
         raise refusal(error, spec, env.kwargs, "has no spaces that can be read") from error

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import difflib
-import importlib
 import importlib.util
-import os
 import re
-import sys
 import traceback
-import warnings
-from types import ModuleType
 from typing import Any
 
 import gymnasium as gym
 from gymnasium.envs.registration import EnvSpec
 
+from a2c.envs.single import from_envpool
+from a2c.envs.single.importing import import_named, import_quietly
 from a2c.envs.single.mujoco_log import log_warnings
+from a2c.envs.single.own import found_in_module
 from a2c.errors import A2CError, ConfigError, EnvironmentFailure
 from a2c.machine.processes.failure_report import text_of
+from a2c.settings.code_names import importable
 from a2c.settings.redaction import redact
 
 # Where an environment's code lives (the start of its entry point) -> what installs what it needs.
@@ -36,16 +35,26 @@ _INSTALL = {
 def find_spec(env_id: str) -> EnvSpec:
     """Find the registration behind ``Id`` or ``module:Id``; this imports the module first, which registers the id.
 
+    ``module:Name`` may also be a class or function of the module, or what a program handed over
+    (:mod:`a2c.envs.single.own`).
+
     Raises:
         ConfigError: unknown id or missing package, with the nearest id or what to install.
     """
     module, _, name = env_id.rpartition(":")
-    if module:
-        import_for(f"env.id={env_id}", module)
+    if module and env_id in gym.registry:  # handed over, or found before; its module may have been loaded again
+        return found_in_module(env_id) or gym.registry[env_id]
+    if "<" not in name and module:
+        import_named(f"env.id={env_id}", module)
     elif name.startswith("ALE/"):
         _register_atari(name)
+    elif name.startswith(from_envpool.PREFIX):
+        from_envpool.register(name)
     if name not in gym.registry or _is_old_atari(gym.registry[name]):
-        raise ConfigError(_unknown(env_id, module, name))
+        found = found_in_module(env_id) if module else None
+        if found is None:
+            raise ConfigError(_unknown(env_id, module, name))
+        return found
     log_warnings(gym.spec(name))
     return gym.spec(name)
 
@@ -70,6 +79,8 @@ def refusal(error: BaseException, spec: EnvSpec, kwargs: dict[str, Any], what: s
             return ConfigError(f"{spec.id} needs a package that cannot be loaded ({line}){f': {hint}' if hint else ''}")
         how = f": {hint}" if hint else "; install the package that holds it"
         return ConfigError(f"{spec.id} needs the module '{missing}', which is not installed{how}")
+    if isinstance(error, TypeError) and re.search(r"argument 'render_mode'|takes no arguments.*'render_mode'", line):
+        return ConfigError(f"{spec.id} cannot be rendered: what makes it takes no render_mode")
     if isinstance(error, TypeError) and "argument" in line:
         return ConfigError(f"{spec.id} does not accept env.kwargs={redact(kwargs)}: {line}")
     failure = EnvironmentFailure(f"{spec.id} {what}: {type(error).__name__}: {line}")
@@ -88,42 +99,9 @@ def _missing_module(error: BaseException) -> str | None:
     return found
 
 
-def _import(module: str) -> ModuleType:
-    with warnings.catch_warnings():
-        # A worker already has the ids of the main process when it imports the module that registers them again.
-        warnings.filterwarnings("ignore", message=".*Overriding environment .* already in registry")
-        return importlib.import_module(module)
-
-
-def import_for(setting: str, module: str) -> ModuleType:
-    """Import a module that a setting names.
-
-    Args:
-        setting: for the error, like ``env.id=module:Id``.
-        module: looked for in the working folder too.
-
-    Raises:
-        ConfigError: it is not there, or importing it raised.
-    """
-    here = os.getcwd()
-    if here not in sys.path and "" not in sys.path:
-        sys.path.append(here)  # a console command, unlike `python -m`, does not look into the user's folder
-    try:
-        return _import(module)
-    except ModuleNotFoundError as error:
-        if error.name and (module == error.name or module.startswith(f"{error.name}.")):
-            raise ConfigError(
-                f"{setting}: no module named '{error.name}'; install it, or run from the folder that holds it"
-            ) from error
-        raise ConfigError(f"{setting}: importing {module} needs '{error.name}', which is not installed") from error
-    except (Exception, SystemExit) as error:  # a module that is a script may end its program
-        line = next(iter(str(error).strip().splitlines()), "")
-        raise ConfigError(f"{setting}: importing {module} raised {type(error).__name__}: {line}") from error
-
-
 def _register_atari(name: str) -> None:
     try:
-        ale_py = _import("ale_py")
+        ale_py = import_quietly("ale_py")
     except ImportError as error:
         raise ConfigError(f"env.id={name} needs ale-py: {_INSTALL['ale_py']}") from error
     gym.register_envs(ale_py)
@@ -131,23 +109,24 @@ def _register_atari(name: str) -> None:
 
 
 def _unknown(env_id: str, module: str, name: str) -> str:
-    found = getattr(sys.modules.get(module), name, None) if module else None
-    if isinstance(found, type) and issubclass(found, gym.Env):
+    if not importable(env_id):
         return (
-            f"env.id={env_id}: {name} is a class, not a registered id; "
-            f"put gymnasium.register(id='{name}-v0', entry_point={name}) into {module}"
+            f"env.id={env_id} was handed over by a program; do that again (env= in Python), "
+            "or name where it is defined: env.id=module:Name"
         )
     if importlib.util.find_spec("ale_py") is not None:
         _register_atari(name)  # so that Pong-v5 finds ALE/Pong-v5
     guess = _nearest(name)
     where = f" after importing {module}" if module else ""
-    hint = f"; did you mean '{guess}'?" if guess else "; an id of your own is written module:Id"
+    hint = f"; did you mean '{guess}'?" if guess else "; one of your own is written module:Name"
     return f"env.id={env_id}: unknown environment '{name}'{where}{hint}"
 
 
 def _nearest(name: str) -> str | None:
     """The registered id that the user probably meant: compare whole ids, then names without namespace and version."""
     known = [spec.id for spec in gym.registry.values() if not _is_old_atari(spec)]
+    if name.startswith(from_envpool.PREFIX):
+        known = from_envpool.known_ids()
     folded = {each.lower(): each for each in known}
     near = difflib.get_close_matches(name.lower(), folded, n=1, cutoff=0.75)
     if near:

@@ -9,19 +9,22 @@ import multiprocessing
 import os
 import signal
 import sys
+import threading
 import types
 from collections.abc import Iterator
 from multiprocessing import resource_tracker
-from typing import Any
+from typing import Any, NoReturn
 
 from gymnasium.envs.registration import registry
 from gymnasium.vector.utils import clear_mpi_env_vars
 
+from a2c.errors import ConfigError
 from a2c.machine.processes.pickles import dumps_by_value, loads
 
 ONE_THREAD = dict.fromkeys(
     ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"), "1"
 )
+_changing = threading.RLock()  # the script's module and the variables of this process, in one thread at a time
 _preloads: dict[str, None] = {}  # an ordered set
 
 
@@ -32,27 +35,29 @@ def without_main_module() -> Iterator[None]:
     multiprocessing imports the script into every spawned process, because plain pickle needs it. Our arguments travel
     by cloudpickle, which does not, and the script may import torch or have no ``if __name__ == "__main__"``.
     """
-    main = sys.modules["__main__"]
-    sys.modules["__main__"] = types.ModuleType("__main__")
-    try:
-        yield
-    finally:
-        sys.modules["__main__"] = main
+    with _changing:
+        main = sys.modules["__main__"]
+        sys.modules["__main__"] = types.ModuleType("__main__")
+        try:
+            yield
+        finally:
+            sys.modules["__main__"] = main
 
 
 @contextlib.contextmanager
 def single_threaded() -> Iterator[None]:
     """Give every process that starts meanwhile one thread in each numerical library."""
-    before = {name: os.environ.get(name) for name in ONE_THREAD}
-    os.environ.update(ONE_THREAD)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
+    with _changing:
+        before = {name: os.environ.get(name) for name in ONE_THREAD}
+        os.environ.update(ONE_THREAD)
+        try:
+            yield
+        finally:
+            for name, value in before.items():
+                if value is None:
+                    del os.environ[name]
+                else:
+                    os.environ[name] = value
 
 
 def environ_for_workers() -> dict[str, str]:
@@ -109,7 +114,7 @@ class Registered:
                 travelling = copy.copy(spec)
                 for entry in ("entry_point", "vector_entry_point"):
                     if callable(maker := getattr(spec, entry)):
-                        setattr(travelling, entry, Late(dumps_by_value(maker)))
+                        setattr(travelling, entry, _late(maker))
                 self._specs[name] = dumps_by_value(travelling)
 
     def register(self) -> None:
@@ -117,6 +122,23 @@ class Registered:
         for name, data in self._specs.items():
             with contextlib.suppress(Exception):
                 registry[name] = loads(data)
+
+
+def _late(maker: Any) -> Late | CannotTravel:
+    try:
+        return Late(dumps_by_value(maker))
+    except Exception as error:
+        return CannotTravel(f"{type(error).__name__}: {error}")
+
+
+class CannotTravel:
+    """In the place of what makes an environment and cannot be pickled: says so to whoever asks for one there."""
+
+    def __init__(self, why: str) -> None:
+        self._why = why
+
+    def __call__(self, *_: Any, **__: Any) -> NoReturn:
+        raise ConfigError(f"what makes the environment cannot be sent to another process: {self._why}")
 
 
 class Late:

@@ -1,7 +1,7 @@
 """What a run shows: a start panel, a live progress bar, a table row per interval, an end panel.
 
-Without a terminal the same facts come as plain lines. Output never ends a run: when the terminal goes away or a
-pipe closes, the console falls silent and training goes on.
+Without a terminal the same facts come as plain lines; in a notebook with a bar below them. Output never ends a run:
+when the terminal goes away or a pipe closes, the console falls silent and training goes on.
 """
 
 from __future__ import annotations
@@ -55,6 +55,8 @@ class Console:
         self._muted = False
         self._terminal: Terminal | None = None
         self._live: Live | None = None
+        self._in_notebook = type(self._stream).__module__.startswith("ipykernel.")
+        self._drawn = False  # in a notebook: the last line is the bar
         if _is_terminal(self._stream):
             self._terminal = _Terminal(file=self._stream, highlight=False, markup=False, emoji=False)
         atexit.register(self.close)  # a hidden cursor must not outlive the process
@@ -73,7 +75,7 @@ class Console:
 
     def progress(self, env_steps: int, metrics: Mapping[str, Any]) -> None:
         """Move the bar, with the metrics of the last row; costs next to nothing unless it is time to redraw."""
-        if self._live is None:
+        if not self._redraws:
             return
         now = time.monotonic()
         if now < self._next_draw:
@@ -86,7 +88,7 @@ class Console:
         """Show how far the evaluation is that training waits for; costs next to nothing unless it is time to redraw."""
         now = time.monotonic()
         self._evaluating = f"evaluating {ended}/{episodes}" if ended < episodes else ""
-        if self._live is None:
+        if not self._redraws:
             if now >= self._next_line and ended:
                 self._next_line = now + QUIET
                 self._line(f"evaluated {ended:,} of {episodes:,} episodes")
@@ -132,14 +134,23 @@ class Console:
         self._stop_live()
         atexit.unregister(self.close)
 
+    @property
+    def _redraws(self) -> bool:
+        return self._live is not None or self._in_notebook
+
     def _draw(self) -> None:
         live, terminal = self._live, self._terminal
+        if self._in_notebook:  # whose lines begin anew after a carriage return, as a terminal's do
+            self._drawn = True
+            bar = _bar(*self._progress, self._cfg.total_steps, PLAIN_WIDTH, self._evaluating)
+            self._guard(lambda: print(f"\r{bar.plain:<{PLAIN_WIDTH}}", end="", file=self._stream, flush=True))
         if live is not None and terminal is not None:
             bar = _bar(*self._progress, self._cfg.total_steps, terminal.width, self._evaluating)
             self._guard(lambda: live.update(bar, refresh=True))
 
     def _stop_live(self) -> None:
         live, self._live = self._live, None
+        self._plain()
         if live is not None:
             self._guard(live.stop)
 
@@ -157,6 +168,10 @@ class Console:
     def _plain(self, *lines: str) -> None:
         encoding = getattr(self._stream, "encoding", None) or "utf-8"
         text = "".join(f"{line}\n" for line in lines).encode(encoding, "replace").decode(encoding)
+        if self._drawn:
+            self._drawn, text = False, f"\r{'':{PLAIN_WIDTH}}\r{text}"
+        if not text:
+            return
         self._guard(lambda: print(text, end="", file=self._stream, flush=True))
 
     def _guard(self, write: Callable[[], Any]) -> None:

@@ -55,8 +55,8 @@ def resume_command(folder: Path, cfg: Config, *settings: str) -> str:
 
 def _given_objects(cfg: Config) -> dict[str, str]:
     """The arguments by which a program gave what no command finds again: ``{"network": ", network=..."}``."""
-    own = cfg.network.make
-    return {"network": ", network=..."} if own is not None and not importable(own) else {}
+    names = {"env": cfg.env.id, "network": cfg.network.make}
+    return {key: f", {key}=..." for key, name in names.items() if name is not None and not importable(name)}
 
 
 def _named(folder: Path, cfg: Config) -> str:
