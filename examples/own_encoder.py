@@ -1,7 +1,7 @@
 """An encoder of your own for one part of an observation, and a torso of your own for all of it.
 
 python examples/own_encoder.py
-cd examples && a2c train env.id=own_encoder:Seek-v0 network.encoders.map=own_encoder:Patches
+cd examples && a2c train env.id=own_encoder:Seek-v0 network.encoders.map=own_encoder:Patches optimizer=adam lr=3e-3
 """
 
 from __future__ import annotations
@@ -74,7 +74,8 @@ class Wide(nn.Module):
 def main(*overrides: str) -> a2c.Summary:
     """Train; ``trust`` lets a loaded policy import what the checkpoint names."""
     named = ("env.id=own_encoder:Seek-v0", "network.encoders.map=own_encoder:Patches")
-    summary = a2c.train(a2c.load_config(*named, "gif=false", *overrides))
+    quick = ("total_steps=50_000", "optimizer=adam", "lr=3e-3", "gif=false")
+    summary = a2c.train(a2c.load_config(*named, *quick, *overrides))
     print(a2c.evaluate(a2c.load_policy(summary.folder, trust=True), episodes=5).mean)
     return summary
 

@@ -196,6 +196,25 @@ def test_a_checkpoint_that_somebody_put_into_a_run_imports_nothing_at_its_end(
     assert not Path("imported").exists()
 
 
+def test_a_network_whose_module_has_moved_goes_on_with_its_best_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "evil_nets.py").write_text(NETS)
+    assert main(["train", *QUICK, "network.torso=evil_nets:Ours"]) == 0
+    (tmp_path / "evil_nets.py").unlink()
+    sys.modules.pop("evil_nets")
+    best = (tmp_path / "runs" / "latest").resolve() / "checkpoints" / "best.pt"
+    payload = load_checkpoint(best)
+    payload["state"]["best_eval"] = 1e9  # no later evaluation takes its place
+    del payload["format"]
+    save_checkpoint(best, payload)
+    assert main(["train", "resume=latest", "total_steps=80", "network.torso=network_toys:Ours"]) == 0
+    assert load_checkpoint(best)["config"]["network"]["torso"] == "evil_nets:Ours"
+    assert main(["train", "resume=latest", "total_steps=90", "network.torso=network_toys:Lazy"]) == 5
+
+
 def test_a_command_that_loads_no_run_has_no_trust(capsys: Any) -> None:
     assert main(["study", "--trust"]) == 2
     assert capsys.readouterr().err == "config error: a2c study has no --trust: it loads no run\n"

@@ -77,7 +77,7 @@ def read_arguments(arguments: Sequence[str], schema: type[Command], name: str, u
 
 def allow_code(
     saved: Config, run: object, env: NamedEnv | None, network: NamedNetwork, arguments: Sequence[str]
-) -> None:
+) -> Config:
     """Let environment and network of a run be made, if whoever typed the command knows what that imports.
 
     Args:
@@ -86,6 +86,9 @@ def allow_code(
         run: names it in errors.
         env, network: of the command line; None: the command makes no environment.
         arguments: of the command line, for ``--trust``.
+
+    Returns:
+        ``saved``.
 
     Raises:
         ConfigError: a setting imports a module that nobody named, or the command names another one.
@@ -100,6 +103,7 @@ def allow_code(
     again |= {key for key, name in named.items() if name is not None}
     if FLAG not in arguments:
         ask_for_trust({key: name for key, name in code.items() if key.partition("[")[0] not in again}, str(run))
+    return saved
 
 
 def _named_again(saved: EnvConfig, run: object, env: NamedEnv) -> set[str]:

@@ -173,12 +173,13 @@ def load_policy(
             that nobody trusts, or an object that nobody gave.
     """
 
-    def allow(cfg: Config, path: Path) -> None:
+    def allow(cfg: Config, path: Path) -> Config:
         code = code_of_network(cfg.network)
         if network is not None:
             code.pop("network.make", None)
         if code and not trust:
             ask_for_trust(code, str(path), "load_policy(..., trust=True) allows it, network=... gives it again")
+        return cfg
 
     return open_policy(
         target, runs_dir=runs_dir, device=device, secrets=secrets, tell=tell, network=network, allow=allow
@@ -188,7 +189,7 @@ def load_policy(
 def open_policy(
     target: str | Path,
     *,
-    allow: Callable[[Config, Path], object],
+    allow: Callable[[Config, Path], Config],
     runs_dir: str | Path = "runs",
     device: str = "cpu",
     secrets: Mapping[str, Any] | None = None,
@@ -199,12 +200,12 @@ def open_policy(
 
     Args:
         target, runs_dir, device, secrets, tell, network: as there.
-        allow: called with the settings and the checkpoint before anything is imported; raises if that may not be.
+        allow: called with the settings and the checkpoint before anything is imported; returns the settings, with code
+            by the names that it now has, or raises.
     """
     on = resolve_device(device)
     path, payload = open_checkpoint(target, runs_dir, "best", tell)
-    cfg = config_of(payload, path)
-    allow(cfg, path)
+    cfg = allow(config_of(payload, path), path)
     cfg.env.kwargs = _with_secrets(cfg.env.kwargs, secrets or {}, path)
     spaces = Spaces.from_dict(payload["spec"])
     if network is not None and cfg.network.make is None:

@@ -28,7 +28,7 @@ from a2c.run.summary import Summary, start_facts, summarize
 from a2c.run.timing.stopwatch import Stopwatch
 from a2c.run.tracking.tracker import open_trackers
 from a2c.settings.config import Config
-from a2c.settings.trust import only_code_of
+from a2c.settings.trust import with_code_of
 from a2c.storage.folders import point_latest_to
 
 
@@ -199,7 +199,7 @@ class Run:
         best = None
         if not (self.stop or self._evaluators.off):
             best = open_policy(
-                self.folder, allow=only_code_of(cfg), device=str(device), tell=self.console.note, network=self._network
+                self.folder, allow=with_code_of(cfg), device=str(device), tell=self.console.note, network=self._network
             )
         scores = None if best is None else self._evaluators.final(best)
         if best is not None and scores is not None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from a2c.errors import ConfigError
@@ -74,7 +75,30 @@ def ask_for_trust(code: Mapping[str, str], run: str, how: str | None = None) -> 
         raise ConfigError(f"{run} imports {what}, which can do anything; {how}")
 
 
-def only_code_of(cfg: Config) -> Callable[[Config, object], None]:
-    """A check of a checkpoint's settings: its network may import what that of ``cfg`` imports, and nothing else."""
-    ours = code_of_network(cfg.network).items()
-    return lambda saved, path: ask_for_trust(dict(code_of_network(saved.network).items() - ours), str(path))
+def with_code_of(cfg: Config) -> Callable[[Config, object], Config]:
+    """What a run makes of the settings in a checkpoint of its folder: they go by its own names of code.
+
+    A module may have moved since. Other code than the run's own is refused: somebody put it there.
+    """
+    ours = code_of(cfg)
+
+    def renamed(saved: Config, path: object) -> Config:
+        theirs = code_of(saved)
+        others = {key: name for key, name in theirs.items() if _within(ours.get(key)) != _within(name)}
+        ask_for_trust(others, str(path))
+        now = {key: ours[key] for key in theirs}
+        network = replace(
+            saved.network,
+            make=now.get("network.make", saved.network.make),
+            torso=now.get("network.torso", saved.network.torso),
+            encoders={
+                part: now.get(f"network.encoders.{part}", name) for part, name in by_part(saved.network.encoders)
+            },
+        )
+        return replace(saved, env=replace(saved.env, id=now.get("env.id", saved.env.id)), network=network)
+
+    return renamed
+
+
+def _within(name: str | None) -> str | None:
+    return None if name is None else name.rpartition(":")[2]
