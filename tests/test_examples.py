@@ -9,11 +9,11 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import gymnasium as gym
 import pytest
 
 from a2c.cli import main
 from a2c.storage.metrics_file import read_rows
+from registrations import forgetting_own
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = ROOT / "examples"
@@ -25,10 +25,9 @@ QUICK = ("total_steps=200", "num_envs=2", "eval.every=0", "eval.final_episodes=2
 def somewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(EXAMPLES)
-    registered, modules = dict(gym.registry), set(sys.modules)
-    yield
-    gym.registry.clear()
-    gym.registry.update(registered)
+    modules = set(sys.modules)
+    with forgetting_own():
+        yield
     for name in {path.stem for path in EXAMPLES.glob("*.py")} & (set(sys.modules) - modules):
         del sys.modules[name]
 

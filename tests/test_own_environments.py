@@ -21,6 +21,7 @@ from a2c.cli import main
 from a2c.errors import ConfigError
 from a2c.storage.checkpoint import load_checkpoint
 from builders import LIGHT
+from registrations import forgetting_own
 from sessions import Sessions, differences, left_by
 
 Local, local = own_toys.made_here()
@@ -32,10 +33,8 @@ SHORT = (*LIGHT, "total_steps=100", "num_envs=2", "n_step=5")
 def somewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A folder of its own; what a test makes known is forgotten afterwards."""
     monkeypatch.chdir(tmp_path)
-    before = dict(gym.registry)
-    yield
-    gym.registry.clear()
-    gym.registry.update(before)
+    with forgetting_own():
+        yield
 
 
 def weights(summary: Any = None) -> torch.Tensor:

@@ -17,6 +17,7 @@ import own_toys
 from a2c.errors import ConfigError
 from a2c.storage.checkpoint import load_checkpoint
 from builders import LIGHT
+from registrations import forgetting_own
 
 SETTINGS = ("env.id=Any-v0", *LIGHT, "total_steps=120", "num_envs=3", "n_step=5", "vectorization=auto")
 
@@ -24,10 +25,8 @@ SETTINGS = ("env.id=Any-v0", *LIGHT, "total_steps=120", "num_envs=3", "n_step=5"
 @pytest.fixture(autouse=True)
 def somewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.chdir(tmp_path)
-    before = dict(gym.registry)
-    yield
-    gym.registry.clear()
-    gym.registry.update(before)
+    with forgetting_own():
+        yield
 
 
 def weights(summary: Any) -> torch.Tensor:

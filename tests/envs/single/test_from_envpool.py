@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import gymnasium as gym
 import numpy as np
 import pytest
 
@@ -19,14 +18,13 @@ from a2c.envs.single.make_env import make_env
 from a2c.errors import ConfigError
 from builders import LIGHT
 from envs.configs import env_config
+from registrations import forgetting_own
 
 
 @pytest.fixture(autouse=True)
 def registry() -> Iterator[None]:
-    before = dict(gym.registry)
-    yield
-    gym.registry.clear()
-    gym.registry.update(before)
+    with forgetting_own():
+        yield
 
 
 def test_without_envpool_its_ids_say_what_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:

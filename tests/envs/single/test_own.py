@@ -18,6 +18,7 @@ from a2c.envs.single.registry import find_spec
 from a2c.errors import ConfigError
 from a2c.machine.processes.launch import Registered
 from envs.configs import env_config
+from registrations import forgetting_own
 
 Local, local = own_toys.made_here()
 
@@ -25,10 +26,8 @@ Local, local = own_toys.made_here()
 @pytest.fixture(autouse=True)
 def registry(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Any]]:
     """What a test makes known is forgotten afterwards."""
-    before = dict(gym.registry)
-    yield gym.registry
-    gym.registry.clear()
-    gym.registry.update(before)
+    with forgetting_own():
+        yield gym.registry
 
 
 @pytest.mark.parametrize(
