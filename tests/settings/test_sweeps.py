@@ -149,7 +149,7 @@ def test_a_sweep_may_not_choose_code_to_import_unless_told_so() -> None:
         refuse_foreign_code(foreign, {"WANDB_SWEEP_ID": "s", "A2C_ALLOW_SWEEP_CODE": "0"})
     refuse_foreign_code(foreign, {"WANDB_SWEEP_ID": "s", "A2C_ALLOW_SWEEP_CODE": "1"})
     wrapped = load_config("env=cartpole", "env.wrappers=[my_module:Wrap]")
-    with pytest.raises(ConfigError, match=r"env.wrappers=\[my_module:Wrap\] imports code that a sweep chose"):
+    with pytest.raises(ConfigError, match=r"env.wrappers\[0\]=my_module:Wrap imports code that a sweep chose"):
         refuse_foreign_code(wrapped, {"WANDB_SWEEP_ID": "s"})
     refuse_foreign_code(
         load_config("env=cartpole", "env.wrappers=[gymnasium.wrappers.ClipReward]"), {"WANDB_SWEEP_ID": "s"}
