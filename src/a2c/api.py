@@ -20,12 +20,13 @@ from a2c.storage.atomic import write_text
 from a2c.storage.folders import AUTO, new_run, run_of
 
 if TYPE_CHECKING:
+    from a2c.run.callback import OnReport
     from a2c.run.summary import Summary
 
 __all__ = ["load_config", "train"]
 
 
-def train(cfg: Config) -> Summary:
+def train(cfg: Config, *, on_report: OnReport | None = None) -> Summary:
     """Train an agent in a new run folder or, with ``cfg.resume``, in the folder of the run to continue.
 
     Ctrl-C, SIGTERM, SIGUSR1 and a closed terminal stop training and save a checkpoint; ``Summary.stopped`` then names
@@ -34,6 +35,8 @@ def train(cfg: Config) -> Summary:
 
     Args:
         cfg: the settings; this function validates them.
+        on_report: called with the progress of every report; it may log numbers, stop the run, keep checkpoints and
+            call the environments (docs/extending.md). If it has ``state_dict`` and ``load_state_dict``, it resumes too.
 
     Raises:
         A2CError: a subclass for each kind of failure, with a message of one line.
@@ -46,11 +49,11 @@ def train(cfg: Config) -> Summary:
         with chosen(cfg) as choice:
             if choice.finished is not None:
                 return choice.finished
-            return _train(replace(cfg, resume=choice.resume), choice.folder)
-    return _train(cfg, None)
+            return _train(replace(cfg, resume=choice.resume), choice.folder, on_report)
+    return _train(cfg, None, on_report)
 
 
-def _train(cfg: Config, folder: Path | None) -> Summary:
+def _train(cfg: Config, folder: Path | None, on_report: OnReport | None) -> Summary:
     """Train in ``folder``; None: in that of the run to continue, or a new one."""
     if folder is None and cfg.resume:
         folder = run_of(cfg.resume, cfg.runs_dir)
@@ -62,10 +65,10 @@ def _train(cfg: Config, folder: Path | None) -> Summary:
             write_text(settings, OmegaConf.to_yaml(OmegaConf.create(redact(asdict(cfg)))))
         except OSError as error:
             raise RunIOError(f"cannot write {settings}: {error.strerror or error}") from error
-        return train_in(cfg, folder)
+        return train_in(cfg, folder, on_report)
 
 
-def train_in(cfg: Config, folder: Path) -> Summary:
+def train_in(cfg: Config, folder: Path, on_report: OnReport | None = None) -> Summary:
     """Train an agent in a run folder, with the algorithm that ``cfg.algo`` names.
 
     AC, A2C and A3C differ in how many environments act together and in where the gradient goes.
@@ -73,12 +76,14 @@ def train_in(cfg: Config, folder: Path) -> Summary:
     Args:
         cfg: validated settings.
         folder: made if missing.
+        on_report: as of :func:`train`.
 
     Raises:
         A2CError: as :func:`train`.
     """
     from a2c import trainer  # imported here, because these load torch
     from a2c.a3c import loop
+    from a2c.run.callback import Callback
 
     algorithm = loop.train if cfg.algo == "a3c" else trainer.train
-    return algorithm(cfg, folder)
+    return algorithm(cfg, folder, None if on_report is None else Callback(on_report))

@@ -7,25 +7,27 @@ from pathlib import Path
 
 from a2c.build import build, make_envs
 from a2c.collecting.device_collector import AnyCollector
-from a2c.errors import EnvironmentFailure, NumericError
+from a2c.errors import CallbackFailure, EnvironmentFailure, NumericError
 from a2c.learning.learner import Learner
 from a2c.machine.processes.foreign_code import GaveUpError
 from a2c.rollout import Rollout
+from a2c.run.callback import Callback
 from a2c.run.opening import open_run
 from a2c.run.state import TrainState
-from a2c.run.stopping import GAVE_UP, StopRequest
+from a2c.run.stopping import GAVE_UP
 from a2c.run.summary import Summary
 from a2c.settings.config import Config
 
 __all__ = ["Summary", "train", "training"]
 
 
-def train(cfg: Config, folder: Path) -> Summary:
+def train(cfg: Config, folder: Path, callback: Callback | None = None) -> Summary:
     """Train an agent in a run folder.
 
     Args:
         cfg: validated settings (:func:`a2c.load_config`).
         folder: the run folder, made if missing; ``cfg.resume`` may name a run to continue.
+        callback: of the user, for every report; None: there is none.
 
     Returns:
         The summary of the run, as in ``summary.json``.
@@ -33,15 +35,16 @@ def train(cfg: Config, folder: Path) -> Summary:
     Raises:
         A2CError: a subclass for each kind of failure, with an exit code and a message of one line.
     """
-    with make_envs(cfg) as envs, open_run(cfg, folder) as run:
+    with make_envs(cfg) as envs, open_run(cfg, folder, callback) as run:
         learner, collector = build(cfg, envs, run.update, run.console.note)
         state = start = run.begin(learner, collector, envs.facts(), envs.plan)
         try:
-            for state in updates(learner, collector, start, cfg.total_steps, run.stop):
+            run.take_up()
+            for state in updates(learner, collector, start, cfg.total_steps, run.over):
                 if run.due(state):  # a report is the only wait for the device outside acting
                     run.report(state)
             learner.check()  # stopped between two reports
-        except (EnvironmentFailure, NumericError) as error:
+        except (EnvironmentFailure, NumericError, CallbackFailure) as error:
             run.rescue(error, state)  # the weights are sound: lose the rollout, not the run
             raise
         except GaveUpError:
@@ -54,7 +57,7 @@ def updates(
     collector: AnyCollector,
     state: TrainState,
     total_steps: int,
-    stop: StopRequest | None = None,
+    over: Callable[[], bool] = lambda: False,
     learned_from: Callable[[Rollout], Rollout] | None = None,
 ) -> Iterator[TrainState]:
     """Collect and learn until ``total_steps``, or until someone asks it to stop.
@@ -63,7 +66,7 @@ def updates(
         learner, collector: from :func:`a2c.build.build`.
         state: where training starts.
         total_steps: env steps at which it ends.
-        stop: ends it before the next update; None: nobody asks.
+        over: asked before every update; True ends training.
         learned_from: turns the rollout just collected into the one to learn from; None: learn from it as it is.
 
     Yields:
@@ -72,7 +75,7 @@ def updates(
     Raises:
         EnvironmentFailure, NumericError: an environment failed or gave a number that is not finite.
     """
-    while state.env_steps < total_steps and not stop:
+    while state.env_steps < total_steps and not over():
         rollout = collector.collect(state.update)  # [T, N], already on the device
         batch = rollout if learned_from is None else learned_from(rollout)
         learner.update(batch, state.env_steps)  # one forward, one backward, one step

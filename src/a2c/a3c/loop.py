@@ -10,7 +10,7 @@ from a2c.build import make_envs
 from a2c.collecting.preflight import check_fits, needs
 from a2c.envs.converting.masks import AUTO, INFO
 from a2c.envs.spaces import Spaces
-from a2c.errors import EnvironmentFailure, NumericError
+from a2c.errors import CallbackFailure, EnvironmentFailure, NumericError
 from a2c.learning.learner import Learner
 from a2c.machine.cores import usable_cores
 from a2c.machine.device import set_threads
@@ -19,13 +19,14 @@ from a2c.machine.processes.apart import call_apart
 from a2c.machine.processes.foreign_code import GaveUpError
 from a2c.network.making import make_network
 from a2c.network.torso_choice import torso_kind
+from a2c.run.callback import Callback
 from a2c.run.opening import open_run
 from a2c.run.stopping import GAVE_UP
 from a2c.run.summary import Summary
 from a2c.settings.config import Config
 
 
-def train(cfg: Config, folder: Path) -> Summary:
+def train(cfg: Config, folder: Path, callback: Callback | None = None) -> Summary:
     """Train an agent with asynchronous workers in a run folder.
 
     Args, Returns, Raises: as :func:`a2c.trainer.train`.
@@ -35,16 +36,18 @@ def train(cfg: Config, folder: Path) -> Summary:
     cfg = replace(cfg, num_workers=cfg.num_workers or usable_cores(), device="cpu")
     assert cfg.num_workers is not None
     learner = build(cfg)
-    with open_run(cfg, folder) as run, make_team(of_worker(cfg), learner, cfg.num_workers, folder) as team:
+    team_of = make_team(of_worker(cfg), learner, cfg.num_workers, folder)
+    with open_run(cfg, folder, callback) as run, team_of as team:
         state = run.begin(learner, team, {"environments": explain(cfg)})
         for line in team.start(state):
             run.console.note(line)
         try:
-            while state.env_steps < cfg.total_steps and not run.stop:
+            run.take_up()
+            while state.env_steps < cfg.total_steps and not run.over():
                 state = team.learn(state, run.next_report(state), run.tick)  # every worker: pull, collect, push
                 if run.due(state):  # the workers rest meanwhile
                     run.report(state)
-        except (EnvironmentFailure, NumericError) as error:
+        except (EnvironmentFailure, NumericError, CallbackFailure) as error:
             run.rescue(error, team.where(state))  # the weights are sound: lose the rollouts, not the run
             raise
         except GaveUpError:

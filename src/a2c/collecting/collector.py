@@ -12,8 +12,18 @@ import numpy as np
 import torch
 
 from a2c.collecting.action_noise import noise_for
+from a2c.collecting.ended_episodes import EndedEpisodes
 from a2c.collecting.final_values import Finals, FinalValues
-from a2c.collecting.going_on import START_OVER, in_flight_state, to_episodes, to_tensor, told, unfit
+from a2c.collecting.going_on import (
+    START_OVER,
+    calls_state,
+    history_of,
+    in_flight_state,
+    to_episodes,
+    to_tensor,
+    told,
+    unfit,
+)
 from a2c.collecting.group import Group
 from a2c.collecting.memory_states import memory_states, recorded
 from a2c.collecting.reward_normalizer import RewardNormalizer
@@ -21,6 +31,7 @@ from a2c.collecting.rollout_memory import empty_actions, empty_observations, sta
 from a2c.collecting.witness import Witness
 from a2c.envs.episodes import Episode, episode_means
 from a2c.envs.lockstep import LockstepEnvs
+from a2c.envs.rebuilding.calls import call_of
 from a2c.envs.seeding import TRAIN, env_seeds
 from a2c.machine.clock import ACT, ENV, TRANSFER, LoopClock
 from a2c.machine.graphs import Graphs
@@ -101,6 +112,7 @@ class Collector:
         stacked = self._groups[0].stacks is not None
         after = None if self._memory is None else self._memory.after
         self._final_values = FinalValues(model, self._obs, stacked, zeros, after)
+        self.ended = EndedEpisodes(cfg.log_info, self._note, notify)
 
     def collect(self, update: int) -> Rollout:
         """Act for ``n_step`` steps from where the last rollout ended.
@@ -201,10 +213,20 @@ class Collector:
         ended.sort(key=lambda episode: (episode.step, episode.env))
         self.episodes.extend(ended)
         self.episode_count += len(ended)
+        self.ended.add(ended)
 
     def metrics(self) -> dict[str, float]:
-        """Mean return and length of the latest episodes, absent before the first ends, and the count of all."""
-        return episode_means(self.episodes, self.episode_count)
+        """Mean return and length of the latest episodes, absent before the first ends, the count of all, and infos."""
+        return episode_means(self.episodes, self.episode_count) | self.ended.report()
+
+    def call(self, name: str, /, *args: Any, **kwargs: Any) -> list[Any]:
+        """Call a method of every environment before the next rollout, as :meth:`a2c.run.progress.Progress.call`."""
+        call = call_of(name, args, kwargs)
+        return [result for group in self._groups for result in group.envs.call(call)]
+
+    def _note(self, keys: Sequence[str] | None) -> None:
+        for group in self._groups:
+            group.envs.last_infos.note(keys)
 
     def state_dict(self) -> dict[str, Any]:
         """What a resumed run needs; of a rollout that was not finished, as of its beginning."""
@@ -214,6 +236,8 @@ class Collector:
         return {
             "reward_normalizer": None if normalizer is None else normalizer.state_dict(),
             "episodes": to_tensor(self.episodes),
+            "ended": self.ended.state_dict(),
+            "calls": calls_state(self._groups[-1].envs.continuity.calls()),
             "in_flight": in_flight_state([group.envs for group in self._groups], here, remembered),
         }
 
@@ -224,12 +248,17 @@ class Collector:
             EnvironmentFailure: an environment raised when its episode was played again.
         """
         self.episodes.extend(to_episodes(state["episodes"]) if "episodes" in state else ())
+        self.ended.load_state_dict(state.get("ended", {}))
         saved, count = state.get("in_flight"), self.cfg.num_envs
         lost = not all(group.envs.continuity.keeps for group in self._groups)
         why = unfit(saved, count, "episodes", "the environments of this session cannot rebuild them" if lost else "")
         failed = dict.fromkeys(range(count), why)
+        history = history_of(state.get("calls"))
         if saved is not None and not why:
-            failed = {env: reason for group in self._groups for env, reason in group.go_on(saved).items()}
+            failed = {env: reason for group in self._groups for env, reason in group.go_on(saved, history).items()}
+        elif history:
+            for group in self._groups:
+                group.begin_anew(history)
         if self.reward_normalizer is not None:
             self.reward_normalizer.load_state_dict(state["reward_normalizer"], list(failed))
         return f"{START_OVER}: {why}" if why else told(count, failed)

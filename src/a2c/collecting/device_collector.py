@@ -13,6 +13,7 @@ from torch import Tensor
 from a2c.collecting.action_noise import noise_for
 from a2c.collecting.collector import Collector
 from a2c.collecting.device_episodes import DeviceStatistics, EpisodeMeans
+from a2c.collecting.ended_episodes import EndedEpisodes
 from a2c.collecting.final_values import cleared, critic_of, spread_the_infinite, value_all_rows, value_truncated_rows
 from a2c.collecting.going_on import GO_ON, START_OVER, unfit
 from a2c.collecting.memory_states import memory_states, recorded
@@ -32,6 +33,8 @@ from a2c.storage.checkpoint import frozen
 from a2c.storage.plain_data import packed, unpacked
 
 log = logging.getLogger("a2c")
+
+NO_LIST = "vectorization=device keeps no list of episodes; the metrics have their means"
 
 
 class DeviceCollector:
@@ -66,6 +69,7 @@ class DeviceCollector:
         self.device = device = device_of(model)
         self.clock = LoopClock(device) if clock is None else clock
         self._episodes = EpisodeMeans()
+        self.ended = EndedEpisodes((), lambda keys: None, notify, lacking=NO_LIST)
         steps, count = cfg.n_step, cfg.num_envs
         self.reward_normalizer = DeviceRewardNormalizer(count, cfg.gamma, device) if cfg.normalize_reward else None
         self._statistics = DeviceStatistics(count, device)

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from a2c.envs.episodes import Episode
 from a2c.envs.lockstep import LockstepEnvs
+from a2c.envs.rebuilding.calls import Call, History
 from a2c.maths.trees import Tree, tree_map
 from a2c.storage.plain_data import packed, unpacked
 
@@ -65,6 +66,16 @@ def to_tensor(episodes: Iterable[Episode]) -> Tensor:
 def to_episodes(rows: Tensor) -> list[Episode]:
     """What :func:`to_tensor` was given, but for the steps with which they ended."""
     return [Episode(int(env), reward, int(length)) for env, reward, length in rows.tolist()]
+
+
+def calls_state(history: History) -> Any:
+    """Calls of all environments, as a checkpoint can hold them."""
+    return packed([[ago, call.name, call.args, call.kwargs] for ago, call in history])
+
+
+def history_of(saved: Any) -> History:
+    """What :func:`calls_state` was given; None: there were no calls."""
+    return [(ago, Call(name, args, kwargs)) for ago, name, args, kwargs in unpacked(saved or [])]
 
 
 def unfit(saved: Mapping[str, Any] | None, num_envs: int, rows: str, cannot: str) -> str:

@@ -15,6 +15,7 @@ from a2c.collecting.going_on import episodes_of
 from a2c.collecting.memory_states import MemoryStates
 from a2c.collecting.rollout_memory import arrivals
 from a2c.envs.lockstep import LockstepEnvs
+from a2c.envs.rebuilding.calls import History
 from a2c.machine.device import on_host
 from a2c.machine.graphs import Graphs
 from a2c.maths.trees import Tree, leaves, tree_map
@@ -88,11 +89,20 @@ class Group:
         if self._states is not None:
             self._states.put(t, began)
 
-    def go_on(self, saved: Mapping[str, Any]) -> dict[int, str]:
+    def begin_anew(self, history: History) -> None:
+        """Begin other episodes, with environments that have had these calls; raises as :meth:`go_on`."""
+        for _, call in history:
+            self.envs.call(call)
+        first = self.envs.reset(self._seeds)
+        self.envs.continuity.load_calls([(max(ago, 1), call) for ago, call in history])  # all before that reset
+        self._begin(first)
+
+    def go_on(self, saved: Mapping[str, Any], history: History) -> dict[int, str]:
         """Go on with the episodes of a checkpoint, before the first rollout.
 
         Args:
             saved: of :func:`a2c.collecting.going_on.in_flight_state`.
+            history: the calls that all environments had until then.
 
         Returns:
             Why not, by global index, for each environment that begins another episode.
@@ -106,7 +116,7 @@ class Group:
         # Of a stack of frames the environments give the newest alone.
         given = tree_map(lambda part: (part if self.stacks is None else part[:, -1:]).numpy(), obs)
         state = {**counts, "episodes": episodes_of(saved)[rows], "obs": given}
-        failed, now = self.envs.rebuild(state, self._seeds)
+        failed, now = self.envs.rebuild(state, self._seeds, history)
         self._begin(now)
         going = [row for row in range(self.envs.num_envs) if row not in failed]
 

@@ -25,9 +25,11 @@ from a2c.envs.batch_checks import BatchChecks
 from a2c.envs.continuity import Continuity
 from a2c.envs.episodes import Episode, EpisodeStatistics, LifeCounter
 from a2c.envs.failures import abandon, as_failure, close
+from a2c.envs.final_infos import LastInfos
 from a2c.envs.final_observations import FinalObservations
 from a2c.envs.foreign import users_own
 from a2c.envs.frames import Frames
+from a2c.envs.rebuilding.calls import Call, History
 from a2c.envs.remarks import Remarks
 from a2c.envs.spaces import action_door
 from a2c.envs.step import Step
@@ -54,6 +56,7 @@ class LockstepEnvs:
         remarks: shared by the groups of a run; None: of their own.
 
     Attributes:
+        last_infos: notes those with which episodes end, if somebody asks.
         continuity: lets episodes go on after a failure, or in a resumed run.
         observation_space: of one observation: with ``frames``, of a stack, though ``reset`` and ``Step`` hold frames.
 
@@ -86,6 +89,7 @@ class LockstepEnvs:
         self._no_flags = bytes(n)
         self._all, self._none = np.broadcast_to(True, n), np.broadcast_to(False, n)  # most steps end no episode
         self._no_rows = np.empty(0, np.intp)
+        self.last_infos = LastInfos(self._backend, self._mode is AutoresetMode.SAME_STEP)
         self._finals = FinalObservations(self._backend, self._mode, given, self._checks)
 
         self._resetting, self._any_resetting = np.zeros(n, np.bool_), False  # NEXT_STEP: rows that the next step resets
@@ -178,10 +182,28 @@ class LockstepEnvs:
         """Episodes finished since the last call, in order of (step, environment)."""
         return self._statistics.drain()
 
-    def rebuild(self, state: Mapping[str, Any], seeds: Sequence[int]) -> tuple[dict[int, str], Any]:
+    def call(self, call: Call) -> list[Any]:
+        """Call a method of every environment, between two rollouts.
+
+        Returns:
+            ``[N]``, what they gave.
+
+        Raises: as :meth:`receive`.
+        """
+        self._refuse_if_broken()
+        try:
+            results = self._backend.call(call)
+        except BaseException as error:
+            self._fail(error, f"the call of {call.name!r}")
+        self.continuity.called(call)
+        return results
+
+    def rebuild(
+        self, state: Mapping[str, Any], seeds: Sequence[int], history: History
+    ) -> tuple[dict[int, str], Any]:
         """As :meth:`InFlight.load_state_dict`, once the environments have been reset; raises as :meth:`receive`."""
         try:
-            return self.continuity.load_state_dict(state, seeds)
+            return self.continuity.load_state_dict(state, seeds, history)
         except Exception as error:
             self._fail(error, "the replay of its episode")
 
@@ -227,8 +249,9 @@ class LockstepEnvs:
             final_rows = truncated.nonzero()[0]
             if len(final_rows):
                 final_obs = self._finals.of(final_rows, obs, infos, self._steps)
+            done = terminated | truncated
             # NEXT_STEP spends a step on the reset
-            self._statistics.finish(terminated | truncated, self._mode is AutoresetMode.NEXT_STEP)
+            self._statistics.finish(done, self._mode is AutoresetMode.NEXT_STEP, self.last_infos.of(infos, done))
             if self._mode is AutoresetMode.DISABLED:
                 try:
                     obs, infos = self._backend.reset_some(ended)

@@ -8,13 +8,14 @@ from pathlib import Path
 
 from a2c.errors import A2CError, StoppedError
 from a2c.machine.processes.foreign_code import GaveUpError
+from a2c.run.callback import Callback
 from a2c.run.run import Run
 from a2c.run.stopping import stop_on_signals
 from a2c.settings.config import Config
 
 
 @contextlib.contextmanager
-def open_run(cfg: Config, folder: Path) -> Iterator[Run]:
+def open_run(cfg: Config, folder: Path, callback: Callback | None = None) -> Iterator[Run]:
     """Open a run; whatever happens inside, note signals, restore the terminal and close the records.
 
     Raises:
@@ -22,7 +23,7 @@ def open_run(cfg: Config, folder: Path) -> Iterator[Run]:
     """
     with stop_on_signals() as stop:
         try:
-            with _closed(Run(cfg, folder, stop)) as run:
+            with _closed(Run(cfg, folder, stop, callback)) as run:
                 yield run
         except GaveUpError:
             assert stop.signal is not None

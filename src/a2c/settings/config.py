@@ -137,6 +137,11 @@ class Config:
         choices=("a2c", "ac", "a3c"),
     )
     total_steps: int = setting("env steps to train for, over all environments", low=1)
+    stop_at: str | None = setting(
+        "end training, in order, with the first evaluation of this mean score; threshold: the environment's own",
+        pattern=r"threshold|[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?",
+        says="threshold, or a score like 475",
+    )
     num_envs: int = setting("N, environments in lockstep; with a3c, of each worker", low=1)
     n_step: int = setting("T, steps per rollout", low=1)
     gamma: float = setting("discount", low=0, high=1)
@@ -188,6 +193,7 @@ class Config:
     checkpoint: CheckpointConfig = setting("checkpoints")
     wandb: WandbConfig = setting("Weights & Biases")
     log_every: int = setting("env steps between metric rows", low=1)
+    log_info: list[str] = setting("keys of the infos with which episodes end, to log the means of, like [success]")
     name: str | None = setting(
         "name of the run; null: made from the algorithm and the seed",
         pattern=r"(?!.*\.\.)[A-Za-z0-9._-]{1,100}",

@@ -30,6 +30,9 @@ def validate(cfg: Config) -> Config:
         raise ConfigError(f"num_envs={cfg.num_envs} does not go with algo=ac: with several environments it is algo=a2c")
     if cfg.algo == "a3c":
         _check_a3c(cfg)
+    if cfg.stop_at is not None and (cfg.eval.episodes == 0 or cfg.eval.every == 0):
+        off = "eval.episodes=0" if cfg.eval.episodes == 0 else "eval.every=0"
+        raise ConfigError(f"stop_at={cfg.stop_at} needs evaluations during training, and {off} makes none")
     if cfg.normalize_advantage and cfg.num_envs * cfg.n_step == 1:
         raise ConfigError("normalize_advantage=true needs num_envs x n_step > 1: one number has no spread")
     return cfg
