@@ -36,8 +36,10 @@ def train(cfg: Config, folder: Path, callback: Callback | None = None) -> Summar
     cfg = replace(cfg, num_workers=cfg.num_workers or usable_cores(), device="cpu")
     assert cfg.num_workers is not None
     learner = build(cfg)
-    team_of = make_team(of_worker(cfg), learner, cfg.num_workers, folder)
-    with open_run(cfg, folder, callback) as run, team_of as team:
+    with (
+        open_run(cfg, folder, callback) as run,
+        make_team(of_worker(cfg), learner, cfg.num_workers, folder, run.console.note) as team,
+    ):
         state = run.begin(learner, team, {"environments": explain(cfg)})
         for line in team.start(state):
             run.console.note(line)

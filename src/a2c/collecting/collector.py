@@ -14,24 +14,15 @@ import torch
 from a2c.collecting.action_noise import noise_for
 from a2c.collecting.ended_episodes import EndedEpisodes
 from a2c.collecting.final_values import Finals, FinalValues
-from a2c.collecting.going_on import (
-    START_OVER,
-    calls_state,
-    history_of,
-    in_flight_state,
-    to_episodes,
-    to_tensor,
-    told,
-    unfit,
-)
-from a2c.collecting.group import Group
+from a2c.collecting.going_on import calls_state, in_flight_state, to_episodes, to_tensor
+from a2c.collecting.group import Group, go_on
 from a2c.collecting.memory_states import memory_states, recorded
 from a2c.collecting.reward_normalizer import RewardNormalizer
 from a2c.collecting.rollout_memory import empty_actions, empty_observations, start_from_end
 from a2c.collecting.witness import Witness
 from a2c.envs.episodes import Episode, episode_means
 from a2c.envs.lockstep import LockstepEnvs
-from a2c.envs.rebuilding.calls import call_of
+from a2c.envs.rebuilding.calls import Call
 from a2c.envs.seeding import TRAIN, env_seeds
 from a2c.machine.clock import ACT, ENV, TRANSFER, LoopClock
 from a2c.machine.graphs import Graphs
@@ -219,10 +210,9 @@ class Collector:
         """Mean return and length of the latest episodes, absent before the first ends, the count of all, and infos."""
         return episode_means(self.episodes, self.episode_count) | self.ended.report()
 
-    def call(self, name: str, /, *args: Any, **kwargs: Any) -> list[Any]:
-        """Call a method of every environment before the next rollout, as :meth:`a2c.run.progress.Progress.call`."""
-        call = call_of(name, args, kwargs)
-        return [result for group in self._groups for result in group.envs.call(call)]
+    def call(self, call: Call) -> list[Any]:
+        """Call a method of every environment before the next rollout; returns what they gave."""
+        return [result for group in self._groups for result in group.call(call)]
 
     def _note(self, keys: Sequence[str] | None) -> None:
         for group in self._groups:
@@ -249,16 +239,7 @@ class Collector:
         """
         self.episodes.extend(to_episodes(state["episodes"]) if "episodes" in state else ())
         self.ended.load_state_dict(state.get("ended", {}))
-        saved, count = state.get("in_flight"), self.cfg.num_envs
-        lost = not all(group.envs.continuity.keeps for group in self._groups)
-        why = unfit(saved, count, "episodes", "the environments of this session cannot rebuild them" if lost else "")
-        failed = dict.fromkeys(range(count), why)
-        history = history_of(state.get("calls"))
-        if saved is not None and not why:
-            failed = {env: reason for group in self._groups for env, reason in group.go_on(saved, history).items()}
-        elif history:
-            for group in self._groups:
-                group.begin_anew(history)
+        failed, told = go_on(self._groups, state, self.cfg.num_envs)
         if self.reward_normalizer is not None:
             self.reward_normalizer.load_state_dict(state["reward_normalizer"], list(failed))
-        return f"{START_OVER}: {why}" if why else told(count, failed)
+        return told

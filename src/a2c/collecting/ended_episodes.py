@@ -34,14 +34,14 @@ class EndedEpisodes:
         if keys:
             note(keys)
 
-    def keep(self) -> None:
-        """From now on keep them, with all that is plain data of their last infos."""
+    def keep(self, keys: Sequence[str] | None = None) -> None:
+        """From now on keep them, with what is plain data of their last infos: these keys; None: all."""
         if not self._lacking:
             self._kept = []
-            self._note(None)
+            self._note(keys)
 
     def kept(self) -> list[Episode]:
-        """Those since the last :meth:`forget`, in the order in which they ended; raises ConfigError if none is known."""
+        """Those since the last :meth:`forget`, as they ended; raises ConfigError if none is known."""
         if self._lacking:
             raise ConfigError(self._lacking)
         return [] if self._kept is None else list(self._kept)
@@ -74,4 +74,6 @@ class EndedEpisodes:
         if "means" in state:
             self._means.load_state_dict(state["means"])
         if self._kept is not None and "kept" in state:
-            self._kept = [Episode(env, reward, length, info=info) for env, reward, length, info in unpacked(state["kept"])]
+            self._kept = [
+                Episode(env, reward, length, info=info) for env, reward, length, info in unpacked(state["kept"])
+            ]

@@ -159,7 +159,7 @@ class InPlaceBackend(Backend):
 
     def note_ends(self, keys: Collection[str] | None) -> None:
         self.kept_infos = (self.kept_infos[0], keys)
-        of_others(self.envs.keep_infos, *self.kept_infos)  # type: ignore[attr-defined]
+        of_others(self.envs.keep_infos, self.kept_infos[0], keys)  # type: ignore[attr-defined]
 
     def begin(self, actions: NDArray[Any]) -> None:
         self._begin(actions)

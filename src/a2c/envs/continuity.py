@@ -66,9 +66,11 @@ class Continuity:
         if self._in_flight is not None:
             self._in_flight.record(actions)
 
-    def called(self, call: Call) -> None:
-        """All environments have had this call since the latest step."""
+    def call(self, call: Call) -> list[Any]:
+        """Make a call of every environment, between two rollouts; returns ``[N]``, what they gave."""
+        results = self._backend.call(call)
         self._calls.add(self._statistics.step, call)
+        return results
 
     def calls(self) -> History:
         """The calls of all environments, as of :meth:`state_dict`."""

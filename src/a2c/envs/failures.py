@@ -14,6 +14,7 @@ from a2c.envs.vector.in_place import StepsInPlace
 from a2c.errors import EnvironmentFailure
 from a2c.machine.processes.deadline import within
 from a2c.machine.processes.failure_report import FOLLOWS
+from a2c.machine.processes.foreign_code import foreign
 
 ASYNC_SECONDS = 10.0  # for processes to close their environments one after the other
 
@@ -66,6 +67,14 @@ def abandon(envs: VectorEnv[Any, Any, Any], seconds: float = 1.0) -> None:
         process.kill()
     with contextlib.suppress(Exception):
         within(seconds, lambda: force_close(envs), lambda: None)
+
+
+def leave(envs: VectorEnv[Any, Any, Any], terminate: bool) -> None:
+    """Close as :func:`close` does or, where a stop has broken into an environment, as :func:`abandon`."""
+    if foreign.gave_up:
+        abandon(envs)
+    else:
+        close(envs, terminate)
 
 
 def close(envs: VectorEnv[Any, Any, Any], terminate: bool = False) -> None:

@@ -12,8 +12,8 @@ limit cut the episode, because the learner bootstraps from its value.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, NoReturn
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn, TypeVar
 
 import numpy as np
 from gymnasium.spaces import Space
@@ -24,19 +24,18 @@ from a2c.envs.backends import Stepped, autoreset_mode, backend_of
 from a2c.envs.batch_checks import BatchChecks
 from a2c.envs.continuity import Continuity
 from a2c.envs.episodes import Episode, EpisodeStatistics, LifeCounter
-from a2c.envs.failures import abandon, as_failure, close
+from a2c.envs.failures import as_failure, leave
 from a2c.envs.final_infos import LastInfos
 from a2c.envs.final_observations import FinalObservations
 from a2c.envs.foreign import users_own
 from a2c.envs.frames import Frames
-from a2c.envs.rebuilding.calls import Call, History
 from a2c.envs.remarks import Remarks
 from a2c.envs.spaces import action_door
 from a2c.envs.step import Step
 from a2c.errors import A2CError, EnvironmentFailure
-from a2c.machine.processes.foreign_code import foreign
 
 Flags = NDArray[np.bool_]
+Result = TypeVar("Result")
 
 _TOLD = ("lives", "life_lost")  # infos that tell of a lost life
 
@@ -110,17 +109,12 @@ class LockstepEnvs:
         """
         if len(seeds) != self.num_envs:
             raise ValueError(f"{self.num_envs} environments need as many seeds, got {len(seeds)}")
-        self._refuse_if_broken()
-        try:
-            obs, infos = self._backend.reset(seeds)
-        except BaseException as error:
-            self._fail(error, "reset")
+        obs, infos = self.between_steps(lambda: self._backend.reset(seeds), "reset")
         self._checks.infos(infos)
         self._broken = True  # unless they pass the checks
         self._checks.observations(obs, self._steps)
         self._broken = False
-        self._resetting = np.zeros(self.num_envs, np.bool_)
-        self._any_resetting = False
+        self._resetting, self._any_resetting = np.zeros(self.num_envs, np.bool_), False
         self._statistics.restart()
         if self._lives is not None:
             self._lives.restart(infos)
@@ -182,37 +176,22 @@ class LockstepEnvs:
         """Episodes finished since the last call, in order of (step, environment)."""
         return self._statistics.drain()
 
-    def call(self, call: Call) -> list[Any]:
-        """Call a method of every environment, between two rollouts.
+    def between_steps(self, what: Callable[[], Result], when: str) -> Result:
+        """Do something with the environments between two steps; what fails is named; raises as :meth:`receive`.
 
-        Returns:
-            ``[N]``, what they gave.
-
-        Raises: as :meth:`receive`.
+        Args:
+            what: to do.
+            when: for the message.
         """
         self._refuse_if_broken()
         try:
-            results = self._backend.call(call)
+            return what()
         except BaseException as error:
-            self._fail(error, f"the call of {call.name!r}")
-        self.continuity.called(call)
-        return results
-
-    def rebuild(
-        self, state: Mapping[str, Any], seeds: Sequence[int], history: History
-    ) -> tuple[dict[int, str], Any]:
-        """As :meth:`InFlight.load_state_dict`, once the environments have been reset; raises as :meth:`receive`."""
-        try:
-            return self.continuity.load_state_dict(state, seeds, history)
-        except Exception as error:
-            self._fail(error, "the replay of its episode")
+            self._fail(error, when)
 
     def close(self, terminate: bool = False) -> None:
         """Close and leave no process behind; after a failure, or with ``terminate``, without waiting."""
-        if foreign.gave_up:
-            abandon(self.envs)
-        else:
-            close(self.envs, terminate or self._broken)
+        leave(self.envs, terminate or self._broken)
 
     def _received(self, stepped: Stepped) -> Step:
         obs, rewards, terminated, truncated, infos = stepped
@@ -241,8 +220,7 @@ class LockstepEnvs:
             began = self._resetting
         if self._any_resetting:
             valid = ~self._resetting
-            terminated &= valid
-            truncated &= valid
+            terminated, truncated = terminated & valid, truncated & valid
         final_rows, final_obs = self._no_rows, self._finals.none
         if any_ended := bool(np.count_nonzero(ended)):
             truncated &= ~terminated

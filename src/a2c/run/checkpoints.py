@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from a2c.collecting.ended_episodes import EndedEpisodes
+from a2c.envs.rebuilding.calls import Call
 from a2c.errors import RunIOError
 from a2c.learning.learner import Learner
 from a2c.machine.clock import Clock
@@ -38,7 +39,7 @@ class Actors(Protocol):
     @property
     def clock(self) -> Clock: ...
     def metrics(self) -> dict[str, Any]: ...
-    def call(self, name: str, /, *args: Any, **kwargs: Any) -> list[Any]: ...
+    def call(self, call: Call) -> list[Any]: ...
     def state_dict(self) -> dict[str, Any]: ...
     def load_state_dict(self, state: dict[str, Any]) -> str: ...
 
@@ -145,7 +146,8 @@ class Checkpoints:
         """Write ``NAME.pt`` for good; raises :class:`RunIOError` if that has failed for about two seconds."""
         for wait in (*WAITS, None):
             try:
-                return save_checkpoint(self.folder / f"{name}.pt", payload)
+                save_checkpoint(self.folder / f"{name}.pt", payload)
+                break
             except RunIOError:
                 if wait is None:
                     raise

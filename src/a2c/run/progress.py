@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from a2c.envs.episodes import Episode
+from a2c.envs.rebuilding.calls import Call, call_of
 from a2c.network.protocol import Network
 from a2c.playing.policy import Policy
 from a2c.run.state import TrainState
@@ -45,7 +46,7 @@ class Progress:
         metrics: Mapping[str, Any],
         episodes: Callable[[], Sequence[Episode]],
         network: Network,
-        call: Callable[..., list[Any]],
+        call: Callable[[Call], list[Any]],
     ) -> None:
         self.env_steps, self.update, self.total_steps = state.env_steps, state.update, cfg.total_steps
         self.cfg, self.folder, self.metrics = cfg, folder, dict(metrics)
@@ -93,7 +94,9 @@ class Progress:
         """
         self._check_valid()
         if not _NAME.fullmatch(name):
-            raise ValueError(f"{name!r} is no name for a checkpoint: letters, digits and . _ - make one, not last, best")
+            raise ValueError(
+                f"{name!r} is no name for a checkpoint: letters, digits and . _ - make one, not last, best"
+            )
         self.saves.append(name)
 
     def call(self, name: str, *args: Any, **kwargs: Any) -> list[Any]:
@@ -106,13 +109,14 @@ class Progress:
             args, kwargs: plain data.
 
         Returns:
-            What it returned, ``[N]``.
+            What it returned, ``[N]``; None where that is no plain data.
 
         Raises:
+            TypeError: an argument is no plain data, so that no checkpoint can hold it.
             EnvironmentFailure: an environment raised, died, or took longer than ``env.step_timeout``.
         """
         self._check_valid()
-        return self._call(name, *args, **kwargs)
+        return self._call(call_of(name, args, kwargs))
 
     def end(self) -> None:
         """The callback has returned."""

@@ -32,8 +32,9 @@ _MATTERS = ("algo", "env.id", "env.kwargs", "env.atari.frame_stack", "env.atari.
             "network.memory_size", "policy.distribution", "policy.state_dependent_std", "env.channels", "env.masks",
             "normalize_obs", "normalize_reward", "optimizer", "num_workers")  # fmt: skip
 # Changed at every other resume, and without effect on what is learned.
-_QUIET = ("total_steps", "stop_at", "log_every", "log_info", "name", "gif", "profile", "eval.", "checkpoint.", "wandb.", "vectorization",
-          "main_shard", "env_groups", "compile", "cuda_graphs", "tf32", "env.step_timeout", "env.restarts")  # fmt: skip
+_QUIET = ("total_steps", "stop_at", "log_every", "log_info", "name", "gif", "profile", "eval.", "checkpoint.",
+          "wandb.", "vectorization", "main_shard", "env_groups", "compile", "cuda_graphs", "tf32", "env.step_timeout",
+          "env.restarts")  # fmt: skip
 _PARTS = ("config", "spec", "learner", "state", "collector")
 
 

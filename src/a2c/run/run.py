@@ -6,7 +6,6 @@ import contextlib
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from a2c.envs.choosing.choose import Plan
 from a2c.envs.spaces import Spaces
@@ -143,7 +142,7 @@ class Run:
             self._reports.make_again(self._saved, self._waiting, self._left, self.console.note)
 
     def over(self) -> bool:
-        """Whether training is to end before ``total_steps``: a signal came, or :mod:`a2c.run.onlooker` has seen enough."""
+        """Whether training is to end before ``total_steps``: a signal came, or the onlooker has seen enough."""
         return bool(self.stop) or self._checkpoints.ended is not None
 
     def due(self, state: TrainState) -> bool:

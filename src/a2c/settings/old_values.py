@@ -14,7 +14,8 @@ _MEANS: dict[tuple[str, Any], dict[str, Any]] = {
     ("compile", "auto"): {"compile": False},
 }
 _POLICY = {"distribution": "gaussian", "state_dependent_std": False, "sde_steps": 4}
-_ADDED = {"main_shard": None, "tf32": True, "policy": _POLICY, "stop_at": None, "log_info": []}  # keys that runs of earlier versions lack
+# Keys that runs of earlier versions lack
+_ADDED: dict[str, Any] = {"main_shard": None, "tf32": True, "policy": _POLICY, "stop_at": None, "log_info": []}
 _ADDED_WITHIN: dict[str, dict[str, Any]] = {  # and keys of groups
     "eval": {"apart": "auto", "max_steps": 10_000},
     "checkpoint": {"keep": 3},

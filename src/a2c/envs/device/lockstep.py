@@ -22,6 +22,7 @@ from a2c.envs.device.capturable import capturable
 from a2c.envs.failures import abandon, as_failure
 from a2c.envs.foreign import close_in_time, users_own
 from a2c.envs.make_vector_env import make_registered
+from a2c.envs.rebuilding.calls import Call
 from a2c.envs.single.make_env import make_env
 from a2c.envs.spaces import action_door, spaces_of
 from a2c.errors import A2CError, ConfigError
@@ -117,6 +118,16 @@ class DeviceEnvs:
             self._state_door[1](state)
         except Exception as error:
             raise as_failure(error, self.envs, "set_state") from error
+
+    def call(self, call: Call) -> list[Any]:
+        """Call a method of the vector environment itself; returns what it gave, alone; raises as :meth:`state_dict`."""
+        try:
+            with self._foreign:
+                return [of_others(getattr(self.envs, call.name), *call.args, **call.kwargs)]
+        except BaseException as error:
+            if users_own(error):
+                raise
+            raise as_failure(error, self.envs, f"the call of {call.name!r}") from error
 
     def no_state(self) -> str:
         """Say why episodes in flight cannot go on in a resumed run; empty if they can."""

@@ -63,9 +63,7 @@ class Beginnings:
             call.on(self._envs[row])
         return self._begin(row, seed, options)
 
-    def rebuild(
-        self, row: int, episode: Episode, cell: NDArray[Any], history: History = ()
-    ) -> tuple[str | None, Any]:
+    def rebuild(self, row: int, episode: Episode, cell: NDArray[Any], history: History = ()) -> tuple[str | None, Any]:
         """Bring an environment to where its episode was, or reset it where that cannot be done.
 
         Args:

@@ -16,7 +16,6 @@ from a2c.envs.rebuilding.past import Mark, Past
 from a2c.envs.rebuilding.trial import Rebuilding
 from a2c.maths.trees import tree_map
 
-
 # Keys of the infos that anyone reads, and of those with which episodes end; None: all
 KeptInfos = tuple[Sequence[str], Collection[str] | None]
 

@@ -56,11 +56,8 @@ class Shard:
     """Environments first .. first + num_envs - 1 and the loop that steps them."""
 
     def __init__(self, worker: int, first: int, num_envs: int, autoreset: str, memory: ShardMemory) -> None:
-        self.worker = worker
-        self.first = first
-        self.num_envs = num_envs
-        self.autoreset = autoreset
-        self.memory = memory
+        self.worker, self.first, self.num_envs = worker, first, num_envs
+        self.autoreset, self.memory = autoreset, memory
         self.envs: list[Env[Any, Any]] = []
         self.env_fns: Sequence[Callable[[], Env[Any, Any]]] = ()
         self.beginnings: Beginnings | None = None

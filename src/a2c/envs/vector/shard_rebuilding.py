@@ -50,9 +50,7 @@ def call_all(shard: Shard, call: Call) -> list[Any]:
     return results
 
 
-def rebuild(
-    shard: Shard, episodes: Mapping[int, Episode], history: History
-) -> tuple[dict[int, str], StepNews]:
+def rebuild(shard: Shard, episodes: Mapping[int, Episode], history: History) -> tuple[dict[int, str], StepNews]:
     """Bring environments to where their episodes were; returns why not, where it cannot be done, and what is new.
 
     Args:
