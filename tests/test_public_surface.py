@@ -22,8 +22,8 @@ OLD_RUN = Path(__file__).parent / "fixtures" / "run_of_0_1"
 
 def test_the_public_names_are_these_and_every_one_is_there() -> None:
     assert set(a2c.__all__) == {
-        "A2CError", "CallbackFailure", "CheckpointError", "ConfigError", "EnvironmentFailure", "NumericError", "RunIOError",
-        "StoppedError",
+        "A2CError", "CallbackFailure", "CheckpointError", "ConfigError", "EnvironmentFailure", "NumericError",
+        "RunIOError", "StoppedError",
         "Config", "EvalResult", "Policy", "Progress", "ShardedAsyncVectorEnv", "Summary",
         "actor_critic_loss", "evaluate", "lambda_returns", "load_config", "load_policy", "n_step_returns", "train",
     }  # fmt: skip
@@ -76,4 +76,6 @@ def test_every_setting_of_version_0_1_is_still_one() -> None:
     added = {"eval.apart", "eval.max_steps", "env.isolate", "env.restarts", "checkpoint.keep", "network.memory"}
     added |= {"env.channels", "env.masks", "policy.distribution", "policy.state_dependent_std", "policy.sde_steps"}
     added |= {"stop_at", "log_info"}
+    scheduled = ("lr", "beta", "value_coef", "gae_lambda", "max_grad_norm")
+    added |= {f"{name}_end" for name in scheduled} | {f"{name}_schedule" for name in scheduled[2:]}
     assert now - old == {"main_shard", "tf32", "network.memory_size"} | added

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 NAMES = ("one", "policy", "residual", "entropy", "bonus", "return")
+WEIGHTED = "weighted"  # one more where the weight of the value loss changes: its residuals times that weight
 
 
 class LossMetrics:
@@ -15,11 +16,16 @@ class LossMetrics:
     ``[6, T*N]``, one matrix product X X^T holds all their sums and sums of squares: three operations instead of
     thirty, which at the sizes of a rollout is a tenth of an update. Float64, so that the variance of returns far from
     zero survives.
+
+    Args:
+        device: of the sums.
+        weighted: the weight of the value loss changes from update to update.
     """
 
-    def __init__(self, device: torch.device) -> None:
+    def __init__(self, device: torch.device, *, weighted: bool = False) -> None:
+        self._names = (*NAMES, WEIGHTED) if weighted else NAMES
         self._dtype = torch.float32 if device.type == "mps" else torch.float64  # Metal has no float64
-        self.products = torch.zeros(len(NAMES), len(NAMES), dtype=self._dtype, device=device)
+        self.products = torch.zeros(len(self._names), len(self._names), dtype=self._dtype, device=device)
         self.grad_norms = torch.zeros(2, dtype=torch.float32, device=device)  # their sum, and how many
 
     @property
@@ -35,6 +41,7 @@ class LossMetrics:
         returns: Tensor,
         *,
         beta: Tensor | float,
+        value_coef: Tensor | float = 0.5,
         weight: Tensor | None,
     ) -> None:
         """Add an update; nothing waits for the device.
@@ -44,11 +51,14 @@ class LossMetrics:
             residuals: ``[T, N]``, G - V.
             entropies, returns: ``[T, N]``.
             beta: weight of the entropy bonus.
+            value_coef: weight of the value loss; read only where it changes.
             weight: ``[T, N]``, 0 for rows that are no transition; None: all are.
         """
         ones = torch.ones_like(policy)
-        rows = torch.stack((ones, policy, residuals, entropies, entropies * beta, returns))
-        rows = rows.view(len(NAMES), -1).to(self._dtype)
+        kinds = [ones, policy, residuals, entropies, entropies * beta, returns]
+        if len(self._names) > len(NAMES):
+            kinds.append(residuals * value_coef)
+        rows = torch.stack(kinds).view(len(kinds), -1).to(self._dtype)
         self.products.addmm_(rows if weight is None else rows * weight.view(-1), rows.t())
 
     def add_norm(self, grad_norm: Tensor) -> None:
@@ -71,16 +81,16 @@ class LossMetrics:
         """Means over transitions (the gradient's norm: over updates) since the last call; the only wait.
 
         Args:
-            value_coef: weight of the value loss.
+            value_coef: weight of the value loss, where it is constant.
 
         ``explained_variance`` is 1 - Var(G - V) / Var(G), 0 where G does not vary.
         """
-        products: dict[str, list[float]] = dict(zip(NAMES, self.products.tolist(), strict=True))
+        products: dict[str, list[float]] = dict(zip(self._names, self.products.tolist(), strict=True))
         norm, updates = self.grad_norms.tolist()
         self.products.zero_()
         self.grad_norms.zero_()
         count = max(products["one"][0], 1.0)
-        means = {name: total / count for name, total in zip(NAMES, products["one"], strict=True)}
+        means = {name: total / count for name, total in zip(self._names, products["one"], strict=True)}
 
         def mean_square(name: str) -> float:
             return products[name][NAMES.index(name)] / count
@@ -89,9 +99,12 @@ class LossMetrics:
             return mean_square(name) - means[name] * means[name]
 
         policy_loss, value_loss = -means["policy"], mean_square("residual")
+        weighted = value_coef * value_loss
+        if WEIGHTED in products:
+            weighted = products[WEIGHTED][NAMES.index("residual")] / count
         total = variance("return")
         return {
-            "loss": policy_loss + value_coef * value_loss - means["bonus"],
+            "loss": policy_loss + weighted - means["bonus"],
             "policy_loss": policy_loss,
             "value_loss": value_loss,
             "entropy": means["entropy"],

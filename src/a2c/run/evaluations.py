@@ -59,9 +59,13 @@ class Evaluations:
         self._is_last = False  # it is in last.pt too
         self._last: Callable[[], dict[str, Any]] | None = None  # a last.pt to write once its row is in the record
         self._left = False  # the run is to end; the evaluation under way is a resumed run's to make
-        self.off = evaluators.off  # there are none
         self._waiting: dict[str, Any] = {}  # and so is that of now, which has this row
         self._rows: deque[Row] = deque()  # the first one waits for scores, the others behind it
+
+    @property
+    def off(self) -> bool:
+        """Whether there are none."""
+        return self._evaluators.off
 
     def evaluate(
         self, state: TrainState, network: Network, metrics: Mapping[str, Any], *, save: bool, wait: bool

@@ -17,6 +17,9 @@ from a2c.errors import ConfigError
 Record = TypeVar("Record")
 
 
+POINTS = "[[0, 1.0], [0.5, 0.2], [1, 0.0]]"
+
+
 @dataclass(frozen=True, slots=True)
 class Rule:
     """What a setting means and which values it may take; a list's rule holds for each of its items."""
@@ -29,8 +32,11 @@ class Rule:
     choices: tuple[str, ...] = ()
     pattern: str = ""  # a regular expression for the whole text
     says: str = ""  # the pattern in words
+    points: bool = False  # or a list of points of a schedule
 
     def __str__(self) -> str:
+        if self.points:
+            return f"must be {', '.join(self.choices)}, or points like {POINTS}: rising fractions of the run, factors"
         if self.choices:
             return f"must be one of {', '.join(self.choices)}"
         if self.pattern:
@@ -45,6 +51,8 @@ class Rule:
         """Whether ``value``, which has the right type, is one that the setting may take."""
         if value is None:
             return True  # the type says whether null is allowed
+        if self.points and isinstance(value, list):
+            return _are_points(value)
         if isinstance(value, list):
             return all(self.allows(item) for item in value)
         if self.choices:
@@ -54,6 +62,13 @@ class Rule:
         if self.low is not None and not (value > self.low if self.open_low else value >= self.low):
             return False
         return self.high is None or (value < self.high if self.open_high else value <= self.high)
+
+
+def _are_points(value: list[Any]) -> bool:
+    """Whether these are points of a schedule: fractions of the run in [0, 1], rising, each with a factor >= 0."""
+    if not value or any(len(point) != 2 or not 0 <= point[0] <= 1 or point[1] < 0 for point in value):
+        return False
+    return all(one[0] < other[0] for one, other in zip(value, value[1:], strict=False))
 
 
 def setting(doc: str, **rule: Any) -> Any:

@@ -84,3 +84,6 @@ class CallsAgain:
         while self._next < len(self._calls) and self._calls[self._next][0] <= step:
             self._make(self._calls[self._next][1])
             self._next += 1
+
+
+NO_CALLS = CallsAgain((), 0, lambda call: None)

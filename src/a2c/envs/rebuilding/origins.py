@@ -14,7 +14,7 @@ from typing import Any
 import gymnasium as gym
 
 from a2c.envs.foreign import close_in_time
-from a2c.envs.rebuilding.calls import CallsAgain
+from a2c.envs.rebuilding.calls import NO_CALLS, CallsAgain
 from a2c.envs.single.atari import state_door_of_game
 from a2c.storage.plain import plain
 
@@ -106,7 +106,7 @@ def begin_again(env: Env, origin: Origin) -> Any:
     return env.reset()[0]
 
 
-def play_again(env: Env, origin: Origin, actions: Any, calls: CallsAgain) -> Any:
+def play_again(env: Env, origin: Origin, actions: Any, calls: CallsAgain = NO_CALLS) -> Any:
     """Play an episode again as far as it was; returns the observation there.
 
     Args:
