@@ -95,6 +95,7 @@ class Run:
         """
         self._learner, self._actors = learner, actors
         self._checkpoints.open(learner, actors, self.trackers, self._onlooker.state_dict)
+        self._onlooker.open(learner.model, actors, self._resumed)
         self.console.start(start_facts(self.cfg, learner, self.folder, environments))
         if self._resumed is not None:
             learner.model.spaces.check_same(Spaces.from_dict(self._resumed["spec"]), str(self.cfg.resume))
@@ -105,7 +106,6 @@ class Run:
                 text = " ".join(str(error).split())
                 raise CheckpointError(f"{self.cfg.resume} belongs to another setup: {text}") from error
             self.console.note(f"resumed after {self._saved.env_steps:,} steps; {came}")
-        self._onlooker.open(learner.model, actors, self._resumed)
         cfg = self.cfg
         self._due = Due(
             self._saved,

@@ -206,7 +206,11 @@ class Config:
     checkpoint: CheckpointConfig = setting("checkpoints")
     wandb: WandbConfig = setting("Weights & Biases")
     log_every: int = setting("env steps between metric rows", low=1)
-    log_info: list[str] = setting("keys of the infos with which episodes end, to log the means of, like [success]")
+    log_info: list[str] = setting(
+        "keys of the infos with which episodes end, to log the means of, like [success]",
+        pattern=r"\S+",
+        says="a list of keys, like [success,distance]",
+    )
     name: str | None = setting(
         "name of the run; null: made from the algorithm and the seed",
         pattern=r"(?!.*\.\.)[A-Za-z0-9._-]{1,100}",
