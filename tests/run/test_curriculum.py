@@ -174,7 +174,7 @@ def test_an_environment_that_is_made_anew_has_had_all_calls(
 @pytest.mark.parametrize("workers", [1, pytest.param(2, marks=LONG)])
 def test_a3c_sees_calls_and_resumes(workers: int, sessions: Sessions) -> None:
     """One worker is A2C with its environments, to the bit; of two, who comes first is up to the machine."""
-    a3c = (*LADDER, "algo=a3c", f"num_workers={workers}", "num_envs=2")
+    a3c = (*LADDER, "algo=a3c", f"num_workers={workers}", "num_envs=2", "max_grad_norm=0.5")
     folder = sessions.interrupted(*a3c, stops=[7], until=20)  # with reports alone: 80, 160, 240, 320 steps
     left = left_by(folder)
     assert left["callback"]["reports"] == len(left["rows"])

@@ -13,6 +13,7 @@ from torch import Tensor
 from a2c.collecting.action_noise import noise_for
 from a2c.collecting.collector import Collector
 from a2c.collecting.device_episodes import DeviceStatistics, EpisodeMeans
+from a2c.collecting.device_infos import DeviceInfos
 from a2c.collecting.device_steps import DeviceSteps
 from a2c.collecting.ended_episodes import EndedEpisodes
 from a2c.collecting.final_values import cleared, critic_of, spread_the_infinite, value_all_rows, value_truncated_rows
@@ -67,10 +68,9 @@ class DeviceCollector:
         notify: Callable[[str], None] = log.warning,
     ) -> None:
         self.envs, self.model, self.cfg = envs, model, cfg
-        self.device = device = device_of(model)
-        self.clock = LoopClock(device) if clock is None else clock
-        self._episodes = EpisodeMeans()
-        self.ended = EndedEpisodes((), lambda keys: None, notify, lacking=NO_LIST)
+        device = self.device = device_of(model)
+        self.clock, self._episodes = clock or LoopClock(device), EpisodeMeans()
+        self.ended = EndedEpisodes(cfg.log_info, lambda keys: None, notify, lacking=NO_LIST)
         steps, count = cfg.n_step, cfg.num_envs
         self.reward_normalizer = DeviceRewardNormalizer(count, cfg.gamma, device) if cfg.normalize_reward else None
         self._statistics = DeviceStatistics(count, device)
@@ -84,6 +84,7 @@ class DeviceCollector:
         self._actions = empty_actions(model.distribution, steps, count, device)
         self._steps = DeviceSteps(steps, count, device)
         self._same_step = envs.mode is AutoresetMode.SAME_STEP
+        self._infos = DeviceInfos(cfg.log_info, device, same_step=self._same_step)
         reached: Tree = tree_map(lambda part: part[1:], self._obs)
         self._final_obs: Tree = tree_map(torch.empty_like, reached) if self._same_step else reached
         self._resetting = torch.zeros(count, dtype=torch.bool, device=device)  # NEXT_STEP: the next row only resets
@@ -142,6 +143,8 @@ class DeviceCollector:
             step = act_on(self._actions[t] if emit is None else emit(self._actions[t]))
             tree_map(Tensor.copy_, rows[t + 1], step.obs)
             self._steps.put(t, step)
+            if self.cfg.log_info:
+                self._infos.add(step.infos, self._steps.terminated[t], self._steps.truncated[t])
             if self._memory is not None:
                 self._memory.end_step(t, self._steps.terminated, self._steps.truncated, resetting)
             if step.final_obs is not None:
@@ -175,7 +178,7 @@ class DeviceCollector:
 
     def _changing(self) -> list[Tensor]:
         """Every tensor that a rollout changes, in place."""
-        memory = [self._actions, *self._steps.tensors]
+        memory = [self._actions, *self._steps.tensors, *self._infos.tensors]
         memory += [*([] if self._memory is None else self._memory.tensors), *(self.envs.changing or ())]
         normalizer = [] if self.reward_normalizer is None else self.reward_normalizer.tensors
         return [*leaves(self._obs), *leaves(self._final_obs), *memory, *self._statistics.tensors, *normalizer]
@@ -197,10 +200,12 @@ class DeviceCollector:
         """
         self._statistics.refuse_the_infinite()
         self._fetch()
-        return self._episodes.report()
+        return self._episodes.report() | self.ended.report()
 
     def _fetch(self) -> int:
-        self._episodes.add(self._statistics.drain())
+        ended = self._statistics.drain()
+        self._episodes.add(ended)
+        self.ended.add_sums(self._infos.drain(), ended.episodes)
         return self._episodes.count
 
     def call(self, call: Call) -> list[Any]:
@@ -219,6 +224,7 @@ class DeviceCollector:
         return {
             "reward_normalizer": None if normalizer is None else normalizer.state_dict(),
             "episodes": self._episodes.state_dict(),
+            "ended": self.ended.state_dict(),
             "calls": calls_state([(0, call) for call in self._calls]),
             "in_flight": on_device(self.envs.state_dict(), here, self._statistics.running, self._resetting, memory),
         }
@@ -227,6 +233,7 @@ class DeviceCollector:
         """Go on from a state, before the first rollout; says in one line what came of the episodes in flight."""
         if "episodes" in state:  # not in files of version 0.1
             self._episodes.load_state_dict(state["episodes"])
+        self.ended.load_state_dict(state.get("ended", {}))
         for _, call in history_of(state.get("calls")):
             self.call(call)
         saved = state.get("in_flight")

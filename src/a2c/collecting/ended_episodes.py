@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from a2c.collecting.info_means import InfoMeans
@@ -57,6 +57,10 @@ class EndedEpisodes:
             self._means.add(episodes)
         if self._kept is not None:
             self._kept += episodes
+
+    def add_sums(self, sums: Mapping[str, tuple[float, int]], episodes: int) -> None:
+        """So many have ended, of which nothing is known but these sums: of each key, over how many episodes."""
+        self._means.add_sums(sums, episodes)
 
     def report(self) -> dict[str, float]:
         """As :meth:`InfoMeans.report`."""

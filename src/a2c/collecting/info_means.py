@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from a2c.envs.episodes import Episode
@@ -31,6 +31,14 @@ class InfoMeans:
             for key in self.keys:
                 if key in episode.info:
                     self._add(key, episode.info[key])
+
+    def add_sums(self, sums: Mapping[str, tuple[float, int]], episodes: int) -> None:
+        """Add episodes by the sums of their numbers: of each key, over how many of them."""
+        self._episodes += episodes
+        for key, (total, count) in sums.items():
+            if count:
+                before = self._sums.setdefault(key, [0.0, 0])
+                before[0], before[1] = before[0] + total, before[1] + count
 
     def report(self) -> dict[str, float]:
         """Means since the last call, as ``episode/KEY``, each over the episodes that have the key."""

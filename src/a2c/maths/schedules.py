@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 
@@ -42,7 +43,7 @@ def scheduled(kind: str | Points, start: float, env_steps: int, total_steps: int
 
 def interpolated(points: Points, at: float) -> float:
     """The factor at a fraction of the run: linear between points, constant outside them."""
-    for (left, low), (right, high) in zip(points, points[1:], strict=False):
+    for (left, low), (right, high) in itertools.pairwise(points):
         if left <= at < right:
             return low + (high - low) * (at - left) / (right - left)
     return points[0][1] if at < points[0][0] else points[-1][1]

@@ -6,6 +6,7 @@ No torch and no omegaconf, so that worker processes import this in milliseconds.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import re
 import typing
 from collections.abc import Iterator
@@ -68,7 +69,7 @@ def _are_points(value: list[Any]) -> bool:
     """Whether these are points of a schedule: fractions of the run in [0, 1], rising, each with a factor >= 0."""
     if not value or any(len(point) != 2 or not 0 <= point[0] <= 1 or point[1] < 0 for point in value):
         return False
-    return all(one[0] < other[0] for one, other in zip(value, value[1:], strict=False))
+    return all(one[0] < other[0] for one, other in itertools.pairwise(value))
 
 
 def setting(doc: str, **rule: Any) -> Any:

@@ -5,7 +5,7 @@ docs/device_environments.md has the contract. :class:`a2c.envs.lockstep.Lockstep
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,6 +42,7 @@ class DeviceStep:
     terminated: Tensor  # [N]
     truncated: Tensor  # [N]
     final_obs: Tensor | None  # [N, *obs]  of the rows that ended, anything elsewhere; None: NEXT_STEP, obs is final
+    infos: Mapping[str, Any]
 
 
 class DeviceEnvs:
@@ -186,6 +187,7 @@ class DeviceEnvs:
             self._tensor("terminated", terminated, self._rows),
             self._tensor("truncated", truncated, self._rows),
             final_obs,
+            infos,
         )
 
     def close(self, terminate: bool = False) -> None:
