@@ -175,13 +175,15 @@ def test_one_that_does_not_return_is_left_when_the_run_is_to_end(
     monkeypatch.setattr(stopping, "PATIENCE", 0.1)
 
     def hang(progress: a2c.Progress) -> None:
-        if progress.env_steps > 200:
+        progress.call("harder")  # what comes after it is still the callback's
+        if progress.env_steps >= 200:
+            progress.stop("late")
             os.kill(os.getpid(), signal.SIGTERM)
             time.sleep(3600)
 
-    summary = train(tmp_path, "env=cartpole", on_report=hang)
-    assert (summary.stopped, summary.ended, summary.env_steps) == ("SIGTERM", None, 208)
-    assert last(summary)["state"]["env_steps"] == 208
+    summary = train(tmp_path, LADDER, on_report=hang)
+    assert (summary.stopped, summary.ended, summary.env_steps) == ("SIGTERM", None, 200)
+    assert last(summary)["state"]["env_steps"] == 200
 
 
 # ---- stop_at ----
@@ -263,6 +265,11 @@ def test_a_method_of_every_environment_is_called_in_order(layout: str, tmp_path:
 def test_an_environment_that_fails_in_a_call_is_named(layout: str, tmp_path: Path) -> None:
     with pytest.raises(EnvironmentFailure, match=r"environment 0.*raised ZeroDivisionError in the call of 'fall'"):
         train(tmp_path, LADDER, *LAYOUTS[layout], on_report=lambda progress: progress.call("fall"))
+    (path,) = tmp_path.glob("*/2*/checkpoints/last.pt")
+    saved = load_checkpoint(path)
+    assert saved["state"]["update"] == 10  # 2 environments, 5 steps each: the first report
+    assert saved["collector"]["in_flight"] is not None
+    assert saved["collector"]["calls"] == []  # the one that failed has not been made
     with pytest.raises(EnvironmentFailure, match=r"raised AttributeError in the call of 'hardr'"):
         train(tmp_path, LADDER, *LAYOUTS[layout], on_report=lambda progress: progress.call("hardr"))
 

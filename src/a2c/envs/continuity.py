@@ -67,8 +67,13 @@ class Continuity:
             self._in_flight.record(actions)
 
     def call(self, call: Call) -> list[Any]:
-        """Make a call of every environment, between two rollouts; returns ``[N]``, what they gave."""
+        """Make a call of every environment, between two rollouts; returns ``[N]``, what they gave.
+
+        Where it fails, the state to save is that of before it.
+        """
+        self.mark()
         results = self._backend.call(call)
+        self.settle()
         self._calls.add(self._statistics.step, call)
         return results
 

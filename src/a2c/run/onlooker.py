@@ -71,7 +71,7 @@ class Onlooker:
                 self._notify("the checkpoint holds the state of a callback, and there is none to take it")
         elif saved is not None:
             callback.load(saved)
-        elif resumed is None:
+        else:
             callback.keep()
         if callback is not None:
             actors.ended.keep()
@@ -103,16 +103,17 @@ class Onlooker:
             state, self._cfg, self._folder, metrics, self._actors.ended.kept, self._network, self._actors.call
         )
         try:
-            return self._callback(progress)
+            own = self._callback(progress)
         except GaveUpError:
             self._notify(f"{self._callback.name} did not return in time; the run ends without what it was at")
             return {}
         finally:
             progress.end()
             self._actors.ended.forget()
-            self._names += progress.saves
-            if progress.stopped is not None:
-                self._checkpoints.end(progress.stopped)
+        self._names += progress.saves
+        if progress.stopped is not None:
+            self._checkpoints.end(progress.stopped)
+        return own
 
     def wanted(self) -> list[str]:
         """Names of checkpoints that the callback has asked for since the last call."""

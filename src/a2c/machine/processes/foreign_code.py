@@ -39,11 +39,12 @@ def of_others(call: Callable[P, Result], *arguments: P.args, **named: P.kwargs) 
 
     A signal is handled after a call or at a jump, so never between the end of ``call`` and the last line here.
     """
+    before = foreign.runs  # a callback may call environments, and goes on after that
     try:
         foreign.runs = True
         return call(*arguments, **named)
     finally:
-        foreign.runs = False
+        foreign.runs = before
 
 
 def break_in(*_: Any) -> None:
