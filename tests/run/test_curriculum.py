@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 import a2c
+from a2c.collecting.collector import Collector
 from a2c.collecting.going_on import GO_ON
 from a2c.run.evaluators import Evaluators
 from a2c.storage.checkpoint import load_checkpoint
@@ -96,10 +97,11 @@ def test_wherever_its_environments_are(
     assert differences(left_by(folder), undisturbed(*LADDER, SYNC)) == []
 
 
-def test_stopped_in_an_evaluation_whose_report_the_callback_has_not_seen(
-    sessions: Sessions, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("dies", ["in an evaluation", "after its report"])
+def test_killed_around_a_report_with_an_evaluation(
+    dies: str, sessions: Sessions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The resumed run makes the whole report: evaluation, callback, row."""
+    """If the callback has not seen it, the resumed run makes the whole report: evaluation, callback, row."""
     cfg = (*LADDER, SYNC, "eval.every=96", "total_steps=300")
 
     def run(folder: Path, **changes: Any) -> Path:
@@ -109,19 +111,27 @@ def test_stopped_in_an_evaluation_whose_report_the_callback_has_not_seen(
 
     whole = left_by(run(sessions.folder / "whole"))
     assert [row["callback/score"] != 0 for row in whole["rows"]].count(True) >= 3
-    here = Evaluators.here
+    here, collect = Evaluators.here, Collector.collect
 
-    def interrupted(self: Evaluators, network: Any, env_steps: int) -> Any:
-        if env_steps == 192:
+    def evaluating(self: Evaluators, network: Any, env_steps: int) -> Any:
+        if env_steps == 192 and dies == "in an evaluation":
             raise KeyboardInterrupt
         return here(self, network, env_steps)
 
+    def collecting(self: Collector, update: int) -> Any:
+        if update == 7:  # of 32 steps: the one after the report at 192
+            raise KeyboardInterrupt
+        return collect(self, update)
+
     with monkeypatch.context() as patch:
-        patch.setattr(Evaluators, "here", interrupted)
+        patch.setattr(Evaluators, "here", evaluating)
+        patch.setattr(Collector, "collect", collecting)
         with pytest.raises(KeyboardInterrupt):
             run(sessions.folder / "cut")
     (folder,) = (sessions.folder / "cut").glob("*/2*")
-    assert "waiting_row" in load_checkpoint(folder / "checkpoints" / "last.pt")
+    saved = load_checkpoint(folder / "checkpoints" / "last.pt")
+    assert saved["state"]["env_steps"] == 192
+    assert ("waiting_row" in saved) is (dies == "in an evaluation")
     run(sessions.folder / "cut", resume=folder)
     assert differences(left_by(folder), whole) == []
 

@@ -12,6 +12,8 @@ from a2c.envs.rebuilding.beginnings import Beginnings, beginnings_memory
 from a2c.envs.rebuilding.calls import Call, Calls, CallsAgain, call_of
 from a2c.envs.rebuilding.in_flight import Episode
 from a2c.envs.rebuilding.origins import RENEW, REPLAY, Origin, words_of
+from a2c.envs.vector.inprocess import InProcessVectorEnv
+from a2c.envs.vector.rebuilt_alone import Rebuildable, shared_memory
 
 CELL = np.zeros(1, np.int64)
 
@@ -93,6 +95,26 @@ def test_a_new_instance_for_every_episode_has_had_all_calls() -> None:
     calls.append(Call("mark", ("two",), {}))
     noted.reset(0)
     assert envs[0].events == ["one", "two", "reset"]
+
+
+def test_so_it_has_whoever_steps_it() -> None:
+    mark = Call("mark", ("one",), {})
+    envs = InProcessVectorEnv([Diary, Diary], autoreset_mode="SameStep")
+    envs.rebuilder.prepare(RENEW)
+    envs.reset(seed=1)
+    assert envs.rebuilder.call(mark) == [None, None]
+    envs.reset()
+    assert [env.events for env in envs.envs] == [["one", "reset"]] * 2  # type: ignore[attr-defined]
+    envs.close()
+
+    memory = shared_memory(1)
+    alone = Rebuildable(Diary, 0, memory)
+    alone.note_beginnings(RENEW)
+    alone.reset(seed=1)
+    alone.call_all(mark)
+    alone.reset()
+    assert alone.env.events == ["one", "reset"]  # type: ignore[attr-defined]
+    memory.close_file()
 
 
 def test_arguments_are_copied_and_must_be_plain() -> None:
