@@ -30,7 +30,7 @@ class Trainer:
     error: BaseException | None = None
     stopped: str | None = None
 
-    def train_in(self, cfg: Config, folder: Path) -> types.SimpleNamespace:
+    def train_in(self, cfg: Config, folder: Path, on_report: Any = None) -> types.SimpleNamespace:
         self.runs.append((cfg, folder))
         if self.error:
             raise self.error
