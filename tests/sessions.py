@@ -26,11 +26,13 @@ class Sessions:
 
     Attributes:
         said: the lines of the latest session.
+        on_report: makes the callback of each session; None: there is none.
     """
 
     folder: Path
     monkeypatch: pytest.MonkeyPatch
     said: list[str] = field(default_factory=list)
+    on_report: Callable[[], Any] | None = None
 
     def told(self, ending: str) -> bool:
         """Whether the latest session said what came of the episodes in flight, in these words."""
@@ -56,7 +58,7 @@ class Sessions:
             for name in ("begin", "due", "report"):
                 patch.setattr(Run, name, stopping(getattr(Run, name)))
             patch.setattr("a2c.run.showing.console.Console.note", lambda _, line: self.said.append(line))
-            return Path(a2c.train(cfg).folder)
+            return Path(a2c.train(cfg, on_report=None if self.on_report is None else self.on_report()).folder)
 
     def interrupted(self, *overrides: str, stops: list[int], until: int, again: tuple[str, ...] = ()) -> Path:
         """As :meth:`run`, but stopped after each of ``stops`` too, and resumed with the settings ``again``."""
@@ -69,7 +71,7 @@ class Sessions:
 def left_by(folder: Path) -> dict[str, Any]:
     """All that a run left but for settings and clocks."""
     saved = load_checkpoint(folder / "checkpoints" / "last.pt")
-    kept = {key: saved[key] for key in ("spec", "learner", "collector")}
+    kept = {key: saved[key] for key in ("spec", "learner", "collector", "callback") if key in saved}
     state = {key: value for key, value in saved["state"].items() if key != "wall_time"}
     rows = [
         {key: value for key, value in row.items() if not key.startswith("time/")} for row in read_rows(folder / METRICS)

@@ -17,6 +17,7 @@ from registrations import forgetting_own
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = ROOT / "examples"
+ELSEWHERE = {"early_stopping", "curriculum", "memory_in_your_loop"}  # tests/test_callback_examples.py
 QUICK = ("total_steps=200", "num_envs=2", "eval.every=0", "eval.final_episodes=2", "eval.episodes=2", "gif=false",
          "eval.max_steps=40", "wandb.mode=disabled")  # fmt: skip
 
@@ -32,7 +33,7 @@ def somewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
         del sys.modules[name]
 
 
-@pytest.mark.parametrize("name", sorted(path.stem for path in EXAMPLES.glob("*.py")))
+@pytest.mark.parametrize("name", sorted({path.stem for path in EXAMPLES.glob("*.py")} - ELSEWHERE))
 def test_an_example_trains_and_says_a_score(
     name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -22,9 +22,9 @@ OLD_RUN = Path(__file__).parent / "fixtures" / "run_of_0_1"
 
 def test_the_public_names_are_these_and_every_one_is_there() -> None:
     assert set(a2c.__all__) == {
-        "A2CError", "CheckpointError", "ConfigError", "EnvironmentFailure", "NumericError", "RunIOError",
-        "StoppedError",
-        "Config", "EvalResult", "Policy", "ShardedAsyncVectorEnv", "Spaces", "Summary",
+        "A2CError", "CallbackFailure", "CheckpointError", "ConfigError", "EnvironmentFailure", "NumericError",
+        "RunIOError", "StoppedError",
+        "Config", "EvalResult", "Policy", "Progress", "ShardedAsyncVectorEnv", "Spaces", "Summary",
         "actor_critic_loss", "evaluate", "lambda_returns", "load_config", "load_policy", "n_step_returns", "train",
     }  # fmt: skip
     for name in a2c.__all__:
@@ -79,4 +79,7 @@ def test_every_setting_of_version_0_1_is_still_one() -> None:
     added |= {"env.channels", "env.masks", "policy.distribution", "policy.state_dependent_std", "policy.sde_steps"}
     added |= {"network.make", "network.encoders", "network.value_hidden_sizes", "network.layer_norm", "network.init"}
     added |= {"value_loss", "critic_lr", "normalize_value"}
+    added |= {"stop_at", "log_info"}
+    scheduled = ("lr", "beta", "value_coef", "gae_lambda", "max_grad_norm")
+    added |= {f"{name}_end" for name in scheduled} | {f"{name}_schedule" for name in scheduled[2:]}
     assert now - old == {"main_shard", "tf32", "network.memory_size"} | added

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from a2c.envs.vector.sharded import ShardedAsyncVectorEnv
     from a2c.errors import (
         A2CError,
+        CallbackFailure,
         CheckpointError,
         ConfigError,
         EnvironmentFailure,
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from a2c.maths.returns import lambda_returns, n_step_returns
     from a2c.playing.evaluation import EvalResult, evaluate
     from a2c.playing.policy import Policy, load_policy
+    from a2c.run.progress import Progress
     from a2c.run.summary import Summary
     from a2c.settings.config import Config
 
@@ -38,6 +40,7 @@ os.environ.setdefault("GOMP_SPINCOUNT", "20000")
 
 _HOME = {
     "A2CError": "a2c.errors",
+    "CallbackFailure": "a2c.errors",
     "CheckpointError": "a2c.errors",
     "Config": "a2c.settings.config",
     "ConfigError": "a2c.errors",
@@ -45,6 +48,7 @@ _HOME = {
     "EvalResult": "a2c.playing.evaluation",
     "NumericError": "a2c.errors",
     "Policy": "a2c.playing.policy",
+    "Progress": "a2c.run.progress",
     "RunIOError": "a2c.errors",
     "StoppedError": "a2c.errors",
     "ShardedAsyncVectorEnv": "a2c.envs.vector.sharded",
@@ -61,6 +65,7 @@ _HOME = {
 
 __all__ = [
     "A2CError",
+    "CallbackFailure",
     "CheckpointError",
     "Config",
     "ConfigError",
@@ -68,6 +73,7 @@ __all__ = [
     "EvalResult",
     "NumericError",
     "Policy",
+    "Progress",
     "RunIOError",
     "ShardedAsyncVectorEnv",
     "Spaces",

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from gymnasium.vector import VectorEnv
 
     from a2c.network.making import OwnNetwork
+    from a2c.run.callback import OnReport
     from a2c.run.summary import Summary
 
 __all__ = ["load_config", "train"]
@@ -55,6 +56,7 @@ def train(
     env: EnvMaker | VectorEnv[Any, Any, Any] | None = None,
     eval_env: EnvMaker | None = None,
     network: OwnNetwork | None = None,
+    on_report: OnReport | None = None,
 ) -> Summary:
     """Train an agent in a new run folder or, with ``cfg.resume``, in the folder of the run to continue.
 
@@ -70,6 +72,8 @@ def train(
         network: makes a network of your own from the spaces: a :class:`torch.nn.Module` whose ``forward(obs)`` gives
             the policy's parameters ``[B, P]`` and values ``[B]`` (``docs/extending.md``). None: ours, or that of
             ``network.make``. The run keeps its name, never its code.
+        on_report: called with the progress of every report; it may log numbers, stop the run, keep checkpoints and
+            call the environments (docs/extending.md). If it has ``state_dict`` and ``load_state_dict``, it resumes too.
 
     Raises:
         A2CError: a subclass for each kind of failure, with a message of one line.
@@ -77,10 +81,10 @@ def train(
     if network is not None:
         cfg = replace(cfg, network=replace(cfg.network, make=name_of(network)))
     with with_given(cfg, env, eval_env) as complete:
-        return _train_checked(complete, network)
+        return _train_checked(complete, network, on_report)
 
 
-def _train_checked(cfg: Config, network: OwnNetwork | None) -> Summary:
+def _train_checked(cfg: Config, network: OwnNetwork | None, on_report: OnReport | None) -> Summary:
     cfg = validate(cfg)
     check_settings(cfg)
     if cfg.resume == AUTO:
@@ -89,11 +93,11 @@ def _train_checked(cfg: Config, network: OwnNetwork | None) -> Summary:
         with chosen(cfg) as choice:
             if choice.finished is not None:
                 return choice.finished
-            return _train(replace(cfg, resume=choice.resume), choice.folder, network)
-    return _train(cfg, None, network)
+            return _train(replace(cfg, resume=choice.resume), choice.folder, network, on_report)
+    return _train(cfg, None, network, on_report)
 
 
-def _train(cfg: Config, folder: Path | None, network: OwnNetwork | None) -> Summary:
+def _train(cfg: Config, folder: Path | None, network: OwnNetwork | None, on_report: OnReport | None) -> Summary:
     """Train in ``folder``; None: in that of the run to continue, or a new one."""
     if folder is None and cfg.resume:
         folder = run_of(cfg.resume, cfg.runs_dir)
@@ -105,10 +109,12 @@ def _train(cfg: Config, folder: Path | None, network: OwnNetwork | None) -> Summ
             write_text(settings, OmegaConf.to_yaml(OmegaConf.create(redact(asdict(cfg)))))
         except OSError as error:
             raise RunIOError(f"cannot write {settings}: {error.strerror or error}") from error
-        return train_in(cfg, folder, network)
+        return train_in(cfg, folder, network, on_report)
 
 
-def train_in(cfg: Config, folder: Path, network: OwnNetwork | None = None) -> Summary:
+def train_in(
+    cfg: Config, folder: Path, network: OwnNetwork | None = None, on_report: OnReport | None = None
+) -> Summary:
     """Train an agent in a run folder, with the algorithm that ``cfg.algo`` names.
 
     AC, A2C and A3C differ in how many environments act together and in where the gradient goes.
@@ -116,13 +122,15 @@ def train_in(cfg: Config, folder: Path, network: OwnNetwork | None = None) -> Su
     Args:
         cfg: validated settings.
         folder: made if missing.
-        network: as for :func:`train`.
+        network, on_report: as for :func:`train`.
 
     Raises:
         A2CError: as :func:`train`.
     """
     from a2c import trainer  # imported here, because these load torch
     from a2c.a3c import loop
+    from a2c.run.callback import Callback
 
     algorithm = loop.train if cfg.algo == "a3c" else trainer.train
-    return algorithm(cfg, folder, network)
+    callback = None if on_report is None else Callback(on_report)
+    return algorithm(cfg, folder, network=network, callback=callback)

@@ -35,6 +35,13 @@ class EnvironmentFailure(A2CError):
     label = "environment error"
 
 
+class CallbackFailure(A2CError):
+    """A function of the user's that a run calls raised, or gave what it may not."""
+
+    exit_code = 3
+    label = "callback error"
+
+
 class NumericError(A2CError):
     """A reward, observation, loss or gradient is not finite.
 

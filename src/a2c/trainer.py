@@ -7,27 +7,29 @@ from pathlib import Path
 
 from a2c.build import build, make_envs
 from a2c.collecting.device_collector import AnyCollector
-from a2c.errors import ConfigError, EnvironmentFailure, NumericError
+from a2c.errors import CallbackFailure, ConfigError, EnvironmentFailure, NumericError
 from a2c.learning.learner import Learner
 from a2c.machine.processes.foreign_code import GaveUpError
 from a2c.network.making import OwnNetwork
 from a2c.rollout import Rollout
+from a2c.run.callback import Callback
 from a2c.run.opening import open_run
 from a2c.run.state import TrainState
-from a2c.run.stopping import GAVE_UP, StopRequest
+from a2c.run.stopping import GAVE_UP
 from a2c.run.summary import Summary
 from a2c.settings.config import Config
 
 __all__ = ["Summary", "train", "training"]
 
 
-def train(cfg: Config, folder: Path, network: OwnNetwork | None = None) -> Summary:
+def train(cfg: Config, folder: Path, *, network: OwnNetwork | None = None, callback: Callback | None = None) -> Summary:
     """Train an agent in a run folder.
 
     Args:
         cfg: validated settings (:func:`a2c.load_config`).
         folder: the run folder, made if missing; ``cfg.resume`` may name a run to continue.
         network: makes a network of the user's; None: ours, or that of ``network.make``.
+        callback: of the user, for every report; None: there is none.
 
     Returns:
         The summary of the run, as in ``summary.json``.
@@ -35,15 +37,21 @@ def train(cfg: Config, folder: Path, network: OwnNetwork | None = None) -> Summa
     Raises:
         A2CError: a subclass for each kind of failure, with an exit code and a message of one line.
     """
-    with make_envs(cfg) as envs, open_run(cfg, folder, network) as run:
+    with make_envs(cfg) as envs, open_run(cfg, folder, network, callback) as run:
         learner, collector = build(cfg, envs, run.update, run.console.note, network)
         state = start = run.begin(learner, collector, envs.facts(), envs.plan)
         try:
-            for state in updates(learner, collector, start, cfg.total_steps, run.stop):
+            run.take_up()
+            for state in updates(learner, collector, start, cfg.total_steps, run.over):
                 if run.due(state):  # a report is the only wait for the device outside acting
                     run.report(state)
             learner.check()  # stopped between two reports
-        except (EnvironmentFailure, NumericError, ConfigError) as error:  # the last: a network of the user's raised
+        except (
+            EnvironmentFailure,
+            NumericError,
+            CallbackFailure,
+            ConfigError,
+        ) as error:  # of a network: the last
             run.rescue(error, state)  # the weights are sound: lose the rollout, not the run
             raise
         except GaveUpError:
@@ -56,7 +64,7 @@ def updates(
     collector: AnyCollector,
     state: TrainState,
     total_steps: int,
-    stop: StopRequest | None = None,
+    over: Callable[[], bool] = lambda: False,
     learned_from: Callable[[Rollout], Rollout] | None = None,
 ) -> Iterator[TrainState]:
     """Collect and learn until ``total_steps``, or until someone asks it to stop.
@@ -65,7 +73,7 @@ def updates(
         learner, collector: from :func:`a2c.build.build`.
         state: where training starts.
         total_steps: env steps at which it ends.
-        stop: ends it before the next update; None: nobody asks.
+        over: asked before every update; True ends training.
         learned_from: turns the rollout just collected into the one to learn from; None: learn from it as it is.
 
     Yields:
@@ -74,7 +82,7 @@ def updates(
     Raises:
         EnvironmentFailure, NumericError: an environment failed or gave a number that is not finite.
     """
-    while state.env_steps < total_steps and not stop:
+    while state.env_steps < total_steps and not over():
         rollout = collector.collect(state.update)  # [T, N], already on the device
         batch = rollout if learned_from is None else learned_from(rollout)
         learner.update(batch, state.env_steps)  # one forward, one backward, one step

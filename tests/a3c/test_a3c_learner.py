@@ -17,6 +17,10 @@ from a2c.settings.config import Config
 from builders import VECTOR, config, kept, make_model, random_rollout
 
 OPTIMIZERS = ("rmsprop_tf", "rmsprop", "adam")
+SCHEDULED: dict[str, Any] = {  # over the 90 steps of six rollouts
+    "lr_schedule": "linear", "value_coef_schedule": "cosine", "gae_lambda_schedule": [[0, 1], [1, 0.5]],
+    "max_grad_norm_schedule": "linear", "max_grad_norm_end": 0.01, "total_steps": 90,
+}  # fmt: skip
 
 
 def team(cfg: Config, workers: int, **how: Any) -> tuple[Learner, Shared, list[AsyncLearner]]:
@@ -57,7 +61,7 @@ def test_the_lag_counts_what_landed_between_pull_and_push():
 @pytest.mark.parametrize("normalize_obs", [False, True])
 @pytest.mark.parametrize("shared_statistics", [False, True])
 def test_one_worker_takes_the_steps_of_a2c(optimizer: str, normalize_obs: bool, shared_statistics: bool):
-    cfg = config(num_envs=3, optimizer=optimizer, normalize_obs=normalize_obs, lr_schedule="linear", max_grad_norm=0.5)
+    cfg = config(num_envs=3, optimizer=optimizer, normalize_obs=normalize_obs, max_grad_norm=0.5, **SCHEDULED)
     plain = Learner(make_model(VECTOR, cfg), cfg)
     main, shared, (worker,) = team(cfg, 1, shared_statistics=shared_statistics)
     steps = 0

@@ -10,6 +10,7 @@ import sys
 import types
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -30,7 +31,7 @@ class Trainer:
     error: BaseException | None = None
     stopped: str | None = None
 
-    def train_in(self, cfg: Config, folder: Path, network: object = None) -> types.SimpleNamespace:
+    def train_in(self, cfg: Config, folder: Path, network: Any = None, on_report: Any = None) -> types.SimpleNamespace:
         self.runs.append((cfg, folder))
         if self.error:
             raise self.error

@@ -24,8 +24,9 @@ from a2c.collecting.reward_normalizer import DeviceRewardNormalizer, RewardNorma
 from a2c.envs.device.cartpole import CartPole
 from a2c.envs.device.lockstep import DeviceEnvs, DeviceStep
 from a2c.envs.lockstep import LockstepEnvs
+from a2c.envs.rebuilding.calls import Call
 from a2c.envs.spaces import spaces_of
-from a2c.errors import NumericError
+from a2c.errors import ConfigError, EnvironmentFailure, NumericError
 from a2c.learning.learner import Learner
 from a2c.maths.noise import uniform_noise
 from a2c.rollout import Rollout
@@ -53,7 +54,8 @@ class RecordedEnvs(DeviceEnvs):
         self.actions.append(actions.clone())
         step = super().step(actions)
         parts = {field.name: getattr(step, field.name) for field in dataclasses.fields(step)}
-        self.steps.append(DeviceStep(**{name: None if it is None else it.clone() for name, it in parts.items()}))
+        kept = {name: it.clone() if isinstance(it, Tensor) else it for name, it in parts.items()}
+        self.steps.append(DeviceStep(**kept))
         return step
 
     def stacked(self, name: str) -> Tensor:
@@ -178,6 +180,57 @@ def test_reports_are_of_raw_returns_of_all_episodes_since_the_last_one(mode: str
             collector.seen_reward = sum(reward for reward, _ in found)  # type: ignore[attr-defined]
             collector.seen_length = sum(length for _, length in found)  # type: ignore[attr-defined]
             assert collector.metrics() == metrics  # nothing ended since: the same again
+
+
+class Levelled(CountingDevice):
+    """Its level is in its last infos, and in every reward; get_state does not know it."""
+
+    level = 0.0
+
+    def harder(self, by: float) -> float:
+        self.level += by
+        return self.level
+
+    def step(self, actions: Any) -> Any:
+        obs, rewards, terminated, truncated, infos = super().step(actions)
+        said = {"level": torch.full((self.num_envs,), self.level), "length": self.lengths.float()}
+        said["length"][~(terminated | truncated)] = torch.nan  # what did not end may say anything
+        infos |= {"final_info": said} if self.mode is AutoresetMode.SAME_STEP else said
+        return obs, rewards + self.level, terminated, truncated, infos
+
+    def get_state(self) -> Any:
+        return {"count": self.count.clone(), "done": self.done.clone()}
+
+    def set_state(self, state: Any) -> None:
+        self.count.copy_(state["count"])
+        self.done.copy_(state["done"])
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_infos_of_ended_episodes_are_averaged(mode: str) -> None:
+    told: list[str] = []
+    cfg = config(num_envs=2, n_step=12, log_info=["length", "level", "lacking"])
+    envs = DeviceEnvs(Levelled([2, 5], mode=mode), CPU)
+    collector = DeviceCollector(envs, make_model(envs.spaces, cfg), cfg, notify=told.append)
+    collector.collect(0)
+    found = collector.metrics()
+    # In 12 steps: six episodes of 2 and two of 5; where a reset takes a step, four of 2 and two of 5.
+    short = 6 if mode == "SameStep" else 4
+    assert found["episode/length"] == pytest.approx((2 * short + 5 * 2) / (short + 2))
+    assert found["episode/level"] == 0
+    assert "episode/lacking" not in found
+    collector.call(Call("harder", (3.0,), {}))
+    collector.collect(1)
+    again = DeviceCollector(DeviceEnvs(Levelled([2, 5], mode=mode), CPU), make_model(envs.spaces, cfg), cfg)
+    assert again.load_state_dict(collector.state_dict()) == GO_ON  # with the sums of a report to come, and the call
+    assert collector.metrics()["episode/level"] == again.metrics()["episode/level"] == 3
+    assert torch.equal(collector.collect(2).rewards, again.collect(2).rewards)
+    assert told == [line for line in told if "has the key 'lacking'" in line]
+    assert len(told) == 1
+    with pytest.raises(ConfigError, match="keeps no list of episodes"):
+        collector.ended.kept()
+    with pytest.raises(EnvironmentFailure, match="raised AttributeError in the call of 'hardr'"):
+        collector.call(Call("hardr", (), {}))
 
 
 def test_before_the_first_end_there_is_no_mean() -> None:

@@ -28,6 +28,10 @@ EVERYTHING: dict[str, Any] = {
     "lr_schedule": "linear", "beta_schedule": "cosine", "beta": 0.02, "total_steps": 400,
 }  # fmt: skip
 
+SCHEDULED: dict[str, Any] = EVERYTHING | {
+    "value_coef_schedule": [[0, 1.0], [1, 0.2]], "gae_lambda_schedule": "linear", "gae_lambda_end": 0.1,
+    "max_grad_norm_schedule": "cosine", "max_grad_norm_end": 0.01, "lr_end": 1e-4,
+}  # fmt: skip
 REMEMBERING: dict[str, Any] = {"network": {"memory": "lstm", "memory_size": 4}}
 
 
@@ -43,7 +47,9 @@ def overwrite(memory: Rollout, rollout: Rollout) -> None:
             part.copy_(getattr(rollout, field.name))
 
 
-@pytest.mark.parametrize("changes", [{}, EVERYTHING, REMEMBERING], ids=["plain", "everything", "remembering"])
+@pytest.mark.parametrize(
+    "changes", [{}, EVERYTHING, SCHEDULED, REMEMBERING], ids=["plain", "everything", "scheduled", "remembering"]
+)
 @pytest.mark.parametrize("gaps", [False, True], ids=["whole", "gaps"])
 @pytest.mark.parametrize("optimizer", ["rmsprop_tf", "rmsprop", "adam"])
 @pytest.mark.parametrize(

@@ -169,6 +169,51 @@ def test_coefficients_are_computed_from_env_steps_alone(monkeypatch: pytest.Monk
     assert after(0) == (0.8, 0.4)  # nothing remembers the updates before: a resumed run needs only env_steps
 
 
+# After 250 of 1000 steps: 8e-3 * (3/4), 0.02 + 0.06 * 3/4, 0.8 * 0.6, 0.2 + 0.6 * (1 + cos(pi/4)) / 2, 0.1 * 0.5
+SCHEDULED: dict[str, tuple[float, dict[str, Any], float]] = {
+    "lr": (8e-3, {"lr_schedule": "linear"}, 6e-3),
+    "beta": (0.08, {"beta_schedule": "linear", "beta_end": 0.02}, 0.065),
+    "value_coef": (0.8, {"value_coef_schedule": [[0, 1.0], [0.5, 0.2]]}, 0.48),
+    "gae_lambda": (0.8, {"gae_lambda_schedule": "cosine", "gae_lambda_end": 0.2}, 0.712132034),
+    "max_grad_norm": (0.1, {"max_grad_norm_schedule": [[0.25, 0.5], [1, 1]]}, 0.05),
+}
+
+
+@pytest.mark.parametrize("name", SCHEDULED)
+def test_a_coefficient_with_a_schedule_is_the_one_of_that_step(name: str) -> None:
+    start, schedule, then = SCHEDULED[name]
+    found, expected = config(**{name: start}, **schedule, total_steps=1000), config(**{name: then}, total_steps=1000)
+    model = make_model(VECTOR, found)
+    rollout, _ = random_rollout(model, steps=4, count=3)
+    learners = [Learner(copy.deepcopy(model), cfg) for cfg in (found, expected, config(**{name: start}))]
+    for learner in learners:
+        learner.update(rollout, 250)
+    scheduled, by_hand, constant = (learner.weights for learner in learners)
+    torch.testing.assert_close(scheduled, by_hand, rtol=1e-6, atol=1e-9)
+    assert not torch.allclose(scheduled, constant, rtol=1e-6, atol=1e-9)  # so the comparison can fail
+    metrics = learners[0].drain_metrics(250)
+    assert metrics[f"train/{'learning_rate' if name == 'lr' else name}"] == pytest.approx(then)
+    assert metrics["train/loss"] == pytest.approx(learners[1].drain_metrics(250)["train/loss"], rel=1e-5)
+    lacking = {"train/value_coef", "train/gae_lambda", "train/max_grad_norm"} - {f"train/{name}"}
+    assert not lacking & set(metrics)
+
+
+def test_the_logged_loss_weighs_every_update_with_its_own_value_coef() -> None:
+    cfg = config(lr=0.0, value_coef=0.5, value_coef_schedule="linear", beta=0.0, total_steps=1000)
+    model = make_model(VECTOR, cfg)
+    learner = Learner(model, cfg)
+    first, second = (random_rollout(model, steps=3, count=2, seed=seed)[0] for seed in range(2))
+    alone = []
+    for rollout in (first, second):
+        learner.update(rollout, 0)
+        alone.append(learner.drain_metrics(0))
+    learner.update(first, 0)  # 0.5
+    learner.update(second, 800)  # 0.1
+    policy = (alone[0]["train/policy_loss"] + alone[1]["train/policy_loss"]) / 2
+    value = (0.5 * alone[0]["train/value_loss"] + 0.1 * alone[1]["train/value_loss"]) / 2
+    assert learner.drain_metrics(800)["train/loss"] == pytest.approx(policy + value, rel=1e-5)
+
+
 def test_metrics_are_means_over_the_updates_since_they_were_last_drained() -> None:
     cfg = config(lr=0.0)  # the weights stay: each loss can be computed by itself
     model = make_model(VECTOR, cfg)

@@ -97,17 +97,17 @@ def test_the_config_names_the_optimizer():
         rule = Adam(alone, 1e-3) if kind is Adam else kind(alone, cfg.rmsprop_alpha, 1e-3)
         rule.step(0.1)
         optimizer = make_optimizer(cfg, named)
-        assert optimizer.clip() == 0.5
+        assert optimizer.clip(None) == 0.5
         optimizer.step(0.1)
         assert_close(named, alone, rtol=0, atol=0)
 
 
 def test_the_gradient_is_clipped_by_what_applies_it_and_its_norm_is_that_of_before():
     clipped, small = weight(1.0, gradient=8.0), weight(1.0, gradient=0.5)
-    optimizer = make_optimizer(config(optimizer="rmsprop", max_grad_norm=0.5), clipped)
-    assert optimizer.clip() == 8.0
+    optimizer = make_optimizer(config(optimizer="rmsprop"), clipped)
+    assert optimizer.clip(0.5) == 8.0
     optimizer.step(0.1)
-    make_optimizer(config(optimizer="rmsprop", max_grad_norm=None), small).step(0.1)
+    make_optimizer(config(optimizer="rmsprop"), small).step(0.1)
     assert_close(clipped, small, rtol=1e-5, atol=0)
 
 

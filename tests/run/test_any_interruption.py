@@ -50,7 +50,8 @@ class Session:
         self.run = self._closing.enter_context(open_run(cfg, folder))
         learner, collector = build(cfg, envs, self.run.update)
         self.state: TrainState = self.run.begin(learner, collector, envs.facts(), envs.plan)
-        self._updates: Iterator[TrainState] = updates(learner, collector, self.state, cfg.total_steps, self.run.stop)
+        self.run.take_up()
+        self._updates: Iterator[TrainState] = updates(learner, collector, self.state, cfg.total_steps, self.run.over)
 
     def learn(self, count: int) -> None:
         """Some updates, with their reports; fewer where the run is at its end."""

@@ -244,7 +244,7 @@ class Doubles:
 
     def begin_at(self, env_steps: int, *, save: bool) -> None:
         state = TrainState(env_steps)
-        scores = self.evaluations.evaluate(state, None, {"loss": 0.5}, save=save, last=False)  # type: ignore[arg-type]
+        scores = self.evaluations.evaluate(state, None, {"loss": 0.5}, save=save, wait=False)  # type: ignore[arg-type]
         self.evaluations.add(row_at(env_steps), scores)
 
     def ready_apart(self) -> bool:

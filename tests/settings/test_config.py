@@ -345,3 +345,29 @@ def test_a_run_is_not_resumed_as_another_environment(finished_run):
 def test_a_run_that_is_not_there_cannot_be_resumed(tmp_path):
     with pytest.raises(CheckpointError, match="there is no latest run under"):
         load_config("resume=latest", f"runs_dir={tmp_path}/none")
+
+
+@pytest.mark.parametrize(
+    ("override", "text"),
+    [
+        ("lr_schedule=quadratic", "must be constant, linear, cosine, or points like"),
+        ("lr_schedule=[]", "must be constant, linear, cosine, or points like"),
+        ("lr_schedule=[0.5]", r"lr_schedule\[0\]=0.5 must be a list"),
+        ("lr_schedule=[[0]]", "or points like"),
+        ("lr_schedule=[[0,1],[0,2]]", "or points like"),  # they do not rise
+        ("lr_schedule=[[0,1],[1.5,2]]", "or points like"),  # beyond the run
+        ("beta_schedule=[[0,-1]]", "or points like"),
+        ("lr_end=0.1", "lr_end=0.1 needs lr_schedule=linear or cosine"),
+        ("gae_lambda_schedule=[[0,1.2]]", "a factor times gae_lambda=1.0 is above 1"),
+        ("max_grad_norm=null max_grad_norm_schedule=linear", "needs a max_grad_norm to begin with; it is null"),
+    ],
+)
+def test_a_schedule_that_means_nothing_is_refused(override, text):
+    with pytest.raises(ConfigError, match=text):
+        validate(load_config("env.id=CartPole-v1", *override.split()))
+
+
+def test_a_schedule_is_a_word_or_points():
+    cfg = validate(load_config("lr_schedule=[[0,1.0],[0.5,0.2],[1,0]]", "beta_schedule=cosine", "beta_end=0.001"))
+    assert cfg.lr_schedule == [[0.0, 1.0], [0.5, 0.2], [1.0, 0.0]]
+    assert (cfg.beta_schedule, cfg.beta_end) == ("cosine", 0.001)

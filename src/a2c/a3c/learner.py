@@ -76,9 +76,9 @@ class SharedOptimizer:
         self.pulled = 0  # updates that had landed at the last pull
         self.lag = 0
 
-    def clip(self) -> Tensor:
+    def clip(self, max_norm: Tensor | float | None) -> Tensor:
         """As :meth:`a2c.learning.optimizers.Optimizer.clip`."""
-        return self._optimizer.clip()
+        return self._optimizer.clip(max_norm)
 
     def step(self, lr: Tensor | float) -> None:
         """As :meth:`a2c.learning.optimizers.Optimizer.step`, on the shared weights; notes the lag of the gradient."""

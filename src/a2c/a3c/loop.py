@@ -13,7 +13,7 @@ from a2c.build import make_envs
 from a2c.collecting.preflight import check_fits, needs
 from a2c.envs.converting.masks import AUTO, INFO
 from a2c.envs.spaces import Spaces
-from a2c.errors import ConfigError, EnvironmentFailure, NumericError
+from a2c.errors import CallbackFailure, ConfigError, EnvironmentFailure, NumericError
 from a2c.learning.learner import Learner
 from a2c.machine.cores import usable_cores
 from a2c.machine.device import set_threads
@@ -22,13 +22,14 @@ from a2c.machine.processes.apart import call_apart
 from a2c.machine.processes.foreign_code import GaveUpError
 from a2c.network.making import OwnNetwork, make_network
 from a2c.network.torso_choice import convolves
+from a2c.run.callback import Callback
 from a2c.run.opening import open_run
 from a2c.run.stopping import GAVE_UP
 from a2c.run.summary import Summary
 from a2c.settings.config import Config
 
 
-def train(cfg: Config, folder: Path, network: OwnNetwork | None = None) -> Summary:
+def train(cfg: Config, folder: Path, *, network: OwnNetwork | None = None, callback: Callback | None = None) -> Summary:
     """Train an agent with asynchronous workers in a run folder.
 
     Args, Returns, Raises: as :func:`a2c.trainer.train`.
@@ -38,16 +39,25 @@ def train(cfg: Config, folder: Path, network: OwnNetwork | None = None) -> Summa
     cfg = replace(cfg, num_workers=cfg.num_workers or usable_cores(), device="cpu")
     assert cfg.num_workers is not None
     learner, workers = build(cfg, network), cfg.num_workers
-    with open_run(cfg, folder, network) as run, make_team(of_worker(cfg), learner, workers, folder, network) as team:
+    with (
+        open_run(cfg, folder, network, callback) as run,
+        make_team(of_worker(cfg), learner, workers, folder, network, run.console.note) as team,
+    ):
         state = run.begin(learner, team, {"environments": explain(cfg)})
         for line in team.start(state):
             run.console.note(line)
         try:
-            while state.env_steps < cfg.total_steps and not run.stop:
+            run.take_up()
+            while state.env_steps < cfg.total_steps and not run.over():
                 state = team.learn(state, run.next_report(state), run.tick)  # every worker: pull, collect, push
                 if run.due(state):  # the workers rest meanwhile
                     run.report(state)
-        except (EnvironmentFailure, NumericError, ConfigError) as error:  # the last: a network of the user's raised
+        except (
+            EnvironmentFailure,
+            NumericError,
+            CallbackFailure,
+            ConfigError,
+        ) as error:  # of a network: the last
             run.rescue(error, team.where(state))  # the weights are sound: lose the rollouts, not the run
             raise
         except GaveUpError:

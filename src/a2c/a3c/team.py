@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import logging
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from a2c.a3c.lags import Lags
 from a2c.a3c.shared import RESTS, Shared
-from a2c.a3c.worker import MOST_LAG, Report, WorkerSpec, run_async_worker
+from a2c.a3c.team_clock import TeamClock
+from a2c.a3c.worker import Report, WorkerSpec, run_async_worker
+from a2c.collecting.ended_episodes import EndedEpisodes
 from a2c.collecting.going_on import GO_ON, to_episodes, to_tensor
 from a2c.envs.episodes import Episode, episode_means
+from a2c.envs.rebuilding.calls import Call
 from a2c.errors import EnvironmentFailure
 from a2c.learning.learner import Learner
-from a2c.machine.clock import LOOP, UPDATE, LoopClock
+from a2c.machine.clock import UPDATE, LoopClock
 from a2c.machine.processes.failure_report import WorkersError
 from a2c.machine.processes.foreign_code import of_others
 from a2c.machine.processes.launch import Registered, environ_for_workers, multiprocessing_context
@@ -29,6 +32,8 @@ from a2c.machine.processes.pool import WorkerPool
 from a2c.network.making import OwnNetwork
 from a2c.run.state import TrainState
 from a2c.settings.config import Config
+
+log = logging.getLogger("a2c")
 
 GRACE = 5.0  # seconds beyond env.step_timeout that the rest of a rollout may take
 
@@ -45,9 +50,11 @@ class Team:
         workers: how many.
         folder: of the run, for the dump of a numeric error; None: there is none.
         network: makes a network of the user's.
+        notify: called with one line about infos that make no metric.
 
     Attributes:
         episode_count: episodes that ended so far.
+        ended: for whoever looks at each.
         clock: where the workers' time goes.
     """
 
@@ -58,6 +65,7 @@ class Team:
         workers: int,
         folder: Path | None = None,
         network: OwnNetwork | None = None,
+        notify: Callable[[str], object] = log.warning,
     ) -> None:
         self._cfg, self._learner, self._folder, self._network = cfg, learner, folder, Pickled(network)
         self._shared = Shared(learner, workers, shared_statistics=cfg.shared_statistics)
@@ -65,11 +73,11 @@ class Team:
         self._pool = WorkerPool(context, True, "A3C", self._shared.current)
         self._collectors: list[Any] = [None] * workers
         self._episodes: deque[Episode] = deque(maxlen=max(100, workers * cfg.num_envs))
-        self._lags = np.zeros(MOST_LAG + 1, np.int64)  # since the last metrics
-        self._lag_sum = self._lag_max = 0
+        self._lags = Lags()
         self._seen: list[tuple[int, float]] = []  # updates of each worker, and when that last changed
-        self._closed = False
-        self.episode_count = 0
+        self._closed, self.episode_count = False, 0
+        self._keys: Sequence[str] | None = ()  # of the last infos that workers report; None: all
+        self.ended = EndedEpisodes(cfg.log_info, self._show, notify)
         self.clock = TeamClock(LoopClock(learner.weights.device))
 
     def start(self, state: TrainState) -> list[str]:
@@ -97,6 +105,7 @@ class Team:
                 collector,
                 self._folder,
                 self._network,
+                self._keys,
                 registered,
                 environ,
                 os.getpid(),
@@ -106,6 +115,17 @@ class Team:
         came = self._collect(None)
         self.clock.skip()
         return [f"worker {worker}: {line}" for worker, line in enumerate(came) if line not in (None, GO_ON)]
+
+    def call(self, call: Call) -> list[Any]:
+        """Call a method of every environment while the workers rest; returns what they gave."""
+        try:
+            self._pool.command("call", [call] * self._shared.workers)
+            answers = self._collect(None)
+        except BaseException:
+            self.close(terminate=True)
+            raise
+        self._collectors = [state for _, state in answers]
+        return [result for results, _ in answers for result in results]
 
     def learn(self, state: TrainState, until: int, tick: Callable[[int], bool]) -> TrainState:
         """Let all workers learn until ``until`` env steps, and read what they have learned.
@@ -144,11 +164,9 @@ class Team:
             self._collectors[worker] = report.collector
             self._learner.metrics.merge(report.metrics)
             self.episode_count += report.ended
-            self._lags += report.lags
-            self._lag_sum, self._lag_max = self._lag_sum + report.lag_sum, max(self._lag_max, report.lag_max)
-        # In turns, so that the latest ones come from all workers.
-        for episodes in itertools.zip_longest(*(report.episodes for report in reports)):
-            self._episodes.extend(episode for episode in episodes if episode is not None)
+            self._lags.merge(report.lags)
+        self._episodes.extend(_in_turns(report.episodes for report in reports))
+        self.ended.add(_in_turns(report.kept for report in reports))
         self.clock.add([report.seconds for report in reports])
         return self.where(state)
 
@@ -158,18 +176,16 @@ class Team:
 
     def metrics(self) -> dict[str, Any]:
         """A collector's metrics, and the gradients' lag since the last call: mean, maximum, pushes by lag 0, 1, ..."""
-        found: dict[str, Any] = episode_means(self._episodes, self.episode_count)
-        pushes = int(self._lags.sum())
-        if pushes:
-            found["train/lag_mean"], found["train/lag_max"] = self._lag_sum / pushes, self._lag_max
-            found["train/lag_histogram"] = self._lags[: min(self._lag_max, MOST_LAG) + 1].tolist()
-        self._lags[:] = self._lag_sum = self._lag_max = 0
-        return found
+        return episode_means(self._episodes, self.episode_count) | self.ended.report() | self._lags.report()
 
     def state_dict(self) -> dict[str, Any]:
         """The state of each worker's collector, and the counts of metrics to come, for a checkpoint."""
-        lags = {"counts": self._lags.tolist(), "sum": self._lag_sum, "max": self._lag_max}
-        return {"workers": list(self._collectors), "episodes": to_tensor(self._episodes), "lags": lags}
+        return {
+            "workers": list(self._collectors),
+            "episodes": to_tensor(self._episodes),
+            "lags": self._lags.state_dict(),
+            "ended": self.ended.state_dict(),
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> str:
         """Take over what :meth:`state_dict` gave, before :meth:`start`; says what comes of episodes in flight.
@@ -183,8 +199,8 @@ class Team:
         self._collectors = list(state["workers"])
         if "lags" in state:  # not in files of version 0.1
             self._episodes.extend(to_episodes(state["episodes"]))
-            lags = state["lags"]
-            self._lags[:], self._lag_sum, self._lag_max = lags["counts"], lags["sum"], lags["max"]
+            self._lags.load_state_dict(state["lags"])
+        self.ended.load_state_dict(state.get("ended", {}))
         return "every worker goes on with its own episodes"
 
     def close(self, terminate: bool = False) -> None:
@@ -193,6 +209,9 @@ class Team:
             self._closed = True
             self._pool.stop(ask=not terminate)
             self._shared.arrays.close_file()
+
+    def _show(self, keys: Sequence[str] | None) -> None:
+        self._keys = keys
 
     def _collect(self, look: Callable[[], None] | None) -> list[Any]:
         try:
@@ -215,41 +234,23 @@ class Team:
                 raise EnvironmentFailure(f"{who} has not finished a rollout in {limit:g} s (env.step_timeout)")
 
 
-class TeamClock:
-    """The clock of the main process; it divides the time of learning among the parts as the workers spent theirs."""
-
-    def __init__(self, own: LoopClock) -> None:
-        self.trace: Callable[[str], None] | None = None
-        self._own = own
-        self._workers = self._last = dict.fromkeys(LOOP, 0.0)
-        self.enter, self.skip, self.settle = own.enter, own.skip, own.settle
-
-    def add(self, seconds: list[dict[str, float]]) -> None:
-        """Take over the seconds that each worker has spent in every part since it began."""
-        self._workers = {part: sum(worker[part] for worker in seconds) for part in LOOP}
-
-    def shares(self) -> dict[str, float]:
-        """As :meth:`LoopClock.shares`."""
-        since = {part: self._workers[part] - self._last[part] for part in LOOP}
-        self._last = self._workers
-        return _divided(self._own.shares(), since)
-
-    def seconds(self) -> dict[str, float]:
-        """As :meth:`LoopClock.seconds`."""
-        return _divided(self._own.seconds(), self._workers)
-
-
-def _divided(spent: dict[str, float], workers: dict[str, float]) -> dict[str, float]:
-    learning, total = sum(spent[part] for part in LOOP), sum(workers.values())
-    return spent | {part: learning * workers[part] / total for part in LOOP} if total else spent
+def _in_turns(each: Iterable[list[Episode]]) -> list[Episode]:
+    """The episodes of all workers, so that the latest ones come from each."""
+    turns = itertools.zip_longest(*each)
+    return [episode for episodes in turns for episode in episodes if episode is not None]
 
 
 @contextlib.contextmanager
 def make_team(
-    cfg: Config, learner: Learner, workers: int, folder: Path | None = None, network: OwnNetwork | None = None
+    cfg: Config,
+    learner: Learner,
+    workers: int,
+    folder: Path | None = None,
+    network: OwnNetwork | None = None,
+    notify: Callable[[str], object] = log.warning,
 ) -> Iterator[Team]:
     """Make a team; end it afterwards, at once if something failed. Arguments as for :class:`Team`."""
-    team, failed = Team(cfg, learner, workers, folder, network), True
+    team, failed = Team(cfg, learner, workers, folder, network, notify), True
     try:
         yield team
         failed = False

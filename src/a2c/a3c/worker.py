@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from a2c.a3c.lags import Lags
 from a2c.a3c.learner import AsyncLearner
 from a2c.a3c.shared import RESTS, Shared
 from a2c.build import make_envs
@@ -31,8 +30,6 @@ from a2c.run.numeric_dump import DUMPED, dump
 from a2c.run.state import TrainState
 from a2c.settings.config import Config
 
-MOST_LAG = 63  # of the histogram; its last cell holds this lag and more
-
 
 @dataclass(slots=True)
 class WorkerSpec:
@@ -46,6 +43,7 @@ class WorkerSpec:
     collector: Any  # state of its collector, or None
     folder: Path | None  # of the run, for the dump of a numeric error
     network: Pickled  # makes a network of the user's, or None
+    keys: Sequence[str] | None  # of last infos: report every episode that ends with these; None: all; empty: none
     registered: Registered  # environments that the main process registered
     environ: dict[str, str]
     parent_pid: int
@@ -59,16 +57,15 @@ class Report:
     seconds: dict[str, float]  # of each part of the loop
     collector: Any  # state of its collector
     episodes: list[Episode] = field(default_factory=list)  # the latest ones
+    kept: list[Episode] = field(default_factory=list)  # all, where somebody wants to see them
     ended: int = 0  # episodes that ended
-    lags: NDArray[np.int64] = field(default_factory=lambda: np.zeros(MOST_LAG + 1, np.int64))  # pushes by lag
-    lag_sum: int = 0
-    lag_max: int = 0
+    lags: Lags = field(default_factory=Lags)
 
 
 def run_async_worker(spec: WorkerSpec, pipe: Connection, life_line: Connection) -> None:
     """Make environments, network and learner, then learn when told to; report every exception to the main process."""
     become_worker(life_line, spec.parent_pid, spec.environ)
-    cfg = spec.cfg
+    cfg = replace(spec.cfg, log_info=[])  # the main process makes the means
     try:
         spec.registered.register()
         with make_envs(cfg, first=spec.first) as envs:
@@ -79,10 +76,12 @@ def run_async_worker(spec: WorkerSpec, pipe: Connection, life_line: Connection) 
             clock = LoopClock(torch.device("cpu"))
             learner = AsyncLearner(network, cfg, spec.shared, spec.worker, clock)
             collector = envs.make_collector(network, cfg, spec.updates, clock=clock)
+            if spec.keys is None or spec.keys:
+                collector.ended.keep(spec.keys)
             came = None if spec.collector is None else collector.load_state_dict(spec.collector)
             answer(pipe, came)
             with numeric_errors_dumped(spec, learner):
-                serve(pipe, report_periods(spec, learner, collector))
+                serve(pipe, report_periods(spec, learner, collector), collector)
     except (BrokenPipeError, ConnectionResetError, EOFError):
         pass  # the main process is gone
     except BaseException as error:
@@ -102,13 +101,19 @@ def numeric_errors_dumped(spec: WorkerSpec, learner: AsyncLearner) -> Iterator[N
         raise
 
 
-def serve(pipe: Connection, reports: Iterator[Report]) -> None:
-    """Answer every "learn" with the next report; end at "close" or with the main process."""
+def serve(pipe: Connection, reports: Iterator[Report], collector: Collector) -> None:
+    """Answer every "learn" with the next report, and every "call" with what the environments gave and the state after.
+
+    End at "close" or with the main process.
+    """
     while os.read(pipe.fileno(), 1) == COMMAND:
-        name, _ = loads(pipe.recv_bytes())
+        name, data = loads(pipe.recv_bytes())
         if name == "close":
             return
-        answer(pipe, next(reports))
+        if name == "call":
+            answer(pipe, (collector.call(data), collector.state_dict()))
+        else:
+            answer(pipe, next(reports))
 
 
 def report_periods(spec: WorkerSpec, learner: AsyncLearner, collector: Collector) -> Iterator[Report]:
@@ -122,12 +127,13 @@ def report_periods(spec: WorkerSpec, learner: AsyncLearner, collector: Collector
             learner.pull()
             lag = learner.push(collector.collect(update))
             update += 1
-            report.lags[min(lag, MOST_LAG)] += 1
-            report.lag_sum, report.lag_max = report.lag_sum + lag, max(report.lag_max, lag)
+            report.lags.add(lag)
             clock.enter(OTHER)
         shared.current[spec.worker] = RESTS
         report.ended += collector.episode_count
         report.episodes = list(collector.episodes)[-report.ended :] if report.ended else []
+        report.kept = collector.ended.kept()
+        collector.ended.forget()  # the main process has them now
         report.metrics, report.seconds = learner.learner.metrics.take(), clock.seconds()
         report.collector = collector.state_dict()
         yield report

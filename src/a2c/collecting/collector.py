@@ -12,15 +12,17 @@ import numpy as np
 import torch
 
 from a2c.collecting.action_noise import noise_for
+from a2c.collecting.ended_episodes import EndedEpisodes
 from a2c.collecting.final_values import Finals, FinalValues
-from a2c.collecting.going_on import START_OVER, in_flight_state, to_episodes, to_tensor, told, unfit
-from a2c.collecting.group import Group
+from a2c.collecting.going_on import calls_state, in_flight_state, to_episodes, to_tensor
+from a2c.collecting.group import Group, go_on
 from a2c.collecting.memory_states import memory_states, recorded
 from a2c.collecting.reward_normalizer import RewardNormalizer
 from a2c.collecting.rollout_memory import empty_actions, empty_observations, start_from_end
 from a2c.collecting.witness import Witness
 from a2c.envs.episodes import Episode, episode_means
 from a2c.envs.lockstep import LockstepEnvs
+from a2c.envs.rebuilding.calls import Call
 from a2c.envs.seeding import TRAIN, env_seeds
 from a2c.machine.clock import ACT, ENV, TRANSFER, LoopClock
 from a2c.machine.graphs import Graphs
@@ -101,6 +103,7 @@ class Collector:
         stacked = self._groups[0].stacks is not None
         after = None if self._memory is None else self._memory.after
         self._final_values = FinalValues(model, self._obs, stacked, zeros, after)
+        self.ended = EndedEpisodes(cfg.log_info, self._note, notify)
 
     def collect(self, update: int) -> Rollout:
         """Act for ``n_step`` steps from where the last rollout ended.
@@ -201,10 +204,19 @@ class Collector:
         ended.sort(key=lambda episode: (episode.step, episode.env))
         self.episodes.extend(ended)
         self.episode_count += len(ended)
+        self.ended.add(ended)
 
     def metrics(self) -> dict[str, float]:
-        """Mean return and length of the latest episodes, absent before the first ends, and the count of all."""
-        return episode_means(self.episodes, self.episode_count)
+        """Mean return and length of the latest episodes, absent before the first ends, the count of all, and infos."""
+        return episode_means(self.episodes, self.episode_count) | self.ended.report()
+
+    def call(self, call: Call) -> list[Any]:
+        """Call a method of every environment before the next rollout; returns what they gave."""
+        return [result for group in self._groups for result in group.call(call)]
+
+    def _note(self, keys: Sequence[str] | None) -> None:
+        for group in self._groups:
+            group.envs.last_infos.note(keys)
 
     def state_dict(self) -> dict[str, Any]:
         """What a resumed run needs; of a rollout that was not finished, as of its beginning."""
@@ -214,6 +226,8 @@ class Collector:
         return {
             "reward_normalizer": None if normalizer is None else normalizer.state_dict(),
             "episodes": to_tensor(self.episodes),
+            "ended": self.ended.state_dict(),
+            "calls": calls_state(self._groups[-1].envs.continuity.calls()),
             "in_flight": in_flight_state([group.envs for group in self._groups], here, remembered),
         }
 
@@ -224,12 +238,8 @@ class Collector:
             EnvironmentFailure: an environment raised when its episode was played again.
         """
         self.episodes.extend(to_episodes(state["episodes"]) if "episodes" in state else ())
-        saved, count = state.get("in_flight"), self.cfg.num_envs
-        lost = not all(group.envs.continuity.keeps for group in self._groups)
-        why = unfit(saved, count, "episodes", "the environments of this session cannot rebuild them" if lost else "")
-        failed = dict.fromkeys(range(count), why)
-        if saved is not None and not why:
-            failed = {env: reason for group in self._groups for env, reason in group.go_on(saved).items()}
+        self.ended.load_state_dict(state.get("ended", {}))
+        failed, told = go_on(self._groups, state, self.cfg.num_envs)
         if self.reward_normalizer is not None:
             self.reward_normalizer.load_state_dict(state["reward_normalizer"], list(failed))
-        return f"{START_OVER}: {why}" if why else told(count, failed)
+        return told

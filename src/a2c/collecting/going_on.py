@@ -11,7 +11,9 @@ from torch import Tensor
 
 from a2c.envs.episodes import Episode
 from a2c.envs.lockstep import LockstepEnvs
-from a2c.maths.trees import Tree, tree_map
+from a2c.envs.rebuilding.calls import Call, History
+from a2c.maths.trees import Tree, leaves, tree_map
+from a2c.storage.checkpoint import frozen
 from a2c.storage.plain_data import packed, unpacked
 
 GO_ON = "episodes in flight go on where they were"
@@ -45,6 +47,24 @@ def in_flight_state(groups: Sequence[LockstepEnvs], obs: Tree, memory: Tensor | 
     return {**packed(merged), "episodes": packed(counted), "actions": packed(actions), "obs": here, **remembered}
 
 
+def on_device(envs: Any, obs: Tree, running: Tensor, resetting: Tensor, memory: Tensor | None) -> dict[str, Any] | None:
+    """The episodes in flight of environments on the device; None where nothing can rebuild them.
+
+    Args:
+        envs: state of the environments; None: they do not tell.
+        obs: ``[N, *obs]``, a tree: where the next rollout starts.
+        running: ``[2, N]``, returns and lengths so far.
+        resetting: ``[N]`` bool, NEXT_STEP: the next step resets.
+        memory: as of :func:`in_flight_state`.
+    """
+    here = {"obs": obs, "statistics": running}
+    sound = all(bool(leaf.isfinite().all()) for leaf in leaves(here))  # else it is best that episodes begin anew
+    if envs is None or not sound:
+        return None
+    rest = {"resetting": resetting.cpu()} | ({} if memory is None else {"memory": memory})
+    return {"envs": packed(envs), **frozen(here), **rest}
+
+
 def episodes_of(saved: Mapping[str, Any]) -> list[dict[str, Any] | None]:
     """The episodes of :func:`in_flight_state`, each with its actions again."""
     episodes, actions, at = [], unpacked(saved["actions"]), 0
@@ -65,6 +85,16 @@ def to_tensor(episodes: Iterable[Episode]) -> Tensor:
 def to_episodes(rows: Tensor) -> list[Episode]:
     """What :func:`to_tensor` was given, but for the steps with which they ended."""
     return [Episode(int(env), reward, int(length)) for env, reward, length in rows.tolist()]
+
+
+def calls_state(history: History) -> Any:
+    """Calls of all environments, as a checkpoint can hold them."""
+    return packed([[ago, call.name, call.args, call.kwargs] for ago, call in history])
+
+
+def history_of(saved: Any) -> History:
+    """What :func:`calls_state` was given; None: there were no calls."""
+    return [(ago, Call(name, args, kwargs)) for ago, name, args, kwargs in unpacked(saved or [])]
 
 
 def unfit(saved: Mapping[str, Any] | None, num_envs: int, rows: str, cannot: str) -> str:

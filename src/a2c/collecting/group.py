@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,10 +12,11 @@ from torch import Tensor
 
 from a2c.collecting.actor import Actor
 from a2c.collecting.frame_stacks import stacks_of
-from a2c.collecting.going_on import episodes_of
+from a2c.collecting.going_on import START_OVER, episodes_of, history_of, told, unfit
 from a2c.collecting.memory_states import MemoryStates
 from a2c.collecting.rollout_memory import arrivals
 from a2c.envs.lockstep import LockstepEnvs
+from a2c.envs.rebuilding.calls import Call, History
 from a2c.machine.device import on_host
 from a2c.machine.graphs import Graphs
 from a2c.maths.trees import Tree, leaves, tree_map
@@ -88,11 +90,24 @@ class Group:
         if self._states is not None:
             self._states.put(t, began)
 
-    def go_on(self, saved: Mapping[str, Any]) -> dict[int, str]:
+    def call(self, call: Call) -> list[Any]:
+        """Make a call of every environment; returns what they gave; raises as :meth:`go_on`."""
+        return self.envs.between_steps(partial(self.envs.continuity.call, call), f"the call of {call.name!r}")
+
+    def begin_anew(self, history: History) -> None:
+        """Begin other episodes, with environments that have had these calls; raises as :meth:`go_on`."""
+        for _, call in history:
+            self.call(call)
+        first = self.envs.reset(self._seeds)
+        self.envs.continuity.load_calls([(max(ago, 1), call) for ago, call in history])  # all before that reset
+        self._begin(first)
+
+    def go_on(self, saved: Mapping[str, Any], history: History) -> dict[int, str]:
         """Go on with the episodes of a checkpoint, before the first rollout.
 
         Args:
             saved: of :func:`a2c.collecting.going_on.in_flight_state`.
+            history: the calls that all environments had until then.
 
         Returns:
             Why not, by global index, for each environment that begins another episode.
@@ -106,7 +121,9 @@ class Group:
         # Of a stack of frames the environments give the newest alone.
         given = tree_map(lambda part: (part if self.stacks is None else part[:, -1:]).numpy(), obs)
         state = {**counts, "episodes": episodes_of(saved)[rows], "obs": given}
-        failed, now = self.envs.rebuild(state, self._seeds)
+        failed, now = self.envs.between_steps(
+            partial(self.envs.continuity.load_state_dict, state, self._seeds, history), "the replay of its episode"
+        )
         self._begin(now)
         going = [row for row in range(self.envs.num_envs) if row not in failed]
 
@@ -122,3 +139,28 @@ class Group:
         """The next rollout starts from these observations, with which episodes begin."""
         self.put(self._last, obs, np.ones(self.envs.num_envs, np.bool_))
         self.actor.fetch(self._last)
+
+
+def go_on(groups: Sequence[Group], state: Mapping[str, Any], num_envs: int) -> tuple[dict[int, str], str]:
+    """Let all groups go on with what a collector saved, or begin anew with the calls that its environments had.
+
+    Args:
+        groups: before the first rollout.
+        state: of :meth:`a2c.collecting.collector.Collector.state_dict`.
+        num_envs: N over all groups.
+
+    Returns:
+        Why not, for each environment that begins another episode; and one line that says what came of all.
+
+    Raises:
+        EnvironmentFailure: an environment raised.
+    """
+    saved, history = state.get("in_flight"), history_of(state.get("calls"))
+    lost = not all(group.envs.continuity.keeps for group in groups)
+    why = unfit(saved, num_envs, "episodes", "the environments of this session cannot rebuild them" if lost else "")
+    if saved is not None and not why:
+        failed = {env: reason for group in groups for env, reason in group.go_on(saved, history).items()}
+        return failed, told(num_envs, failed)
+    for group in groups if history else ():
+        group.begin_anew(history)
+    return dict.fromkeys(range(num_envs), why), f"{START_OVER}: {why}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,8 @@ from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, Vecto
 from numpy.typing import NDArray
 
 from a2c.envs.contract import space_tree
-from a2c.envs.rebuilding.in_flight import Rebuilder
+from a2c.envs.rebuilding.calls import Call
+from a2c.envs.rebuilding.in_flight import KeptInfos, Rebuilder
 from a2c.envs.remarks import MASKS
 from a2c.envs.vector.in_place import Block, StepsInPlace
 from a2c.errors import ConfigError, EnvironmentFailure
@@ -35,7 +36,7 @@ class Backend:
     def __init__(self, envs: AnyVectorEnv, timeout: float | None) -> None:
         self.envs, self.timeout = envs, timeout
         self.final_observations: NDArray[Any] | None = getattr(envs, "final_observations", None)  # [N, *obs]
-        self.info_keys: Sequence[str] = ()  # the only infos that anyone reads, where the environments are told
+        self.kept_infos: KeptInfos = ((), ())  # the only ones that anyone reads, where the environments are told
         # Not a wrapper's, which passes on what it wraps: it would rebuild past the wrapper.
         self.rebuilder: Rebuilder | None = vars(envs).get("rebuilder")
         if self.rebuilder is not None:
@@ -62,6 +63,22 @@ class Backend:
     def reset_some(self, mask: NDArray[np.bool_]) -> tuple[Any, dict[str, Any]]:
         """Reset the environments in ``mask``, bool ``[N]``; returns as :meth:`reset`."""
         return of_others(self._reset, None, {"reset_mask": mask})
+
+    def note_ends(self, keys: Collection[str] | None) -> None:
+        """From now on tell these keys of the infos with which episodes end, too; None: all. Most tell them anyway."""
+
+    def call(self, call: Call) -> list[Any]:
+        """Make a call of every environment, or of a vector environment that passes none on; returns what they gave."""
+        return of_others(self._call if self.rebuilder is None else self.rebuilder.call, call)
+
+    def _call(self, call: Call) -> list[Any]:
+        if isinstance(self.envs, AsyncVectorEnv):
+            self.envs.call_async(call.name, *call.args, **call.kwargs)
+            return list(self.envs.call_wait(timeout=self.timeout))
+        each = getattr(self.envs, "call", None)
+        if each is not None:
+            return list(each(call.name, *call.args, **call.kwargs))
+        return [getattr(self.envs, call.name)(*call.args, **call.kwargs)]
 
     def begin(self, actions: NDArray[Any]) -> None:
         """Begin a step of every environment; those in this process take it in :meth:`finish`."""
@@ -126,7 +143,7 @@ class InPlaceBackend(Backend):
         super().__init__(envs, timeout)
         self._obs, self._rewards = block.observations, block.rewards
         self._terminated, self._truncated = block.flags
-        self.info_keys = info_keys
+        self.kept_infos = (info_keys, ())
         self._begin: Any = envs.begin_in_place  # type: ignore[attr-defined]
         self._finish: Any = envs.finish_in_place  # type: ignore[attr-defined]
         self.observations = block.observations
@@ -134,10 +151,15 @@ class InPlaceBackend(Backend):
     def _reset(self, seed: Any, options: dict[str, Any] | None) -> tuple[Any, dict[str, Any]]:
         if options is not None:  # some of them, later on
             return super()._reset(seed, options)
-        self.envs.keep_infos((*self.info_keys, *MASKS))  # type: ignore[attr-defined]
+        keys, final_keys = self.kept_infos
+        self.envs.keep_infos((*keys, *MASKS))  # type: ignore[attr-defined]
         given = super()._reset(seed, options)
-        self.envs.keep_infos(self.info_keys)  # type: ignore[attr-defined]
+        self.envs.keep_infos(keys, final_keys)  # type: ignore[attr-defined]
         return given
+
+    def note_ends(self, keys: Collection[str] | None) -> None:
+        self.kept_infos = (self.kept_infos[0], keys)
+        of_others(self.envs.keep_infos, self.kept_infos[0], keys)  # type: ignore[attr-defined]
 
     def begin(self, actions: NDArray[Any]) -> None:
         self._begin(actions)

@@ -18,6 +18,7 @@ class Episode:
     reward: float
     length: int
     step: int = field(default=0, compare=False)  # of the lockstep, with which it ended
+    info: dict[str, Any] = field(default_factory=dict, compare=False)  # the last one, where somebody asked for it
 
 
 def episode_means(episodes: Collection[Episode], count: int) -> dict[str, float]:
@@ -67,12 +68,21 @@ class EpisodeStatistics:
         self.step += 1
         self._returns += rewards
 
-    def finish(self, done: NDArray[np.bool_], pause: int) -> None:
-        """End the episodes of the rows in ``done`` with the latest step; the next ones begin ``pause`` steps later."""
+    def finish(self, done: NDArray[np.bool_], pause: int, infos: Mapping[int, dict[str, Any]] | None = None) -> None:
+        """End the episodes of the rows in ``done`` with the latest step; the next ones begin ``pause`` steps later.
+
+        Args:
+            done: ``[N]``.
+            pause: in steps.
+            infos: their last ones, by row; None: nobody asked.
+        """
         step = self.step
         rows = done.nonzero()[0]
         facts = zip(rows.tolist(), self._returns[rows].tolist(), self._began[rows].tolist(), strict=True)
-        self.finished.extend(Episode(row, total, step - began, step) for row, total, began in facts)
+        ended = [Episode(row, total, step - began, step) for row, total, began in facts]
+        for episode in ended if infos else ():
+            episode.info = infos[episode.env]  # type: ignore[index]
+        self.finished.extend(ended)
         self._returns[rows] = 0.0
         self._began[rows] = step + pause
 

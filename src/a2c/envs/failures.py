@@ -15,6 +15,7 @@ from a2c.envs.vector.lent import Lent
 from a2c.errors import EnvironmentFailure
 from a2c.machine.processes.deadline import within
 from a2c.machine.processes.failure_report import FOLLOWS, EnvironmentTimeoutError
+from a2c.machine.processes.foreign_code import foreign
 
 ASYNC_SECONDS = 10.0  # for processes to close their environments one after the other
 
@@ -70,6 +71,14 @@ def abandon(envs: VectorEnv[Any, Any, Any], seconds: float = 1.0) -> None:
         process.kill()
     with contextlib.suppress(Exception):
         within(seconds, lambda: force_close(envs), lambda: None)
+
+
+def leave(envs: VectorEnv[Any, Any, Any], terminate: bool) -> None:
+    """Close as :func:`close` does or, where a stop has broken into an environment, as :func:`abandon`."""
+    if foreign.gave_up:
+        abandon(envs)
+    else:
+        close(envs, terminate)
 
 
 def close(envs: VectorEnv[Any, Any, Any], terminate: bool = False) -> None:

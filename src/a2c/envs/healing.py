@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from a2c.envs.backends import Backend, Stepped
+from a2c.envs.rebuilding.calls import History
 from a2c.envs.rebuilding.in_flight import Episode, InFlight
 from a2c.envs.seeding import TRAIN, env_seed
 from a2c.errors import A2CError
@@ -65,10 +66,19 @@ class Healer:
         backend: steps the environments, and rebuilds them.
         in_flight: keeps their episodes; None: nothing rebuilds those.
         first: global index of the first environment.
+        calls: gives those that all environments had until the pending step.
     """
 
-    def __init__(self, restarts: Restarts, backend: Backend, in_flight: InFlight | None, first: int) -> None:
+    def __init__(
+        self,
+        restarts: Restarts,
+        backend: Backend,
+        in_flight: InFlight | None,
+        first: int,
+        calls: Callable[[], History] = tuple,
+    ) -> None:
         self._restarts, self._backend, self._in_flight, self._first = restarts, backend, in_flight, first
+        self._calls = calls
 
     def finish(self, error: BaseException, named: Callable[[BaseException], A2CError]) -> tuple[Stepped, list[int]]:
         """Make the environments anew that failed in the pending step, and finish it.
@@ -91,7 +101,7 @@ class Healer:
             if rebuilder is None or not envs or not self._restarts.allow(failure):
                 raise failure from error
             try:
-                dropped |= rebuilder.revive(self._episodes(envs), self._backend.info_keys)
+                dropped |= rebuilder.revive(self._episodes(envs), self._backend.kept_infos, self._calls())
                 stepped = self._backend.finish()
             except Exception as again:
                 error = again

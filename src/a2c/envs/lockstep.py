@@ -12,8 +12,8 @@ limit cut the episode, because the learner bootstraps from its value.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, NoReturn
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn, TypeVar
 
 import numpy as np
 from gymnasium.spaces import Space
@@ -24,7 +24,8 @@ from a2c.envs.backends import Stepped, autoreset_mode, backend_of
 from a2c.envs.batch_checks import BatchChecks
 from a2c.envs.continuity import Continuity
 from a2c.envs.episodes import Episode, EpisodeStatistics, LifeCounter
-from a2c.envs.failures import abandon, as_failure, close
+from a2c.envs.failures import as_failure, leave
+from a2c.envs.final_infos import LastInfos
 from a2c.envs.final_observations import FinalObservations
 from a2c.envs.foreign import users_own
 from a2c.envs.frames import Frames
@@ -32,9 +33,9 @@ from a2c.envs.remarks import Remarks
 from a2c.envs.spaces import action_door
 from a2c.envs.step import Step
 from a2c.errors import A2CError, EnvironmentFailure
-from a2c.machine.processes.foreign_code import foreign
 
 Flags = NDArray[np.bool_]
+Result = TypeVar("Result")
 
 _TOLD = ("lives", "life_lost")  # infos that tell of a lost life
 
@@ -54,6 +55,7 @@ class LockstepEnvs:
         remarks: shared by the groups of a run; None: of their own.
 
     Attributes:
+        last_infos: notes those with which episodes end, if somebody asks.
         continuity: lets episodes go on after a failure, or in a resumed run.
         observation_space: of one observation: with ``frames``, of a stack, though ``reset`` and ``Step`` hold frames.
 
@@ -86,6 +88,7 @@ class LockstepEnvs:
         self._no_flags = bytes(n)
         self._all, self._none = np.broadcast_to(True, n), np.broadcast_to(False, n)  # most steps end no episode
         self._no_rows = np.empty(0, np.intp)
+        self.last_infos = LastInfos(self._backend, self._mode is AutoresetMode.SAME_STEP)
         self._finals = FinalObservations(self._backend, self._mode, given, self._checks)
 
         self._resetting, self._any_resetting = np.zeros(n, np.bool_), False  # NEXT_STEP: rows that the next step resets
@@ -106,17 +109,12 @@ class LockstepEnvs:
         """
         if len(seeds) != self.num_envs:
             raise ValueError(f"{self.num_envs} environments need as many seeds, got {len(seeds)}")
-        self._refuse_if_broken()
-        try:
-            obs, infos = self._backend.reset(seeds)
-        except BaseException as error:
-            self._fail(error, "reset")
+        obs, infos = self.between_steps(lambda: self._backend.reset(seeds), "reset")
         self._checks.infos(infos)
         self._broken = True  # unless they pass the checks
         self._checks.observations(obs, self._steps)
         self._broken = False
-        self._resetting = np.zeros(self.num_envs, np.bool_)
-        self._any_resetting = False
+        self._resetting, self._any_resetting = np.zeros(self.num_envs, np.bool_), False
         self._statistics.restart()
         if self._lives is not None:
             self._lives.restart(infos)
@@ -178,19 +176,22 @@ class LockstepEnvs:
         """Episodes finished since the last call, in order of (step, environment)."""
         return self._statistics.drain()
 
-    def rebuild(self, state: Mapping[str, Any], seeds: Sequence[int]) -> tuple[dict[int, str], Any]:
-        """As :meth:`InFlight.load_state_dict`, once the environments have been reset; raises as :meth:`receive`."""
+    def between_steps(self, what: Callable[[], Result], when: str) -> Result:
+        """Do something with the environments between two steps; what fails is named; raises as :meth:`receive`.
+
+        Args:
+            what: to do.
+            when: for the message.
+        """
+        self._refuse_if_broken()
         try:
-            return self.continuity.load_state_dict(state, seeds)
-        except Exception as error:
-            self._fail(error, "the replay of its episode")
+            return what()
+        except BaseException as error:
+            self._fail(error, when)
 
     def close(self, terminate: bool = False) -> None:
         """Close and leave no process behind; after a failure, or with ``terminate``, without waiting."""
-        if foreign.gave_up:
-            abandon(self.envs)
-        else:
-            close(self.envs, terminate or self._broken)
+        leave(self.envs, terminate or self._broken)
 
     def _received(self, stepped: Stepped) -> Step:
         obs, rewards, terminated, truncated, infos = stepped
@@ -219,16 +220,16 @@ class LockstepEnvs:
             began = self._resetting
         if self._any_resetting:
             valid = ~self._resetting
-            terminated &= valid
-            truncated &= valid
+            terminated, truncated = terminated & valid, truncated & valid
         final_rows, final_obs = self._no_rows, self._finals.none
         if any_ended := bool(np.count_nonzero(ended)):
             truncated &= ~terminated
             final_rows = truncated.nonzero()[0]
             if len(final_rows):
                 final_obs = self._finals.of(final_rows, obs, infos, self._steps)
+            done = terminated | truncated
             # NEXT_STEP spends a step on the reset
-            self._statistics.finish(terminated | truncated, self._mode is AutoresetMode.NEXT_STEP)
+            self._statistics.finish(done, self._mode is AutoresetMode.NEXT_STEP, self.last_infos.of(infos, done))
             if self._mode is AutoresetMode.DISABLED:
                 try:
                     obs, infos = self._backend.reset_some(ended)

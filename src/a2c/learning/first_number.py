@@ -14,11 +14,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from a2c.learning.coefficients import Schedules
 from a2c.learning.layers import Layer, layers_of
 from a2c.maths.distributions import pullback_of
 from a2c.maths.losses import loss_gradients, standardize, value_losses
 from a2c.maths.returns import lambda_returns, successor_values
-from a2c.maths.schedules import scheduled
 from a2c.maths.trees import tree_map
 from a2c.network.actor_critic import ActorCritic
 from a2c.network.flat_weights import gradient_of
@@ -102,7 +102,8 @@ def stages(model: Network, flat: nn.Parameter, cfg: Config, rollout: Rollout, en
 
     next_values = successor_values(following, rollout.final_values, rollout.terminated, rollout.truncated)
     done = rollout.terminated | rollout.truncated
-    returns = lambda_returns(rollout.rewards, next_values, done, cfg.gamma, cfg.gae_lambda)
+    now = Schedules(cfg).at(env_steps)
+    returns = lambda_returns(rollout.rewards, next_values, done, cfg.gamma, now.gae_lambda)
 
     def of_return(at: Index) -> list[tuple[str, float]]:
         t, env = at
@@ -127,9 +128,8 @@ def stages(model: Network, flat: nn.Parameter, cfg: Config, rollout: Rollout, en
     }
     yield Stage("value loss", value_losses(residuals.double(), **of_value), _one("advantages", residuals))
 
-    beta = scheduled(cfg.beta_schedule, cfg.beta, env_steps, cfg.total_steps)
     d_log_probs, d_entropies, d_values = loss_gradients(
-        values, returns, advantages, value_coef=cfg.value_coef, beta=beta, weight=rollout.weight, **of_value
+        values, returns, advantages, value_coef=now.value_coef, beta=now.beta, weight=rollout.weight, **of_value
     )
     d_params = pullback(d_log_probs, d_entropies)
     yield Stage("gradient of the values", d_values, _both("returns", returns, "values", values))

@@ -7,11 +7,12 @@ from collections.abc import Callable
 
 from torch import Tensor
 
+from a2c.learning.coefficients import Coefficients
 from a2c.machine.graphs import Graphs
 from a2c.maths.trees import leaves
 from a2c.rollout import Rollout
 
-Improve = Callable[[Rollout, Tensor | float, Tensor | float], None]  # rollout, learning rate, beta
+Improve = Callable[[Rollout, Coefficients], None]
 Place = tuple[object, ...]
 
 MOST = 8  # rollouts in other memory: beyond that, whoever gives them makes new memory each time
@@ -32,7 +33,7 @@ class GraphedUpdate:
         self._known: dict[Place, tuple[Rollout, Callable[[], None]]] = {}
         self._told = False
 
-    def __call__(self, rollout: Rollout, lr: Tensor | float, beta: Tensor | float) -> None:
+    def __call__(self, rollout: Rollout, coefficients: Coefficients) -> None:
         place = place_of(rollout)
         if place in self._known:
             self._known[place][1]()
@@ -41,10 +42,10 @@ class GraphedUpdate:
                 others = "updates on further ones run without a CUDA graph, slower"
                 self._graphs.notify(f"more than {MOST} rollout buffers: {others}")
             self._told = True
-            self._improve(rollout, lr, beta)
+            self._improve(rollout, coefficients)
         else:
-            read = [*tensors_of(rollout), *(rate for rate in (lr, beta) if isinstance(rate, Tensor))]
-            run = self._graphs.capture(lambda: self._improve(rollout, lr, beta), self._state(), "updates", read)
+            read = [*tensors_of(rollout), *(one for one in coefficients if isinstance(one, Tensor))]
+            run = self._graphs.capture(lambda: self._improve(rollout, coefficients), self._state(), "updates", read)
             self._known[place] = rollout, run
 
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from a2c.errors import NumericError
+from a2c.learning.coefficients import Coefficients, Schedules
 from a2c.learning.graphed_update import GraphedUpdate, Improve
 from a2c.learning.loss_metrics import LossMetrics
 from a2c.learning.optimizers import Optimizer, critic_rates, make_optimizer
@@ -21,7 +22,6 @@ from a2c.machine.graphs import Graphs
 from a2c.maths.distributions import pullback_of
 from a2c.maths.losses import loss_gradients, mean, standardize, value_losses, variance
 from a2c.maths.returns import lambda_returns, successor_values
-from a2c.maths.schedules import scheduled
 from a2c.maths.trees import single
 from a2c.network.flat_weights import flatten_parameters, gradient_of
 from a2c.network.obs_normalizer import ObsNormalizer
@@ -62,15 +62,16 @@ class Learner:
         self.weights = flatten_parameters(model)
         device = self.weights.device
         self.clock = LoopClock(device) if clock is None else clock
-        # Learning rate and beta, as tensors where compiled or captured code would otherwise keep their first values.
-        self._coefficients: tuple[Tensor, ...] | None = None
-        if cfg.compile or graphs is not None:
-            self._coefficients = torch.zeros(2, dtype=torch.float32, device=device).unbind()
+        self._schedules = Schedules(cfg, device if cfg.compile or graphs is not None else None)
         self.optimizer = optimizer(cfg, self.weights)
         self._rates = None if cfg.critic_lr is None else critic_rates(model, self.weights, cfg.critic_lr / cfg.lr)
         self._value_normalizer: ValueNormalizer | None = getattr(model, "value_normalizer", None)  # a user's has none
         self._huber = cfg.value_loss == "huber"
-        self.metrics = LossMetrics(device, own_value_loss=self._huber or self._value_normalizer is not None)
+        self.metrics = LossMetrics(
+            device,
+            own_value_loss=self._huber or self._value_normalizer is not None,
+            weighted="value_coef" in self._schedules.changing,
+        )
         self._soundness = Soundness(device, late=device.type != "cpu" or graphs is not None, compiled=cfg.compile)
         self._modes = TorchModes()
         self._statistics = model.normalizer if statistics is None else statistics
@@ -100,15 +101,10 @@ class Learner:
         if rollout.transitions == 0:  # NEXT_STEP: every row was a reset; Adam would step from its momentum alone
             return
         self._pass = self._pass_of(*rollout.rewards.shape)
-        cfg = self.cfg
-        lr: Tensor | float = scheduled(cfg.lr_schedule, cfg.lr, env_steps, cfg.total_steps)
-        beta: Tensor | float = scheduled(cfg.beta_schedule, cfg.beta, env_steps, cfg.total_steps)
-        if self._coefficients is not None:
-            # A kernel takes the number as its argument: no copy, no wait.
-            lr, beta = self._coefficients[0].fill_(lr), self._coefficients[1].fill_(beta)
+        coefficients = self._schedules.held_at(env_steps)
         self._soundness.begin(rollout, env_steps)
         with flush_denormals():
-            self._run(rollout, lr, beta)
+            self._run(rollout, coefficients)
         error = self._soundness.refused_now(rollout, env_steps)
         if error is not None:
             self.metrics.take()  # they are not finite either
@@ -136,7 +132,7 @@ class Learner:
         ]
 
     @torch.no_grad()
-    def _improve(self, rollout: Rollout, lr: Tensor | float, beta: Tensor | float) -> None:
+    def _improve(self, rollout: Rollout, coefficients: Coefficients) -> None:
         """The update itself; it changes tensors in place, so that a CUDA graph can repeat it.
 
         The gradient of the loss with respect to the network's outputs is in closed form (:func:`loss_gradients`, the
@@ -144,27 +140,36 @@ class Learner:
         the many small steps of autograd cost more than the network does.
         """
         cfg, weight = self.cfg, rollout.weight
+        lr, beta, value_coef, gae_lambda, max_grad_norm = coefficients
         params, all_values = self._pass.forward(rollout)
         values, following = all_values[:-1], all_values[1:]
         log_probs, entropies, pullback = self._log_prob_entropy_pullback(params, rollout.actions)
 
         next_values = successor_values(following, rollout.final_values, rollout.terminated, rollout.truncated)
         done = rollout.terminated | rollout.truncated
-        returns = lambda_returns(rollout.rewards, next_values, done, cfg.gamma, cfg.gae_lambda)
+        returns = lambda_returns(rollout.rewards, next_values, done, cfg.gamma, gae_lambda)
         advantages = residuals = returns - values
         if cfg.normalize_advantage:
             advantages = standardize(advantages, weight)
 
         huber, scale = self._huber, None if self._value_normalizer is None else self._value_normalizer.scale
         d_log_probs, d_entropies, d_values = loss_gradients(
-            values, returns, advantages, value_coef=cfg.value_coef, beta=beta, weight=weight, huber=huber, scale=scale
+            values, returns, advantages, value_coef=value_coef, beta=beta, weight=weight, huber=huber, scale=scale
         )
         self._pass.backward(pullback(d_log_probs, d_entropies), d_values)
         losses = value_losses(residuals, huber, scale) if huber or scale is not None else None
-        policy = log_probs * advantages
-        self.metrics.add(policy, residuals, entropies, returns, beta=beta, weight=weight, value_losses=losses)
+        self.metrics.add(
+            log_probs * advantages,
+            residuals,
+            entropies,
+            returns,
+            beta=beta,
+            value_coef=value_coef,
+            weight=weight,
+            value_losses=losses,
+        )
         # Sums over all that the loss is made of, over the gradient and all observations: finite if every one is.
-        grad_norm, seen = self.optimizer.clip(), None
+        grad_norm, seen = self.optimizer.clip(max_grad_norm), None
         evidence = self.metrics.products.sum() + grad_norm
         if self._statistics is not None:
             obs = single(rollout.obs)
@@ -190,13 +195,12 @@ class Learner:
             NumericError: the update that its evidence describes was refused, and with it all later ones; or the weights
                 are not finite, as with an absurd learning rate.
         """
-        cfg = self.cfg
         self.check()
         if not self.weights.isfinite().all():
             raise NumericError(f"the weights after {env_steps:,} steps are not finite; {ADVICE}")
-        means = self.metrics.drain(cfg.value_coef)
-        means["learning_rate"] = scheduled(cfg.lr_schedule, cfg.lr, env_steps, cfg.total_steps)
-        means["beta"] = scheduled(cfg.beta_schedule, cfg.beta, env_steps, cfg.total_steps)
+        means, now = self.metrics.drain(self.cfg.value_coef), self._schedules.at(env_steps)._asdict()
+        means["learning_rate"], means["beta"] = now.pop("lr"), now.pop("beta")
+        means |= {name: value for name, value in now.items() if name in self._schedules.changing}
         return {f"train/{name}": value for name, value in means.items()}
 
     def check(self) -> None:

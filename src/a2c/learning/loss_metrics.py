@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 NAMES = ("one", "policy", "residual", "entropy", "bonus", "return")
-VALUE = "value"
+VALUE = "value"  # one more where the value's loss is not the square of a residual
+WEIGHTED = "weighted"  # and one where its weight changes: residuals, or such losses, times that weight
 
 
 class LossMetrics:
@@ -18,12 +19,13 @@ class LossMetrics:
     zero survives.
 
     Args:
-        device: of the learner.
-        own_value_loss: the value's loss is not the square of a residual, and has a row of its own.
+        device: of the sums.
+        own_value_loss: the value's loss is not the square of a residual.
+        weighted: the weight of the value loss changes from update to update.
     """
 
-    def __init__(self, device: torch.device, own_value_loss: bool = False) -> None:
-        self._names = (*NAMES, *([VALUE] if own_value_loss else []))
+    def __init__(self, device: torch.device, *, own_value_loss: bool = False, weighted: bool = False) -> None:
+        self._names = (*NAMES, *([VALUE] if own_value_loss else []), *([WEIGHTED] if weighted else []))
         self._dtype = torch.float32 if device.type == "mps" else torch.float64  # Metal has no float64
         self.products = torch.zeros(len(self._names), len(self._names), dtype=self._dtype, device=device)
         self.grad_norms = torch.zeros(2, dtype=torch.float32, device=device)  # their sum, and how many
@@ -41,6 +43,7 @@ class LossMetrics:
         returns: Tensor,
         *,
         beta: Tensor | float,
+        value_coef: Tensor | float = 0.5,
         weight: Tensor | None,
         value_losses: Tensor | None = None,
     ) -> None:
@@ -51,13 +54,18 @@ class LossMetrics:
             residuals: ``[T, N]``, G - V.
             entropies, returns: ``[T, N]``.
             beta: weight of the entropy bonus.
+            value_coef: weight of the value loss; read only where it changes.
             weight: ``[T, N]``, 0 for rows that are no transition; None: all are.
             value_losses: ``[T, N]``, with ``own_value_loss``.
         """
         ones = torch.ones_like(policy)
-        more = [] if value_losses is None else [value_losses]
-        rows = torch.stack((ones, policy, residuals, entropies, entropies * beta, returns, *more))
-        rows = rows.view(len(self._names), -1).to(self._dtype)
+        kinds = [ones, policy, residuals, entropies, entropies * beta, returns]
+        if VALUE in self._names:
+            assert value_losses is not None
+            kinds.append(value_losses)
+        if WEIGHTED in self._names:
+            kinds.append((residuals if value_losses is None else value_losses) * value_coef)
+        rows = torch.stack(kinds).view(len(kinds), -1).to(self._dtype)
         self.products.addmm_(rows if weight is None else rows * weight.view(-1), rows.t())
 
     def add_norm(self, grad_norm: Tensor) -> None:
@@ -80,7 +88,7 @@ class LossMetrics:
         """Means over transitions (the gradient's norm: over updates) since the last call; the only wait.
 
         Args:
-            value_coef: weight of the value loss.
+            value_coef: weight of the value loss, where it is constant.
 
         ``explained_variance`` is 1 - Var(G - V) / Var(G), 0 where G does not vary.
         """
@@ -98,9 +106,13 @@ class LossMetrics:
             return mean_square(name) - means[name] * means[name]
 
         policy_loss, value_loss = -means["policy"], means.get(VALUE, mean_square("residual"))
+        weighted = value_coef * value_loss
+        if WEIGHTED in products:
+            factor = "one" if VALUE in products else "residual"
+            weighted = products[WEIGHTED][NAMES.index(factor)] / count
         total = variance("return")
         return {
-            "loss": policy_loss + value_coef * value_loss - means["bonus"],
+            "loss": policy_loss + weighted - means["bonus"],
             "policy_loss": policy_loss,
             "value_loss": value_loss,
             "entropy": means["entropy"],

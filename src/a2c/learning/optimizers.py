@@ -22,8 +22,11 @@ class Optimizer(Protocol):
 
     state: dict[str, Tensor]  # all that one step leaves to the next
 
-    def clip(self) -> Tensor:
+    def clip(self, max_norm: Tensor | float | None) -> Tensor:
         """Clip the gradient, without waiting for the device.
+
+        Args:
+            max_norm: of the gradient; None: do not clip.
 
         Returns:
             Its norm before, a scalar. Where that is finite, so is the square of every number in the gradient.
@@ -48,16 +51,15 @@ class Clipped:
     Args:
         rule: moves the weights.
         weights: ``[W]``, with their gradient.
-        max_norm: of the gradient; None: never clip.
     """
 
-    def __init__(self, rule: UpdateRule, weights: nn.Parameter, max_norm: float | None) -> None:
-        self._rule, self._weights, self._max_norm = rule, weights, max_norm
+    def __init__(self, rule: UpdateRule, weights: nn.Parameter) -> None:
+        self._rule, self._weights = rule, weights
         self.state = rule.state
 
-    def clip(self) -> Tensor:
+    def clip(self, max_norm: Tensor | float | None) -> Tensor:
         """As :meth:`Optimizer.clip`."""
-        return clip_gradient(self._weights, self._max_norm)
+        return clip_gradient(self._weights, max_norm)
 
     def step(self, lr: Tensor | float) -> None:
         """As :meth:`Optimizer.step`."""
@@ -165,4 +167,4 @@ def make_optimizer(cfg: Config, weights: nn.Parameter) -> Optimizer:
         "rmsprop": lambda: RMSprop(weights, cfg.rmsprop_alpha, cfg.optimizer_eps),
         "adam": lambda: Adam(weights, cfg.optimizer_eps),
     }
-    return Clipped(rules[cfg.optimizer](), weights, cfg.max_grad_norm)
+    return Clipped(rules[cfg.optimizer](), weights)

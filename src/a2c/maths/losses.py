@@ -135,7 +135,7 @@ def loss_gradients(
     returns: Tensor,
     advantages: Tensor,
     *,
-    value_coef: float = 0.5,
+    value_coef: Tensor | float = 0.5,
     beta: Tensor | float = 0.01,
     weight: Tensor | None = None,
     count: Tensor | float | None = None,

@@ -32,7 +32,9 @@ def successor_values(following: Tensor, final_values: Tensor, terminated: Tensor
     return torch.where(terminated, 0.0, torch.where(truncated, final_values, following.detach()))
 
 
-def lambda_returns(rewards: Tensor, next_values: Tensor, done: Tensor, gamma: float, gae_lambda: float = 1.0) -> Tensor:
+def lambda_returns(
+    rewards: Tensor, next_values: Tensor, done: Tensor, gamma: float, gae_lambda: Tensor | float = 1.0
+) -> Tensor:
     """Lambda-return of every step, bootstrapped where the episode or the rollout ends.
 
         G[t] = r[t] + gamma * next_value[t]                                          if done[t] or t == T-1
@@ -46,7 +48,7 @@ def lambda_returns(rewards: Tensor, next_values: Tensor, done: Tensor, gamma: fl
         next_values: ``[T, N]``, value of the true successor (:func:`successor_values`).
         done: ``[T, N]`` bool, the episode ended at step t, either way.
         gamma: discount in [0, 1].
-        gae_lambda: lambda in [0, 1].
+        gae_lambda: lambda in [0, 1], a number or a scalar.
 
     Returns:
         ``[T, N]``, detached.

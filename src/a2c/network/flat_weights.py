@@ -36,7 +36,7 @@ def flatten_parameters(model: Network | nn.Module) -> nn.Parameter:
     return flat
 
 
-def clip_gradient(flat: nn.Parameter, max_norm: float | None) -> Tensor:
+def clip_gradient(flat: nn.Parameter, max_norm: Tensor | float | None) -> Tensor:
     """Scale the gradient of :func:`flatten_parameters` to a norm of at most ``max_norm``.
 
     Args:

@@ -113,5 +113,6 @@ def _same_settings(saved: Mapping[str, Any], cfg: Config) -> bool:
 
 def _finished(folder: Path, cfg: Config) -> Summary | None:
     summary = Summary.read(folder)
-    ended = summary is not None and summary.stopped is None and summary.env_steps >= cfg.total_steps
-    return summary if ended else None
+    if summary is None or summary.stopped is not None:
+        return None
+    return summary if summary.env_steps >= cfg.total_steps or summary.ended is not None else None

@@ -12,6 +12,8 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Protocol
 
+from a2c.collecting.ended_episodes import EndedEpisodes
+from a2c.envs.rebuilding.calls import Call
 from a2c.errors import RunIOError
 from a2c.learning.learner import Learner
 from a2c.machine.clock import Clock
@@ -21,7 +23,7 @@ from a2c.run.tracking.tracker import Trackers
 from a2c.settings.config import Config
 from a2c.settings.notices import tell_once
 from a2c.settings.redaction import redact
-from a2c.storage.checkpoint import checkpoint_payload, frozen
+from a2c.storage.checkpoint import checkpoint_payload, frozen, save_checkpoint
 from a2c.storage.kept_checkpoints import KeptCheckpoints, open_checkpoint
 
 TRIES = 3  # failed saves in a row, each a report apart: a disk that nobody has cleared by then stays full
@@ -32,10 +34,12 @@ class Actors(Protocol):
     """What a run needs from whoever acts: a collector or a team of workers."""
 
     episode_count: int
+    ended: EndedEpisodes
 
     @property
     def clock(self) -> Clock: ...
     def metrics(self) -> dict[str, Any]: ...
+    def call(self, call: Call) -> list[Any]: ...
     def state_dict(self) -> dict[str, Any]: ...
     def load_state_dict(self, state: dict[str, Any]) -> str: ...
 
@@ -66,19 +70,28 @@ class Checkpoints:
         self.resumed = open_checkpoint(cfg.resume, cfg.runs_dir, "last", tell_once)[1] if cfg.resume else None
         self.saved, self._tally = _restored({} if self.resumed is None else self.resumed["state"])
         self._started = time.perf_counter() - self._tally.wall_time
-        self._learner: Learner  # open() sets these three
+        self._learner: Learner  # open() sets these four
         self._actors: Actors
         self._trackers: Trackers
+        self._more: Callable[[], dict[str, Any]]
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise RunIOError(f"cannot write the run folder {folder.parent}: {error.strerror or error}") from error
         if cfg.resume:
             self._tally = replace(self._tally, best_eval=best_score(folder))
+            self._tally = replace(self._tally, ended=_still_ended(self._tally, self.resumed, cfg))
 
-    def open(self, learner: Learner, actors: Actors, trackers: Trackers) -> None:
-        """Take over what the checkpoints hold the state of, and count its episodes on."""
-        self._learner, self._actors, self._trackers = learner, actors, trackers
+    def open(
+        self, learner: Learner, actors: Actors, trackers: Trackers, more: Callable[[], dict[str, Any]] = dict
+    ) -> None:
+        """Take over what the checkpoints hold the state of, and count its episodes on.
+
+        Args:
+            learner, actors, trackers: of the run.
+            more: gives what else a checkpoint holds.
+        """
+        self._learner, self._actors, self._trackers, self._more = learner, actors, trackers, more
         if self.resumed is not None:
             actors.episode_count = self._tally.episodes
 
@@ -89,9 +102,18 @@ class Checkpoints:
         self._tally = replace(self._tally, episodes=self._actors.episode_count, wall_time=wall_time)
         return self._tally
 
+    @property
+    def ended(self) -> str | None:
+        """Why training is over before ``total_steps``; None: it is not."""
+        return self._tally.ended
+
+    def end(self, why: str) -> None:
+        """Training is over; the first reason stays."""
+        self.final, self._tally = True, replace(self._tally, ended=self._tally.ended or why)
+
     def payload(self, state: TrainState) -> dict[str, Any]:
         """What a checkpoint holds now; its tensors are the learner's own, not copies."""
-        return checkpoint_payload(
+        made = checkpoint_payload(
             redact(asdict(self._cfg)),
             self._learner.model.spaces.to_dict(),
             self._learner.state_dict(),
@@ -99,6 +121,7 @@ class Checkpoints:
             state={**asdict(state), **asdict(self.tally)},
             **self._trackers.state_dict(),
         )
+        return {**made, **self._more()}
 
     def write(self, name: str, payload: dict[str, Any]) -> None:
         """Write ``NAME.pt``, atomically; if that fails, one line says so, and the next report makes up for it.
@@ -118,6 +141,17 @@ class Checkpoints:
                 self._failed.pop(name, None)
                 self._unsaved_best = None if name == "best" else self._unsaved_best
                 return
+
+    def keep(self, name: str, payload: dict[str, Any]) -> None:
+        """Write ``NAME.pt`` for good; raises :class:`RunIOError` if that has failed for about two seconds."""
+        for wait in (*WAITS, None):
+            try:
+                save_checkpoint(self.folder / f"{name}.pt", payload)
+                break
+            except RunIOError:
+                if wait is None:
+                    raise
+                time.sleep(wait)
 
     @property
     def owes(self) -> bool:
@@ -158,4 +192,12 @@ class Checkpoints:
 def _restored(saved: Mapping[str, Any]) -> tuple[TrainState, Tally]:
     """Where a run was, by the state in its checkpoint; an empty one is a new run."""
     state = TrainState(**{key: saved[key] for key in ("env_steps", "update") if key in saved})
-    return state, Tally(**{key: saved[key] for key in ("episodes", "best_eval", "wall_time") if key in saved})
+    kept = ("episodes", "best_eval", "wall_time", "ended")
+    return state, Tally(**{key: saved[key] for key in kept if key in saved})
+
+
+def _still_ended(tally: Tally, resumed: Mapping[str, Any] | None, cfg: Config) -> str | None:
+    """Why a resumed run was over, unless the settings that say where it ends are others now."""
+    before = {} if resumed is None else resumed["config"]
+    same = before.get("total_steps") == cfg.total_steps and before.get("stop_at") == cfg.stop_at
+    return tally.ended if same else None

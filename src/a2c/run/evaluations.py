@@ -23,6 +23,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
+from functools import partial
 from typing import Any
 
 from a2c.errors import A2CError
@@ -56,13 +57,18 @@ class Evaluations:
         self._write, self._timed = write, timed
         self._snapshot: dict[str, Any] | None = None  # the checkpoint of the moment when the one under way began
         self._is_last = False  # it is in last.pt too
-        self._last: dict[str, Any] | None = None  # a last.pt to write once its row is in the record
+        self._last: Callable[[], dict[str, Any]] | None = None  # a last.pt to write once its row is in the record
         self._left = False  # the run is to end; the evaluation under way is a resumed run's to make
         self._waiting: dict[str, Any] = {}  # and so is that of now, which has this row
         self._rows: deque[Row] = deque()  # the first one waits for scores, the others behind it
 
+    @property
+    def off(self) -> bool:
+        """Whether there are none."""
+        return self._evaluators.off
+
     def evaluate(
-        self, state: TrainState, network: Network, metrics: Mapping[str, Any], *, save: bool, last: bool
+        self, state: TrainState, network: Network, metrics: Mapping[str, Any], *, save: bool, wait: bool
     ) -> dict[str, float] | None:
         """Evaluate the network; none may be under way.
 
@@ -71,7 +77,7 @@ class Evaluations:
             network: of the learner.
             metrics: of this report's row.
             save: a ``last.pt`` is due as well; this method sees to it.
-            last: training ends here: the scores are waited for.
+            wait: for the scores, because training ends here or depends on them.
 
         Returns:
             Scores for the row; None: they come later, and :meth:`add` says to which row.
@@ -102,8 +108,8 @@ class Evaluations:
                 return None
             if self._checkpoints.improves(result.mean):
                 self._checkpoints.write("best", self._checkpoints.payload(state))
-            if save:
-                self._last = self._checkpoints.payload(state)
+            if save:  # with what becomes of this report until its row is there
+                self._last = partial(self._checkpoints.payload, state)
             return scores_of(result)
         with self._timed():
             snapshot = frozen(self._checkpoints.payload(state))
@@ -112,7 +118,14 @@ class Evaluations:
         with self._timed():
             self._evaluators.begin(snapshot["learner"]["model"], state.env_steps)
         self._snapshot, self._is_last = snapshot, save
-        return self._received(wait=True) if last else None
+        if not wait:
+            return None
+        scores = self._received(wait=True)
+        if scores is None:  # the run is to end: a resumed one makes the whole report again
+            self._snapshot, self._waiting = None, plain_metrics(metrics)
+        elif save:
+            self._last = partial(self._checkpoints.payload, state)
+        return scores
 
     def add(self, row: Row, scores: Mapping[str, float] | None) -> None:
         """Pass on a row; without scores it waits for those of the evaluation under way. Raises :class:`RunIOError`."""
@@ -218,7 +231,7 @@ class Evaluations:
         self._snapshot = None
         scores = self._scored(snapshot, result)
         if self._is_last:
-            self._last = self._checkpoints.stamped(snapshot)
+            self._last = partial(self._checkpoints.stamped, snapshot)
         return scores
 
     def _scored(self, snapshot: dict[str, Any], result: EvalResult) -> dict[str, float]:
@@ -235,5 +248,5 @@ class Evaluations:
 
     def _save(self) -> None:
         if self._last is not None:
-            payload, self._last = self._last, None
+            payload, self._last = self._last(), None
             self._checkpoints.write("last", payload)

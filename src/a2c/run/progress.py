@@ -1,78 +1,129 @@
-"""When rows, evaluations and checkpoints are due, and how fast training goes."""
+"""What a callback sees of a run, and what it may ask for."""
 
 from __future__ import annotations
 
-import time
+import re
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
+from a2c.envs.episodes import Episode
+from a2c.envs.rebuilding.calls import Call, call_of
+from a2c.network.protocol import Network
+from a2c.playing.policy import Policy
 from a2c.run.state import TrainState
+from a2c.settings.config import Config
 
-ROWS = 20  # of the table on the screen, over a whole run, beside those of evaluations
+_NAME = re.compile(r"(?!last\b|best\b)[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")  # those two are the run's own
 
 
 class Progress:
-    """Decides when a row, an evaluation or a checkpoint is due, and measures speed since the last report.
-
-    Env steps decide, never the clock, so that equal runs report alike.
+    """A report of a run; it is valid until the callback returns.
 
     Args:
-        state: where the run begins.
-        total_steps: env steps at which the run ends.
-        log_every, eval_every, save_every: env steps between rows, evaluations and checkpoints; 0 means only at the end.
-        evaluates: whether there are evaluations at all.
+        state: where training is.
+        cfg: the settings.
+        folder: of the run.
+        metrics: of this report; with the scores of its evaluation, if it has one.
+        episodes: gives those that ended since the last report.
+        network: of the learner.
+        call: calls a method of every training environment.
+
+    Attributes:
+        env_steps, update: how far training is.
+        total_steps: where it ends.
+        metrics: name -> number, as the row of this report in metrics.jsonl, but for ``time/...`` shares.
+        cfg, folder: as above.
+        stopped: why the callback ends the run; None: it goes on.
+        saves: names of the checkpoints that it wants.
     """
 
     def __init__(
         self,
         state: TrainState,
-        total_steps: int,
-        *,
-        log_every: int,
-        eval_every: int,
-        save_every: int,
-        evaluates: bool = True,
+        cfg: Config,
+        folder: Path,
+        metrics: Mapping[str, Any],
+        episodes: Callable[[], Sequence[Episode]],
+        network: Network,
+        call: Callable[[Call], list[Any]],
     ) -> None:
-        self._evaluates = evaluates
-        self._state, self._total = state, total_steps
-        self._log_every, self._save_every = log_every, save_every
-        self._eval_every = eval_every if evaluates else 0
-        self._time = time.perf_counter()
-        self._shown = False
+        self.env_steps, self.update, self.total_steps = state.env_steps, state.update, cfg.total_steps
+        self.cfg, self.folder, self.metrics = cfg, folder, dict(metrics)
+        self._episodes, self._network, self._call = episodes, network, call
+        self._policy: Policy | None = None
+        self.stopped: str | None = None
+        self.saves: list[str] = []
+        self._over = False
 
-    def reported(self, state: TrainState) -> None:
-        """Note that the run has just reported at ``state``."""
-        self._shown = self._shown or self.show(state)
-        self._state, self._time = state, time.perf_counter()
+    @property
+    def episodes(self) -> Sequence[Episode]:
+        """The episodes that ended since the last report: ``env``, ``reward``, ``length``, and ``info``, the last one.
 
-    def report(self, state: TrainState) -> bool:
-        """Whether a report is due; each one writes a row of metrics."""
-        return self._crosses(self._log_every, state) or self.evaluate(state) or self.save(state)
+        Of an info only plain data are kept: numbers, text, arrays, and dicts and lists of them.
 
-    def next_report(self, state: TrainState) -> int:
-        """The fewest env steps at which :meth:`report` returns True."""
-        intervals = (self._log_every, self._eval_every, self._save_every)
-        steps = [(state.env_steps // every + 1) * every for every in intervals if every > 0]
-        return min(*steps, self._total)
+        Raises:
+            ConfigError: with ``vectorization=device`` nobody keeps them one by one.
+        """
+        return self._episodes()
 
-    def evaluate(self, state: TrainState) -> bool:
-        """Whether an evaluation is due."""
-        return self._evaluates and (self._crosses(self._eval_every, state) or self._ends(state))
+    @property
+    def policy(self) -> Policy:
+        """The policy of now. It lives on: its weights change with the next update."""
+        if self._policy is None:
+            self._network.train(False)  # a user's own network may hold dropout or batch statistics
+            self._policy = Policy(self._network, self.cfg, env_steps=self.env_steps)
+        return self._policy
 
-    def save(self, state: TrainState) -> bool:
-        """Whether a checkpoint is due: also before every evaluation, which may take the process with it."""
-        return self._crosses(self._save_every, state) or self._ends(state) or self.evaluate(state)
+    def stop(self, why: str) -> None:
+        """End the run with this report, in order: a last evaluation and checkpoint, the final score, exit code 0.
 
-    def show(self, state: TrainState) -> bool:
-        """Whether the report goes into the table on the screen: the first, about twenty in all, and each evaluation."""
-        twentieth = self._crosses(max(1, self._total // ROWS), state)
-        return not self._shown or twentieth or self.evaluate(state) or self._ends(state)
+        Args:
+            why: for the summary and the screen.
+        """
+        self._check_valid()
+        if not isinstance(why, str) or not why.strip():
+            raise TypeError("stop needs to be told why, in a few words")
+        self.stopped = " ".join(why.split())
 
-    def speed(self, state: TrainState) -> float:
-        """Env steps per second since the last report; the time of that report and its evaluation does not count."""
-        seconds = max(time.perf_counter() - self._time, 1e-9)
-        return (state.env_steps - self._state.env_steps) / seconds
+    def save(self, name: str) -> None:
+        """Keep a checkpoint of this report as ``checkpoints/NAME.pt``; the run never deletes it.
 
-    def _crosses(self, every: int, state: TrainState) -> bool:
-        return every > 0 and state.env_steps // every > self._state.env_steps // every
+        Args:
+            name: of letters, digits and . _ -, and neither last nor best.
+        """
+        self._check_valid()
+        if not _NAME.fullmatch(name):
+            raise ValueError(
+                f"{name!r} is no name for a checkpoint: letters, digits and . _ - make one, not last, best"
+            )
+        self.saves.append(name)
 
-    def _ends(self, state: TrainState) -> bool:
-        return state.env_steps >= self._total
+    def call(self, name: str, *args: Any, **kwargs: Any) -> list[Any]:
+        """Call a method of every training environment, wherever it runs, before the next step.
+
+        A resumed run makes the call again, at the same point of every episode.
+
+        Args:
+            name: of the method, of the environment or of one of its wrappers.
+            args, kwargs: plain data.
+
+        Returns:
+            What it returned, ``[N]``; None where that is no plain data.
+
+        Raises:
+            TypeError: an argument is no plain data, so that no checkpoint can hold it.
+            EnvironmentFailure: an environment raised, died, or took longer than ``env.step_timeout``.
+        """
+        self._check_valid()
+        return self._call(call_of(name, args, kwargs))
+
+    def end(self) -> None:
+        """The callback has returned."""
+        self._over = True
+        if self._policy is not None:
+            self._network.train(True)
+
+    def _check_valid(self) -> None:
+        if self._over:
+            raise RuntimeError("this report is over; ask in a callback for the next one")

@@ -1,8 +1,9 @@
-"""What the end of a run draws: curve.png and agent.gif."""
+"""What the end of a run makes: its final score, curve.png and agent.gif."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from a2c.envs.foreign import users_own
@@ -12,10 +13,44 @@ from a2c.machine.processes.apart import call_apart
 from a2c.machine.processes.foreign_code import GaveUpError, of_others
 from a2c.network.making import OwnNetwork
 from a2c.playing.episode import play_episode
-from a2c.playing.policy import Policy, load_policy
+from a2c.playing.policy import Policy, load_policy, open_policy
+from a2c.run.evaluators import Evaluators
 from a2c.run.showing.curve import draw_curve
 from a2c.run.showing.gif import record_gif
+from a2c.run.summary import Summary
 from a2c.settings.config import Config, EnvConfig
+from a2c.settings.trust import with_code_of
+
+
+def with_results(
+    summary: Summary,
+    evaluators: Evaluators,
+    cfg: Config,
+    folder: Path,
+    notify: Callable[[str], None],
+    network: OwnNetwork | None = None,
+) -> Summary:
+    """The summary of a run with the score of its best checkpoint, its curve and its GIF.
+
+    Args:
+        summary: without; with the score it is written.
+        evaluators: of the run; a signal may end them.
+        cfg: the settings of this session.
+        folder: of the run.
+        notify: called with one line.
+        network: makes the network of the policy, where it is the user's.
+    """
+    best = None
+    if not evaluators.off:
+        best = open_policy(folder, allow=with_code_of(cfg), device=summary.device, tell=notify, network=network)
+    scores = None if best is None else evaluators.final(best)
+    if best is not None and scores is not None:
+        summary = summary.with_scores(scores, best)
+        summary.write()  # the curve shows it
+    if scores is not None or evaluators.off:
+        curve, gif = draw_results(folder, best, cfg, notify, network)
+        summary = replace(summary, curve=curve, gif=gif)
+    return summary
 
 
 def draw_results(

@@ -36,8 +36,9 @@ _MATTERS = ("algo", "env.id", "env.kwargs", "env.wrappers", "env.reset_options",
             "policy.state_dependent_std", "normalize_obs", "normalize_reward", "normalize_value", "optimizer",
             "num_workers")  # fmt: skip
 # Changed at every other resume, and without effect on what is learned.
-_QUIET = ("total_steps", "log_every", "name", "gif", "profile", "eval.", "checkpoint.", "wandb.", "vectorization",
-          "main_shard", "env_groups", "compile", "cuda_graphs", "tf32", "env.step_timeout", "env.restarts")  # fmt: skip
+_QUIET = ("total_steps", "stop_at", "log_every", "log_info", "name", "gif", "profile", "eval.", "checkpoint.",
+          "wandb.", "vectorization", "main_shard", "env_groups", "compile", "cuda_graphs", "tf32", "env.step_timeout",
+          "env.restarts")  # fmt: skip
 _PARTS = ("config", "spec", "learner", "state", "collector")
 
 

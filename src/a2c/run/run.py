@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from a2c.envs.choosing.choose import Plan
 from a2c.envs.spaces import Spaces
-from a2c.errors import A2CError, CheckpointError, EnvironmentFailure, NumericError
+from a2c.errors import A2CError, CheckpointError
 from a2c.learning.learner import Learner
 from a2c.network.making import OwnNetwork
-from a2c.playing.policy import open_policy
+from a2c.run.callback import Callback
 from a2c.run.checkpoints import Actors, Checkpoints
+from a2c.run.due import Due
 from a2c.run.evaluations import Evaluations
 from a2c.run.evaluators import Evaluators
 from a2c.run.numeric_dump import blame, dump, last_sound
-from a2c.run.progress import Progress
-from a2c.run.results import draw_results
+from a2c.run.onlooker import Onlooker
+from a2c.run.reports import Reports
+from a2c.run.results import with_results
 from a2c.run.rows import LEFT, WAITING_ROW, Row, known_until
 from a2c.run.showing.console import Console
 from a2c.run.state import TrainState
@@ -28,7 +29,6 @@ from a2c.run.summary import Summary, start_facts, summarize
 from a2c.run.timing.stopwatch import Stopwatch
 from a2c.run.tracking.tracker import open_trackers
 from a2c.settings.config import Config
-from a2c.settings.trust import with_code_of
 from a2c.storage.folders import point_latest_to
 
 
@@ -40,19 +40,29 @@ class Run:
         folder: the run folder, made if missing.
         stop: a signal sets it, and the run then ends in order.
         network: makes a network of the user's; None: ours, or that of ``network.make``.
+        callback: of the user, for every report; None: there is none.
 
     Raises:
+        ConfigError: ``stop_at=threshold``, and the environment has none.
         CheckpointError: the run to continue is missing or damaged.
         RunIOError: the folder cannot be written.
     """
 
-    def __init__(self, cfg: Config, folder: Path, stop: StopRequest, network: OwnNetwork | None = None) -> None:
+    def __init__(
+        self,
+        cfg: Config,
+        folder: Path,
+        stop: StopRequest,
+        network: OwnNetwork | None = None,
+        callback: Callback | None = None,
+    ) -> None:
         self.cfg, self.folder, self.stop, self._network = cfg, folder, stop, network
         self._checkpoints = Checkpoints(folder / "checkpoints", cfg, lambda line: self.console.note(line))
         self._resumed, self._saved = self._checkpoints.resumed, self._checkpoints.saved
         resumed = self._resumed or {}
         self._waiting, self._left = resumed.get(WAITING_ROW, {}), resumed.get(LEFT, {})
         self.console = Console(cfg)
+        self._onlooker = Onlooker(cfg, folder, callback, self._checkpoints, self.console.note)
         continues_here = self._resumed is not None and (folder / "metrics.jsonl").exists()
         known = known_until(resumed, self._saved.env_steps) if continues_here else None
         self._evaluators = Evaluators(cfg, lambda: bool(stop), self.console.note, self.console.evaluating, network)
@@ -65,12 +75,12 @@ class Run:
         self._evaluations = Evaluations(
             self._evaluators, self._checkpoints, self._write, lambda: self._stopwatch.evaluation()
         )
-        self._learner: Learner  # begin() sets these four
+        self._learner: Learner  # begin() sets these five
         self._actors: Actors
         self._stopwatch: Stopwatch
-        self._progress: Progress
+        self._due: Due
+        self._reports: Reports
         self._closing = contextlib.ExitStack()
-        self._metrics: dict[str, Any] = {}  # of the last row
 
     @property
     def update(self) -> int:
@@ -90,9 +100,11 @@ class Run:
 
         Raises:
             CheckpointError: the checkpoint belongs to another environment or network.
+            CallbackFailure: the callback could not take its state.
         """
         self._learner, self._actors = learner, actors
-        self._checkpoints.open(learner, actors, self.trackers)
+        self._checkpoints.open(learner, actors, self.trackers, self._onlooker.state_dict)
+        self._onlooker.open(learner.model, actors, self._resumed)
         self.console.start(start_facts(self.cfg, learner, self.folder, environments))
         if self._resumed is not None:
             learner.model.spaces.check_same(Spaces.from_dict(self._resumed["spec"]), str(self.cfg.resume))
@@ -104,7 +116,7 @@ class Run:
                 raise CheckpointError(f"{self.cfg.resume} belongs to another setup: {text}") from error
             self.console.note(f"resumed after {self._saved.env_steps:,} steps; {came}")
         cfg = self.cfg
-        self._progress = Progress(
+        self._due = Due(
             self._saved,
             cfg.total_steps,
             log_every=cfg.log_every,
@@ -115,50 +127,51 @@ class Run:
         trace = self.folder / "trace.json.gz"
         self._stopwatch = Stopwatch(cfg, learner, actors.clock, plan, trace, self.console.note)
         self._closing.callback(self._stopwatch.close)
+        self._reports = Reports(
+            cfg,
+            learner,
+            actors,
+            self._checkpoints,
+            self._evaluations,
+            self._onlooker,
+            self._stopwatch,
+            self._due,
+        )
         self._evaluators.open(learner.model.spaces)
         point_latest_to(self.folder, Path(cfg.runs_dir))
-        if self._waiting or self._left:
-            self._evaluate_again()
         return self._saved
+
+    def take_up(self) -> None:
+        """Make the evaluation in which the last session ended, once the environments can be called.
+
+        Raises:
+            CallbackFailure: the callback raised.
+        """
+        if self._waiting or self._left:
+            self._reports.make_again(self._saved, self._waiting, self._left, self.console.note)
+
+    def over(self) -> bool:
+        """Whether training is to end before ``total_steps``: a signal came, or the onlooker has seen enough."""
+        return bool(self.stop) or self._checkpoints.ended is not None
 
     def due(self, state: TrainState) -> bool:
         """Whether this update ends with a report. Also moves the progress bar, at next to no cost."""
         self._stopwatch.update_ended()
-        self.console.progress(state.env_steps, self._metrics)
-        return self._progress.report(state)
+        self.console.progress(state.env_steps, self._reports.latest)
+        return self._due.report(state)
 
     def tick(self, env_steps: int) -> bool:
         """Move the progress bar while workers learn; True when they should stop."""
-        self.console.progress(env_steps, self._metrics)
+        self.console.progress(env_steps, self._reports.latest)
         return bool(self.stop)
 
     def next_report(self, state: TrainState) -> int:
         """The env steps at which the next update ends with a report."""
-        return self._progress.next_report(state)
+        return self._due.next_report(state)
 
     def report(self, state: TrainState) -> None:
-        """Log a row of metrics; evaluate and save where due.
-
-        Raises:
-            NumericError: a loss or gradient was not finite; weights are those of before (:meth:`rescue`).
-            RunIOError: the row cannot be written, or the checkpoint could not several times in a row.
-        """
-        progress = self._progress
-        self._checkpoints.final = state.env_steps >= self.cfg.total_steps
-        self._stopwatch.report_begins()
-        metrics = self._learner.drain_metrics(state.env_steps) | self._actors.metrics()
-        metrics["time/fps"] = progress.speed(state)
-        metrics["time/time_elapsed"] = self._checkpoints.tally.wall_time
-        evaluate, save = progress.evaluate(state), progress.save(state) or self._checkpoints.owes
-        self._evaluations.receive(wait=evaluate or save)
-        self._checkpoints.catch_up()
-        if evaluate:
-            self._evaluate(state, metrics, save=save, show=progress.show(state))
-        else:
-            self._add(state, metrics, {}, show=progress.show(state))  # first: who is killed in between makes it again
-            if save:
-                self._checkpoints.write("last", self._checkpoints.payload(state))
-        progress.reported(state)
+        """Log a row of metrics; evaluate and save where due; raises as :meth:`Reports.make`."""
+        self._reports.make(state)
 
     def save(self, name: str, state: TrainState) -> None:
         """Write ``checkpoints/NAME.pt``, atomically, once no evaluation is under way; no report follows."""
@@ -196,18 +209,8 @@ class Run:
             cfg, state, tally, self.folder, ending, device=device, stopped=self.stop.signal, wandb_id=wandb_id
         )
         summary.write()  # before environments run again
-        best = None
-        if not (self.stop or self._evaluators.off):
-            best = open_policy(
-                self.folder, allow=with_code_of(cfg), device=str(device), tell=self.console.note, network=self._network
-            )
-        scores = None if best is None else self._evaluators.final(best)
-        if best is not None and scores is not None:
-            summary = summary.with_scores(scores, best)
-            summary.write()  # the curve shows it
-        if not self.stop and (scores is not None or self._evaluators.off):
-            curve, gif = draw_results(self.folder, best, cfg, self.console.note, self._network)
-            summary = replace(summary, curve=curve, gif=gif)
+        if not self.stop:
+            summary = with_results(summary, self._evaluators, cfg, self.folder, self.console.note, self._network)
         summary.write()
         files = {"checkpoint": summary.best_checkpoint, "video": summary.gif}
         self.trackers.finish(asdict(summary), {name: Path(path) for name, path in files.items() if path})
@@ -222,36 +225,6 @@ class Run:
         self._evaluators.close()
         self.console.close()
         self.trackers.finish({}, {}, exit_code)
-
-    def _evaluate(self, state: TrainState, metrics: Mapping[str, Any], *, save: bool, show: bool) -> None:
-        last = state.env_steps >= self.cfg.total_steps
-        scores = self._evaluations.evaluate(state, self._learner.model, metrics, save=save, last=last)
-        self._add(state, metrics, scores, show=show)
-
-    def _evaluate_again(self) -> None:
-        """Make the evaluation in which the last session ended; should it fail again, training goes on without."""
-        try:
-            if self._left:
-                self._evaluations.take_up(self._left)
-            if not self._waiting:
-                return
-            self._evaluations.receive(wait=True)
-            if self._evaluators.off or (self.cfg.eval.every == 0 and self._saved.env_steps < self.cfg.total_steps):
-                raise EnvironmentFailure("no evaluation is due")
-            self._evaluate(self._saved, self._waiting, save=True, show=True)
-        except (EnvironmentFailure, NumericError) as error:
-            if self._waiting:
-                self._add(self._saved, self._waiting, {}, show=True)
-            self._checkpoints.write("last", self._checkpoints.payload(self._saved))
-            self.console.note(f"no scores after {self._saved.env_steps:,} steps: {error}")
-        self._progress.reported(self._saved)
-
-    def _add(
-        self, state: TrainState, metrics: Mapping[str, Any], scores: Mapping[str, float] | None, *, show: bool
-    ) -> None:
-        row = Row(state.env_steps, metrics, self._stopwatch.metrics(), show)
-        self._metrics = {**row.metrics, **row.times}
-        self._evaluations.add(row, scores)
 
     def _write(self, row: Row, scores: Mapping[str, float]) -> None:
         metrics = {**row.metrics, **scores, **row.times}

@@ -26,3 +26,4 @@ class Tally:
     episodes: int = 0
     best_eval: float | None = None  # mean return of the best evaluation so far
     wall_time: float = 0.0  # seconds, over all sessions of training
+    ended: str | None = None  # why training is over before total_steps: stop_at, or a callback

@@ -60,6 +60,7 @@ class Summary:
     time: dict[str, float]  # shares of this session's training: env, transfer, act, update, eval, other
     advice: list[str]  # what would make it faster
     trace: str | None  # the file of profile=true
+    ended: str | None = None  # why training was over before total_steps: stop_at, or a callback
 
     def with_scores(self, scores: EvalResult, scored: Policy) -> Summary:
         """A copy with the scores of the final evaluation, and the checkpoint that they are of."""

@@ -19,6 +19,9 @@ DEVICE: dict[str, Any] = {
 }
 
 
+SCHEDULE: dict[str, Any] = {"choices": ("constant", "linear", "cosine"), "points": True}
+
+
 @dataclass(slots=True)
 class AtariConfig:
     """Standard preprocessing of Atari games (Machado et al. 2018); used for ids under ``ALE/``."""
@@ -165,12 +168,16 @@ class Config:
         choices=("a2c", "ac", "a3c"),
     )
     total_steps: int = setting("env steps to train for, over all environments", low=1)
+    stop_at: str | None = setting(
+        "end training, in order, with the first evaluation of this mean score; threshold: the environment's own",
+        pattern=r"threshold|[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?",
+        says="threshold, or a score like 475",
+    )
     num_envs: int = setting("N, environments in lockstep; with a3c, of each worker", low=1)
     n_step: int = setting("T, steps per rollout", low=1)
     gamma: float = setting("discount", low=0, high=1)
     gae_lambda: float = setting("1 is the n-step return, less is GAE", low=0, high=1)
     beta: float = setting("weight of the entropy bonus", low=0)
-    beta_schedule: str = setting("how beta falls to 0 over the run", choices=("constant", "linear", "cosine"))
     value_coef: float = setting("weight of the value loss; the article's 1/2", low=0)
     value_loss: str = setting(
         "mse; huber: beyond a residual of 1 it grows in a line, within it is the same", choices=("mse", "huber")
@@ -179,7 +186,18 @@ class Config:
     critic_lr: float | None = setting(
         "learning rate of the layers that only the value has; null: lr. Falls as that does", low=0, open_low=True
     )
-    lr_schedule: str = setting("how lr falls to 0 over the run", choices=("constant", "linear", "cosine"))
+    lr_schedule: str | list[list[float]] = setting("how lr changes over the run, to lr_end", **SCHEDULE)
+    lr_end: float = setting("lr at the end of linear and cosine", low=0)
+    beta_schedule: str | list[list[float]] = setting("how beta changes over the run, to beta_end", **SCHEDULE)
+    beta_end: float = setting("beta at the end of linear and cosine", low=0)
+    value_coef_schedule: str | list[list[float]] = setting("how value_coef changes, to value_coef_end", **SCHEDULE)
+    value_coef_end: float = setting("value_coef at the end of linear and cosine", low=0)
+    gae_lambda_schedule: str | list[list[float]] = setting("how gae_lambda changes, to gae_lambda_end", **SCHEDULE)
+    gae_lambda_end: float = setting("gae_lambda at the end of linear and cosine", low=0, high=1)
+    max_grad_norm_schedule: str | list[list[float]] = setting(
+        "how max_grad_norm changes, to max_grad_norm_end", **SCHEDULE
+    )
+    max_grad_norm_end: float = setting("max_grad_norm at the end of linear and cosine", low=0)
     optimizer: str = setting("optimizer", choices=("rmsprop_tf", "rmsprop", "adam"))
     optimizer_eps: float = setting("epsilon of the optimizer", low=0, open_low=True)
     rmsprop_alpha: float = setting("decay of RMSprop's mean square", low=0, high=1, open_high=True)
@@ -223,6 +241,11 @@ class Config:
     checkpoint: CheckpointConfig = setting("checkpoints")
     wandb: WandbConfig = setting("Weights & Biases")
     log_every: int = setting("env steps between metric rows", low=1)
+    log_info: list[str] = setting(
+        "keys of the infos with which episodes end, to log the means of, like [success]",
+        pattern=r"\S+",
+        says="a list of keys, like [success,distance]",
+    )
     name: str | None = setting(
         "name of the run; null: made from the algorithm and the seed",
         pattern=r"(?!.*\.\.)[A-Za-z0-9._-]{1,100}",

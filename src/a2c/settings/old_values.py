@@ -14,14 +14,11 @@ _MEANS: dict[tuple[str, Any], dict[str, Any]] = {
     ("compile", "auto"): {"compile": False},
 }
 _POLICY = {"distribution": "gaussian", "state_dependent_std": False, "sde_steps": 4}
-_ADDED = {  # keys that runs of earlier versions lack
-    "main_shard": None,
-    "tf32": True,
-    "policy": _POLICY,
-    "value_loss": "mse",
-    "critic_lr": None,
-    "normalize_value": False,
-}
+# Keys that runs of earlier versions lack
+_ADDED: dict[str, Any] = {"main_shard": None, "tf32": True, "policy": _POLICY, "stop_at": None, "log_info": []}
+_ADDED |= {"value_loss": "mse", "critic_lr": None, "normalize_value": False}
+_ADDED |= {f"{name}_schedule": "constant" for name in ("value_coef", "gae_lambda", "max_grad_norm")}
+_ADDED |= {f"{name}_end": 0.0 for name in ("lr", "beta", "value_coef", "gae_lambda", "max_grad_norm")}
 _ADDED_WITHIN: dict[str, dict[str, Any]] = {  # and keys of groups
     "eval": {"apart": "auto", "max_steps": 10_000},
     "checkpoint": {"keep": 3},

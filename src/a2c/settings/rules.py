@@ -37,6 +37,10 @@ def validate(cfg: Config) -> Config:
         raise ConfigError(f"num_envs={cfg.num_envs} does not go with algo=ac: with several environments it is algo=a2c")
     if cfg.algo == "a3c":
         _check_a3c(cfg)
+    _check_schedules(cfg)
+    if cfg.stop_at is not None and (cfg.eval.episodes == 0 or cfg.eval.every == 0):
+        off = "eval.episodes=0" if cfg.eval.episodes == 0 else "eval.every=0"
+        raise ConfigError(f"stop_at={cfg.stop_at} needs evaluations during training, and {off} makes none")
     if cfg.normalize_advantage and cfg.num_envs * cfg.n_step == 1:
         raise ConfigError("normalize_advantage=true needs num_envs x n_step > 1: one number has no spread")
     return cfg
@@ -50,6 +54,18 @@ def _check_single_alone(cfg: Config) -> None:
                 f"{key} does not go with vectorization={cfg.vectorization}: it is for single environments, which "
                 "vectorization=auto steps"
             )
+
+
+def _check_schedules(cfg: Config) -> None:
+    """Refuse what has no effect, and what leads out of a coefficient's range."""
+    for name in ("lr", "beta", "value_coef", "gae_lambda", "max_grad_norm"):
+        value, kind, end = (getattr(cfg, f"{name}{part}") for part in ("", "_schedule", "_end"))
+        if end and kind not in ("linear", "cosine"):
+            raise ConfigError(f"{name}_end={end} needs {name}_schedule=linear or cosine")
+        if kind != "constant" and value is None:
+            raise ConfigError(f"{name}_schedule={kind} needs a {name} to begin with; it is null")
+        if name == "gae_lambda" and isinstance(kind, list) and max(factor for _, factor in kind) * value > 1:
+            raise ConfigError(f"gae_lambda_schedule={kind}: a factor times gae_lambda={value} is above 1")
 
 
 def _check_isolated(cfg: Config) -> None:

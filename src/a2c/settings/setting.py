@@ -6,6 +6,7 @@ No torch and no omegaconf, so that worker processes import this in milliseconds.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import re
 import typing
 from collections.abc import Iterator
@@ -15,6 +16,9 @@ from typing import Any, TypeVar
 from a2c.errors import ConfigError
 
 Record = TypeVar("Record")
+
+
+POINTS = "[[0, 1.0], [0.5, 0.2], [1, 0.0]]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +33,11 @@ class Rule:
     choices: tuple[str, ...] = ()
     pattern: str = ""  # a regular expression for the whole text, or for what it may be beside the choices
     says: str = ""  # the pattern in words
+    points: bool = False  # or a list of points of a schedule
 
     def __str__(self) -> str:
+        if self.points:
+            return f"must be {', '.join(self.choices)}, or points like {POINTS}: rising fractions of the run, factors"
         if self.choices:
             return f"must be one of {', '.join(self.choices)}{f', or {self.says}' if self.pattern else ''}"
         if self.pattern:
@@ -45,6 +52,8 @@ class Rule:
         """Whether ``value``, which has the right type, is one that the setting may take."""
         if value is None:
             return True  # the type says whether null is allowed
+        if self.points and isinstance(value, list):
+            return _are_points(value)
         if isinstance(value, list):
             return all(self.allows(item) for item in value)
         if isinstance(value, dict) and self.pattern:
@@ -58,6 +67,13 @@ class Rule:
         if self.low is not None and not (value > self.low if self.open_low else value >= self.low):
             return False
         return self.high is None or (value < self.high if self.open_high else value <= self.high)
+
+
+def _are_points(value: list[Any]) -> bool:
+    """Whether these are points of a schedule: fractions of the run in [0, 1], rising, each with a factor >= 0."""
+    if not value or any(len(point) != 2 or not 0 <= point[0] <= 1 or point[1] < 0 for point in value):
+        return False
+    return all(one[0] < other[0] for one, other in itertools.pairwise(value))
 
 
 def setting(doc: str, **rule: Any) -> Any:

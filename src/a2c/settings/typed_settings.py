@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
+import operator
 import types
 import typing
 from collections.abc import Iterator, Mapping
@@ -64,15 +66,14 @@ def leaf_types(schema: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def optional(hint: Any) -> tuple[Any, bool]:
-    """``(int, True)`` for ``int | None``, ``(int, False)`` for ``int``."""
-    if isinstance(hint, types.UnionType):
-        (inner,) = (arg for arg in typing.get_args(hint) if arg is not type(None))
-        return inner, True
-    return hint, False
+    """``(int, True)`` for ``int | None``, ``(int, False)`` for ``int``; likewise for a union of text and a list."""
+    if not isinstance(hint, types.UnionType) or type(None) not in typing.get_args(hint):
+        return hint, False
+    return functools.reduce(operator.or_, (arg for arg in typing.get_args(hint) if arg is not type(None))), True
 
 
 def convert(key: str, value: Any, hint: Any) -> Any:
-    """``value`` as the type ``hint``: one of ``bool int float str dict list[...]``, or one of them ``| None``.
+    """``value`` as the type ``hint``: ``bool int float str dict list[...]``, ``str | list[...]``, or ``... | None``.
 
     Raises:
         ConfigError: it is no such value; names ``key``.
@@ -82,6 +83,8 @@ def convert(key: str, value: Any, hint: Any) -> Any:
     inner, nullable = optional(hint)
     if value is None and nullable:
         return None
+    if isinstance(inner, types.UnionType):  # text or a list: the value says which
+        inner = next(arg for arg in typing.get_args(inner) if (arg is not str) == isinstance(value, list))
     origin = typing.get_origin(inner) or inner
     if origin is list:
         if not isinstance(value, list):

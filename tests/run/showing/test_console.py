@@ -307,6 +307,26 @@ def test_a_stream_that_cannot_hold_every_sign_gets_what_it_can(cfg: Config) -> N
     assert "498.2 ? 3.1 over 20 episodes" in stream.read()
 
 
+def test_the_users_own_metrics_get_columns_with_the_first_row_that_has_them(cfg: Config) -> None:
+    out = io.StringIO()
+    console = Console(cfg, stream=out)
+    console.row(2000, ROW)
+    own = {"episode/success": 0.25, "callback/level": 3.0, "callback/third": 9.0}
+    console.row(4000, ROW | own)
+    console.row(6000, ROW)
+    first, _, second, values, without = out.getvalue().splitlines()
+    assert "success" not in first
+    assert second.split()[-3:] == ["success", "level", "eval"]  # in the place of the shares of time; two of them
+    assert values.split()[-2:] == ["0.250", "3.000"]
+    assert without.split()[-2:] == ["-", "-"]
+    assert max(map(len, out.getvalue().splitlines())) <= 100
+
+
+def test_the_end_says_why_it_came_early(cfg: Config) -> None:
+    assert ("ended", "good enough") in words.outcome(SUMMARY | {"ended": "good enough"})
+    assert "ended" not in dict(words.outcome(SUMMARY))
+
+
 def test_a_reader_that_leaves_does_not_end_the_run(cfg: Config) -> None:
     reader, writer = os.pipe()
     os.close(reader)

@@ -5,7 +5,7 @@ docs/device_environments.md has the contract. :class:`a2c.envs.lockstep.Lockstep
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +22,7 @@ from a2c.envs.device.capturable import capturable
 from a2c.envs.failures import abandon, as_failure
 from a2c.envs.foreign import close_in_time, users_own
 from a2c.envs.make_vector_env import check_evaluation, make_registered
+from a2c.envs.rebuilding.calls import Call
 from a2c.envs.spaces import action_door, spaces_of
 from a2c.errors import A2CError, ConfigError
 from a2c.machine.processes.foreign_code import foreign, of_others
@@ -40,6 +41,7 @@ class DeviceStep:
     terminated: Tensor  # [N]
     truncated: Tensor  # [N]
     final_obs: Tensor | None  # [N, *obs]  of the rows that ended, anything elsewhere; None: NEXT_STEP, obs is final
+    infos: Mapping[str, Any]
 
 
 class DeviceEnvs:
@@ -117,6 +119,16 @@ class DeviceEnvs:
         except Exception as error:
             raise as_failure(error, self.envs, "set_state") from error
 
+    def call(self, call: Call) -> list[Any]:
+        """Call a method of the vector environment itself; returns what it gave, alone; raises as :meth:`state_dict`."""
+        try:
+            with self._foreign:
+                return [of_others(getattr(self.envs, call.name), *call.args, **call.kwargs)]
+        except BaseException as error:
+            if users_own(error):
+                raise
+            raise as_failure(error, self.envs, f"the call of {call.name!r}") from error
+
     def no_state(self) -> str:
         """Say why episodes in flight cannot go on in a resumed run; empty if they can."""
         return self._no_state
@@ -174,6 +186,7 @@ class DeviceEnvs:
             self._tensor("terminated", terminated, self._rows),
             self._tensor("truncated", truncated, self._rows),
             final_obs,
+            infos,
         )
 
     def close(self, terminate: bool = False) -> None:

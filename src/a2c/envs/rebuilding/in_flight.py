@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -10,10 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from a2c.envs.episodes import EpisodeStatistics, LifeCounter
+from a2c.envs.rebuilding.calls import Call, History
 from a2c.envs.rebuilding.origins import Origin
 from a2c.envs.rebuilding.past import Mark, Past
 from a2c.envs.rebuilding.trial import Rebuilding
 from a2c.maths.trees import tree_map
+
+# Keys of the infos that anyone reads, and of those with which episodes end; None: all
+KeptInfos = tuple[Sequence[str], Collection[str] | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +60,15 @@ class Rebuilder(Protocol):
             between: two rollouts; False: within one, which failed, and nothing can be asked of the environments.
         """
 
-    def rebuild(self, episodes: Mapping[int, Episode]) -> tuple[dict[int, str], Any]:
+    def call(self, call: Call) -> list[Any]:
+        """Call a method of every environment; returns what they gave, ``[N]``; raises what one raises."""
+
+    def rebuild(self, episodes: Mapping[int, Episode], history: History) -> tuple[dict[int, str], Any]:
         """Bring environments to where their episodes were.
+
+        Args:
+            episodes: by environment.
+            history: the calls that all had until then.
 
         Returns:
             Why not, for each environment where it could not be done; it has been reset instead. And the ``[N, *obs]``
@@ -67,12 +78,13 @@ class Rebuilder(Protocol):
     def failed(self) -> list[int]:
         """The environments of the shards that failed in the pending step; none where nothing can be revived."""
 
-    def revive(self, episodes: Mapping[int, Episode], info_keys: Sequence[str]) -> dict[int, str]:
+    def revive(self, episodes: Mapping[int, Episode], infos: KeptInfos, history: History) -> dict[int, str]:
         """Make these environments anew, bring them to where they were, and let them take the pending step.
 
         Args:
             episodes: of all that failed.
-            info_keys: the only infos that anyone reads.
+            infos: the only ones that anyone reads.
+            history: the calls that all environments had until the pending step.
 
         Returns:
             Why not, for each environment that began another episode instead.
@@ -113,12 +125,15 @@ class InFlight:
         origins = self._rebuilder.origins(mark.numbers.tolist(), self._mark is None)
         return {**counts, "episodes": [self._episode(mark, env, origin) for env, origin in enumerate(origins)]}
 
-    def load_state_dict(self, state: Mapping[str, Any], seeds: Sequence[int]) -> tuple[dict[int, str], Any]:
+    def load_state_dict(
+        self, state: Mapping[str, Any], seeds: Sequence[int], history: History
+    ) -> tuple[dict[int, str], Any]:
         """Bring environments to where a state has them; all have just been reset.
 
         Args:
             state: of :meth:`state_dict`, and ``obs``, the ``[N, *obs]`` observations of then, a tree.
             seeds: for environments that cannot be brought there.
+            history: the calls that all environments had until then.
 
         Returns:
             Why not, for each environment where it could not be done, and the ``[N, *obs]`` observations of all.
@@ -133,7 +148,9 @@ class InFlight:
             for env, one in enumerate(saved)
             if one is not None
         }
-        failed, obs = self._rebuilder.rebuild(episodes)
+        if history:  # which those that begin anew have had, too
+            episodes |= {env: Episode(1, None, None, None, seeds[env]) for env in lacking}
+        failed, obs = self._rebuilder.rebuild(episodes, history)
         done = {env: episode for env, episode in episodes.items() if env not in failed}
         self._past.load({env: (one.number, one.actions) for env, one in done.items() if one.actions is not None})
         for env in failed:
@@ -142,7 +159,7 @@ class InFlight:
         self._statistics.load(rows, state)
         if self._lives is not None:
             self._lives.load(rows, state["lives"])
-        return lacking | failed, obs
+        return failed | lacking, obs
 
     def episodes(self, envs: Sequence[int], seeds: Sequence[int]) -> dict[int, Episode]:
         """The episodes of some environments as they were before the step that is pending, for :meth:`Rebuilder.revive`.

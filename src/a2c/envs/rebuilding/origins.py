@@ -14,6 +14,7 @@ from typing import Any
 import gymnasium as gym
 
 from a2c.envs.foreign import close_in_time
+from a2c.envs.rebuilding.calls import NO_CALLS, CallsAgain
 from a2c.envs.single.atari import state_door_of_game
 from a2c.storage.plain import plain
 
@@ -105,20 +106,23 @@ def begin_again(env: Env, origin: Origin) -> Any:
     return env.reset()[0]
 
 
-def play_again(env: Env, origin: Origin, actions: Any) -> Any:
+def play_again(env: Env, origin: Origin, actions: Any, calls: CallsAgain = NO_CALLS) -> Any:
     """Play an episode again as far as it was; returns the observation there.
 
     Args:
         env: one that has no episode under way that anyone needs.
         origin: what it began from.
         actions: as the environment took them, in order.
+        calls: that it has had; those after the last action are not made.
 
     Raises:
         CannotRebuildError: the episode ends before the last action.
         Exception: what the environment raises.
     """
+    calls.up_to(-1)
     obs = begin_again(env, origin)
     for k, action in enumerate(actions, start=1):
+        calls.up_to(k - 1)
         obs, _, terminated, truncated, _ = env.step(action)
         if terminated or truncated:
             raise CannotRebuildError(f"its episode ends {len(actions) - k} steps early")

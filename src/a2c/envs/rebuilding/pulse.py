@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -40,6 +41,18 @@ class Pulsing(gym.Wrapper[Any, Any, Any, Any]):
             return call(*arguments, **named)
         finally:
             self._cell[0] = 0
+
+
+_numbers = itertools.count(1 << 32)  # beyond those of any Pulsing
+
+
+def marked(cell: NDArray[Any], call: Callable[[], Any]) -> Any:
+    """Write down, as :class:`Pulsing` does, that some other call of an environment is under way."""
+    cell[0] = next(_numbers)
+    try:
+        return call()
+    finally:
+        cell[0] = 0
 
 
 class Pulse:

@@ -10,6 +10,7 @@ import numpy as np
 from gymnasium.vector.utils import concatenate, read_from_shared_memory
 from numpy.typing import NDArray
 
+from a2c.envs.final_infos import ENDED
 from a2c.envs.vector.shard import ShardMemory, StepNews
 
 Infos = dict[str, Any]
@@ -48,6 +49,12 @@ def gather_infos(news: Sequence[StepNews], add: AddInfo) -> Infos:
         for env, info, _ in entries:
             infos = add(infos, info, env)
     return infos
+
+
+def ended_infos(news: Sequence[StepNews]) -> Infos:
+    """The infos with which episodes ended in a step, as a2c.envs.final_infos reads them; empty where none did."""
+    found = {env: final for entries, _, _, _ in news for env, _, final in entries if final}
+    return {ENDED: found} if found else {}
 
 
 def step_infos(

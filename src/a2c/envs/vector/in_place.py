@@ -6,7 +6,7 @@ step needs neither.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,10 +54,15 @@ class StepsInPlace:
             timeout: seconds; None waits for ever. It has no effect on environments in this process.
 
         Returns:
-            The infos, without those of ended episodes.
+            The infos; those with which episodes ended under :data:`a2c.envs.final_infos.ENDED`.
         """
         raise NotImplementedError
 
-    def keep_infos(self, keys: Sequence[str] | None) -> None:
-        """From now on report only these keys of the environments' infos; None: all."""
+    def keep_infos(self, keys: Sequence[str] | None, final_keys: Collection[str] | None = ()) -> None:
+        """From now on report only some of the environments' infos.
+
+        Args:
+            keys: of all infos; None: they are reported whole, those of ended episodes too.
+            final_keys: of those with which episodes end, where they are plain data; None: all of these.
+        """
         raise NotImplementedError

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, NoReturn
 
 import numpy as np
@@ -14,7 +14,7 @@ from gymnasium.vector.utils import iterate
 from numpy.typing import NDArray
 
 from a2c.envs.foreign import close_all, named_failure, users_own
-from a2c.envs.vector.gathering import Infos, gather_infos, gather_observations, step_infos
+from a2c.envs.vector.gathering import Infos, ended_infos, gather_infos, gather_observations, step_infos
 from a2c.envs.vector.in_place import Block, StepsInPlace
 from a2c.envs.vector.own_shard import OwnShard
 from a2c.envs.vector.rebuilder import ShardRebuilder
@@ -113,16 +113,16 @@ class InProcessVectorEnv(SyncVectorEnv[Any, Any], StepsInPlace):
         self._pending = actions
 
     def finish_in_place(self, timeout: float | None = None) -> Infos:
-        """Step into ``block``, without copies; returns the infos, without those of ended episodes.
+        """Step into ``block``, without copies; returns the infos.
 
         ``timeout`` has no effect: nothing can interrupt an environment in this process.
         """
         news = self._advance(self._pending)
-        return {} if news is None else gather_infos([news], self._add_info)
+        return {} if news is None else gather_infos([news], self._add_info) | ended_infos([news])
 
-    def keep_infos(self, keys: Sequence[str] | None) -> None:
-        """From now on report only these keys of infos; None: all."""
-        self._own.do("keep_infos", keys)
+    def keep_infos(self, keys: Sequence[str] | None, final_keys: Collection[str] | None = ()) -> None:
+        """As :meth:`StepsInPlace.keep_infos`."""
+        self._own.do("keep_infos", (keys, final_keys))
 
     def close_extras(self, **kwargs: Any) -> None:
         """Close every environment, even if another one fails to close."""

@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from a2c.envs.rebuilding.beginnings import KEPT
-from a2c.envs.rebuilding.in_flight import Episode
+from a2c.envs.rebuilding.calls import Call, History
+from a2c.envs.rebuilding.in_flight import Episode, KeptInfos
 from a2c.envs.rebuilding.origins import RESTART, Origin
 from a2c.envs.rebuilding.pulse import Pulse
 from a2c.envs.rebuilding.trial import Rebuilding
@@ -68,11 +69,15 @@ class ShardRebuilder:
             found.append(Origin((one, two, three, four, five, six), state) if known == number else None)
         return found
 
-    def rebuild(self, episodes: Mapping[int, Episode]) -> tuple[dict[int, str], Any]:
+    def call(self, call: Call) -> list[Any]:
+        answers = self._shards.ask("call_all", [call] * len(self._shares), self._watch())
+        return [result for answer in answers for result in answer]
+
+    def rebuild(self, episodes: Mapping[int, Episode], history: History) -> tuple[dict[int, str], Any]:
         for env, episode in episodes.items():
             if episode.origin is not None and episode.origin.state is not None:
                 self._states[env] = {episode.number: episode.origin.state}
-        each = [{env: episodes[env] for env in share if env in episodes} for share in self._shares]
+        each = [({env: episodes[env] for env in share if env in episodes}, history) for share in self._shares]
         answers: list[tuple[dict[int, str], StepNews]] = self._shards.ask("rebuild", each, self._watch())
         failed = {env: why for found, _ in answers for env, why in found.items()}
         news = [news for _, news in answers]
@@ -82,14 +87,14 @@ class ShardRebuilder:
     def failed(self) -> list[int]:
         return [env for shard in self._shards.failed for env in self._shares[shard]]
 
-    def revive(self, episodes: Mapping[int, Episode], info_keys: Sequence[str]) -> dict[int, str]:
+    def revive(self, episodes: Mapping[int, Episode], infos: KeptInfos, history: History) -> dict[int, str]:
         lost: dict[int, str] = {}
 
         def bring_back(shard: int) -> None:
             mine = {env: episodes[env] for env in self._shares[shard]}
-            self._shards.ask_one(shard, "keep_infos", info_keys)
+            self._shards.ask_one(shard, "keep_infos", infos)
             self._shards.ask_one(shard, "note_beginnings", self._kind)
-            found, news = self._shards.ask_one(shard, "rebuild", mine, self._watch())
+            found, news = self._shards.ask_one(shard, "rebuild", (mine, history), self._watch())
             self.told([news])
             lost.update(found)
 

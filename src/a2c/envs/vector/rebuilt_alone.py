@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 from a2c.envs.foreign import named_failure, users_own
 from a2c.envs.rebuilding.beginnings import KEPT, Beginnings
-from a2c.envs.rebuilding.in_flight import Episode
+from a2c.envs.rebuilding.calls import Call, History
+from a2c.envs.rebuilding.in_flight import Episode, KeptInfos
 from a2c.envs.rebuilding.origins import RESTART, STATE, WORDS, Env, Origin
-from a2c.envs.rebuilding.pulse import Pulse
+from a2c.envs.rebuilding.pulse import Pulse, marked
 from a2c.envs.rebuilding.trial import Rebuilding, try_out_watched
 from a2c.errors import A2CError
 from a2c.machine.processes.failure_report import EnvironmentTimeoutError
@@ -46,6 +47,7 @@ class Rebuildable(gym.Wrapper[Any, Any, Any, Any]):
         self._beginnings: Beginnings | None = None
         self._states: dict[int, Any] = {}  # number of an episode -> what get_state gave before it
         self._obs: Any = None  # of the latest reset
+        self._calls: list[Call] = []
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """As in Gymnasium."""
@@ -64,18 +66,27 @@ class Rebuildable(gym.Wrapper[Any, Any, Any, Any]):
 
     def note_beginnings(self, kind: str) -> None:
         """As :meth:`Rebuilder.prepare`."""
-        self._beginnings = None if kind == RESTART else Beginnings(kind, self._envs, [self._make], self._memory)
+        made = Beginnings(kind, self._envs, [self._make], self._memory, self._calls)
+        self._beginnings = None if kind == RESTART else made
+
+    def call_all(self, call: Call) -> Any:
+        """As :meth:`Rebuilder.call`, of this environment."""
+        with self._named(f"the call of {call.name!r}"):
+            given = marked(self._cell, lambda: call.on(self.env))
+        self._calls.append(call)
+        return given
 
     def state_before(self, numbers: Sequence[int]) -> Any:
         """What get_state gave before an episode of this environment, by its number."""
         return self._states.get(numbers[self._index])
 
-    def rebuild(self, episodes: Mapping[int, Episode]) -> tuple[str | None, Any]:
+    def rebuild(self, episodes: Mapping[int, Episode], history: History) -> tuple[str | None, Any]:
         """As :meth:`Rebuilder.rebuild`, of this environment: why not, and the observation."""
         episode, why = episodes.get(self._index), None
+        self._calls[:] = [call for _, call in history]
         if episode is not None and self._beginnings is not None:
             with self._named("playing its episode again"):
-                why, self._obs = self._beginnings.rebuild(0, episode, self._cell)
+                why, self._obs = self._beginnings.rebuild(0, episode, self._cell, history)
             self._noted()
         return why, self._obs
 
@@ -129,8 +140,11 @@ class ProcessRebuilder:
             found.append(Origin((one, two, three, four, five, six), state) if known == number else None)
         return found
 
-    def rebuild(self, episodes: Mapping[int, Episode]) -> tuple[dict[int, str], Any]:
-        answers = self._ask("rebuild", episodes)
+    def call(self, call: Call) -> list[Any]:
+        return list(self._ask("call_all", call))
+
+    def rebuild(self, episodes: Mapping[int, Episode], history: History) -> tuple[dict[int, str], Any]:
+        answers = self._ask("rebuild", episodes, history)
         space, count = self._envs.single_observation_space, self._envs.num_envs
         batch = create_empty_array(space, count)
         assert batch is not None
@@ -140,7 +154,7 @@ class ProcessRebuilder:
     def failed(self) -> list[int]:
         return []  # Gymnasium's own class gives up with the first failure
 
-    def revive(self, episodes: Mapping[int, Episode], info_keys: Sequence[str]) -> dict[int, str]:
+    def revive(self, episodes: Mapping[int, Episode], infos: KeptInfos, history: History) -> dict[int, str]:
         raise NotImplementedError
 
     def _ask(self, name: str, *data: Any) -> Sequence[Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
@@ -14,8 +14,10 @@ from gymnasium.vector.utils import write_to_shared_memory
 from numpy.typing import NDArray
 
 from a2c.envs.contract import fitting_observation, real_reward
+from a2c.envs.final_infos import plain_info
 from a2c.envs.foreign import close_all
 from a2c.envs.rebuilding.beginnings import Beginnings
+from a2c.envs.rebuilding.calls import Call
 from a2c.machine.processes.shared_arrays import SharedArrays
 
 IDLE = -1  # in the "current" cell of a shard: it runs no environment
@@ -54,18 +56,17 @@ class Shard:
     """Environments first .. first + num_envs - 1 and the loop that steps them."""
 
     def __init__(self, worker: int, first: int, num_envs: int, autoreset: str, memory: ShardMemory) -> None:
-        self.worker = worker
-        self.first = first
-        self.num_envs = num_envs
-        self.autoreset = autoreset
-        self.memory = memory
+        self.worker, self.first, self.num_envs = worker, first, num_envs
+        self.autoreset, self.memory = autoreset, memory
         self.envs: list[Env[Any, Any]] = []
         self.env_fns: Sequence[Callable[[], Env[Any, Any]]] = ()
         self.beginnings: Beginnings | None = None
+        self.calls: list[Call] = []  # that all environments have had
         self.doing = "its constructor"
         self._steps = 0
         self.must_reset = [False] * num_envs  # NEXT_STEP: the episode ended in the step before
         self._info_keys: frozenset[str] | None = None  # None: report infos whole
+        self._final_keys: frozenset[str] | None = frozenset()  # else, of infos with which episodes end, as plain data
         rows = slice(first, first + num_envs)
         arrays = memory.arrays
         self._current: Any = arrays["current"][worker : worker + 1].data  # a memoryview writes faster than an array
@@ -123,7 +124,8 @@ class Shard:
         rows, rewards = self._rows, self._rewards
         shape, dtype = (rows[0].shape, self._observations.dtype) if rows else (None, None)  # type: ignore[union-attr]
         current, must_reset, array, first = self._current, self.must_reset, np.ndarray, self.first
-        tell, keys = self._info_keys != frozenset(), self._info_keys
+        keys, final_keys = self._info_keys, self._final_keys
+        tell = keys != frozenset() or final_keys != frozenset()
         beginnings = self.beginnings
         infos: Infos = []
         finals: dict[int, Any] = {}
@@ -154,7 +156,8 @@ class Shard:
                 self.store(row, obs)
             if tell and (info or final_info):
                 if keys is not None:
-                    info, final_info = _only(keys, info), _only(keys, final_info)
+                    info = _only(keys, info) if keys else {}
+                    final_info = plain_info(final_info, final_keys) if final_info else None
                 if info or final_info:
                     infos.append((first + row, info, final_info))
 
@@ -163,10 +166,11 @@ class Shard:
             return infos, None if self._in_memory else self._by_pipe, finals, states
         return None
 
-    def keep_infos(self, keys: Sequence[str] | None) -> None:
-        """From now on report only these keys of the environments' infos; None: all."""
+    def keep_infos(self, keys: Sequence[str] | None, final_keys: Collection[str] | None = ()) -> None:
+        """As :meth:`a2c.envs.vector.in_place.StepsInPlace.keep_infos`."""
         self.doing = "keeping of infos"
         self._info_keys = None if keys is None else frozenset(keys)
+        self._final_keys = None if final_keys is None else frozenset(final_keys)
 
     def reset(self, seeds: Sequence[int | None], options: Any, mask: NDArray[np.bool_] | None) -> StepNews:
         """Reset the environments in ``mask``, or all if it is None, each with its own seed; raises as :meth:`step`."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from a2c.envs.vector.shard import Shard, ShardMemory
-from a2c.envs.vector.shard_rebuilding import note_beginnings, rebuild, try_out_first
+from a2c.envs.vector.shard_rebuilding import call_all, note_beginnings, rebuild, try_out_first
 from a2c.machine.processes.failure_report import report_failure
 from a2c.machine.processes.launch import Registered
 from a2c.machine.processes.life import COMMAND, DONE, STEP, answer, become_worker, tell_failure
@@ -90,10 +90,11 @@ COMMANDS: dict[str, Callable[[Shard, Any], Any]] = {
     "step": lambda shard, actions: shard.step(actions),
     "reset": lambda shard, data: shard.reset(*data),
     "call": lambda shard, data: shard.call(*data),
-    "keep_infos": lambda shard, keys: shard.keep_infos(keys),
+    "keep_infos": lambda shard, data: shard.keep_infos(*data),
     "try_out": lambda shard, data: None if data is None else try_out_first(shard, *data),
     "note_beginnings": note_beginnings,
-    "rebuild": rebuild,
+    "rebuild": lambda shard, data: rebuild(shard, *data),
+    "call_all": call_all,
     "set_attr": lambda shard, data: shard.set_attribute(*data),
 }
 

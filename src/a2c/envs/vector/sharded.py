@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import atexit
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from gymnasium.vector.utils import batch_differing_spaces, iterate
 from numpy.typing import NDArray
 
 from a2c.envs.vector.exchange import Exchange
-from a2c.envs.vector.gathering import gather_infos, gather_observations, step_infos
+from a2c.envs.vector.gathering import ended_infos, gather_infos, gather_observations, step_infos
 from a2c.envs.vector.in_place import Block, StepsInPlace
 from a2c.envs.vector.main_shard import PoolWithMainShard
 from a2c.envs.vector.rebuilder import ShardRebuilder
@@ -187,14 +187,14 @@ class ShardedAsyncVectorEnv(AsyncVectorEnv[Any, Any], StepsInPlace):
         self.step_async(actions)
 
     def finish_in_place(self, timeout: float | None = None) -> dict[str, Any]:
-        """Wait for a step into ``block``, without copies; returns the infos, without those of ended episodes."""
+        """Wait for a step into ``block``, without copies; returns the infos."""
         news = self._stepped(timeout)
-        return gather_infos(news, self._add_info) if news else {}
+        return gather_infos(news, self._add_info) | ended_infos(news) if news else {}
 
-    def keep_infos(self, keys: Sequence[str] | None) -> None:
-        """From now on report only these keys of infos, so that no others travel; None: all."""
+    def keep_infos(self, keys: Sequence[str] | None, final_keys: Collection[str] | None = ()) -> None:
+        """As :meth:`StepsInPlace.keep_infos`, so that no others travel."""
         self._assert_is_running()
-        self._exchange.ask("keep_infos", [keys] * len(self._shares))
+        self._exchange.ask("keep_infos", [(keys, final_keys)] * len(self._shares))
 
     def call_async(self, name: str, /, *args: Any, **kwargs: Any) -> None:
         """As in Gymnasium."""

@@ -40,12 +40,12 @@ def of_others(call: Callable[P, Result], *arguments: P.args, **named: P.kwargs) 
     Code of others may call code of others: an evaluation's loop, which is in here, a network of the user's.
     A signal is handled after a call or at a jump, so never between the end of ``call`` and the last line here.
     """
-    ran = foreign.runs
+    before = foreign.runs
     try:
         foreign.runs = True
         return call(*arguments, **named)
     finally:
-        foreign.runs = ran
+        foreign.runs = before
 
 
 def break_in(*_: Any) -> None:

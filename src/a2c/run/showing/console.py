@@ -50,7 +50,8 @@ class Console:
         self._started = time.monotonic()
         self._next_draw, self._next_line = 0.0, self._started + QUIET
         self._evaluating = ""
-        self._header_width = 0
+        self._header_width, self._titles = 0, [""]
+        self._own: dict[str, None] = {}  # names of the user's own metrics, as they came
         self._progress: tuple[int, Mapping[str, Any]] = (0, {})
         self._muted = False
         self._terminal: Terminal | None = None
@@ -99,11 +100,12 @@ class Console:
     def row(self, env_steps: int, metrics: Mapping[str, Any]) -> None:
         """Add a row to the table; missing metrics show as ``-``."""
         width = PLAIN_WIDTH if self._terminal is None else self._terminal.width
-        columns, gap = words.fitting(words.columns_of(self._cfg), width, self._cfg.total_steps)
+        self._own |= dict.fromkeys(name for name in metrics if name.startswith(words.OWN))
+        columns, gap = words.fitting(words.columns_of(self._cfg, list(self._own)), width, self._cfg.total_steps)
         facts = {**metrics, "steps": env_steps, "elapsed": time.monotonic() - self._started}
-        if width != self._header_width:
-            self._header_width = width
-            self._line(words.table_line([column.title for column in columns], columns, gap), "bold cyan")
+        if (titles := [column.title for column in columns]) != self._titles or width != self._header_width:
+            self._header_width, self._titles = width, titles
+            self._line(words.table_line(titles, columns, gap), "bold cyan")
         self._line(words.table_line([column.cell(facts) for column in columns], columns, gap))
 
     def note(self, line: str) -> None:

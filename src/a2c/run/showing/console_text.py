@@ -60,9 +60,14 @@ COLUMNS = (
 LAG = Column("lag", 5, _metric("train/lag_mean", 2), 8)  # of A3C's gradients
 
 
-def columns_of(cfg: Config) -> tuple[Column, ...]:
-    """The columns for the algorithm; only A3C has a lag."""
-    return (*COLUMNS[:-1], LAG, COLUMNS[-1]) if cfg.algo == "a3c" else COLUMNS
+OWN = ("episode/", "callback/")  # prefixes of the metrics that a user asks for or makes
+MOST_OWN = 2  # columns of them: as many as fit in the place of the shares of time
+
+
+def columns_of(cfg: Config, own: Sequence[str] = ()) -> tuple[Column, ...]:
+    """The columns for the algorithm, of which only A3C has a lag, and for the user's own metrics ``own``."""
+    added = [Column(name.partition("/")[2][:8], 8, _metric(name, 3), 8) for name in own[:MOST_OWN]]
+    return (*COLUMNS[:-1], *([LAG] if cfg.algo == "a3c" else []), *added, COLUMNS[-1])
 
 
 def fitting(columns: Sequence[Column], width: int, total_steps: int) -> tuple[list[Column], int]:
@@ -105,6 +110,8 @@ def outcome(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
     lines = [("score", _score(summary))]
     if summary.get("eval_mean") is not None:  # the last row may show another score, of the last network
         lines.append(("", f"score of the best checkpoint (step {summary['best_step']:,})"))
+    if summary.get("ended"):
+        lines.append(("ended", summary["ended"]))
     trained = f"{summary['env_steps']:,} steps, {summary.get('episodes') or 0:,} episodes in "
     lines.append(("trained", f"{trained}{duration(summary['wall_time'])} ({number(summary.get('fps'), 0)} steps/s)"))
     lines.append(("time", split(summary["time"])))
