@@ -25,6 +25,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -84,8 +85,13 @@ def read_run(folder: Path) -> dict[str, Any]:
 
 def settings_of(overrides: list[str]) -> dict[str, Any]:
     """The settings of a run that differ from those of `conf/config.yaml`, flat: ``{"env.id": "CartPole-v1", ...}``."""
-    general = dict(_flat(asdict(load_config("env.id=Any-v0"))))
-    return {key: value for key, value in _flat(asdict(load_config(*overrides))) if general.get(key) != value}
+    return {key: value for key, value in _flat(asdict(load_config(*overrides))) if general_settings()[key] != value}
+
+
+@cache
+def general_settings() -> dict[str, Any]:
+    """The settings of `conf/config.yaml`, flat."""
+    return dict(_flat(asdict(load_config("env.id=Any-v0"))))
 
 
 def missing_seeds(task: Task, result: Mapping[str, Any], again: bool = False) -> list[int]:

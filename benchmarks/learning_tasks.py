@@ -57,7 +57,19 @@ PRESETS = {
     "lunarlander": Task(("env=lunarlander",), 100, 200, known=Known(155.8, "0.2M, v2", 80)),
 }
 
-SPACES: dict[str, Task] = {}
+LAKE_OF_100_STEPS = ("env=frozenlake", "env.id=FrozenLake-v1", "env.kwargs={map_name: 8x8}")
+# Sums of the environments' own probabilities, by dynamic programming; nobody plays better than by these.
+TAXI, CLIFF, BLACKJACK = Known(7.93, "optimal"), Known(-13, "optimal"), Known(-0.0466, "optimal")
+SPACES = {
+    "frozenlake": Task(("env=frozenlake",), 0.6, 0.85, episodes=1000, digits=3, known=Known(0.913, "optimal")),
+    "frozenlake, 100 steps": Task(
+        LAKE_OF_100_STEPS, 0.6, 0.64, range(3), 2, episodes=1000, digits=3, known=Known(0.641, "optimal")
+    ),
+    "taxi": Task(("env=taxi",), 7, 7.9, episodes=200, digits=2, known=TAXI),
+    "taxi, no masks": Task(("env=taxi", "env.masks=off"), 7, 7.9, episodes=200, digits=2, known=TAXI),
+    "cliffwalking": Task(("env=cliffwalking",), -17, -13, known=CLIFF),
+    "blackjack": Task(("env=blackjack",), -0.06, -0.047, episodes=100_000, digits=4, known=BLACKJACK),
+}
 
 TABLES = {
     "learning": Table(PRESETS, known="RL Zoo A2C (steps)", curve="RL Zoo", more=False),
