@@ -57,6 +57,41 @@ PRESETS = {
     "lunarlander": Task(("env=lunarlander",), 100, 200, known=Known(155.8, "0.2M, v2", 80)),
 }
 
+KNIGHT = (
+    "env.id=knight:Knight-v0",  # benchmarks/knight.py
+    "total_steps=300_000",
+    "num_envs=32",
+    "n_step=16",
+    "gamma=1",
+    "gae_lambda=0.95",
+    "beta=0.05",  # more than 0.01 does better without masks
+    "beta_schedule=linear",
+    "optimizer=adam",
+    "lr=2e-3",
+    "lr_schedule=linear",
+    "normalize_advantage=true",
+    "normalize_reward=true",
+    "eval.every=10_000",
+)
+GOLF = (
+    "env.id=golf:Golf-v0",  # benchmarks/golf.py
+    "total_steps=400_000",
+    "num_envs=32",
+    "n_step=16",
+    "gamma=0.98",
+    "gae_lambda=0.95",
+    "beta=0.005",
+    "beta_schedule=linear",
+    "optimizer=adam",
+    "lr=2e-3",
+    "lr_schedule=linear",
+    "normalize_advantage=true",
+    "normalize_obs=true",
+    "normalize_reward=true",
+    "policy.distribution=beta",  # a Gaussian's mean drifts beyond the strongest swing, and does not come back
+    "eval.every=20_000",
+    "eval.episodes=100",
+)
 LAKE_OF_100_STEPS = ("env=frozenlake", "env.id=FrozenLake-v1", "env.kwargs={map_name: 8x8}")
 # Sums of the environments' own probabilities, by dynamic programming; nobody plays better than by these.
 TAXI, CLIFF, BLACKJACK = Known(7.93, "optimal"), Known(-13, "optimal"), Known(-0.0466, "optimal")
@@ -69,6 +104,21 @@ SPACES = {
     "taxi, no masks": Task(("env=taxi", "env.masks=off"), 7, 7.9, episodes=200, digits=2, known=TAXI),
     "cliffwalking": Task(("env=cliffwalking",), -17, -13, known=CLIFF),
     "blackjack": Task(("env=blackjack",), -0.06, -0.047, episodes=100_000, digits=4, known=BLACKJACK),
+    "knight": Task(KNIGHT, 20, 24, episodes=200, known=Known(24, "every square")),
+    "knight, no masks": Task((*KNIGHT, "env.masks=off"), 20, 24, episodes=200, known=Known(24, "every square")),
+    "golf": Task(GOLF, -3, -2.5, episodes=200, digits=2, known=Known(-2.44, "by rule")),
+    # The preset is tuned for the first of these; the others differ in nothing else.
+    **{
+        f"pendulum, {name}": Task(
+            ("env=pendulum", f"policy.distribution={name}"),
+            -250,
+            -163,
+            range(3),
+            2,
+            known=Known(-163, "RL Zoo A2C", 103),
+        )
+        for name in ("gaussian", "squashed", "beta", "gsde")
+    },
 }
 
 TABLES = {

@@ -63,9 +63,11 @@ def test_masks_allow_what_the_rules_do() -> None:
             assert reward == 1.0
 
 
-def stroke(env: golf.Golf, club: int, strength: float, aim: float) -> float:
-    """Metres left after a stroke."""
-    env.step({"club": club, "swing": np.array([strength, aim], np.float32)})
+def stroke(env: golf.Golf, club: str, strength: float, aim: float = 0.0) -> float:
+    """Metres left after a stroke; what the action says of other clubs must not count."""
+    others = {name: np.ones(2 - (name == "putter"), np.float32) for name in golf.CLUBS}
+    swing = np.array([strength, aim][: len(others[club])], np.float32)
+    env.step(others | {"club": golf.CLUBS.index(club), club: swing})
     return env.distance
 
 
@@ -75,16 +77,16 @@ def test_a_stroke_goes_as_far_as_its_club_and_drifts_with_the_wind(monkeypatch: 
     monkeypatch.setattr(golf, "SCATTER", 0.0)
     env.reset(seed=0)
     env.distance, env.wind = 200.0, 0.0
-    assert stroke(env, 0, 1.0, 0.0) == pytest.approx(80.0)  # 200 - 120
-    assert stroke(env, 1, 0.0, 0.0) == pytest.approx(80.0 - math.sqrt(8 * 40))  # half-way by factors
+    assert stroke(env, "wood", 1.0) == pytest.approx(80.0)  # 200 - 120
+    assert stroke(env, "iron", 0.0) == pytest.approx(80.0 - math.sqrt(8 * 40))  # half-way by factors
     env.distance, env.wind = 100.0, 1.0
-    assert stroke(env, 0, -1.0, 0.0) == pytest.approx(math.hypot(60.0, 0.15 * 40))  # blown aside
+    assert stroke(env, "wood", -1.0) == pytest.approx(math.hypot(60.0, 0.15 * 40))  # blown aside
     env.distance = 50.0
-    assert stroke(env, 0, -1.0, -1.0) == pytest.approx(
+    assert stroke(env, "wood", -1.0, -1.0) == pytest.approx(
         math.hypot(50.0 - 40 * math.cos(0.3), 0.15 * 40 - 40 * math.sin(0.3))
     )
     env.distance = 8.0
-    assert stroke(env, golf.PUTTER, 1.0, 0.0) == 0.0  # what rolls, the wind leaves alone
+    assert stroke(env, "putter", 1.0) == 0.0  # what rolls, the wind leaves alone
 
 
 def test_every_stroke_counts_and_the_caddie_holes_out_in_few() -> None:
