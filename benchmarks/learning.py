@@ -49,6 +49,11 @@ def overrides_of(task: Task) -> list[str]:
     return [*task.overrides, *([f"eval.final_episodes={task.episodes}"] if task.episodes != 20 else [])]
 
 
+def label_of(name: str, seed: int) -> str:
+    """A name for a run of this task."""
+    return f"bench-{name.replace(',', '').replace(' ', '-')}-seed{seed}"
+
+
 def run_training(overrides: list[str], label: str, runs_dir: Path) -> dict[str, Any]:
     """Train one run in a new process, which can import files of this folder; returns what :func:`read_run` does."""
     runs_dir.mkdir(parents=True, exist_ok=True)
@@ -150,8 +155,7 @@ def train_all(names: list[str], jobs: int, runs_dir: Path, again: bool) -> None:
     print(remaining.of({name: len(seeds) for name, seeds in missing.items()}), flush=True)
 
     def train(name: str, seed: int) -> dict[str, Any]:
-        label = f"bench-{name.replace(' ', '-')}-seed{seed}"
-        return run_training([*overrides_of(TASKS[name]), f"seed={seed}"], label, runs_dir)
+        return run_training([*overrides_of(TASKS[name]), f"seed={seed}"], label_of(name, seed), runs_dir)
 
     pool = ThreadPoolExecutor(jobs)
     try:

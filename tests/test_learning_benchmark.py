@@ -117,6 +117,8 @@ def test_the_table_says_when_the_floor_was_reached() -> None:
 def test_every_task_has_a_name_of_its_own_and_settings_that_hold() -> None:
     assert sum(len(table.tasks) for table in TABLES.values()) == len(TASKS)
     for name, task in TASKS.items():
-        assert learning.settings_of(learning.overrides_of(task))["env.id"], name
+        assert learning.settings_of([*learning.overrides_of(task), f"name={learning.label_of(name, 0)}"])["env.id"], (
+            name
+        )
         assert task.needed <= len(task.seeds), name
         assert task.floor <= task.aim, name
