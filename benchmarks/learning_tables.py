@@ -53,13 +53,13 @@ def _row(table: Table, name: str, task: Task, runs: Runs) -> dict[str, str]:
     first = median(steps_to(task.floor, run) for run in runs)
     more = {
         "aim": f"{task.aim:g}",
-        "steps to the floor": _steps(first) if math.isfinite(first) else "not reached",
+        "steps to the floor": f"{first / 1e3:.0f}k" if math.isfinite(first) else "not reached",
         "episodes": f"{task.episodes:,}",
     }
     return {
         "preset" if not table.more else "task": name,
         "seeds": str(len(runs)),
-        "steps": _steps(max(run["env_steps"] for run in runs)),
+        "steps": f"{round(max(run['env_steps'] for run in runs) / 1e6, 1):g}M",
         "IQM [95 % interval]": f"**{iqm(scores):.{digits}f}** [{low:.{digits}f}, {high:.{digits}f}]",
         "worst seed": f"{min(scores):.{digits}f}",
         "floor": f"{task.floor:g}: {met_by(task, runs)} of {len(runs)}",
@@ -67,10 +67,6 @@ def _row(table: Table, name: str, task: Task, runs: Runs) -> dict[str, str]:
         table.known: str(task.known or ""),
         "seconds a run": f"{sorted(run['wall_seconds'] for run in runs)[len(runs) // 2]:.0f}",
     }
-
-
-def _steps(steps: float) -> str:
-    return f"{round(steps / 1e6, 1):g}M" if steps >= 100_000 else f"{round(steps / 1e3):g}k"
 
 
 def _curve(table: Table, task: Task, runs: Runs) -> LearningCurve:
