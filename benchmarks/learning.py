@@ -99,13 +99,15 @@ def general_settings() -> dict[str, Any]:
     return dict(_flat(asdict(load_config("env.id=Any-v0"))))
 
 
-def missing_seeds(task: Task, result: Mapping[str, Any], again: bool = False) -> list[int]:
-    """The seeds of a task that have no run of today's settings; runs of older files, which name none, count."""
+def missing_seeds(task: Task, result: Mapping[str, Any], first: int | None = None, again: bool = False) -> list[int]:
+    """The ``first`` seeds of a task, None: all, without those that have a run of today's settings.
+
+    Runs of older files, which name no settings, count.
+    """
     settings = settings_of(overrides_of(task))
-    if again or result.get("settings", settings) != settings:
-        return list(task.seeds)
-    have = {run["seed"] for run in result.get("runs", [])}
-    return [seed for seed in task.seeds if seed not in have]
+    stale = again or result.get("settings", settings) != settings
+    have = set() if stale else {run["seed"] for run in result.get("runs", [])}
+    return [seed for seed in task.seeds[:first] if seed not in have]
 
 
 def keep(path: Path, tasks: Mapping[str, Task], name: str, run: dict[str, Any], command: str) -> None:
@@ -145,12 +147,12 @@ def record(name: str, folder: Path) -> None:
     shutil.copyfile(folder / "curve.png", RESULTS / f"{name}.png")
 
 
-def train_all(names: list[str], jobs: int, runs_dir: Path, again: bool) -> None:
+def train_all(names: list[str], jobs: int, runs_dir: Path, first: int | None = None, again: bool = False) -> None:
     """Train what is missing of these tasks, and store each run as it ends."""
     paths = {name: RESULTS / f"{table}.json" for table, found in TABLES.items() for name in found.tasks}
     tables = {name: found.tasks for found in TABLES.values() for name in found.tasks}
     results = {name: stored(paths[name]).get("tasks", {}).get(name, {}) for name in names}
-    missing = {name: missing_seeds(TASKS[name], results[name], again) for name in names}
+    missing = {name: missing_seeds(TASKS[name], results[name], first, again) for name in names}
     remaining = Remaining({name: (overrides_of(TASKS[name]), results[name].get("runs", [])) for name in names}, jobs)
     print(remaining.of({name: len(seeds) for name, seeds in missing.items()}), flush=True)
 
@@ -183,6 +185,7 @@ def _flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tasks", nargs="+", choices=TASKS, default=list(TASKS))
+    parser.add_argument("--seeds", type=int, help="the first seeds of each task alone; the others come another time")
     parser.add_argument("--again", action="store_true", help="train stored runs anew")
     parser.add_argument("--jobs", type=int, default=1, help="runs side by side; wall times are honest only with 1")
     parser.add_argument("--runs-dir", type=Path, default=Path("runs/bench-learning"))
@@ -193,7 +196,7 @@ def main() -> None:
         record(args.record[0], Path(args.record[1]))
         return
     if not args.draw:
-        train_all(args.tasks, args.jobs, args.runs_dir, args.again)
+        train_all(args.tasks, args.jobs, args.runs_dir, args.seeds, args.again)
     for name, table in TABLES.items():
         if results := stored(path := RESULTS / f"{name}.json"):
             draw(table, results, path)

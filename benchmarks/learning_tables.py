@@ -21,8 +21,10 @@ def draw(table: Table, results: dict[str, Any], path: Path) -> None:
     text = markdown(table, results)
     print(text)
     for name, result in results["tasks"].items():
-        if (met := met_by(task := table.tasks[name], result["runs"])) < task.needed:
-            print(f"{name}: the floor of {task.floor:g} is met by {met} seeds, and {task.needed} are needed")
+        task, runs = table.tasks[name], result["runs"]
+        if (met := met_by(task, runs)) < task.needed:
+            needed = f"{task.needed} of {len(task.seeds)} are needed"
+            print(f"{name}: the floor of {task.floor:g} is met by {met} of {len(runs)} runs, and {needed}")
     write_text(path.with_suffix(".md"), text)
     curves = {name: _curve(table, table.tasks[name], result["runs"]) for name, result in results["tasks"].items()}
     print(draw_learning_curves(curves, path.with_suffix(".png")))

@@ -104,21 +104,19 @@ CLIFF, BLACKJACK, TOUR = Known(-13, "optimal"), Known(-0.0466, "optimal"), Known
 CADDIE, PENDULUM = Known(-2.44, "by rule"), Known(-163, "RL Zoo A2C", 103)
 SPACES = {
     "frozenlake": Task(("env=frozenlake",), 0.6, 0.85, episodes=1000, digits=3, known=LAKE),
-    "frozenlake, 100 steps": Task(LAKE_OF_100_STEPS, 0.6, 0.64, range(3), 2, episodes=1000, digits=3, known=SHORT_LAKE),
+    "frozenlake, 100 steps": Task(LAKE_OF_100_STEPS, 0.6, 0.64, episodes=1000, digits=3, known=SHORT_LAKE),
     "cliffwalking": Task(("env=cliffwalking",), -17, -13, known=CLIFF),
-    "blackjack": Task(("env=blackjack",), -0.06, -0.047, range(3), 2, episodes=100_000, digits=4, known=BLACKJACK),
+    "blackjack": Task(("env=blackjack",), -0.06, -0.047, episodes=100_000, digits=4, known=BLACKJACK),
     "taxi": Task(("env=taxi",), 7, 7.9, episodes=200, digits=2, known=TAXI),
-    "taxi, no masks": Task(("env=taxi", "env.masks=off"), 7, 7.9, range(3), 2, episodes=200, digits=2, known=TAXI),
+    "taxi, no masks": Task(("env=taxi", "env.masks=off"), 7, 7.9, episodes=200, digits=2, known=TAXI),
     "knight": Task(KNIGHT, 20, 24, episodes=200, known=TOUR),
-    "knight, no masks": Task((*KNIGHT, "env.masks=off"), 20, 24, range(3), 0, episodes=200, known=TOUR),
-    "golf": Task(GOLF, -3, -2.5, range(3), 2, episodes=200, digits=2, known=CADDIE),
+    "knight, no masks": Task((*KNIGHT, "env.masks=off"), 20, 24, needed=0, episodes=200, known=TOUR),
+    "golf": Task(GOLF, -3, -2.5, episodes=200, digits=2, known=CADDIE),
     # The preset is tuned for the first of these; the others differ in nothing else.
     "pendulum, gaussian": Task(("env=pendulum", "policy.distribution=gaussian"), -250, -163, known=PENDULUM),
-    "pendulum, squashed": Task(
-        ("env=pendulum", "policy.distribution=squashed"), -250, -163, range(3), 2, known=PENDULUM
-    ),
-    "pendulum, beta": Task(("env=pendulum", "policy.distribution=beta"), -250, -163, range(3), 2, known=PENDULUM),
-    "pendulum, gsde": Task(("env=pendulum", "policy.distribution=gsde"), -250, -163, range(3), 2, known=PENDULUM),
+    "pendulum, squashed": Task(("env=pendulum", "policy.distribution=squashed"), -250, -163, known=PENDULUM),
+    "pendulum, beta": Task(("env=pendulum", "policy.distribution=beta"), -250, -163, known=PENDULUM),
+    "pendulum, gsde": Task(("env=pendulum", "policy.distribution=gsde"), -250, -163, known=PENDULUM),
 }
 
 TABLES = {

@@ -55,14 +55,14 @@ def stored(folder: Path) -> dict[str, Any]:
 def test_a_stopped_benchmark_goes_on_with_the_runs_that_are_missing(
     trained: list[tuple[str, int]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    learning.train_all(["one"], 1, tmp_path, again=False)
+    learning.train_all(["one"], 1, tmp_path)
     learning.keep(tmp_path / "table.json", TABLE.tasks, "two", run(0, 12.0, 1.0, seconds=40.0), "by hand")
     trained.clear()
     with pytest.raises(SystemExit, match="stopped"):  # by seed 1 of "two"
-        learning.train_all(["two", "one"], 1, tmp_path, again=False)
+        learning.train_all(["two", "one"], 1, tmp_path)
     trained.append(("any", -1))  # the next one does not fail
     capsys.readouterr()
-    learning.train_all(["two", "one"], 1, tmp_path, again=False)
+    learning.train_all(["two", "one"], 1, tmp_path)
     assert trained[1:] == [("bench-two-seed1", 1)]
     # Seed 1 is missing, and seed 0 took 40 s; then nothing is.
     assert capsys.readouterr().out == (
@@ -75,7 +75,7 @@ def test_a_stopped_benchmark_goes_on_with_the_runs_that_are_missing(
 
 def test_runs_of_other_settings_are_trained_again(trained: list[tuple[str, int]], tmp_path: Path) -> None:
     trained.append(("any", -1))
-    learning.train_all(["two"], 1, tmp_path, again=False)
+    learning.train_all(["two"], 1, tmp_path)
     results = json.loads((tmp_path / "table.json").read_text())
     assert results["tasks"]["two"]["settings"]["n_step"] == 3  # what differs from the general settings
     assert "n_step" not in learning.settings_of(["env=acrobot"])
@@ -86,6 +86,7 @@ def test_runs_of_other_settings_are_trained_again(trained: list[tuple[str, int]]
     assert [each["seed"] for each in stored(tmp_path)["two"]["runs"]] == [1]  # seed 0 was of n_step=4
     assert learning.missing_seeds(TWO, stored(tmp_path)["two"]) == [0]
     assert learning.missing_seeds(TWO, stored(tmp_path)["two"], again=True) == [0, 1]
+    assert learning.missing_seeds(TWO, {}, first=1) == [0]
     del results["tasks"]["two"]["settings"]  # older files name none
     assert learning.missing_seeds(TWO, results["tasks"]["two"]) == []
 
