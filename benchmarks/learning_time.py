@@ -29,6 +29,7 @@ class Remaining:
         self._overrides = {name: overrides for name, (overrides, _) in tasks.items()}
         self._elsewhere = {name: [run["wall_seconds"] for run in runs] for name, (_, runs) in tasks.items()}
         self._here: dict[str, list[float]] = {}
+        self._by_speed: dict[str, float] = {}  # evaluations come on top
         self._jobs = jobs
 
     def measured(self, name: str, seconds: float) -> None:
@@ -40,12 +41,16 @@ class Remaining:
         seconds = sum(count * self._run(name) for name, count in missing.items() if count)
         if not (runs := sum(missing.values())):
             return "nothing is left to train"
-        return f"{runs} runs are left, about {duration(seconds / self._jobs)}"
+        by_speed = any(missing[name] and name in self._by_speed for name in missing)
+        return f"{runs} runs are left, {'at least' if by_speed else 'about'} {duration(seconds / self._jobs)}"
 
     def _run(self, name: str) -> float:
-        if not self._elsewhere[name] and name not in self._here:
-            self._elsewhere[name] = [measured_seconds(self._overrides[name])]
-        return median(self._here.get(name) or self._elsewhere[name])
+        if walls := self._here.get(name) or self._elsewhere[name]:
+            self._by_speed.pop(name, None)
+            return median(walls)
+        if name not in self._by_speed:
+            self._by_speed[name] = measured_seconds(self._overrides[name])
+        return self._by_speed[name]
 
 
 def duration(seconds: float) -> str:

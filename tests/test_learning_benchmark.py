@@ -95,9 +95,11 @@ def test_how_long_it_takes_comes_from_stored_runs_and_then_from_those_of_today(m
     monkeypatch.setattr(learning_time, "measured_seconds", lambda overrides: 30.0 * len(overrides))
     tasks = {"stored": (["a"], [run(0, 0, seconds=40.0), run(1, 0, seconds=60.0)]), "new": (["a", "b"], [])}
     left = learning_time.Remaining(tasks, jobs=2)
-    assert left.of({"stored": 1, "new": 1}) == "2 runs are left, about 55 s"  # (50 + 60) / 2
+    assert left.of({"stored": 1, "new": 1}) == "2 runs are left, at least 55 s"  # (50 + 60) / 2
+    left.measured("new", 100.0)
+    assert left.of({"stored": 1, "new": 1}) == "2 runs are left, about 75 s"  # (50 + 100) / 2
     left.measured("stored", 200.0)
-    assert left.of({"stored": 3, "new": 1}) == "4 runs are left, about 6 minutes"  # (600 + 60) / 2 = 330 s
+    assert left.of({"stored": 3, "new": 1}) == "4 runs are left, about 6 minutes"  # (600 + 100) / 2 = 350 s
     assert left.of({"stored": 0, "new": 0}) == "nothing is left to train"
     assert learning_time.duration(7200) == "2.0 hours"
 
