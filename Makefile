@@ -81,7 +81,7 @@ format: $(READY)  ## put the style right where a program can
 types: $(READY)  ## types: mypy --strict
 	@$(RUN)/mypy
 
-bench-learning: $(READY)  ## how well the presets learn: make bench-learning ARGS="--tasks cartpole"
+bench-learning: $(READY)  ## how well it learns, what is not stored yet: ARGS="--tasks taxi --again"
 	@$(RUN)/python benchmarks/learning.py $(ARGS)
 
 bench: $(PEERS)  ## how fast we train beside Stable-Baselines3: make bench ARGS="--works cartpole-16"

@@ -1,0 +1,126 @@
+"""What must be learned: every task of learning.py, by the table that it stands in.
+
+To add one, add an entry; ``make bench-learning ARGS="--tasks NAME"`` trains it and draws its table again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A score to compare with: what others publish, or what the best policy gets."""
+
+    mean: float
+    of: str  # whose, or after how many steps
+    std: float | None = None  # None: a single number
+
+    def __str__(self) -> str:
+        return f"{self.mean:g}{'' if self.std is None else f' ± {self.std:g}'} ({self.of})"
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What to train, and what `needed` of the seeds must reach."""
+
+    overrides: tuple[str, ...]  # of `a2c train`
+    floor: float  # of the final score
+    aim: float  # what we hope for
+    seeds: range = range(5)
+    needed: int = 4
+    episodes: int = 20  # of the final score
+    digits: int = 1  # of scores in the table
+    known: Known | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Tasks with one table, one picture and one file of results; the names of tasks differ in all of them."""
+
+    tasks: Mapping[str, Task]
+    known: str  # the heading of `Task.known`
+    curve: str  # the name of its line in the picture
+    more: bool  # columns for aim, steps to the floor and episodes
+
+
+PRESETS = {
+    "cartpole": Task(("env=cartpole",), 475, 500, range(10), 10, known=Known(500, "0.5M", 0)),
+    "cartpole ac": Task(("env=cartpole", "algo=ac"), 475, 500, known=Known(500, "0.5M", 0)),
+    "cartpole a3c": Task(
+        ("env=cartpole", "algo=a3c", "num_workers=4"), 475, 500, needed=5, known=Known(500, "0.5M", 0)
+    ),
+    "acrobot": Task(("env=acrobot",), -100, -83, known=Known(-83.4, "0.5M", 17)),
+    "mountaincar": Task(("env=mountaincar",), -130, -111, known=Known(-111.3, "1M", 24)),
+    "pendulum": Task(("env=pendulum",), -250, -163, known=Known(-163, "1M", 103)),
+    "lunarlander": Task(("env=lunarlander",), 100, 200, known=Known(155.8, "0.2M, v2", 80)),
+}
+
+KNIGHT = (
+    "env.id=knight:Knight-v0",  # benchmarks/knight.py
+    "total_steps=300_000",
+    "num_envs=32",
+    "n_step=16",
+    "gamma=1",
+    "gae_lambda=0.95",
+    "beta=0.05",  # more than 0.01 does better without masks
+    "beta_schedule=linear",
+    "optimizer=adam",
+    "lr=2e-3",
+    "lr_schedule=linear",
+    "normalize_advantage=true",
+    "normalize_reward=true",
+    "eval.every=10_000",
+)
+GOLF = (
+    "env.id=golf:Golf-v0",  # benchmarks/golf.py
+    "total_steps=300_000",
+    "num_envs=32",
+    "n_step=16",
+    "gamma=0.98",
+    "gae_lambda=0.95",
+    "beta=0.005",
+    "beta_schedule=linear",
+    "optimizer=adam",
+    "lr=2e-3",
+    "lr_schedule=linear",
+    "normalize_advantage=true",
+    "normalize_obs=true",
+    "normalize_reward=true",
+    "policy.distribution=beta",  # a Gaussian's mean drifts beyond the strongest swing, and does not come back
+    "eval.every=20_000",
+    "eval.episodes=100",
+)
+LAKE_OF_100_STEPS = (
+    "env=frozenlake",
+    "env.id=FrozenLake-v1",
+    "env.kwargs={map_name: 8x8}",
+    "gamma=0.98",  # with 0.995 the best way is too long for 100 steps
+)
+# Sums of the environments' own probabilities, by dynamic programming; nobody plays better than by these.
+LAKE, SHORT_LAKE, TAXI = Known(0.913, "optimal"), Known(0.641, "optimal"), Known(7.93, "optimal")
+CLIFF, BLACKJACK, TOUR = Known(-13, "optimal"), Known(-0.0466, "optimal"), Known(24, "optimal")
+CADDIE, PENDULUM = Known(-2.44, "by rule"), Known(-163, "RL Zoo A2C", 103)
+SPACES = {
+    "frozenlake": Task(("env=frozenlake",), 0.6, 0.85, episodes=1000, digits=3, known=LAKE),
+    "frozenlake, 100 steps": Task(LAKE_OF_100_STEPS, 0.6, 0.64, episodes=1000, digits=3, known=SHORT_LAKE),
+    "cliffwalking": Task(("env=cliffwalking",), -17, -13, known=CLIFF),
+    "blackjack": Task(("env=blackjack",), -0.06, -0.047, episodes=100_000, digits=4, known=BLACKJACK),
+    "taxi": Task(("env=taxi",), 7, 7.9, episodes=200, digits=2, known=TAXI),
+    "taxi, no masks": Task(("env=taxi", "env.masks=off"), 7, 7.9, needed=0, episodes=200, digits=2, known=TAXI),
+    "knight": Task(KNIGHT, 20, 24, episodes=200, known=TOUR),
+    "knight, no masks": Task((*KNIGHT, "env.masks=off"), 20, 24, needed=0, episodes=200, known=TOUR),
+    "golf": Task(GOLF, -3, -2.5, episodes=200, digits=2, known=CADDIE),
+    # The preset is tuned for the first of these; the others differ in nothing else.
+    "pendulum, gaussian": Task(("env=pendulum", "policy.distribution=gaussian"), -250, -163, known=PENDULUM),
+    "pendulum, squashed": Task(("env=pendulum", "policy.distribution=squashed"), -250, -163, known=PENDULUM),
+    "pendulum, beta": Task(("env=pendulum", "policy.distribution=beta"), -250, -163, known=PENDULUM),
+    "pendulum, gsde": Task(("env=pendulum", "policy.distribution=gsde"), -250, -163, known=PENDULUM),
+}
+
+TABLES = {
+    "learning": Table(PRESETS, known="RL Zoo A2C (steps)", curve="RL Zoo", more=False),
+    "learning_spaces": Table(SPACES, known="best known", curve="best known", more=True),
+}
+TASKS = {name: task for table in TABLES.values() for name, task in table.tasks.items()}
