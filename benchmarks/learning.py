@@ -1,14 +1,17 @@
 #!/usr/bin/env python3
-"""Do the presets learn? Trains every preset over several seeds and scores the best checkpoints.
+"""Does it learn? Trains every task of learning_tasks.py over several seeds and scores the best checkpoints.
 
-    make bench-learning                                   # everything: hours of one core
-    python benchmarks/learning.py --tasks cartpole        # one preset
+    make bench-learning                                   # all that is not stored yet: hours of one core
+    python benchmarks/learning.py --tasks cartpole        # one task
+    python benchmarks/learning.py --tasks taxi --again    # train it anew
     python benchmarks/learning.py --draw                  # tables and curves again, from the stored results
     python benchmarks/learning.py --record pong runs/latest   # keep the curve of one long run
 
-Every run is what `a2c train env=NAME seed=S` makes; its score is the mean return of 20 greedy episodes of the best
-checkpoint, on seeds that neither training nor the choice of the checkpoint has seen. Writes
-benchmarks/results/learning.json, learning.md and learning.png.
+Every run is what `a2c train OVERRIDES seed=S` makes; its score is the mean return of greedy episodes of the best
+checkpoint, on seeds that neither training nor the choice of the checkpoint has seen. Each run is stored as soon as it
+has ended, with the settings that differ from the general ones; a benchmark that was stopped goes on with those that are
+missing, or whose settings have changed. Writes .json, .md and .png of each table (learning, learning_spaces) to
+benchmarks/results.
 """
 
 from __future__ import annotations
@@ -19,63 +22,39 @@ import shlex
 import shutil
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import yaml
-from processes import child_environment
+from learning_tables import draw, met_by
+from learning_tasks import TABLES, TASKS, Task
+from learning_time import Remaining
+from processes import child_environment, store, stored
 
-from a2c.run.showing.learning_curves import draw_learning_curves
+from a2c.api import load_config
 from a2c.run.statistics import bootstrap_interval, iqm
 from a2c.storage.metrics_file import read_rows
 from machine import describe_machine
 
 RESULTS = Path(__file__).parent / "results"
-STORED = RESULTS / "learning.json"
+# Results do not depend on the vectorization; several runs share the cores best with one process each.
+QUIET = ("gif=false", "wandb.mode=disabled", "vectorization=sync", "threads=1")
 
 
-@dataclass(frozen=True)
-class Task:
-    """What a preset must reach: `needed` of the seeds reach the floor."""
-
-    seeds: range
-    needed: int
-    floor: float
-    aim: float
-    zoo: float  # RL Zoo's A2C, one run
-    zoo_std: float
-    preset: str = ""  # of the environment, where it is not the task's name
-    more: tuple[str, ...] = ()
-
-
-TASKS = {
-    "cartpole": Task(range(10), 10, 475, 500, 500, 0),
-    "cartpole ac": Task(range(5), 4, 475, 500, 500, 0, "cartpole", ("algo=ac",)),
-    "cartpole a3c": Task(range(5), 5, 475, 500, 500, 0, "cartpole", ("algo=a3c", "num_workers=4")),
-    "acrobot": Task(range(5), 4, -100, -83, -83.4, 17),
-    "mountaincar": Task(range(5), 4, -130, -111, -111.3, 24),
-    "pendulum": Task(range(5), 4, -250, -163, -163, 103),
-    "lunarlander": Task(range(5), 4, 100, 200, 155.8, 80),
-}
-
-
-def train(name: str, seed: int, runs_dir: Path) -> dict[str, Any]:
-    """Train one run of a task; returns what :func:`read_run` does."""
-    task, label = TASKS[name], f"bench-{name.replace(' ', '-')}-seed{seed}"
-    return run_training([f"env={task.preset or name}", *task.more, f"seed={seed}"], label, runs_dir)
+def overrides_of(task: Task) -> list[str]:
+    return [*task.overrides, *([f"eval.final_episodes={task.episodes}"] if task.episodes != 20 else [])]
 
 
 def run_training(overrides: list[str], label: str, runs_dir: Path) -> dict[str, Any]:
     """Train one run in a new process, which can import files of this folder; returns what :func:`read_run` does."""
-    # Results do not depend on the vectorization; several runs share the cores best with one process each.
-    quiet = [f"runs_dir={runs_dir}", "gif=false", "wandb.mode=disabled", "vectorization=sync", "threads=1"]
     runs_dir.mkdir(parents=True, exist_ok=True)
     before = set(runs_dir.glob(f"*/*_{label}*"))
     log = runs_dir / f"{label}.log"
     with log.open("w") as output:
-        command = [sys.executable, "-m", "a2c", "train", *overrides, *quiet, f"name={label}"]
+        command = [sys.executable, "-m", "a2c", "train", *overrides, *QUIET, f"runs_dir={runs_dir}", f"name={label}"]
         code = subprocess.run(
             command, stdout=output, stderr=subprocess.STDOUT, check=False, env=child_environment()
         ).returncode
@@ -103,6 +82,42 @@ def read_run(folder: Path) -> dict[str, Any]:
     }
 
 
+def settings_of(overrides: list[str]) -> dict[str, Any]:
+    """The settings of a run that differ from those of `conf/config.yaml`, flat: ``{"env.id": "CartPole-v1", ...}``."""
+    general = dict(_flat(asdict(load_config("env.id=Any-v0"))))
+    return {key: value for key, value in _flat(asdict(load_config(*overrides))) if general.get(key) != value}
+
+
+def missing_seeds(task: Task, result: Mapping[str, Any], again: bool = False) -> list[int]:
+    """The seeds of a task that have no run of today's settings; runs of older files, which name none, count."""
+    settings = settings_of(overrides_of(task))
+    if again or result.get("settings", settings) != settings:
+        return list(task.seeds)
+    have = {run["seed"] for run in result.get("runs", [])}
+    return [seed for seed in task.seeds if seed not in have]
+
+
+def keep(path: Path, tasks: Mapping[str, Task], name: str, run: dict[str, Any], command: str) -> None:
+    """Store one more run of a task, in place of an earlier one of this seed and of all with other settings."""
+    results = stored(path) or {"tasks": {}}
+    task, old = tasks[name], results["tasks"].get(name, {})
+    settings = settings_of(overrides_of(task))
+    fitting = old.get("runs", []) if old.get("settings", settings) == settings else []
+    runs = sorted([run, *(each for each in fitting if each["seed"] != run["seed"])], key=lambda each: each["seed"])
+    scores = [each["score"] for each in runs]
+    results["tasks"][name] = {
+        "command": command,
+        "machine": describe_machine(),
+        "settings": settings,
+        "iqm": iqm(scores),
+        "interval_95": list(bootstrap_interval(scores)),
+        "floor_met": met_by(task, runs),
+        "runs": runs,
+    }
+    results["tasks"] = {key: results["tasks"][key] for key in tasks if key in results["tasks"]}
+    store(path, results)
+
+
 def record(name: str, folder: Path) -> None:
     """Keep the curve of one run, training returns included, as results/NAME.json and NAME.png."""
     rows = [row for row in read_rows(folder / "metrics.jsonl") if "rollout/ep_rew_mean" in row]
@@ -115,55 +130,50 @@ def record(name: str, folder: Path) -> None:
             "ep_rew_mean": [row["rollout/ep_rew_mean"] for row in rows],
         },
     }
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / f"{name}.json").write_text(json.dumps(kept, indent=1) + "\n")
+    store(RESULTS / f"{name}.json", kept)
     shutil.copyfile(folder / "curve.png", RESULTS / f"{name}.png")
 
 
-def table(results: dict[str, Any]) -> str:
-    """The README's table, in Markdown."""
-    lines = [
-        "| preset | seeds | steps | IQM [95 % interval] | worst seed | floor | RL Zoo A2C (steps) | seconds a run |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
-    for name, result in results["tasks"].items():
-        task, runs = TASKS[name], result["runs"]
-        scores = [run["score"] for run in runs]
-        low, high = bootstrap_interval(scores)
-        met = sum(score >= task.floor for score in scores)
-        steps = max(run["env_steps"] for run in runs)
-        seconds = sorted(run["wall_seconds"] for run in runs)[len(runs) // 2]
-        lines.append(
-            f"| {name} | {len(scores)} | {round(steps / 1e6, 1):g}M | **{iqm(scores):.1f}** [{low:.1f}, {high:.1f}] "
-            f"| {min(scores):.1f} | {task.floor:g}: {met} of {len(scores)} | {task.zoo:g} ± {task.zoo_std:g} "
-            f"({ZOO_STEPS[task.preset or name]}) | {seconds:.0f} |"
-        )
-    return "\n".join(lines) + "\n"
+def train_all(names: list[str], jobs: int, runs_dir: Path, again: bool) -> None:
+    """Train what is missing of these tasks, and store each run as it ends."""
+    paths = {name: RESULTS / f"{table}.json" for table, found in TABLES.items() for name in found.tasks}
+    tables = {name: found.tasks for found in TABLES.values() for name in found.tasks}
+    results = {name: stored(paths[name]).get("tasks", {}).get(name, {}) for name in names}
+    missing = {name: missing_seeds(TASKS[name], results[name], again) for name in names}
+    remaining = Remaining({name: (overrides_of(TASKS[name]), results[name].get("runs", [])) for name in names}, jobs)
+    print(remaining.of({name: len(seeds) for name, seeds in missing.items()}), flush=True)
+
+    def train(name: str, seed: int) -> dict[str, Any]:
+        label = f"bench-{name.replace(' ', '-')}-seed{seed}"
+        return run_training([*overrides_of(TASKS[name]), f"seed={seed}"], label, runs_dir)
+
+    pool = ThreadPoolExecutor(jobs)
+    try:
+        runs = {pool.submit(train, name, seed): name for name, seeds in missing.items() for seed in seeds}
+        for done in as_completed(runs):
+            name, run = runs[done], done.result()
+            keep(paths[name], tables[name], name, run, f"python benchmarks/learning.py --tasks {shlex.quote(name)}")
+            missing[name].remove(run["seed"])
+            remaining.measured(name, run["wall_seconds"])
+            left = remaining.of({name: len(seeds) for name, seeds in missing.items()})
+            score = f"{run['score']:.{TASKS[name].digits}f}"
+            print(f"{name}, seed {run['seed']}: {score} in {run['wall_seconds']:.0f} s; {left}", flush=True)
+    finally:
+        pool.shutdown(cancel_futures=True)  # after a failure or Ctrl-C, begin no other run
 
 
-ZOO_STEPS = {"cartpole": "0.5M", "acrobot": "0.5M", "mountaincar": "1M", "pendulum": "1M", "lunarlander": "0.2M, v2"}
-
-
-def draw(results: dict[str, Any]) -> None:
-    """Write table and curves of stored results."""
-    (RESULTS / "learning.md").write_text(table(results))
-    print(table(results))
-    curves = {
-        name: {
-            "env_steps": result["runs"][0]["curve"]["env_steps"],
-            "scores": [run["curve"]["eval_mean"] for run in result["runs"]],
-            "floor": TASKS[name].floor,
-            "aim": TASKS[name].aim,
-            "zoo": TASKS[name].zoo,
-        }
-        for name, result in results["tasks"].items()
-    }
-    print(draw_learning_curves(curves, RESULTS / "learning.png"))
+def _flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in settings.items():
+        if isinstance(value, dict) and prefix + key != "env.kwargs":
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield prefix + key, value
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tasks", nargs="+", choices=TASKS, default=list(TASKS))
+    parser.add_argument("--again", action="store_true", help="train stored runs anew")
     parser.add_argument("--jobs", type=int, default=1, help="runs side by side; wall times are honest only with 1")
     parser.add_argument("--runs-dir", type=Path, default=Path("runs/bench-learning"))
     parser.add_argument("--draw", action="store_true", help="train nothing, draw the stored results again")
@@ -172,26 +182,11 @@ def main() -> None:
     if args.record:
         record(args.record[0], Path(args.record[1]))
         return
-    results: dict[str, Any] = json.loads(STORED.read_text()) if STORED.exists() else {"tasks": {}}
     if not args.draw:
-        for name in args.tasks:
-            with ThreadPoolExecutor(args.jobs) as pool:
-                runs = list(pool.map(lambda seed, name=name: train(name, seed, args.runs_dir), TASKS[name].seeds))
-            scores = [run["score"] for run in runs]
-            met = sum(score >= TASKS[name].floor for score in scores)
-            print(f"{name}: IQM {iqm(scores):.1f}, floor {TASKS[name].floor:g} met by {met} of {len(runs)}", flush=True)
-            results["tasks"][name] = {
-                "command": f"python benchmarks/learning.py --tasks {shlex.quote(name)} --jobs {args.jobs}",
-                "machine": describe_machine(),
-                "iqm": iqm(scores),
-                "interval_95": list(bootstrap_interval(scores)),
-                "floor_met": met,
-                "runs": runs,
-            }
-            results["tasks"] = {key: results["tasks"][key] for key in TASKS if key in results["tasks"]}
-            RESULTS.mkdir(exist_ok=True)
-            STORED.write_text(json.dumps(results, indent=1) + "\n")
-    draw(results)
+        train_all(args.tasks, args.jobs, args.runs_dir, args.again)
+    for name, table in TABLES.items():
+        if results := stored(path := RESULTS / f"{name}.json"):
+            draw(table, results, path)
 
 
 if __name__ == "__main__":

@@ -188,14 +188,16 @@ def test_steps_are_labelled_short(value: float, label: str) -> None:
 
 
 def test_learning_curves_draw_a_panel_an_environment(tmp_path: Path) -> None:
-    curve = LearningCurve(env_steps=[0, 1, 2], scores=[[0, 1, 2], [0, 2, 4]], floor=1.0, aim=None, zoo=3.0)
+    curve = LearningCurve(
+        env_steps=[0, 1, 2], scores=[[0, 1, 2], [0, 2, 4]], floor=1.0, aim=None, known=("RL Zoo", 3.0)
+    )
     path = draw_learning_curves({"A": curve, "B": curve, "C": curve, "D": curve}, tmp_path / "learning.png")
     with Image.open(path) as image:
         assert image.size == (round(4.4 * 3 * 130), round(3.2 * 2 * 130))
 
 
 def test_scores_that_do_not_match_their_steps_are_refused(tmp_path: Path) -> None:
-    curve = LearningCurve(env_steps=[0, 1], scores=[[0, 1, 2]], floor=None, aim=None, zoo=None)
+    curve = LearningCurve(env_steps=[0, 1], scores=[[0, 1, 2]], floor=None, aim=None, known=None)
     with pytest.raises(ValueError, match=r"A: scores of shape \(1, 3\) do not match 2 steps"):
         draw_learning_curves({"A": curve}, tmp_path / "learning.png")
     with pytest.raises(ValueError, match="no learning curves"):

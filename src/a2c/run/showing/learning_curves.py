@@ -22,7 +22,7 @@ class LearningCurve(TypedDict):
     scores: ArrayLike  # [R, P] score of each of R seeds
     floor: float | None  # what must be reached
     aim: float | None  # what we hope for
-    zoo: float | None  # what RL Zoo publishes
+    known: tuple[str, float] | None  # what others publish, or the best there is: its name and score
 
 
 def draw_learning_curves(curves: Mapping[str, LearningCurve], path: Path, *, columns: int = 3) -> Path:
@@ -78,10 +78,11 @@ def _panel(axes: Axes, title: str, curve: LearningCurve) -> None:
     axes.plot(steps, scores.T, color=BLUE, linewidth=0.5, alpha=0.25)
     axes.fill_between(steps, low, high, color=BLUE, alpha=0.2, linewidth=0)
     axes.plot(steps, middle, color=BLUE, linewidth=1.8, label=f"a2c, {len(scores)} seeds")
+    known, known_score = curve["known"] or ("", None)
     for value, name, colour, dashes in (
         (curve["floor"], "floor", GREY, (1, 1)),
         (curve["aim"], "aim", GREEN, (4, 2)),
-        (curve["zoo"], "RL Zoo", ORANGE, (6, 2, 1, 2)),
+        (known_score, known, ORANGE, (6, 2, 1, 2)),
     ):
         if value is not None:
             axes.axhline(value, color=colour, linewidth=1.1, dashes=dashes, label=f"{name} {value:g}")

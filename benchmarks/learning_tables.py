@@ -1,0 +1,83 @@
+"""Tables and curves of what learning.py stored."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from learning_tasks import Table, Task
+
+from a2c.run.showing.learning_curves import LearningCurve, draw_learning_curves
+from a2c.run.statistics import bootstrap_interval, iqm
+from a2c.storage.atomic import write_text
+
+Runs = list[dict[str, Any]]
+
+
+def draw(table: Table, results: dict[str, Any], path: Path) -> None:
+    """Write the table to ``path`` with the suffix .md, and the curves to the same with .png."""
+    text = markdown(table, results)
+    print(text)
+    for name, result in results["tasks"].items():
+        if (met := met_by(task := table.tasks[name], result["runs"])) < task.needed:
+            print(f"{name}: the floor of {task.floor:g} is met by {met} seeds, and {task.needed} are needed")
+    write_text(path.with_suffix(".md"), text)
+    curves = {name: _curve(table, table.tasks[name], result["runs"]) for name, result in results["tasks"].items()}
+    print(draw_learning_curves(curves, path.with_suffix(".png")))
+
+
+def markdown(table: Table, results: dict[str, Any]) -> str:
+    """The table in Markdown, a row for each task that has runs."""
+    rows = [_row(table, name, table.tasks[name], result["runs"]) for name, result in results["tasks"].items()]
+    heading = list(rows[0])
+    lines = [heading, ["---"] * len(heading), *([row[column] for column in heading] for row in rows)]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines).replace("| --- ", "|---").replace("|--- |", "|---|")
+
+
+def met_by(task: Task, runs: Runs) -> int:
+    """How many runs reached the floor."""
+    return sum(run["score"] >= task.floor for run in runs)
+
+
+def steps_to(floor: float, run: dict[str, Any]) -> float:
+    """Env steps of the first evaluation that reached the floor; infinite if none did."""
+    evaluations = zip(run["curve"]["env_steps"], run["curve"]["eval_mean"], strict=True)
+    return next((steps for steps, score in evaluations if score >= floor), math.inf)
+
+
+def _row(table: Table, name: str, task: Task, runs: Runs) -> dict[str, str]:
+    scores = [run["score"] for run in runs]
+    (low, high), digits = bootstrap_interval(scores), task.digits
+    first = median(steps_to(task.floor, run) for run in runs)
+    more = {
+        "aim": f"{task.aim:g}",
+        "steps to the floor": _steps(first) if math.isfinite(first) else "not reached",
+        "episodes": f"{task.episodes:,}",
+    }
+    return {
+        "preset" if not table.more else "task": name,
+        "seeds": str(len(runs)),
+        "steps": _steps(max(run["env_steps"] for run in runs)),
+        "IQM [95 % interval]": f"**{iqm(scores):.{digits}f}** [{low:.{digits}f}, {high:.{digits}f}]",
+        "worst seed": f"{min(scores):.{digits}f}",
+        "floor": f"{task.floor:g}: {met_by(task, runs)} of {len(runs)}",
+        **(more if table.more else {}),
+        table.known: str(task.known or ""),
+        "seconds a run": f"{sorted(run['wall_seconds'] for run in runs)[len(runs) // 2]:.0f}",
+    }
+
+
+def _steps(steps: float) -> str:
+    return f"{round(steps / 1e6, 1):g}M" if steps >= 100_000 else f"{round(steps / 1e3):g}k"
+
+
+def _curve(table: Table, task: Task, runs: Runs) -> LearningCurve:
+    return {
+        "env_steps": runs[0]["curve"]["env_steps"],
+        "scores": [run["curve"]["eval_mean"] for run in runs],
+        "floor": task.floor,
+        "aim": task.aim,
+        "known": task.known and (table.curve, task.known.mean),
+    }
