@@ -23,7 +23,7 @@ from torch.utils._pytree import tree_leaves
 
 from a2c.machine.graphs import Graphs
 from a2c.network import acting, passes
-from a2c.network.passes import Chain
+from a2c.network.chain import Chain
 
 # The host must know their result, or the shape of their result, before it goes on: on a GPU it waits.
 WAITS = {
