@@ -36,27 +36,31 @@ class Positions(gym.ObservationWrapper[Numbers, Any, Numbers]):
         return observation[POSITIONS]
 
 
-class Parts(gym.ObservationWrapper[dict[str, Numbers], Any, Numbers]):
-    """Shows each number as a part of a Dict."""
+class Parts(CartPoleEnv):
+    """Shows each number as a part of a Dict. It is no wrapper, whose step would be measured too."""
 
-    def __init__(self, env: gym.Env[Numbers, Any]) -> None:
-        super().__init__(env)
-        space = env.observation_space
-        assert isinstance(space, Box)
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        space = self.observation_space
         bounds = zip(NAMES, space.low, space.high, strict=True)
         self.observation_space = Dict({name: Box(low, high, (1,), np.float32) for name, low, high in bounds})
 
-    def observation(self, observation: Numbers) -> dict[str, Numbers]:
-        return {name: observation[index : index + 1] for index, name in enumerate(NAMES)}
+    def reset(self, **kwargs: Any) -> tuple[dict[str, Numbers], dict[str, Any]]:
+        seen, info = super().reset(**kwargs)
+        return _parted(seen), info
+
+    def step(self, action: Any) -> tuple[dict[str, Numbers], float, bool, bool, dict[str, Any]]:
+        seen, reward, terminated, truncated, info = super().step(action)
+        return _parted(seen), reward, terminated, truncated, info
+
+
+def _parted(seen: Numbers) -> dict[str, Numbers]:
+    return {"position": seen[:1], "velocity": seen[1:2], "angle": seen[2:3], "angular_velocity": seen[3:]}
 
 
 def _positions(**kwargs: Any) -> gym.Env[Any, Any]:
     return Positions(CartPoleEnv(**kwargs))
 
 
-def _parts(**kwargs: Any) -> gym.Env[Any, Any]:
-    return Parts(CartPoleEnv(**kwargs))
-
-
 gym.register("PositionCartPole-v1", entry_point=_positions, max_episode_steps=500, reward_threshold=475)
-gym.register("DictCartPole-v1", entry_point=_parts, max_episode_steps=500, reward_threshold=475)
+gym.register("DictCartPole-v1", entry_point=Parts, max_episode_steps=500, reward_threshold=475)

@@ -62,7 +62,7 @@ SPACES: dict[str, Task] = {}
 # A reward at the end, for the turn there: all that came before is noise to the advantage, which lambda keeps short.
 # n_step is three corridors, so that most of them lie within one rollout, and with it within the reach of gradients.
 T_MAZE = (
-    *("env.id=t_maze:TMaze-v0", "total_steps=400_000", "num_envs=8", "n_step=64", "gae_lambda=0.8"),
+    *("env.id=t_maze:LongTMaze-v0", "total_steps=400_000", "num_envs=8", "n_step=64", "gae_lambda=0.8"),
     *("normalize_advantage=true", "optimizer=adam", "lr=2e-3", "lr_schedule=linear"),
 )
 POSITIONS = (

@@ -1,10 +1,10 @@
-"""TMaze-v0: a corridor that only a memory gets right.
+"""LongTMaze-v0: a corridor that only a memory gets right.
 
 A sign at the entrance says where to turn at the end, `length` steps later; on the way there is nothing to see, and
 whatever the action, it goes on. Reward 1 for the right turn, else 0, so that the mean return is the share of right
 turns: 0.5 without a memory. After Bakker 2001, "Reinforcement learning with long short-term memory".
 
-    PYTHONPATH=benchmarks a2c train env.id=t_maze:TMaze-v0 network.memory=lstm n_step=64
+    PYTHONPATH=benchmarks a2c train env.id=t_maze:LongTMaze-v0 network.memory=lstm n_step=64
 """
 
 from __future__ import annotations
@@ -49,4 +49,4 @@ class TMaze(gym.Env[Seen, np.int64]):
         return np.array([sign, self.place == self.length], np.float32)
 
 
-gym.register("TMaze-v0", entry_point=TMaze, reward_threshold=1.0)
+gym.register("LongTMaze-v0", entry_point=TMaze, reward_threshold=1.0)
