@@ -76,7 +76,7 @@ LSTM, GRU = "network.memory=lstm", "network.memory=gru"
 MEMORY = {
     "minigrid empty": Task(("env=minigrid_empty",), 0.95, 0.96, episodes=100, digits=3, known=Known(0.961, "optimum")),
     "minigrid doorkey": Task(("env=minigrid_doorkey",), 0.93, 0.96, episodes=100, digits=3),
-    "minigrid memory": Task(("env=minigrid_memory",), 0.9, 0.95, range(1), needed=1, episodes=100, digits=3),
+    "minigrid memory": Task(("env=minigrid_memory",), 0.9, 0.95, range(3), needed=2, episodes=100, digits=3),
     "t-maze lstm": Task((*T_MAZE, LSTM), 1, 1, episodes=200, digits=3, known=Known(1, "optimum")),
     "t-maze gru": Task((*T_MAZE, GRU), 1, 1, episodes=200, digits=3, known=Known(1, "optimum")),
     "t-maze mlp": Task(T_MAZE, 1, 1, needed=0, episodes=200, digits=3, known=Known(0.5, "optimum without a memory")),
