@@ -32,8 +32,7 @@ class RecurrentMLPPass:
         layers, rows = model.torso.linears, (steps + 1) * count
         self._torso = Chain(layers, model.torso.activation, rows, self._learned, ends_linear=False, numpy=True)
         self._torso.bind(Tensor.detach, gradient_of)
-        self._inputs = self._begins = torch.empty(0)
-        self._run: unrolling.Unrolled | None = None
+        self._left: tuple[Tensor, Tensor, unrolling.Unrolled] | None = None  # by forward, for backward
 
     def forward(self, rollout: Rollout) -> tuple[Tensor, Tensor]:
         """As :meth:`a2c.network.passes.Pass.forward`.
@@ -43,10 +42,10 @@ class RecurrentMLPPass:
         """
         model, obs, (steps, count) = self._model, single(rollout.obs), self._shape
         state, began = beginning_of(rollout)
-        self._inputs, self._begins = as_float(model.inputs(obs.flatten(0, 1)).flatten(1)), began.unsqueeze(-1)
-        x = unrolling.of_features(model.memory, self._torso.forward(self._inputs))
-        self._run = unrolling.unroll(model.memory, x.view(steps + 1, count, -1), state, self._begins)
-        shown = model.memory.shown(self._run.states)
+        inputs, begins = as_float(model.inputs(obs.flatten(0, 1)).flatten(1)), began.unsqueeze(-1)
+        x = unrolling.of_features(model.memory, self._torso.forward(inputs))
+        run = unrolling.unroll(model.memory, x.view(steps + 1, count, -1), state, begins)
+        self._left, shown = (inputs, begins, run), model.memory.shown(run.states)
         with torch.no_grad():
             params = model.masking.masked(model.policy_head.forward(shown[:-1]), obs[:-1])
             values = torch.addmv(model.value_head.bias, shown.flatten(0, 1), model.value_head.weight[0])
@@ -54,20 +53,21 @@ class RecurrentMLPPass:
 
     def backward(self, d_params: Tensor, d_values: Tensor) -> None:
         """As :meth:`a2c.network.passes.Pass.backward`."""
-        assert self._run is not None
+        assert self._left is not None
+        (inputs, begins, run), self._left = self._left, None
         model, memory = self._model, self._model.memory
         d_params, d_values = d_params.flatten(0, 1), d_values.reshape(-1, 1)
         log_std, head = model.policy_head.log_std, model.policy_head.linear
         if log_std is not None:
             d_params, d_log_std = d_params[:, : -len(log_std)], d_params[:, -len(log_std) :]
             torch.sum(d_log_std, 0, out=gradient_of(log_std))
-        learned = unrolling.Unrolled(*(part[:-1] for part in self._run))
+        learned = unrolling.Unrolled(*(part[:-1] for part in run))
         shown = memory.shown(learned.states).flatten(0, 1)
         for linear, d_out in ((head, d_params), (model.value_head, d_values)):
             torch.mm(d_out.t(), shown, out=gradient_of(linear.weight))
             torch.sum(d_out, 0, out=gradient_of(linear.bias))
         d_shown = torch.mm(d_params, head.weight.detach()).addmm_(d_values, model.value_head.weight.detach())
-        d_x = unrolling.backward(memory, learned, self._begins[:-1], d_shown.view(*self._shape, -1))
+        d_x = unrolling.backward(memory, learned, begins[:-1], d_shown.view(*self._shape, -1))
         features = self._torso.outputs[-1][: self._learned]
         torch.mm(d_x.t(), features, out=gradient_of(memory.weight_ih))
-        self._torso.backward(self._inputs[: self._learned], torch.mm(d_x, memory.weight_ih.detach()))
+        self._torso.backward(inputs[: self._learned], torch.mm(d_x, memory.weight_ih.detach()))
