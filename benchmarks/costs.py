@@ -16,6 +16,7 @@ import sys
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from before_after import SIDES, compared, trained
 from processes import HERE, command_line, store, stored
@@ -57,9 +58,18 @@ def main() -> None:
         settings = dict(zip(SIDES, (cost.without, cost.added, cost.without), strict=True))
         sides = {side: (HERE.parent, (*own, *COMMON)) for side, own in settings.items()}
         found = compared(partial(trained, sides, args.seconds), args.width, args.most, quiet)
+        found = renamed(found)
         results = stored(args.out).get("works", {}) | {name: {"floor": cost.floor, **found}}
         store(args.out, {**origin, "busy looks": quiet.busy, "works": results})
         print(name, *(f"{key}: {value}" for key, value in list(results[name].items())[:4]), sep="  ", flush=True)
+
+
+def renamed(found: dict[str, Any]) -> dict[str, Any]:
+    """What was compared, by the names that it has here: ``with / without`` for ``after / before``."""
+    return {
+        key.replace("before", "without").replace("after", "with"): renamed(value) if isinstance(value, dict) else value
+        for key, value in found.items()
+    }
 
 
 if __name__ == "__main__":

@@ -68,3 +68,9 @@ def test_what_a_cost_adds_is_the_only_difference(name: str) -> None:
     assert (added.num_envs, added.network.memory_size) == (16, 64)
     added.env.id, added.network.memory = without.env.id, None
     assert without == added
+
+
+def test_a_cost_is_named_as_what_it_compares() -> None:
+    found = {"after / before": {"mean": 0.5}, "rounds": 5, "per second": {"before": [2.0], "after": [1.0]}}
+    named = {"with / without": {"mean": 0.5}, "rounds": 5, "per second": {"without": [2.0], "with": [1.0]}}
+    assert costs.renamed(found) == named
