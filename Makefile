@@ -23,7 +23,7 @@ OVERRIDES = $(foreach v,$(TYPED),'$(v)=$(subst ','\'',$(value $(v)))')
 unexport ARGS $(TYPED)
 
 .PHONY: help setup train eval watch runs show compare sweep study board sync test test-long test-fast soak lint format types bench-learning bench
-.PHONY: bench-envs bench-scaling bench-precision bench-refactor bench-evaluation bench-gpu clean
+.PHONY: bench-envs bench-scaling bench-precision bench-refactor bench-costs bench-evaluation bench-gpu clean
 
 help:  ## explain the targets
 	@echo "make TARGET [key=value ...] [ARGS=\"...\"]"; echo
@@ -98,6 +98,9 @@ bench-precision: $(READY)  ## does bf16 learn as well as float32: make bench-pre
 
 bench-refactor: $(READY)  ## as fast as another checkout? make bench-refactor ARGS="--before ../before"
 	@$(RUN)/python benchmarks/before_after.py $(ARGS)
+
+bench-costs: $(READY)  ## what a memory, and observations of several parts, cost
+	@$(RUN)/python benchmarks/costs.py $(ARGS)
 
 bench-evaluation: $(READY)  ## what evaluation in a process of its own saves, CartPole from start to end
 	@$(RUN)/python benchmarks/evaluation_apart.py $(ARGS)

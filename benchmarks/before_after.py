@@ -17,7 +17,7 @@ import math
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from typing import Any
 from processes import HERE, MeasurementError, command_line, store, stored
 from quiet import Quiet
 from rounds import take_turns
-from turns import trainings
+from turns import Side, trainings
 from works import SAME_WORK
 
 from a2c.study.measures.gradients import Estimate
@@ -70,13 +70,13 @@ print({START_TURNS} / (time.perf_counter() - begin))
     return float(done.stdout)
 
 
-def trained(roots: dict[str, Path], overrides: tuple[str, ...], seconds: float, turn: int) -> dict[str, float]:
+def trained(sides: Mapping[str, Side], seconds: float, turn: int) -> dict[str, float]:
     """One round: the geometric mean of each side's turns, in steps per second.
 
     Raises:
         MeasurementError: a training failed.
     """
-    with trainings(roots, (*overrides, *SAME_WORK, "device=cpu")) as ready:
+    with trainings(sides) as ready:
         rounds, failures = take_turns({side: partial(one.turn, seconds) for side, one in ready.items()}, TURNS)
     if failures:
         raise MeasurementError("; ".join(failures.values()))
@@ -146,7 +146,8 @@ def main() -> None:
     }
     for name in args.works:
         if name in WORKS:
-            found = compared(partial(trained, roots, WORKS[name], args.seconds), args.width, args.most, quiet)
+            sides = {side: (root, (*WORKS[name], *SAME_WORK, "device=cpu")) for side, root in roots.items()}
+            found = compared(partial(trained, sides, args.seconds), args.width, args.most, quiet)
         else:
             measures = {side: partial(starts, root, STARTS[name]) for side, root in roots.items()}
             found = compared(partial(started, measures), args.width, args.most, quiet)

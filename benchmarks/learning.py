@@ -10,8 +10,8 @@
 Every run is what `a2c train OVERRIDES seed=S` makes; its score is the mean return of greedy episodes of the best
 checkpoint, on seeds that neither training nor the choice of the checkpoint has seen. Each run is stored as soon as it
 has ended, with the settings that differ from the general ones; a benchmark that was stopped goes on with those that are
-missing, or whose settings have changed. Writes .json, .md and .png of each table (learning, learning_spaces) to
-benchmarks/results.
+missing, or whose settings have changed. Writes .json, .md and .png of each table (learning, learning_spaces,
+learning_memory) to benchmarks/results.
 """
 
 from __future__ import annotations

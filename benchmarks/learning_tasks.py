@@ -119,8 +119,33 @@ SPACES = {
     "pendulum, gsde": Task(("env=pendulum", "policy.distribution=gsde"), -250, -163, known=PENDULUM),
 }
 
+# A reward at the end, for the turn there: all that came before is noise to the advantage, which lambda keeps short.
+# n_step is three corridors, so that most of them lie within one rollout, and with it within the reach of gradients.
+T_MAZE = (
+    *("env.id=t_maze:LongTMaze-v0", "total_steps=400_000", "num_envs=8", "n_step=64", "gae_lambda=0.8"),
+    *("normalize_advantage=true", "optimizer=adam", "lr=2e-3", "lr_schedule=linear"),
+)
+POSITIONS = (
+    *("env.id=cartpole_views:PositionCartPole-v1", "total_steps=200_000", "num_envs=8", "n_step=32", "beta=0"),
+    *("gae_lambda=0.95", "normalize_advantage=true", "normalize_obs=true", "normalize_reward=true"),
+    *("optimizer=adam", "lr=2e-3", "lr_schedule=linear"),
+)
+LSTM, GRU = "network.memory=lstm", "network.memory=gru"
+
+# Without a memory nothing is needed: the row shows how far one gets without.
+MEMORY = {
+    "minigrid empty": Task(("env=minigrid_empty",), 0.95, 0.96, episodes=100, digits=3, known=Known(0.961, "optimum")),
+    "minigrid doorkey": Task(("env=minigrid_doorkey",), 0.93, 0.96, episodes=100, digits=3),
+    "t-maze lstm": Task((*T_MAZE, LSTM), 1, 1, episodes=200, digits=3, known=Known(1, "optimum")),
+    "t-maze gru": Task((*T_MAZE, GRU), 1, 1, episodes=200, digits=3, known=Known(1, "optimum")),
+    "t-maze mlp": Task(T_MAZE, 1, 1, needed=0, episodes=200, digits=3, known=Known(0.5, "optimum without a memory")),
+    "cartpole positions gru": Task((*POSITIONS, GRU), 450, 500),
+    "cartpole positions mlp": Task(POSITIONS, 450, 500, needed=0),
+}
+
 TABLES = {
     "learning": Table(PRESETS, known="RL Zoo A2C (steps)", curve="RL Zoo", more=False),
     "learning_spaces": Table(SPACES, known="best known", curve="best known", more=True),
+    "learning_memory": Table(MEMORY, known="best possible", curve="best possible", more=True),
 }
 TASKS = {name: task for table in TABLES.values() for name, task in table.tasks.items()}

@@ -1,4 +1,4 @@
-"""Trainings of several checkouts that take turns of half a second: what slows the machine slows all of them alike."""
+"""Trainings that take turns of half a second: what slows the machine slows all of them alike."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from processes import HERE, MeasurementError, child_environment
 
 GO, TURNS, STEPS, SECONDS = range(4)  # as in turn_taker.py
 WARM_UP = 3  # turns
+Side = tuple[Path, Sequence[str]]  # the checkout and the settings of a training
 PATIENCE = 120.0  # seconds for a start or for the end of a turn
 
 
@@ -77,11 +78,11 @@ class Training:
 
 
 @contextlib.contextmanager
-def trainings(roots: Mapping[str, Path], overrides: Sequence[str]) -> Iterator[dict[str, Training]]:
-    """One paused training for each checkout, warmed up; they end on leaving."""
+def trainings(sides: Mapping[str, Side]) -> Iterator[dict[str, Training]]:
+    """One paused training for each side, warmed up; they end on leaving."""
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
         found = {}
-        for name, root in roots.items():
+        for name, (root, overrides) in sides.items():
             own = Path(folder) / name
             own.mkdir()
             found[name] = Training(root, overrides, own)

@@ -22,8 +22,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from a2c.machine.graphs import Graphs
-from a2c.network import acting, passes
-from a2c.network.passes import Chain
+from a2c.network import acting, passes, recurrent_mlp_pass
+from a2c.network.chain import Chain
 
 # The host must know their result, or the shape of their result, before it goes on: on a GPU it waits.
 WAITS = {
@@ -196,7 +196,7 @@ class FakeCuda:
 
 def visible(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the written-out passes compute in torch alone: a tape does not see NumPy."""
-    for module in (passes, acting):
+    for module in (passes, recurrent_mlp_pass, acting):
         monkeypatch.setattr(module, "Chain", lambda *args, **kwargs: Chain(*args, **{**kwargs, "numpy": False}))
 
 

@@ -243,16 +243,18 @@ def test_a_run_that_ends_short_of_its_goal_is_a_failure() -> None:
 def test_trainings_take_turns_and_count_only_their_own_time() -> None:
     overrides = ("env.id=CartPole-v1", "num_envs=4", "vectorization=sync", *works.SAME_WORK, "device=cpu")
     root = processes.HERE.parent
-    with turns.trainings({"one": root, "other": root}, overrides) as ready:
+    with turns.trainings({"one": (root, overrides), "other": (root, overrides)}) as ready:
         begun = [training.steps for training in ready.values()]
         assert ready["one"].turn(0.2) > 0
         assert ready["one"].steps > begun[0]
         assert ready["other"].steps == begun[1]  # it waits
-    with pytest.raises(MeasurementError, match="Nothing-v0"), turns.trainings({"none": root}, ("env.id=Nothing-v0",)):
+    with pytest.raises(MeasurementError, match="Nothing-v0"), turns.trainings({"none": (root, ("env.id=Nothing-v0",))}):
         pass
 
 
-@pytest.mark.parametrize("script", ["speed.py", "scaling.py", "gpu.py", "vector_environment.py", "evaluation_apart.py"])
+@pytest.mark.parametrize(
+    "script", ["speed.py", "scaling.py", "gpu.py", "vector_environment.py", "evaluation_apart.py", "costs.py"]
+)
 def test_every_command_explains_itself(script: str) -> None:
     command = [sys.executable, str(processes.HERE / script), "--help"]
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=processes.child_environment())

@@ -51,6 +51,18 @@ def test_vectors_are_gymnasiums(space: Space[Any]) -> None:
         assert flattener.space.contains(vector)
 
 
+def test_a_dict_of_vectors_is_joined_whatever_holds_their_numbers_and_checked_part_by_part() -> None:
+    flattener = Flattener(Dict({"near": Box(-9, 9, (2,), np.float32), "far": Box(-9, 9, (1,), np.float32)}))
+    far, near = np.array([3], np.float32), np.array([1, 2], np.float32)
+    for given in ({"near": near, "far": far}, {"near": [1, 2], "far": [3.0]}, {"near": near, "far": far.astype(float)}):
+        vector = flattener(given)
+        assert (vector.tolist(), vector.dtype) == ([3, 1, 2], np.float32)  # Gymnasium sorts the keys
+    with pytest.raises(ContractError, match=r"a part of shape \(2,\); its space has \(1,\)"):
+        flattener({"near": far, "far": near})  # as many numbers as there should be
+    with pytest.raises(ContractError, match="without its part 'near'"):
+        flattener({"far": far})
+
+
 @pytest.mark.parametrize(
     "space",
     [one for one in KNOWN if not isinstance(one, Dict)]

@@ -13,9 +13,10 @@ import torch
 from torch import Tensor
 
 from a2c.network.actor_critic import ActorCritic
+from a2c.network.chain import Chain
 from a2c.network.memory import cleared
 from a2c.network.obs_normalizer import as_float
-from a2c.network.passes import Chain, written_out
+from a2c.network.passes import written_out
 from a2c.network.protocol import Network, RecurrentNetwork, remembers
 from a2c.network.torso_choice import castable
 from a2c.network.torsos import MLP

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from a2c.network.protocol import Network
 
 
-def gradient_of(weights: nn.Parameter) -> Tensor:
+def gradient_of(weights: Tensor) -> Tensor:
     """The gradient of the weights, which :func:`flatten_parameters` allocated."""
     assert weights.grad is not None
     return weights.grad

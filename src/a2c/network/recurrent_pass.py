@@ -32,13 +32,9 @@ class RecurrentPass:
         Raises:
             ValueError: the rollout was collected without a memory.
         """
-        if rollout.memory is None or rollout.began is None:
-            raise ValueError("a network with a memory learns from rollouts that hold its states, and this one has none")
-        model, began = self._model, rollout.began
+        model, (state, began) = self._model, beginning_of(rollout)
         with torch.enable_grad():
-            params, values, after = model.forward(
-                tree_map(lambda part: part[:-1], rollout.obs), rollout.memory[0], began[:-1]
-            )
+            params, values, after = model.forward(tree_map(lambda part: part[:-1], rollout.obs), state, began[:-1])
         self._outputs = params, values
         # The last row needs no gradient: the backward pass is over T rows, not T+1.
         last = model.value(tree_map(lambda part: part[-1], rollout.obs), cleared(after.detach(), began[-1]))
@@ -50,3 +46,14 @@ class RecurrentPass:
         gradient_of(self._flat).zero_()
         torch.autograd.backward(self._outputs, (d_params, d_values))
         self._outputs = None
+
+
+def beginning_of(rollout: Rollout) -> tuple[Tensor, Tensor]:
+    """The state ``[N, S]`` in which a rollout begins, and where episodes begin ``[T+1, N]``.
+
+    Raises:
+        ValueError: it was collected without a memory.
+    """
+    if rollout.memory is None or rollout.began is None:
+        raise ValueError("a network with a memory learns from rollouts that hold its states, and this one has none")
+    return rollout.memory[0], rollout.began

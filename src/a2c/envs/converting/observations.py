@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from a2c.errors import ConfigError
 from a2c.machine.processes.failure_report import ContractError
 
 ObsPart = tuple[str, tuple[int, ...]]  # its name, and its shape: (C, H, W) of an image, else (size,)
+FLOAT32 = np.dtype(np.float32)
 Fill = Callable[[Any, NDArray[np.float32]], None]  # writes one part of an observation to its place in the vector
 
 
@@ -74,6 +76,11 @@ class Flattener:
         for leaf in leaves:
             self._fills.append((leaf.path, slice(begin, begin := begin + len(leaf.low)), leaf.fill))
         self._size = begin
+        vectors = isinstance(space, Dict) and all(
+            isinstance(part, Box) and len(part.shape) == 1 and part.dtype == FLOAT32 for part in space.spaces.values()
+        )
+        self._vectors = itemgetter(*space.spaces) if vectors and len(leaves) > 1 else None  # type: ignore[attr-defined]
+        self._sizes = [len(leaf.low) for leaf in leaves]
 
     def __call__(self, obs: Any) -> NDArray[np.float32]:
         """The vector of an observation.
@@ -81,6 +88,17 @@ class Flattener:
         Raises:
             ContractError: the observation does not fit its space.
         """
+        if self._vectors is not None:  # a Dict of float32 vectors: joined at once, in less than half the time
+            try:
+                parts = self._vectors(obs)
+                vector: NDArray[np.float32] = np.concatenate(parts)
+                if vector.dtype is FLOAT32 and vector.ndim == 1 and [*map(len, parts)] == self._sizes:
+                    return vector
+            except (KeyError, TypeError, ValueError):
+                pass  # part by part it shows what is wrong
+        return self._part_by_part(obs)
+
+    def _part_by_part(self, obs: Any) -> NDArray[np.float32]:
         vector = np.zeros(self._size, np.float32)
         for path, place, fill in self._fills:
             part = obs

@@ -23,6 +23,7 @@ from a2c.settings.redaction import redact
 # Where an environment's code lives (the start of its entry point) -> what installs what it needs.
 _INSTALL = {
     "ale_py": "pip install ale-py opencv-python-headless (the extra a2c[atari])",
+    "minigrid": "pip install minigrid (the extra a2c[minigrid])",
     "gymnasium.envs.box2d": "pip install box2d pygame-ce (the extra a2c[box2d])",
     "gymnasium.envs.mujoco": "pip install mujoco imageio (the extra a2c[mujoco])",
     "gymnasium.envs.classic_control": "pip install pygame-ce (the extra a2c[classic])",
@@ -30,6 +31,7 @@ _INSTALL = {
     "gymnasium.envs.phys2d": "pip install jax flax",
     "gymnasium.envs.tabular": "pip install jax flax",
 }
+_MINIGRID = ("MiniGrid-", "BabyAI-")  # what minigrid registers where it is imported
 
 
 def find_spec(env_id: str) -> EnvSpec:
@@ -50,6 +52,8 @@ def find_spec(env_id: str) -> EnvSpec:
         _register_atari(name)
     elif name.startswith(from_envpool.PREFIX):
         from_envpool.register(name)
+    elif name.startswith(_MINIGRID):
+        _register_minigrid(name)
     if name not in gym.registry or _is_old_atari(gym.registry[name]):
         found = found_in_module(env_id) if module else None
         if found is None:
@@ -106,6 +110,13 @@ def _register_atari(name: str) -> None:
         raise ConfigError(f"env.id={name} needs ale-py: {_INSTALL['ale_py']}") from error
     gym.register_envs(ale_py)
     ale_py.ALEInterface.setLoggerMode(ale_py.LoggerMode.Error)  # no banner from every worker
+
+
+def _register_minigrid(name: str) -> None:
+    try:
+        import_quietly("minigrid")
+    except ImportError as error:
+        raise ConfigError(f"env.id={name} needs minigrid: {_INSTALL['minigrid']}") from error
 
 
 def _unknown(env_id: str, module: str, name: str) -> str:

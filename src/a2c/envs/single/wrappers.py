@@ -46,16 +46,24 @@ class Image(gym.ObservationWrapper[NDArray[Any], Any, Any]):
         return self._convert(observation)
 
 
-class Flat(gym.ObservationWrapper[NDArray[np.float32], Any, Any]):
-    """Turns observations of any known space into float32 vectors (:class:`Flattener`)."""
+class Flat(gym.Wrapper[NDArray[np.float32], Any, Any, Any]):
+    """Turns observations of any known space into float32 vectors (:class:`Flattener`).
+
+    No ObservationWrapper, whose further call at every step costs as much as a small observation itself.
+    """
 
     def __init__(self, env: gym.Env[Any, Any], channels: str) -> None:
         super().__init__(env)
         self._flatten = Flattener(env.observation_space, channels)
         self.observation_space = self._flatten.space  # type: ignore[assignment]
 
-    def observation(self, observation: Any) -> NDArray[np.float32]:
-        return self._flatten(observation)
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        obs, info = self.env.reset(seed=seed, options=options)
+        return self._flatten(obs), info
+
+    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
+        obs, reward, terminated, truncated, info = self.env.step(action)
+        return self._flatten(obs), reward, terminated, truncated, info
 
 
 class Packed(gym.ActionWrapper[Any, Any, Any]):

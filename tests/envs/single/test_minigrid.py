@@ -1,0 +1,54 @@
+"""MiniGrid's ids import minigrid by themselves, and its observations become symbols and a direction."""
+
+from __future__ import annotations
+
+import sys
+
+import gymnasium as gym
+import numpy as np
+import pytest
+
+from a2c.api import load_config
+from a2c.envs.converting.observations import FlatBox
+from a2c.envs.single.make_env import make_env
+from a2c.envs.single.registry import find_spec
+from a2c.errors import ConfigError
+from envs.configs import env_config
+from registrations import forget
+
+STAND_IN = """
+import gymnasium
+for name in ("MiniGrid-Standing-In-v0", "BabyAI-Standing-In-v0"):
+    gymnasium.register(name, "gymnasium.envs.classic_control:CartPoleEnv")
+"""
+
+
+@pytest.mark.parametrize("name", ["MiniGrid-Empty-8x8-v0", "BabyAI-GoToObj-v0"])
+def test_missing_minigrid_says_what_to_install(monkeypatch, name):
+    monkeypatch.setitem(sys.modules, "minigrid", None)  # makes `import minigrid` fail
+    with pytest.raises(ConfigError, match=rf"env.id={name} needs minigrid: pip install minigrid .*a2c\[minigrid\]"):
+        make_env(env_config(name))
+
+
+@pytest.mark.parametrize("name", ["MiniGrid-Standing-In-v0", "BabyAI-Standing-In-v0"])
+def test_an_id_of_minigrid_imports_it(monkeypatch, tmp_path, name):
+    (tmp_path / "minigrid.py").write_text(STAND_IN)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "minigrid", raising=False)
+    try:
+        assert find_spec(name).id == name
+    finally:
+        forget(["MiniGrid-Standing-In-v0", "BabyAI-Standing-In-v0"], ["minigrid"])
+
+
+@pytest.mark.parametrize("preset", ["minigrid_empty", "minigrid_doorkey"])
+def test_the_symbols_are_an_image_and_the_direction_is_one_hot(preset):
+    pytest.importorskip("minigrid")
+    env = make_env(load_config(f"env={preset}").env)
+    space = env.observation_space
+    assert isinstance(space, FlatBox)
+    assert space.parts == (("direction", (4,)), ("image", (3, 7, 7)))  # no mission: it is text
+    obs, _ = env.reset(seed=3)
+    theirs, _ = gym.make(env.unwrapped.spec.id, disable_env_checker=True).reset(seed=3)
+    np.testing.assert_array_equal(obs[:4], np.eye(4)[theirs["direction"]])
+    np.testing.assert_array_equal(obs[4:].reshape(3, 7, 7), np.moveaxis(theirs["image"], -1, 0))
