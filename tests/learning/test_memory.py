@@ -14,8 +14,9 @@ from a2c.envs.spaces import Spaces
 from a2c.learning.first_number import first_number
 from a2c.learning.layers import layers_of
 from a2c.learning.learner import Learner
-from a2c.network.flat_weights import flatten_parameters
+from a2c.network.flat_weights import flatten_parameters, gradient_of
 from a2c.network.passes import pass_over
+from a2c.network.recurrent_pass import RecurrentPass
 from a2c.rollout import Rollout, columns
 from a2c.settings.config import Config
 from builders import TORQUE, VECTOR, config, gradient, make_model, random_rollout, relative_error
@@ -56,6 +57,26 @@ def test_values_and_gradient_are_those_of_one_environment_at_a_time(kind: str, s
     params, values = pass_over(model, flatten_parameters(model), T, N).forward(rollout)
     assert_close(params, naive.params, rtol=1e-10, atol=1e-12)
     assert_close(values, naive.values, rtol=1e-10, atol=1e-12)
+
+
+@SPACES
+@KINDS
+def test_the_written_out_pass_is_that_of_autograd_with_values_on_a_scale_of_their_own(
+    kind: str, spaces: Spaces
+) -> None:
+    model = make_model(spaces, settings(kind, normalize_value=True), torch.float64, spread=0.3)
+    model.value_normalizer.mean.fill_(3.0)
+    model.value_normalizer.var.fill_(4.0)
+    rollout, _ = random_rollout(model, T, N, seed=1)
+    flat, draw = flatten_parameters(model), torch.Generator().manual_seed(2)
+    found = []
+    for one in (pass_over(model, flat, T, N), RecurrentPass(model, flat)):
+        params, values = one.forward(rollout)
+        draw.manual_seed(2)
+        one.backward(*(torch.randn(part.shape, generator=draw, dtype=torch.float64) for part in (params, values[:-1])))
+        found.append((params.clone(), values.clone(), gradient_of(flat).clone()))
+    for ours, theirs in zip(*found, strict=True):
+        assert_close(ours, theirs, rtol=1e-10, atol=1e-12)
 
 
 @KINDS

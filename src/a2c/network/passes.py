@@ -166,13 +166,14 @@ def pass_over(model: Network, flat: nn.Parameter, steps: int, count: int, *, com
 
 def written_out(model: Network) -> TypeGuard[ActorCritic]:
     """Whether the written-out passes serve this network: our multilayer perceptron, in float32, with tanh or relu."""
-    return isinstance(model, ActorCritic) and torso_written_out(model)
+    if not isinstance(model, ActorCritic) or (isinstance(model.value_torso, MLP) and model.value_torso.layer_norm):
+        return False
+    return torso_written_out(model)
 
 
 def torso_written_out(model: ActorCritic | RecurrentActorCritic) -> bool:
     """Whether that holds of the torso, and whether the parameters of the policy come from one linear layer."""
     if not isinstance(model.torso, MLP) or isinstance(model.distribution, GSDE):  # whose parameters hold the features
         return False
-    if model.torso.layer_norm or (isinstance(model.value_torso, MLP) and model.value_torso.layer_norm):
-        return False
-    return bool(model.torso.linears) and model.torso.activation in PULLBACKS and model.precision == "float32"
+    plain = bool(model.torso.linears) and not model.torso.layer_norm
+    return plain and model.torso.activation in PULLBACKS and model.precision == "float32"

@@ -49,6 +49,8 @@ class RecurrentMLPPass:
         with torch.no_grad():
             params = model.masking.masked(model.policy_head.forward(shown[:-1]), obs[:-1])
             values = torch.addmv(model.value_head.bias, shown.flatten(0, 1), model.value_head.weight[0])
+            if model.value_normalizer is not None:
+                values = model.value_normalizer.forward(values)
         return params, values.view(steps + 1, count)
 
     def backward(self, d_params: Tensor, d_values: Tensor) -> None:
@@ -57,6 +59,8 @@ class RecurrentMLPPass:
         (inputs, begins, run), self._left = self._left, None
         model, memory = self._model, self._model.memory
         d_params, d_values = d_params.flatten(0, 1), d_values.reshape(-1, 1)
+        if model.value_normalizer is not None:
+            d_values = d_values * model.value_normalizer.scale
         log_std, head = model.policy_head.log_std, model.policy_head.linear
         if log_std is not None:
             d_params, d_log_std = d_params[:, : -len(log_std)], d_params[:, -len(log_std) :]
