@@ -161,8 +161,8 @@ def test_a_name_that_finds_the_object_has_no_brackets() -> None:
 
     assert name_of(pair) == "network_toys:pair"
     assert name_of(Counting) == "network_toys:Counting"
-    assert name_of(within).endswith(":<within>")
-    assert name_of(lambda spaces: Pair(4, 2)).endswith(":<lambda>")
+    assert name_of(within).endswith(".<locals>.within")
+    assert name_of(lambda spaces: Pair(4, 2)).endswith(".<locals>.<lambda>")
     assert name_of(Pair(4, 2)) == "network_toys:<Pair>"
 
 
@@ -184,7 +184,7 @@ def test_an_object_without_a_name_is_asked_for_again_in_one_line(tmp_path: Path,
     shown = capsys.readouterr().out
     assert "network=...)" in shown
     assert "a2c eval" not in shown
-    said = r"network.make=\S*:<lambda> was given as an object, and no import finds it: give it again, in Python"
+    said = r"network.make=\S*<lambda> was given as an object, and no import finds it: give it again, in Python"
     with pytest.raises(ConfigError, match=said) as caught:
         a2c.load_policy(run.folder)
     assert "\n" not in str(caught.value)
@@ -199,7 +199,7 @@ def test_another_network_than_that_of_the_checkpoint_is_refused(tmp_path: Path) 
     with pytest.raises(CheckpointError, match="holds the weights of another network than"):
         a2c.load_policy(run.folder, network=Counting)
     again = a2c.load_config(f"resume={run.folder}", f"runs_dir={tmp_path}", "total_steps=400")
-    said = r"its weights are of another network.make; .*network.make='network_toys:pair' \(was '\S*:<lambda>'\)"
+    said = r"its weights are of another network.make; .*network.make='network_toys:pair' \(was '\S*<lambda>'\)"
     with pytest.raises(CheckpointError, match=said):
         a2c.train(again, network=pair)
     ours = a2c.train(settings(tmp_path / "ours"))

@@ -279,10 +279,11 @@ def test_a_notebook_has_the_plain_lines_with_the_bar_below_them(cfg: Config) -> 
 
 def test_what_a_program_handed_over_is_measured_in_a_program(cfg: Config) -> None:
     own = dataclasses.replace(cfg, env=dataclasses.replace(cfg.env, id="__main__:<lambda>"))
-    commands = [command for command, _ in words.next_commands(SUMMARY | {"stopped": "SIGINT"}, own)]
+    commands = [command for command, _ in next_commands(SUMMARY | {"stopped": "SIGINT"}, own)]
     assert commands == [
         "a2c.train(a2c.load_config('resume=runs/CartPole-v1/one'), env=...)",
         "a2c.evaluate(a2c.load_policy('runs/CartPole-v1/one'), 100, env=...)",
+        "wandb leet runs/wandb",
     ]
 
 
