@@ -239,7 +239,7 @@ def test_a_run_that_ends_short_of_its_goal_is_a_failure() -> None:
         train_until(Goal("rollout/ep_rew_mean", 1.0), ["no_such=1"], limit=30)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_trainings_take_turns_and_count_only_their_own_time() -> None:
     overrides = ("env.id=CartPole-v1", "num_envs=4", "vectorization=sync", *works.SAME_WORK, "device=cpu")
     root = processes.HERE.parent

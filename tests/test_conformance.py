@@ -100,7 +100,7 @@ def test_masks_are_found_wherever_they_are_told(where: str, name: str, tmp_path:
     ids=["cells", "switches", "hybrid", "board", "scene"],
 )
 def test_what_is_told_is_learned(name: str, score: float, tmp_path: Path) -> None:
-    steps = 20_000
+    steps = 12_000 if name in ("Board", "Scene") else 20_000  # convolutions take their time
     run = train(
         tmp_path,
         f"env.id=space_toys:{name}-v0",
@@ -111,5 +111,6 @@ def test_what_is_told_is_learned(name: str, score: float, tmp_path: Path) -> Non
         "gamma=0",
         "optimizer=adam",
         "log_every=5000",
+        "threads=1",  # tests beside it compute too
     )
     assert a2c.evaluate(a2c.load_policy(run), episodes=20).mean > score

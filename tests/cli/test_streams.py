@@ -33,7 +33,9 @@ def shell(command: str, folder: Path) -> int:
     return done.returncode
 
 
-@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
+@pytest.mark.parametrize(
+    "closed", [*(pytest.param(one, marks=pytest.mark.long) for one in (">&-", "2>&-", ">&- 2>&-")), "<&- >&- 2>&-"]
+)
 def test_streams_that_are_closed_are_no_error(tmp_path: Path, closed: str) -> None:
     assert shell(f"{sys.executable} -m a2c train {' '.join(QUICK)} {closed}", tmp_path) == 0
     assert "Traceback" not in (tmp_path / "log").read_text()

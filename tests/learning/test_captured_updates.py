@@ -113,7 +113,7 @@ CARRIES = {
 }
 
 
-@pytest.mark.parametrize("kind", ["discrete", "continuous"])
+@pytest.mark.parametrize("kind", ["discrete", pytest.param("continuous", marks=pytest.mark.long)])
 def test_a_graph_that_leaves_out_what_carries_the_update_is_refused(cuda: FakeCuda, kind: str) -> None:
     """The plain updates before have left the right numbers everywhere in memory: they must not count."""
     cfg = config(optimizer="adam", **EVERYTHING | {"max_grad_norm": 0.01})

@@ -223,6 +223,7 @@ def test_a3cs_workers_get_it_and_one_of_them_is_a2c(tmp_path: Path) -> None:
     assert_close(asynchronous["learner"]["model"], same["learner"]["model"], rtol=0, atol=0)
 
 
+@pytest.mark.long
 def test_a3c_trains_with_a_torso_by_its_name(tmp_path: Path) -> None:
     several = ("algo=a3c", "num_workers=2", "network.torso=network_toys:Ours", "eval.episodes=0")
     first, second = (a2c.train(settings(tmp_path, *several, f"total_steps={steps}")) for steps in (100, 200))

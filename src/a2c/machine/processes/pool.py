@@ -158,7 +158,7 @@ class WorkerPool:
                     deadline = time.monotonic() + GATHER
                 else:
                     self._answers[worker.index] = answer
-            if dead is not None:
+            if dead is not None and self._owing:  # who has answered last may leave
                 self._failed(dead)
                 if not reports:
                     raise self._died(dead)
