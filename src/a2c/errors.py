@@ -84,3 +84,7 @@ class RunIOError(A2CError):
 
     exit_code = 6
     label = "i/o error"
+
+
+# What ends a training whose weights are as the last whole update left them; a network of the user's raises the last.
+WEIGHTS_ARE_SOUND = (EnvironmentFailure, NumericError, CallbackFailure, ConfigError)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from a2c.build import build, make_envs
 from a2c.collecting.device_collector import AnyCollector
-from a2c.errors import CallbackFailure, ConfigError, EnvironmentFailure, NumericError
+from a2c.errors import WEIGHTS_ARE_SOUND
 from a2c.learning.learner import Learner
 from a2c.machine.processes.foreign_code import GaveUpError
 from a2c.network.making import OwnNetwork
@@ -46,13 +46,8 @@ def train(cfg: Config, folder: Path, *, network: OwnNetwork | None = None, callb
                 if run.due(state):  # a report is the only wait for the device outside acting
                     run.report(state)
             learner.check()  # stopped between two reports
-        except (
-            EnvironmentFailure,
-            NumericError,
-            CallbackFailure,
-            ConfigError,
-        ) as error:  # of a network: the last
-            run.rescue(error, state)  # the weights are sound: lose the rollout, not the run
+        except WEIGHTS_ARE_SOUND as error:
+            run.rescue(error, state)  # lose the rollout, not the run
             raise
         except GaveUpError:
             run.console.note(GAVE_UP)

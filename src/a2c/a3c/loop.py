@@ -8,12 +8,12 @@ from typing import cast
 
 from torch import nn
 
-from a2c.a3c.team import make_team
+from a2c.a3c.team import Team
 from a2c.build import make_envs
 from a2c.collecting.preflight import check_fits, needs
 from a2c.envs.converting.masks import AUTO, INFO
 from a2c.envs.spaces import Spaces
-from a2c.errors import CallbackFailure, ConfigError, EnvironmentFailure, NumericError
+from a2c.errors import WEIGHTS_ARE_SOUND, ConfigError
 from a2c.learning.learner import Learner
 from a2c.machine.cores import usable_cores
 from a2c.machine.device import set_threads
@@ -41,7 +41,7 @@ def train(cfg: Config, folder: Path, *, network: OwnNetwork | None = None, callb
     learner, workers = build(cfg, network), cfg.num_workers
     with (
         open_run(cfg, folder, network, callback) as run,
-        make_team(of_worker(cfg), learner, workers, folder, network, run.console.note) as team,
+        Team(of_worker(cfg), learner, workers, folder, network, run.console.note) as team,
     ):
         state = run.begin(learner, team, {"environments": explain(cfg)})
         for line in team.start(state):
@@ -52,13 +52,8 @@ def train(cfg: Config, folder: Path, *, network: OwnNetwork | None = None, callb
                 state = team.learn(state, run.next_report(state), run.tick)  # every worker: pull, collect, push
                 if run.due(state):  # the workers rest meanwhile
                     run.report(state)
-        except (
-            EnvironmentFailure,
-            NumericError,
-            CallbackFailure,
-            ConfigError,
-        ) as error:  # of a network: the last
-            run.rescue(error, team.where(state))  # the weights are sound: lose the rollouts, not the run
+        except WEIGHTS_ARE_SOUND as error:
+            run.rescue(error, team.where(state))  # lose the rollouts, not the run
             raise
         except GaveUpError:
             state = team.where(state)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import logging
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -203,6 +202,13 @@ class Team:
         self.ended.load_state_dict(state.get("ended", {}))
         return "every worker goes on with its own episodes"
 
+    def __enter__(self) -> Team:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """End all workers; at once if something failed."""
+        self.close(terminate=kind is not None)
+
     def close(self, terminate: bool = False) -> None:
         """End all workers; with ``terminate`` at once, without asking."""
         if not self._closed:
@@ -238,21 +244,3 @@ def _in_turns(each: Iterable[list[Episode]]) -> list[Episode]:
     """The episodes of all workers, so that the latest ones come from each."""
     turns = itertools.zip_longest(*each)
     return [episode for episodes in turns for episode in episodes if episode is not None]
-
-
-@contextlib.contextmanager
-def make_team(
-    cfg: Config,
-    learner: Learner,
-    workers: int,
-    folder: Path | None = None,
-    network: OwnNetwork | None = None,
-    notify: Callable[[str], object] = log.warning,
-) -> Iterator[Team]:
-    """Make a team; end it afterwards, at once if something failed. Arguments as for :class:`Team`."""
-    team, failed = Team(cfg, learner, workers, folder, network, notify), True
-    try:
-        yield team
-        failed = False
-    finally:
-        team.close(terminate=failed)

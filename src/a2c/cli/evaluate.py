@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from a2c.cli.command import NamedEnv, NamedNetwork, allow_code, read_arguments
+from a2c.cli.command import NamedEnv, NamedNetwork, read_arguments
+from a2c.cli.named_policy import named_policy
 from a2c.collecting.preflight import check_episodes
 from a2c.settings.config import DEVICE
 from a2c.settings.setting import setting
@@ -42,15 +43,8 @@ def run(arguments: Sequence[str]) -> int:
     from a2c.cli.eval_progress import EvalProgress
     from a2c.envs.single.make_env import reward_threshold  # these import torch
     from a2c.playing.evaluation import evaluate
-    from a2c.playing.policy import open_policy
 
-    policy = open_policy(
-        command.run,
-        allow=lambda cfg, path: allow_code(cfg, path, command.env, command.network, arguments),
-        runs_dir=command.runs_dir,
-        device=command.device,
-        secrets=command.env.kwargs,
-    )
+    policy = named_policy(command, arguments)
     with EvalProgress(command.episodes) as progress:
         result = evaluate(
             policy, command.episodes, seed=command.seed, deterministic=command.deterministic, ended=progress.ended

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from a2c.cli.named_runs import named_runs
-from a2c.errors import ConfigError
+from a2c.cli.named_runs import explains, named_runs
 
 USAGE = """\
 Usage: a2c runs [RUN ...] [runs_dir=DIR]
@@ -19,12 +18,8 @@ ended with an error, or was killed. age: since it last wrote."""
 
 def run(arguments: Sequence[str]) -> int:
     """List the runs that the command line names; returns the exit code."""
-    if {"-h", "--help"} & set(arguments):
-        print(USAGE)
+    if explains(arguments, USAGE, "runs"):
         return 0
-    for word in arguments:
-        if word.startswith("-"):
-            raise ConfigError(f"unknown option '{word}'; a2c runs --help")
     from a2c.run.comparing.run_list import listed
 
     print("\n".join(listed(named_runs(arguments, otherwise="runs"))))

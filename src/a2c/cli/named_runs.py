@@ -10,6 +10,21 @@ from a2c.run.comparing.run_search import find_runs
 from a2c.settings.notices import tell
 
 
+def explains(arguments: Sequence[str], usage: str, command: str) -> bool:
+    """Print the usage of a command that has no options, if it is asked for; returns whether it was.
+
+    Raises:
+        ConfigError: there is an option.
+    """
+    if {"-h", "--help"} & set(arguments):
+        print(usage)
+        return True
+    for word in arguments:
+        if word.startswith("-"):
+            raise ConfigError(f"unknown option '{word}'; a2c {command} --help")
+    return False
+
+
 def named_runs(words: Sequence[str], *, otherwise: str | None = None) -> list[PastRun]:
     """Find and read the runs; one line to stderr about each folder that is left out.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from a2c.cli.named_runs import named_runs
+from a2c.cli.named_runs import explains, named_runs
 from a2c.errors import ConfigError
 
 USAGE = """\
@@ -19,12 +19,8 @@ on with it."""
 
 def run(arguments: Sequence[str]) -> int:
     """Show the run that the command line names; returns the exit code."""
-    if {"-h", "--help"} & set(arguments):
-        print(USAGE)
+    if explains(arguments, USAGE, "show"):
         return 0
-    for word in arguments:
-        if word.startswith("-"):
-            raise ConfigError(f"unknown option '{word}'; a2c show --help")
     runs = named_runs(arguments)
     if len(runs) > 1:
         raise ConfigError(f"a2c show takes one run, not {len(runs)}; a2c runs lists them")

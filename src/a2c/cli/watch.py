@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from a2c.cli.command import NamedEnv, NamedNetwork, allow_code, read_arguments
+from a2c.cli.command import NamedEnv, NamedNetwork, read_arguments
+from a2c.cli.named_policy import named_policy
 from a2c.errors import A2CError, EnvironmentFailure
 from a2c.settings.config import DEVICE
 from a2c.settings.setting import setting
@@ -45,17 +46,10 @@ def run(arguments: Sequence[str]) -> int:
         return 0
     if command.render == "human":
         _ask_for_a_screen()
-    from a2c.playing.episode import play_episode
-    from a2c.playing.policy import open_policy  # these import torch
+    from a2c.playing.episode import play_episode  # it imports torch
     from a2c.run.showing.gif import record_gif
 
-    policy = open_policy(
-        command.run,
-        allow=lambda cfg, path: allow_code(cfg, path, command.env, command.network, arguments),
-        runs_dir=command.runs_dir,
-        device=command.device,
-        secrets=command.env.kwargs,
-    )
+    policy = named_policy(command, arguments)
     frames, fps = [], 30.0
     for episode in range(command.episodes):
         try:

@@ -10,7 +10,7 @@ from typing import Any
 
 from a2c.a3c.loop import build as build_async
 from a2c.a3c.loop import of_worker
-from a2c.a3c.team import make_team
+from a2c.a3c.team import Team
 from a2c.learning.learner import Learner
 from a2c.playing.evaluation import evaluate
 from a2c.playing.policy import Policy
@@ -69,7 +69,7 @@ def _synchronous(cfg: Config, marks: list[int]) -> Progress:
 def _asynchronous(cfg: Config, marks: list[int]) -> Progress:
     assert cfg.num_workers is not None
     learner, state = build_async(cfg), TrainState()
-    with make_team(of_worker(cfg), learner, cfg.num_workers) as team:
+    with Team(of_worker(cfg), learner, cfg.num_workers) as team:
         team.start(state)
         yield learner, state, {}
         for mark in marks:

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
 from a2c.a3c.loop import build, of_worker
-from a2c.a3c.team import make_team
+from a2c.a3c.team import Team
 from a2c.playing.evaluation import evaluate
 from a2c.playing.policy import Policy
 from a2c.run.showing.style import BLUE, GREEN, GREY, ORANGE, RED, new_figure, tidy
@@ -70,7 +70,7 @@ def _real_lags(settings: StudySettings, workers: int) -> list[Data]:
     learner, stretch = build(cfg), settings.steps(STEPS)
     cfg = replace(of_worker(cfg), total_steps=stretch * (settings.seeds + 1))
     state, found = TrainState(), []
-    with make_team(cfg, learner, workers) as team:
+    with Team(cfg, learner, workers) as team:
         team.start(state)
         for _ in range(settings.seeds + 1):
             state = team.learn(state, state.env_steps + stretch, lambda env_steps: False)
