@@ -352,7 +352,9 @@ FAULTS = {
     "kill": r"the process of the evaluation \(pid \d+\) was killed by SIGKILL .* while it ran environment 0",
     "hang": r"environment 0 of the evaluation did not answer in 0.3 s",
 }
-ALGOS = pytest.mark.parametrize("algo", [("algo=a2c",), ALONE], ids=["a2c", "a3c"])
+ALGOS = pytest.mark.parametrize(
+    "algo", [("algo=a2c",), pytest.param(ALONE, marks=pytest.mark.long)], ids=["a2c", "a3c"]
+)
 
 
 @ALGOS

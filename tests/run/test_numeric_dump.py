@@ -91,7 +91,11 @@ def test_what_an_environment_gives_is_named_and_dumped(
     assert found in shown.found, shown.found
 
 
-@pytest.mark.parametrize("algo", [(), ("algo=a3c", "num_workers=1", "shared_statistics=false")], ids=["a2c", "a3c"])
+@pytest.mark.parametrize(
+    "algo",
+    [(), pytest.param(("algo=a3c", "num_workers=1", "shared_statistics=false"), marks=pytest.mark.long)],
+    ids=["a2c", "a3c"],
+)
 def test_an_overflow_loses_one_rollout_and_no_bit_of_what_was_sound(tmp_path: Path, algo: tuple[str, ...]) -> None:
     """3e38 is a number, but the sum of two is none in float32."""
     error, folder, (path,) = failed(tmp_path / "fails", "overflow", *algo)
