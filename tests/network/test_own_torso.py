@@ -10,6 +10,7 @@ from torch.testing import assert_close
 
 from a2c.envs.spaces import Spaces
 from a2c.errors import ConfigError
+from a2c.learning.layers import layers_of
 from a2c.learning.learner import Learner
 from a2c.network.acting import policy_of
 from a2c.network.actor_critic import ActorCritic
@@ -106,6 +107,13 @@ def test_it_feeds_a_memory() -> None:
     model: Any = make_network(torso("Ours", memory="gru", memory_size=8), VECTOR)
     params, after = model.policy(torch.randn(3, 4), model.initial_memory(3))
     assert (params.shape, after.shape) == ((3, 3), (3, 8))
+
+
+def test_a_replay_shows_its_layers_too() -> None:
+    model, obs = make_network(torso("Ours"), VECTOR), torch.randn(6, 4)
+    layers = {layer.name: layer.output for layer in layers_of(model, obs)}
+    name = "torso.module.layers.0 (Linear)"
+    assert_close(layers[name], model.torso.module.layers[0](obs))  # type: ignore[attr-defined]
 
 
 # ---- encoders ----
