@@ -41,28 +41,42 @@ def stop_on_signals() -> Iterator[StopRequest]:
     it stays so.
     """
     request, foreign.gave_up = StopRequest(), False
+    restored = contextlib.ExitStack()
+
+    def handle(name: str) -> None:
+        if request:
+            if name == "SIGHUP":
+                return
+            foreign.gave_up = True  # nothing that is left to close is waited for either
+            raise KeyboardInterrupt
+        request.signal = name
+        if hasattr(signal, "setitimer"):
+            restored.callback(_alarm(PATIENCE, AGAIN))
+
+    with handled(handle), restored:
+        yield request
+
+
+@contextlib.contextmanager
+def handled(handle: Callable[[str], None]) -> Iterator[None]:
+    """Have ``handle`` called with the name of each signal that asks for an end.
+
+    Outside the main thread Python delivers none. Where SIGHUP is ignored (``nohup``), it stays so.
+    """
     if threading.current_thread() is not threading.main_thread():
-        yield request
+        yield
         return
+
+    def handler(number: int, frame: FrameType | None) -> None:
+        handle(signal.Signals(number).name)
+
     with contextlib.ExitStack() as restored:
-
-        def handle(number: int, frame: FrameType | None) -> None:
-            if request:
-                if signal.Signals(number).name == "SIGHUP":
-                    return
-                foreign.gave_up = True  # nothing that is left to close is waited for either
-                raise KeyboardInterrupt
-            request.signal = signal.Signals(number).name
-            if hasattr(signal, "setitimer"):
-                restored.callback(_alarm(PATIENCE, AGAIN))
-
-        names = [name for name in ("SIGINT", "SIGTERM", "SIGUSR1", "SIGHUP") if hasattr(signal, name)]
-        if "SIGHUP" in names and signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
-            names.remove("SIGHUP")
-        for name in names:
-            number = getattr(signal, name)
-            restored.callback(signal.signal, number, signal.signal(number, handle))
-        yield request
+        for name in ("SIGINT", "SIGTERM", "SIGUSR1", "SIGHUP"):
+            number = getattr(signal, name, None)
+            if number is None or (name == "SIGHUP" and signal.getsignal(number) is signal.SIG_IGN):
+                continue
+            restored.callback(signal.signal, number, signal.signal(number, handler))
+        yield
 
 
 def _alarm(seconds: float, interval: float) -> Callable[[], None]:

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import signal
-import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from types import FrameType
 
 from a2c.errors import RunIOError
 from a2c.run.showing.figures import duration
 from a2c.run.showing.style import save
+from a2c.run.stopping import handled
 from a2c.storage.atomic import write_text
 from a2c.study.claim import Claim
 from a2c.study.claims import CLAIMS, load
@@ -37,6 +35,10 @@ class Outcome:
 
 class _Stop(KeyboardInterrupt):
     """A signal, named by its argument, asks the study to end."""
+
+
+def _stop(name: str) -> None:
+    raise _Stop(name)
 
 
 def study(settings: StudySettings, *, measure: bool = True, tell: Tell = lambda line: None) -> Outcome:
@@ -65,7 +67,7 @@ def study(settings: StudySettings, *, measure: bool = True, tell: Tell = lambda 
         asked = [key for key in CLAIMS if not settings.claims or key in settings.claims]
         todo = [claims[key] for key in asked if measure or key in records]
         try:
-            with _stopped_by_signals():
+            with handled(_stop):
                 for place, claim in enumerate(todo, 1):
                     tell(f"[{place}/{len(todo)}] {claim.key}: {claim.title}")
                     with _noted(claim.key, outcome, tell):
@@ -138,23 +140,3 @@ def _noted(key: str, outcome: Outcome, tell: Tell) -> Iterator[None]:
     except Exception as error:
         outcome.errors[key] = error
         tell(f"      failed: {type(error).__name__}: {error}")
-
-
-@contextlib.contextmanager
-def _stopped_by_signals() -> Iterator[None]:
-    """Ctrl-C, SIGTERM, SIGUSR1 and a closed terminal interrupt the measurement; outside the main thread none does."""
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        raise _Stop(signal.Signals(number).name)
-
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    names = [name for name in ("SIGINT", "SIGTERM", "SIGUSR1", "SIGHUP") if hasattr(signal, name)]
-    names = [name for name in names if name != "SIGHUP" or signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN]
-    before = {getattr(signal, name): signal.signal(getattr(signal, name), stop) for name in names}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

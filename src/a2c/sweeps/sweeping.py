@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
-import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from types import FrameType
 
 import optuna
 from optuna.trial import Trial, TrialState
 
+from a2c.run.stopping import handled
 from a2c.storage.run_lock import is_held
 from a2c.sweeps.search import ask, begun, best, typed, unfinished
 from a2c.sweeps.trial_runs import Plan, Report, TrialFailed, TrialPruned, TrialStopped, folders, run_trial
@@ -60,7 +58,11 @@ def search(study: optuna.Study, plan: Plan, tell: Tell) -> Outcome:
             outcome.ending.set()
             raise
 
-    with _noted(outcome), ThreadPoolExecutor(plan.jobs) as pool:
+    def note(name: str) -> None:  # the trainings then end in order
+        outcome.signal = outcome.signal or name
+        outcome.ending.set()
+
+    with handled(note), ThreadPoolExecutor(plan.jobs) as pool:
         for job in [pool.submit(work) for _ in range(plan.jobs)]:
             job.result()
     return outcome
@@ -99,20 +101,3 @@ def _reporter(study: optuna.Study, trial: Trial, lock: threading.Lock) -> Report
             return bool(trial.should_prune())
 
     return report
-
-
-@contextlib.contextmanager
-def _noted(outcome: Outcome) -> Iterator[None]:
-    """Note the first Ctrl-C, SIGTERM, SIGUSR1 or closed terminal; the trainings then end in order."""
-
-    def note(number: int, frame: FrameType | None) -> None:
-        outcome.signal = outcome.signal or signal.Signals(number).name
-        outcome.ending.set()
-
-    names = [name for name in ("SIGINT", "SIGTERM", "SIGUSR1", "SIGHUP") if hasattr(signal, name)]
-    before = {getattr(signal, name): signal.signal(getattr(signal, name), note) for name in names}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
