@@ -108,7 +108,7 @@ MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
     "log of nothing": (
         {"parameters": {"lr": {"distribution": "log_uniform_values", "min": 0, "max": 1}}}, "and more than 0",
     ),
-    "no distribution": ({"parameters": {"lr": {"distribution": "gauss"}}}, "distribution=gauss must be one of constant"),
+    "no distribution": ({"parameters": {"lr": {"distribution": "gauss"}}}, "distribution=gauss must be one of"),
     "mu": ({"parameters": {"lr": {"min": 0.1, "max": 1, "mu": 0}}}, "parameters.lr.mu is not understood here"),
     "nothing": ({"parameters": {"lr": {}}}, "parameters.lr says no values; give value, values, or min and max"),
     "twice": (

@@ -17,7 +17,7 @@ from typing import Any
 import optuna
 
 from a2c.errors import ConfigError, RunIOError
-from a2c.run.showing.figures import aligned
+from a2c.run.showing.figures import NOTHING, aligned
 from a2c.run.statistics import bootstrap_interval, iqm
 from a2c.run.stopping import handled
 from a2c.settings.compose import load_config
@@ -54,6 +54,16 @@ class Group:
     def reached(self) -> list[float]:
         """The scores that there are."""
         return [score for score in self.scores.values() if score is not None]
+
+    @property
+    def middle(self) -> float | None:
+        """Their interquartile mean."""
+        return iqm(self.reached) if self.reached else None
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """The 95 % interval of the bootstrap; a single run has none."""
+        return bootstrap_interval(self.reached) if len(self.reached) > 1 else None
 
 
 @dataclass(slots=True)
@@ -138,11 +148,9 @@ def lines_of(found: Confirmed) -> list[str]:
     for group in found.groups:
         name = "without the sweep's values" if group.trial is None else f"trial {group.trial}"
         runs = f"{len(group.reached)} of {len(seeds)}"
-        if group.reached:
-            low, high = bootstrap_interval(group.reached)
-            lines.append([name, runs, f"{iqm(group.reached):.4g}", f"{low:.4g} .. {high:.4g}"])
-        else:
-            lines.append([name, runs, "-", "-"])
+        middle, interval = group.middle, group.interval
+        ends = NOTHING if interval is None else f"{interval[0]:.4g} .. {interval[1]:.4g}"
+        lines.append([name, runs, NOTHING if middle is None else f"{middle:.4g}", ends])
     return [f"interquartile mean over seeds {seeds[0]} to {seeds[-1]}, which no trial used:", *aligned(lines, words=1)]
 
 
@@ -216,8 +224,8 @@ def _as_data(found: Confirmed, seeds: list[int]) -> dict[str, Any]:
                 "trial": group.trial,
                 "settings": list(group.settings),
                 "scores": [group.scores[seed] for seed in seeds],
-                "iqm": iqm(group.reached) if group.reached else None,
-                "interval": list(bootstrap_interval(group.reached)) if group.reached else None,
+                "iqm": group.middle,
+                "interval": group.interval,
             }
             for group in found.groups
         ],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-import time
+from time import monotonic
 
 Urgency = int  # 0: go on; 1: end in order, saved; 2: at once
 
@@ -20,7 +20,7 @@ class Ending:
 
     def __init__(self, hours: float | None = None) -> None:
         self.signal: str | None = None
-        self._until = None if hours is None else time.monotonic() + 3600 * hours
+        self._until = None if hours is None else monotonic() + 3600 * hours
         self._signals = 0
         self._abandoned = False
         self._woken = threading.Event()
@@ -31,7 +31,7 @@ class Ending:
     @property
     def late(self) -> bool:
         """Whether the hours are over."""
-        return self._until is not None and time.monotonic() >= self._until
+        return self._until is not None and monotonic() >= self._until
 
     def note(self, name: str) -> None:
         """Take a signal: the first ends the session in order, a second at once; a terminal hangs up more than once."""
