@@ -291,7 +291,8 @@ def test_a_mistake_ends_in_one_line_and_leaves_nothing(file: Path, capsys, monke
         ("[1, 2]", "[1, x]"): "config error: seed='x' must be a whole number",
         ("  seed:", "  sed:"): "config error: unknown key 'sed'; did you mean 'seed'?",
         ("env=cartpole", "env.id=mine:My-v0"): "config error: small.yaml imports the module 'mine', which can do",
-        ("method: grid", "method: random"): "config error: method=random never ends: add trials=N",
+        ("method: grid", "method: random"): "config error: method=random never ends: add trials=N, hours=N, or run_cap",
+        ("eval.episodes=2", "eval.episodes=0"): "config error: metric eval/mean_reward needs evaluations, and eval.ep",
     }.items():
         file.write_text(text.replace(*change))
         assert cli.main(["sweep", "small.yaml"]) == 2
@@ -310,3 +311,31 @@ def test_a_folder_belongs_to_one_sweep(file: Path, capsys, monkeypatch):
     file.write_text(file.read_text().replace("[1, 2]", "[1, 2, 3]"))
     assert cli.main(["sweep", "small.yaml"]) == 2
     assert "belongs to another sweep (its sweep.yaml differs)" in capsys.readouterr().err
+
+
+def test_a_command_searches_confirms_and_goes_on(file: Path, trainings: Trainings, capsys: pytest.CaptureFixture[str]):
+    file.write_text(
+        file.read_text().replace("name: small\n", "").replace("seed: {values: [1, 2]}", "lr: {values: [0.1, 0.2]}")
+    )
+    trainings.scores = lambda told: 1000 * float(told.get("lr", 0)) + float(told["seed"])
+    assert cli.main(["sweep", "small.yaml", "seeds=3", "confirm=2", "hours=0"]) == 0
+    told = capsys.readouterr().out.splitlines()
+    assert told[:2] == ["the 0 hours are over; the same command goes on", "nothing to confirm: no trial has a score"]
+    assert cli.main(["sweep", "small.yaml", "seeds=3", "confirm=2", "hours=1"]) == 0
+    told = capsys.readouterr().out.splitlines()
+    # lr=0.2 over seeds 1, 2, 3: 201, 202, 203; confirmed on 101 and 102: 301, 302.
+    assert "trial 1 of 2: lr=0.2: 202 (best: 202, trial 1)" in told
+    assert next(line for line in told if line.startswith("trial 1  ")).split()[2:] == [
+        "2", "of", "2", "301.5", "301", "..", "302",
+    ]  # fmt: skip
+    count = len(trainings.told)
+    assert cli.main(["sweep", "small.yaml", "seeds=3", "confirm=2"]) == 0
+    assert len(trainings.told) == count
+    assert cli.main(["sweep", "small.yaml"]) == 2
+    assert capsys.readouterr().err.startswith("config error: this sweep was begun with seeds=3")
+
+
+def test_a_metric_that_no_run_has_is_named(trainings: Trainings):
+    _, outcome, told = do(replace(GRID, metric="eval/mean_rewrd"), 1)
+    assert told[0].endswith("trial-0000 has no eval/mean_rewrd at its end; did you mean 'eval/mean_reward'?")
+    assert outcome.failed == [1]

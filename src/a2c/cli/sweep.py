@@ -18,7 +18,7 @@ from a2c.settings.trust import FLAG, ask_for_trust, code_of
 from a2c.storage.atomic import write_text
 from a2c.sweeps.claims import choosing
 from a2c.sweeps.parameter import ends
-from a2c.sweeps.sweep_file import Sweep, read_sweep
+from a2c.sweeps.sweep_file import SCORE, Sweep, read_sweep
 
 USAGE = """\
 Usage: a2c sweep FILE [KEY=VALUE ...]
@@ -86,7 +86,7 @@ def _sweep(command: SweepCommand, sweep: Sweep, trials: int, folder: Path) -> in
     outcome = search(study, plan, _tell)
     failed, stopped = outcome.failed, outcome.signal
     if stopped is None and outcome.ending.late:
-        _tell(f"hours={command.hours:g} are over{_left(len(unfinished(study)))}; the same command goes on")
+        _tell(f"the {command.hours:g} hours are over{_left(len(unfinished(study)))}; the same command goes on")
     confirmed = None
     if stopped is None and command.confirm:
         confirmed = confirm(study, plan, command.confirm, _tell)
@@ -139,6 +139,8 @@ def _check_values(sweep: Sweep, seeds: int, untrusted: Path | None) -> None:
             if untrusted is not None:
                 ask_for_trust(code_of(cfg), str(untrusted), f"trust the file ({FLAG})")
             check_settings(cfg)
+            if sweep.metric == SCORE and cfg.eval.episodes == 0:
+                raise ConfigError(f"metric {SCORE} needs evaluations, and eval.episodes=0 makes none")
 
 
 def _claim(folder: Path, path: Path, sweep: Sweep) -> None:
@@ -150,7 +152,7 @@ def _claim(folder: Path, path: Path, sweep: Sweep) -> None:
             with choosing(folder):  # another terminal may have begun another sweep there in this moment
                 if not saved.exists():
                     write_text(saved, path.read_text(encoding="utf-8"))
-        if read_sweep(saved) != sweep:
+        if read_sweep(saved, sweep.name) != sweep:
             raise ConfigError(f"{folder} belongs to another sweep (its {SAVED} differs); choose another folder=")
     except OSError as error:
         raise _cannot_write(folder, error) from error

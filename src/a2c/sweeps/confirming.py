@@ -151,7 +151,8 @@ def lines_of(found: Confirmed) -> list[str]:
         middle, interval = group.middle, group.interval
         ends = NOTHING if interval is None else f"{interval[0]:.4g} .. {interval[1]:.4g}"
         lines.append([name, runs, NOTHING if middle is None else f"{middle:.4g}", ends])
-    return [f"interquartile mean over seeds {seeds[0]} to {seeds[-1]}, which no trial used:", *aligned(lines, words=1)]
+    named = f"seed {seeds[0]}" if len(seeds) == 1 else f"seeds {seeds[0]} to {seeds[-1]}"
+    return [f"interquartile mean over {named}, which no trial used:", *aligned(lines, words=1)]
 
 
 def _shared_seed(plan: Plan) -> int:

@@ -51,8 +51,12 @@ class Sweep:
     target: float | None = None  # once a trial has reached it, none is begun
 
 
-def read_sweep(path: Path) -> Sweep:
+def read_sweep(path: Path, otherwise: str | None = None) -> Sweep:
     """Read a sweep file.
+
+    Args:
+        path: of the file.
+        otherwise: the sweep's name where the file gives none; None: that of the file.
 
     Raises:
         ConfigError: it cannot be read, or holds what no sweep here can mean; names the key.
@@ -67,7 +71,7 @@ def read_sweep(path: Path) -> Sweep:
         raise ConfigError(f"{path} is nested too deeply to be a sweep") from None
     try:
         check_tree(tree, "it")
-        return _sweep(mapping("it", tree), path.stem)
+        return _sweep(mapping("it", tree), otherwise or path.stem)
     except ConfigError as error:
         raise ConfigError(f"{path}: {str(error).partition(': ')[2]}") from None
 

@@ -136,7 +136,10 @@ def _do(study: optuna.Study, trial: Trial, plan: Plan, outcome: Outcome, lock: t
         state, said = TrialState.PRUNED, "ended early"
     except TrialFailed as failure:
         if failure.code == RunIOError.exit_code:  # a full disk: every further trial would fail as well
-            raise RunIOError(f"{trial_name(trial.number)} cannot be written ({failure.said})") from failure
+            name = trial_name(trial.number)
+            raise RunIOError(
+                f"{name} cannot be written ({failure.said}); the same command goes on with it"
+            ) from failure
         outcome.failed.append(failure.code)
         state, said = TrialState.FAIL, str(failure)
     with lock:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from a2c.errors import STOPPED
-from a2c.run.comparing.past_run import PastRun, finite
+from a2c.run.comparing.past_run import finite
+from a2c.settings.suggest import nearest
 from a2c.storage.metrics_file import METRICS, last_row, read_rows
 from a2c.sweeps.ending import Urgency
 from a2c.sweeps.sweep_file import SCORE, Sweep
@@ -127,16 +128,13 @@ def score_of(
         run = finished(folder) if code == 0 else None
         if run is None:
             raise TrialFailed(code or 1, last_line(folder))
-    score = _result(run, metric)
+    row = last_row(run.folder / METRICS) or {}
+    score = run.score if metric == SCORE else finite(row.get(metric))
     if score is None:
-        raise TrialFailed(1, f"{folder.name} has no {metric}")
+        guess = nearest(metric, row)
+        hint = f"; did you mean '{guess}'?" if guess not in (None, metric) else ""
+        raise TrialFailed(1, f"{folder.name} has no {metric} at its end{hint}")
     return score
-
-
-def _result(run: PastRun, metric: str) -> float | None:
-    if metric == SCORE:
-        return run.score
-    return finite((last_row(run.folder / METRICS) or {}).get(metric))
 
 
 class _Behind:
