@@ -21,7 +21,8 @@ from past_runs import past_run
 
 optuna = pytest.importorskip("optuna")  # the extra a2c[sweep]
 
-from a2c.sweeps.search import JOURNAL, agree_on_seeds, best, open_study, typed  # noqa: E402
+from a2c.sweeps.journal import JOURNAL  # noqa: E402
+from a2c.sweeps.search import agree_on_seeds, best, open_study, typed  # noqa: E402
 from a2c.sweeps.sweep_report import command_of, summary_of, write_report  # noqa: E402
 from a2c.sweeps.sweeping import search  # noqa: E402
 from a2c.sweeps.trial_runs import Plan  # noqa: E402

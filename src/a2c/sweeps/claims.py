@@ -14,29 +14,34 @@ from a2c.settings.notices import tell_once
 from a2c.storage.run_lock import FolderTakenError, is_held, locked
 
 CLAIMS = ".claims"
-_CHOOSING = "choosing"
 
 Claim = contextlib.ExitStack  # closing it gives the claim back
 
 
 @contextlib.contextmanager
-def choosing(folder: Path) -> Iterator[None]:
-    """Choose what to train next while nobody else does; waits for the turn.
+def turn(folder: Path, name: str) -> Iterator[None]:
+    """Do something of a sweep while no other process does the same; waits until it is our turn.
 
     Args:
         folder: of the sweep.
+        name: of what is done.
 
     Raises:
-        RunIOError: it cannot be written.
+        RunIOError: the folder cannot be written.
     """
     with contextlib.ExitStack() as stack:
         while True:
             try:
-                stack.enter_context(locked(_place(folder, _CHOOSING), _say_without_locks(folder)))
+                stack.enter_context(locked(_place(folder, name), _say_without_locks(folder)))
                 break
-            except FolderTakenError:  # others choose, in a moment they will have
+            except FolderTakenError:  # others are at it, in a moment they will have done
                 continue
         yield
+
+
+def choosing(folder: Path) -> contextlib.AbstractContextManager[None]:
+    """The :func:`turn` to choose what to train next."""
+    return turn(folder, "choosing")
 
 
 def claim(folder: Path, name: str) -> Claim | None:

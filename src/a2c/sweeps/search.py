@@ -7,16 +7,14 @@ from pathlib import Path
 
 import optuna
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
-from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from a2c.errors import ConfigError
 from a2c.sweeps.claims import choosing
+from a2c.sweeps.journal import JOURNAL, open_journal
 from a2c.sweeps.parameter import Parameter, as_typed
 from a2c.sweeps.sweep_file import Sweep
 
-JOURNAL = "journal.log"
 _TYPED = "typed"  # a trial's values as one types them: the search draws some as a share of the probability
 _SEEDS = "seeds"
 
@@ -30,22 +28,20 @@ def open_study(sweep: Sweep, folder: Path) -> optuna.Study:
         ConfigError: its journal is damaged.
         OSError: it cannot be written.
     """
-    journal = folder / JOURNAL
     with choosing(folder):
-        _mend(journal)
         try:
             study = optuna.create_study(
                 study_name=sweep.name,
-                storage=JournalStorage(JournalFileBackend(str(journal))),
+                storage=open_journal(folder),
                 direction="maximize" if sweep.maximize else "minimize",
                 pruner=optuna.pruners.NopPruner(),  # halving.py decides
                 load_if_exists=True,
             )
         except (ValueError, KeyError, TypeError) as error:
-            raise ConfigError(f"{journal} is damaged ({error}); choose another folder=, or move this one") from error
+            what = f"{folder / JOURNAL} is damaged ({error})"
+            raise ConfigError(f"{what}; choose another folder=, or move this one") from error
         if sweep.method == "grid":
-            for values in itertools.product(*(parameter.choices for parameter in sweep.parameters.values())):
-                study.enqueue_trial(dict(zip(sweep.parameters, values, strict=True)), skip_if_exists=True)
+            _enqueue_combinations(study, sweep)
     return study
 
 
@@ -118,6 +114,17 @@ def histories(study: optuna.Study) -> list[list[float]]:
     ]
 
 
+def _enqueue_combinations(study: optuna.Study, sweep: Sweep) -> None:
+    """Every combination that is not in the study yet; Optuna would look through all of them for each."""
+    known = set()
+    for trial in study.get_trials(deepcopy=False):
+        values = trial.system_attrs.get("fixed_params", trial.params)
+        known.add(tuple(values.get(name) for name in sweep.parameters))
+    for values in itertools.product(*(parameter.choices for parameter in sweep.parameters.values())):
+        if values not in known:
+            study.enqueue_trial(dict(zip(sweep.parameters, values, strict=True)))
+
+
 def _sampler(sweep: Sweep, seed: int) -> BaseSampler:
     return TPESampler(seed=seed) if sweep.method == "bayes" else RandomSampler(seed=seed)
 
@@ -141,20 +148,3 @@ def _suggest(trial: Trial, name: str, parameter: Parameter) -> str | float:
     else:
         drawn = trial.suggest_float(name, parameter.low, parameter.high, log=parameter.log)
     return drawn
-
-
-def _mend(journal: Path) -> None:
-    """Cut off a last line that a full disk has cut short: Optuna would write the next one behind it."""
-    if not journal.is_file() or _whole_bytes(journal) == journal.stat().st_size:
-        return
-    lock = JournalFileSymlinkLock(str(journal))
-    lock.acquire()
-    try:
-        with journal.open("rb+") as file:
-            file.truncate(_whole_bytes(journal))
-    finally:
-        lock.release()
-
-
-def _whole_bytes(journal: Path) -> int:
-    return journal.read_bytes().rfind(b"\n") + 1
