@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import io
 from pathlib import Path
 
 import pytest
@@ -102,3 +104,15 @@ def test_a_command_searches_confirms_and_goes_on(file: Path, trainings: Training
     assert len(trainings.told) == count
     assert cli.main(["sweep", "small.yaml"]) == 2
     assert capsys.readouterr().err.startswith("config error: this sweep was begun with seeds=3")
+
+
+def test_a_sweep_goes_on_although_nobody_reads_it(file: Path, trainings: Trainings, monkeypatch: pytest.MonkeyPatch):
+    class Gone(io.StringIO):
+        def write(self, text: str) -> int:
+            raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+
+    trainings.scores = lambda told: float(told["seed"])
+    monkeypatch.setattr("sys.stdout", Gone())
+    monkeypatch.setattr("a2c.cli.point_nowhere", lambda stream: None)
+    assert cli.main(["sweep", "small.yaml"]) == 0
+    assert [told[-1] for told in trainings.told] == ["seed=1", "seed=2"]

@@ -67,3 +67,30 @@ def test_two_trainings_do_not_write_one_log(folder: Path):
 def test_a_log_that_cannot_be_written_is_one_line(tmp_path: Path):
     with pytest.raises(RunIOError, match=r"cannot write .*none/trial-0000.log: No such file or directory"):
         train(tmp_path / "none" / "trial-0000", [], lambda: 0)
+
+
+def test_a_run_goes_on_with_what_belongs_to_its_session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    program = tmp_path / "program"
+    program.write_text('#!/bin/sh\nfor word in "$@"; do echo "$word"; done\n')
+    program.chmod(0o755)
+    monkeypatch.setattr("a2c.sweeps.training.sys.executable", str(program))
+    folder = tmp_path / "trial-0000"
+    overrides = ["env=cartpole", "device=cpu", "threads=1", "env.kwargs.api_key=S", "lr=0.1"]
+    assert train(folder, overrides, lambda: 0) == 0
+    (folder / "checkpoints").mkdir(parents=True)
+    (folder / "checkpoints" / "last.pt").touch()
+    assert train(folder, overrides, lambda: 0) == 0
+    place = [f"runs_dir='{tmp_path}'"]
+    begun = ["-m", "a2c", "train", *overrides, *place, f"hydra.run.dir='{folder}'"]
+    resumed = [
+        "-m",
+        "a2c",
+        "train",
+        f"resume='{folder}'",
+        "--trust",
+        *place,
+        "device=cpu",
+        "threads=1",
+        "env.kwargs.api_key=S",
+    ]
+    assert folder.with_suffix(".log").read_text().splitlines() == [*begun, *resumed]

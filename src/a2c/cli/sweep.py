@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -68,6 +69,8 @@ def run(arguments: Sequence[str]) -> int:
     _claim(folder, path, sweep)
     try:
         return _sweep(command, sweep, trials, folder)
+    except BrokenPipeError:  # a2c sweep ... | head
+        raise
     except OSError as error:
         raise _cannot_write(folder, error) from error
 
@@ -104,7 +107,8 @@ def _sweep(command: SweepCommand, sweep: Sweep, trials: int, folder: Path) -> in
 
 
 def _tell(line: str) -> None:
-    print(line, flush=True)
+    with contextlib.suppress(OSError, ValueError):  # nobody reads on: the sweep goes on all the same
+        print(line, flush=True)
 
 
 def _left(count: int) -> str:

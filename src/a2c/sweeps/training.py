@@ -12,6 +12,7 @@ from pathlib import Path
 from a2c.errors import RunIOError
 from a2c.run.comparing.past_run import FINISHED, PastRun, read_run
 from a2c.settings.overrides import quote
+from a2c.settings.resumed_settings import OF_THE_SESSION
 from a2c.settings.saved_settings import SETTINGS
 from a2c.storage.folders import CHECKPOINTS
 from a2c.storage.run_lock import hold, is_held, is_locked
@@ -38,7 +39,8 @@ def train(folder: Path, overrides: Sequence[str], stop: Callable[[], Urgency]) -
     """
     place = [f"runs_dir={quote(str(folder.parent))}"]
     if any((folder / CHECKPOINTS).glob("*.pt")):
-        arguments = [f"resume={quote(str(folder))}", "--trust", *place]  # the file of the sweep named its module
+        again = [word for word in overrides if _is_asked_again(word.partition("=")[0])]
+        arguments = [f"resume={quote(str(folder))}", "--trust", *place, *again]  # the sweep's file named its module
     else:
         arguments = [*overrides, *place, f"hydra.run.dir={quote(str(folder))}"]
     try:
@@ -59,6 +61,11 @@ def train(folder: Path, overrides: Sequence[str], stop: Callable[[], Urgency]) -
             process.terminate()
             process.wait()
     return code if code >= 0 else 128 - code
+
+
+def _is_asked_again(key: str) -> bool:
+    """Whether a resumed run does not know a setting: it is the session's, or may be a secret, which no run keeps."""
+    return key in OF_THE_SESSION or key.startswith("env.kwargs")
 
 
 def is_training(folder: Path) -> bool:
