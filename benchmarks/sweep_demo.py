@@ -29,6 +29,7 @@ from typing import Any
 from processes import HERE, MeasurementError, child_environment, command_line, store
 
 from a2c.run.statistics import bootstrap_interval
+from a2c.settings.compose import load_config
 from a2c.storage.metrics_file import METRICS, read_rows
 from a2c.sweeps.confirming import CONFIRMED
 from a2c.sweeps.search import best, open_study, typed
@@ -87,16 +88,24 @@ def trained_once(folder: Path) -> bool:
     return True
 
 
-def preset_runs(folder: Path, sweep: Sweep, seeds: list[int], jobs: int) -> list[float]:
-    """Env steps of CartPole's preset on this pole, by seed; what only says how to train is as in the sweep.
+def preset_settings(sweep: Sweep) -> list[str]:
+    """CartPole's preset on this pole; where and how often it is evaluated is as in the sweep."""
+    return [
+        PRESET,
+        *(word for word in sweep.overrides if not word.startswith("total_steps=")),
+    ]  # the preset has its own
+
+
+def preset_runs(folder: Path, sweep: Sweep, seeds: list[int], jobs: int) -> list[float | None]:
+    """Env steps of the preset, by seed.
 
     Raises:
         MeasurementError: a run failed.
     """
-    shared = [word for word in sweep.overrides if not word.startswith("total_steps=")]  # the preset has its own
 
     def steps(seed: int) -> float:
-        return score_of(folder / f"preset-seed{seed}", [PRESET, *shared, f"seed={seed}"], sweep.metric, stop=lambda: 0)
+        settings = [*preset_settings(sweep), f"seed={seed}"]
+        return score_of(folder / f"preset-seed{seed}", settings, sweep.metric, stop=lambda: 0)
 
     try:
         with ThreadPoolExecutor(jobs) as pool:
@@ -105,10 +114,25 @@ def preset_runs(folder: Path, sweep: Sweep, seeds: list[int], jobs: int) -> list
         raise MeasurementError(f"a run of the preset: {failure}") from failure
 
 
-def summary(name: str, steps: list[float]) -> dict[str, Any]:
-    """Mean and interval of env steps to the score."""
-    low, high = bootstrap_interval(steps, lambda runs: runs.mean())
-    return {"name": name, "steps": steps, "mean": statistics.fmean(steps), "interval": [low, high]}
+def summary(name: str, settings: list[str], steps: list[float | None]) -> dict[str, Any]:
+    """Mean and interval of env steps to the score; a run that does not get there counts with ``total_steps``.
+
+    Raises:
+        MeasurementError: a run failed.
+    """
+    most = load_config(*settings).total_steps
+    counted = [min(step, most) for step in steps if step is not None]
+    if len(counted) < len(steps):
+        raise MeasurementError(f"{name}: {len(steps) - len(counted)} runs failed")
+    low, high = bootstrap_interval(counted, lambda runs: runs.mean())
+    return {
+        "name": name,
+        "settings": settings,
+        "steps": counted,
+        "reached": sum(step < most for step in counted),
+        "mean": statistics.fmean(counted),
+        "interval": [low, high],
+    }
 
 
 def main() -> None:
@@ -135,9 +159,14 @@ def main() -> None:
             raise MeasurementError(f"no trial was done after {options.minutes:g} minutes")
         confirmed = json.loads((folder / CONFIRMED).read_text())
         preset = preset_runs(folder, sweep, confirmed["seeds"], options.jobs)
+        found, without = confirmed["groups"]
+        steps = [
+            summary("found by the sweep", found["settings"], found["scores"]),
+            summary("general settings", without["settings"], without["scores"]),
+            summary("CartPole's preset", preset_settings(sweep), preset),
+        ]
     except MeasurementError as error:
         sys.exit(str(error))
-    found, without = (group["scores"] for group in confirmed["groups"])
     results = {
         "command": command_line(sys.argv[1:], "sweep_demo.py"),
         "machine": describe_machine(),
@@ -148,15 +177,11 @@ def main() -> None:
         "trained once": trained_once(folder),
         "found": {"trial": leader.number, "value": leader.value, "values": typed(leader)},
         "fresh seeds": confirmed["seeds"],
-        "steps to 475": [
-            summary("found by the sweep", found),
-            summary("general settings", without),
-            summary("CartPole's preset", preset),
-        ],
+        "steps to 475": steps,
         "total minutes": round((time.monotonic() - began) / 60, 1),
     }
     store(options.out, results)
-    for group in results["steps to 475"]:
+    for group in steps:
         print(f"{group['name']:<20} {group['mean']:>9,.0f} env steps to 475, mean of {SEEDS} fresh seeds")
     print(options.out)
 

@@ -18,6 +18,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))  # scripts, no
 
 import long_pole
 import sweep_demo
+from processes import MeasurementError
 
 
 def test_the_pole_is_twice_as_long_and_as_heavy() -> None:
@@ -48,8 +49,11 @@ def test_a_run_that_was_trained_twice_is_noticed(tmp_path: Path) -> None:
     assert not sweep_demo.trained_once(tmp_path)
 
 
-def test_the_mean_is_of_all_seeds_and_lies_within_its_interval() -> None:
-    told = sweep_demo.summary("x", [10.0, 20.0, 60.0])
-    assert told["mean"] == 30.0
+def test_who_does_not_get_there_counts_with_all_steps() -> None:
+    told = sweep_demo.summary("x", ["env=cartpole", "total_steps=1000"], [100.0, 200.0, 1024.0])
+    assert (told["steps"], told["reached"]) == ([100.0, 200.0, 1000], 2)
+    assert told["mean"] == 1300 / 3
     low, high = told["interval"]
-    assert 10 <= low <= 30 <= high <= 60
+    assert 100 <= low <= told["mean"] <= high <= 1000
+    with pytest.raises(MeasurementError, match="x: 1 runs failed"):
+        sweep_demo.summary("x", ["env=cartpole"], [100.0, None])
