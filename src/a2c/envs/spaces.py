@@ -32,7 +32,20 @@ class ObsLeaf:
 
 @dataclass(frozen=True, slots=True)
 class Spaces:
-    """Shapes and bounds of one environment's observations and actions."""
+    """Shapes and bounds of one environment's observations and actions, as a network sees them.
+
+    Attributes:
+        obs_shape: of one observation: ``(D,)``, or an image's ``(C, H, W)``.
+        obs_dtype: ``uint8`` for images, ``float32`` for vectors.
+        actions: how many discrete actions there are, or how many dimensions a continuous one has.
+        discrete: whether actions are discrete.
+        start: the first discrete action.
+        low, high: bounds of a continuous action, a number for each dimension.
+        parts: kind and sizes of each part of an action that has several.
+        obs_parts: name and shape of each part of an observation that had several, in their order in the vector.
+        mask: how many columns of the observation, the last, are a mask of legal actions; a network of your own sees
+            none of them.
+    """
 
     obs_shape: tuple[int, ...]
     obs_dtype: str  # uint8 for images, float32 for vectors

@@ -29,15 +29,30 @@ from a2c.storage.kept_checkpoints import open_checkpoint
 
 
 class Policy:
-    """Acts on numpy observations.
+    """A trained policy that acts on NumPy observations, in any loop.
 
-    A network with a memory remembers the steps of an episode: call :meth:`reset` where one begins.
+    :func:`a2c.load_policy` makes one of a run, ``progress.policy`` one of a run under way::
 
-    Attributes:
-        model: the network.
+        import a2c
+        import gymnasium as gym
+
+        policy = a2c.load_policy("latest")
+        env = gym.make(policy.cfg.env.id)
+        obs, _ = env.reset(seed=0)
+        policy.reset()  # an episode begins: a network with a memory forgets the one before
+        total, over = 0.0, False
+        while not over:
+            obs, reward, terminated, truncated, _ = env.step(policy.act(obs))
+            total, over = total + reward, terminated or truncated
+
+    Args:
+        model: the network, on its device.
         cfg: the settings that it was trained with.
         path: the checkpoint that it came from, if any.
         env_steps: transitions that it was trained on.
+
+    Attributes:
+        model, cfg, path, env_steps: as above.
     """
 
     def __init__(self, model: Network, cfg: Config, path: Path | None = None, env_steps: int = 0) -> None:
@@ -84,6 +99,9 @@ class Policy:
     def choose(self, obs: Any, deterministic: bool = True, rows: Sequence[int] | None = None) -> np.ndarray:
         """As :meth:`act`, for an environment of :func:`a2c.envs.single.make_env.make_env`, whose spaces are converted.
 
+        Args:
+            obs, deterministic, rows: as for :meth:`act`.
+
         Returns:
             ``[*action]``, or ``[B, *action]`` for a batch.
         """
@@ -108,13 +126,16 @@ class Policy:
         return self._door(action.cpu().numpy()), single
 
     def value(self, obs: Any, rows: Sequence[int] | None = None) -> np.ndarray:
-        """V of an observation ``[*obs]``, or of a batch ``[B, *obs]`` -> ``[B]``, in the units of training rewards.
+        """What the rest of the episode is worth, in the units of training rewards.
 
         With a memory, ask before :meth:`act` gets the observation: it is the value after what came before it, and
         asking leaves the memory as it is.
 
         Args:
             obs, rows: as for :meth:`act`.
+
+        Returns:
+            A number for one observation, ``[B]`` for a batch.
 
         Raises:
             ValueError: as in :meth:`act`.
@@ -151,20 +172,34 @@ def load_policy(
     runs_dir: str | Path = "runs",
     device: str = "cpu",
     secrets: Mapping[str, Any] | None = None,
-    tell: Callable[[str], object] = tell_once,
+    tell: Callable[[str], object] | None = None,
     network: OwnNetwork | None = None,
     trust: bool = False,
 ) -> Policy:
     """Load the policy of a run from its best checkpoint, or from the one named.
 
+    ::
+
+        import a2c
+        import numpy as np
+
+        policy = a2c.load_policy("latest")  # or "runs/CartPole-v1/...", or ".../checkpoints/last.pt"
+        action = policy.act(np.zeros(4, np.float32))  # of one observation
+        actions = policy.act(np.zeros((8, 4), np.float32), deterministic=False)  # of eight, drawn at random
+        print(policy.env_steps, policy.cfg.lr, policy.path)
+
     Args:
-        target: ``latest``, a run folder, or a checkpoint file.
+        target: ``latest``, a run folder (``summary.folder``), or a checkpoint file.
         runs_dir: where ``latest`` is looked up.
         device: where to run it, like ``cpu``, ``cuda:1`` or ``auto``.
         secrets: what its environment needs and no run keeps, as in ``env.kwargs``: ``{"api_key": ...}``.
-        tell: called with one line if a checkpoint of the run is damaged and an older one is used.
-        network: makes the network, where the run had one of your own.
+        tell: called with one line if a checkpoint of the run is damaged and an older one is used; None: it goes to
+            stderr.
+        network: makes the network, where the run had one of your own: what ``a2c.train(cfg, network=...)`` was given.
         trust: import the modules by which the checkpoint names its network, torso or encoders.
+
+    Returns:
+        A :class:`a2c.Policy`: ``act(obs)``, ``value(obs)``, ``reset()``, ``cfg``, ``path``, ``env_steps``.
 
     Raises:
         CheckpointError: the checkpoint is missing, damaged or of another version of a2c, or its weights are of another
@@ -182,7 +217,13 @@ def load_policy(
         return cfg
 
     return open_policy(
-        target, runs_dir=runs_dir, device=device, secrets=secrets, tell=tell, network=network, allow=allow
+        target,
+        runs_dir=runs_dir,
+        device=device,
+        secrets=secrets,
+        tell=tell or tell_once,
+        network=network,
+        allow=allow,
     )
 
 
