@@ -61,7 +61,8 @@ if TYPE_CHECKING:
     from a2c.maths.losses import actor_critic_loss
     from a2c.maths.returns import lambda_returns, n_step_returns
     from a2c.playing.evaluation import EvalResult, evaluate
-    from a2c.playing.policy import Policy, load_policy
+    from a2c.playing.loading import load_policy
+    from a2c.playing.policy import Policy
     from a2c.run.progress import Progress
     from a2c.run.summary import Summary
     from a2c.settings.config import Config
@@ -93,7 +94,7 @@ _HOME = {
     "evaluate": "a2c.playing.evaluation",
     "lambda_returns": "a2c.maths.returns",
     "load_config": "a2c.api",
-    "load_policy": "a2c.playing.policy",
+    "load_policy": "a2c.playing.loading",
     "n_step_returns": "a2c.maths.returns",
     "train": "a2c.api",
 }

@@ -37,14 +37,11 @@ class Spaces:
     Attributes:
         obs_shape: of one observation: ``(D,)``, or an image's ``(C, H, W)``.
         obs_dtype: ``uint8`` for images, ``float32`` for vectors.
-        actions: how many discrete actions there are, or how many dimensions a continuous one has.
-        discrete: whether actions are discrete.
-        start: the first discrete action.
-        low, high: bounds of a continuous action, a number for each dimension.
+        actions, discrete: how many discrete actions there are; or how many dimensions a continuous one has.
+        start, low, high: the first discrete action; the bounds of a continuous one, a number for each dimension.
         parts: kind and sizes of each part of an action that has several.
         obs_parts: name and shape of each part of an observation that had several, in their order in the vector.
-        mask: how many columns of the observation, the last, are a mask of legal actions; a network of your own sees
-            none of them.
+        mask: how many columns of the observation, the last, are a mask of legal actions; your own network sees none.
     """
 
     obs_shape: tuple[int, ...]
