@@ -55,8 +55,8 @@ def test_the_command_beside_the_chain_of_wrappers_is_the_same_training(monkeypat
 
 def test_the_docs_name_every_example() -> None:
     text = (ROOT / "docs" / "extending.md").read_text()
-    for path in EXAMPLES.glob("*.py"):
-        assert path.name in text
+    for path in [*EXAMPLES.glob("*.py"), *EXAMPLES.glob("*.ipynb")]:
+        assert f"(../examples/{path.name})" in text
 
 
 def _run(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
