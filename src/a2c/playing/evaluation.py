@@ -174,8 +174,8 @@ def evaluate(
         episodes: how many.
         env: what ``a2c.train(cfg, env=...)`` was given, where that was a class or function that no import finds again;
             or another environment of the same spaces. None: the policy's settings say which.
-        seed: of the episodes, which differ from those of training with any; None: the seed of training, and so the
-            episodes of the run's final score.
+        seed: of the episodes, which are never those of training; None: the seed of training, which gives the episodes
+            of the run's final score.
         deterministic: the policy's best action; False draws a sample.
         ended: called after every episode with how many have ended, to show progress; None: nothing is.
 
