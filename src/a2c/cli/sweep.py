@@ -68,7 +68,7 @@ def run(arguments: Sequence[str]) -> int:
 
     study = open_study(sweep, folder)
     plan = Plan(sweep, folder.absolute(), trials, command.seeds, command.jobs, command.seed)
-    with SweepScreen(TrialWatch(study, plan), plan) as screen:
+    with SweepScreen(TrialWatch(study, plan), sweep, trials) as screen:
         outcome = search(study, plan, screen.tell)
     preset = write_best(study, sweep, folder)
     print("\n".join(summary_of(study, sweep, preset)))

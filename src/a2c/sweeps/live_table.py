@@ -12,7 +12,7 @@ from a2c.run.showing.figures import NOTHING, duration, number
 from a2c.sweeps.trial_watch import DONE, FAILED, PRUNED, RUNNING, Standing
 
 BAR = 12  # characters of a bar
-MOST_STATE = 30  # characters of the last column that room is kept for
+MOST_STATE = 22  # characters of the last column that room is kept for: ended early at 120,000
 GAP = 2  # between columns
 
 
@@ -56,18 +56,21 @@ def table_of(trials: Sequence[Standing], names: Sequence[str], *, maximize: bool
     return table
 
 
-def status_line(name: str, trials: Sequence[Standing], wanted: int, left: float | None, *, maximize: bool) -> str:
+def status_line(
+    name: str, trials: Sequence[Standing], wanted: int | None, left: float | None, *, maximize: bool
+) -> str:
     """How far a sweep is, like ``lunarlander  12 of 30 trials  2 running  best 231.4 (trial 7)  eta 1h02m``.
 
     Args:
         name: of the sweep.
         trials: those that have begun.
-        wanted: how many trials there shall be.
+        wanted: how many trials there shall be; None: as many as there is time for.
         left: seconds, from :func:`seconds_left`.
         maximize: whether more is better.
     """
     counts = {state: sum(trial.state == state for trial in trials) for state in (RUNNING, PRUNED, FAILED)}
-    parts = [name, f"{len(trials) - counts[RUNNING]} of {wanted} trials"]
+    ended = len(trials) - counts[RUNNING]
+    parts = [name, f"{ended} trials" if wanted is None else f"{ended} of {wanted} trials"]
     parts += [f"{count} {state}" for state, count in counts.items() if count]
     leader = leading(trials, maximize=maximize)
     if leader is not None:
@@ -76,19 +79,22 @@ def status_line(name: str, trials: Sequence[Standing], wanted: int, left: float 
     return "  ".join(parts)
 
 
-def seconds_left(before: float, now: float, seconds: float, wanted: int) -> float | None:
-    """Time until all trials have ended, if they go on as they did; None: nothing says yet.
+def seconds_left(before: float, now: float, seconds: float, wanted: int | None, most: float) -> float | None:
+    """Time until the session ends, if trials go on as they did; None: nothing says yet.
 
-        left = (wanted - now) * seconds / (now - before)
+        left = min((wanted - now) * seconds / (now - before), most)
 
     Args:
         before, now: trials that were done when the session began and are done now, a running one by its share.
         seconds: between the two.
-        wanted: trials in all.
+        wanted: trials in all; None: as many as there is time for.
+        most: seconds that the session has left; infinite: it ends with its trials.
     """
-    if now - before <= 0.01:  # one in a hundred of a trial tells nothing yet
-        return None
-    return max(0.0, wanted - now) * seconds / (now - before)
+    left = math.inf
+    if wanted is not None and now - before > 0.01:  # one in a hundred of a trial tells nothing yet
+        left = max(0.0, wanted - now) * seconds / (now - before)
+    left = min(left, most)
+    return left if math.isfinite(left) else None
 
 
 def leading(trials: Sequence[Standing], *, maximize: bool) -> Standing | None:
@@ -118,12 +124,18 @@ def _chosen(trials: Sequence[Standing], leader: Standing | None, room: int) -> l
 def _heads(trials: Sequence[Standing], names: Sequence[str], width: int) -> list[str] | None:
     """Names over the columns of values, on several lines if need be; None: the columns have no room in any way."""
     cells = [max((len(trial.values.get(name, NOTHING)) for trial in trials), default=0) for name in names]
-    others = 5 + 2 * 8 + 3 * GAP + MOST_STATE
+    others = _others(trials)
     for heads in (list(names), [name.replace("_", "\n_").replace(".", "\n.") for name in names]):
         widths = [max(cell, *map(len, head.split("\n"))) for cell, head in zip(cells, heads, strict=True)]
         if others + sum(widths) + GAP * len(widths) <= width:
             return heads
     return None
+
+
+def _others(trials: Sequence[Standing]) -> int:
+    """Characters that all but the values take."""
+    widest = max((len(_shown(trial.score)) for trial in trials), default=0)
+    return len("trial") + 2 * max(widest, len("score")) + 3 * GAP + MOST_STATE
 
 
 def _as_words(trial: Standing, names: Sequence[str]) -> str:
@@ -132,7 +144,7 @@ def _as_words(trial: Standing, names: Sequence[str]) -> str:
 
 def _lines(trial: Standing, names: Sequence[str], width: int) -> int:
     """Lines that the values of a trial take where they stand in one column: words may end a line early."""
-    room = max(10, width - (5 + 2 * 8 + 4 * GAP + MOST_STATE))
+    room = max(10, width - _others([trial]) - GAP)
     return math.ceil(1.3 * len(_as_words(trial, names)) / room)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import re
 import sys
 import threading
@@ -17,11 +18,11 @@ from rich.text import Text
 
 from a2c.run.showing.terminal import silence, terminal_on
 from a2c.sweeps.live_table import seconds_left, status_line, table_of
-from a2c.sweeps.trial_runs import Plan
+from a2c.sweeps.sweep_file import Sweep
 from a2c.sweeps.trial_watch import TrialWatch
 
 REDRAW = 1.0  # seconds between looks at the runs
-_OF_A_TRIAL = re.compile(r"trial \d+ of \d+: ")  # such a line is in the table, too
+_IN_THE_TABLE = re.compile(r"trial \d+ of \d+: (?!.*: failed with )")  # what a trial died of has no room there
 
 
 class SweepScreen:
@@ -31,12 +32,23 @@ class SweepScreen:
 
     Args:
         watch: looks at the trials.
-        plan: of this session.
+        sweep: which one.
+        wanted: trials in all; None: only the hours end it.
+        hours: after which the session ends; None: with its trials.
         stream: where to write; None is standard output.
     """
 
-    def __init__(self, watch: TrialWatch, plan: Plan, stream: TextIO | None = None) -> None:
-        self._watch, self._plan = watch, plan
+    def __init__(
+        self,
+        watch: TrialWatch,
+        sweep: Sweep,
+        wanted: int | None,
+        *,
+        hours: float | None = None,
+        stream: TextIO | None = None,
+    ) -> None:
+        self._watch, self._sweep = watch, sweep
+        self._wanted, self._most = wanted, math.inf if hours is None else 3600 * hours
         self._stream = sys.stdout if stream is None else stream
         self._terminal = terminal_on(self._stream)
         self._live: Live | None = None
@@ -60,11 +72,11 @@ class SweepScreen:
             self._guard(self._live.stop)
 
     def tell(self, line: str) -> None:
-        """Print a line; one about the end of a trial only where there is no table."""
+        """Print a line; one about a trial that ended well only where there is no table."""
         terminal = self._terminal
         if terminal is None:
             self._guard(lambda: print(line, file=self._stream, flush=True))
-        elif not _OF_A_TRIAL.match(line):
+        elif not _IN_THE_TABLE.match(line):
             self._guard(lambda: terminal.print(Text(line)))
 
     def _keep_drawing(self) -> None:
@@ -79,12 +91,13 @@ class SweepScreen:
 
     def _picture(self, width: int, height: int) -> Group:
         """The table and the line below it, for a terminal of so many characters."""
-        sweep, trials = self._plan.sweep, self._watch()
+        sweep, trials = self._sweep, self._watch()
         names = [name for name, parameter in sweep.parameters.items() if len(parameter.choices) != 1]
+        passed = time.monotonic() - self._began
         done = sum(trial.share for trial in trials)
-        left = seconds_left(self._before, done, time.monotonic() - self._began, self._plan.trials)
+        left = seconds_left(self._before, done, passed, self._wanted, max(0.0, self._most - passed))
         table = table_of(trials, names, maximize=sweep.maximize, width=width, height=height - 4)
-        line = status_line(sweep.name, trials, self._plan.trials, left, maximize=sweep.maximize)
+        line = status_line(sweep.name, trials, self._wanted, left, maximize=sweep.maximize)
         return Group(table, Text(), Text(line, style="bold", overflow="ellipsis", no_wrap=True))
 
     def _done(self) -> float:
