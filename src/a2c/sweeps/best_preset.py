@@ -95,8 +95,9 @@ def _lines(
         if dotted in secret:
             continue
         if isinstance(value, Mapping) and value:
-            yield f"{indent}{_yaml(key)}:"
-            yield from _lines(value, reasons, secret, f"{dotted}.")
+            if inner := list(_lines(value, reasons, secret, f"{dotted}.")):  # not only secrets
+                yield f"{indent}{_yaml(key)}:"
+                yield from inner
         else:
             reason = f"  # {reasons[dotted]}" if dotted in reasons else ""
             yield f"{indent}{_yaml(key)}: {_yaml(value)}{reason}"
