@@ -67,7 +67,7 @@ def draw_history(trials: Sequence[Scored], *, maximize: bool) -> str:
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("trial", fontsize=SMALL, color=INK)
     axes.set_ylabel("score", fontsize=SMALL, color=INK)
-    figure.legend(fontsize=SMALL, frameon=False, loc="outside upper right", ncols=3, labelcolor=INK)
+    figure.legend(fontsize=SMALL, frameon=False, loc="outside upper left", ncols=3, labelcolor=INK)
     return inline_svg(figure, "history", "scores over trials, with the best so far", hints)
 
 
