@@ -15,6 +15,7 @@ from a2c.sweeps.search import typed
 from a2c.sweeps.sweep_file import Parameter
 
 SMALL = 8.5  # points of what is written at an axis
+ASIDE = (0, 1, -1, 2, -2)  # widths of a dot that those of a choice stand beside it
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +91,9 @@ def draw_slice(trials: Sequence[Scored], name: str, parameter: Parameter, place:
         crowd: dict[str, int] = {}
         at = []
         for trial in done:  # side by side, so that equal scores are not one dot
-            count = crowd[trial.values[name]] = crowd.get(trial.values[name], 0) + 1
-            at.append(places[trial.values[name]] + 0.09 * (count % 5 - 2))
+            value = trial.values[name]
+            crowd[value] = crowd.get(value, -1) + 1
+            at.append(places[value] + 0.09 * ASIDE[crowd[value] % len(ASIDE)])
         axes.set_xticks(list(places.values()), [shortened(value, 44 // len(places)) for value in places])
         axes.set_xlim(-0.5, len(places) - 0.5)
     else:
