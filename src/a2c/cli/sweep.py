@@ -60,15 +60,19 @@ def run(arguments: Sequence[str]) -> int:
     folder = Path(command.folder or Path("runs") / "sweeps" / sweep.name)
     _claim(folder, path, sweep)
     from a2c.sweeps.search import open_study
-    from a2c.sweeps.sweep_report import summary_of, write_report
+    from a2c.sweeps.sweep_report import summary_of, write_best, write_report
+    from a2c.sweeps.sweep_screen import SweepScreen
     from a2c.sweeps.sweeping import search
     from a2c.sweeps.trial_runs import Plan
+    from a2c.sweeps.trial_watch import TrialWatch
 
     study = open_study(sweep, folder)
     plan = Plan(sweep, folder.absolute(), trials, command.seeds, command.jobs, command.seed)
-    outcome = search(study, plan, lambda line: print(line, flush=True))
-    print("\n".join(summary_of(study, sweep)))
-    print(write_report(study, sweep, folder))
+    with SweepScreen(TrialWatch(study, plan), sweep, trials) as screen:
+        outcome = search(study, plan, screen.tell)
+    preset = write_best(study, sweep, folder)
+    print("\n".join(summary_of(study, sweep, preset)))
+    print(write_report(study, sweep, folder, preset))
     if outcome.signal is not None:
         return exit_code_of_stop(outcome.signal)
     return next(iter(outcome.failed), 0)

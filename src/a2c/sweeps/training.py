@@ -13,6 +13,7 @@ from a2c.run.comparing.past_run import FINISHED, PastRun, read_run
 from a2c.settings.overrides import quote
 from a2c.settings.saved_settings import SETTINGS
 from a2c.storage.folders import CHECKPOINTS
+from a2c.sweeps.wandb_names import wandb_overrides
 
 POLL = 0.3  # seconds between looks at a run
 
@@ -35,7 +36,7 @@ def train(folder: Path, overrides: Sequence[str], stop: Callable[[], bool]) -> i
     if any((folder / CHECKPOINTS).glob("*.pt")):
         arguments = [f"resume={quote(str(folder))}", "--trust", *place]  # the file of the sweep named its module
     else:
-        arguments = [*overrides, *place, f"hydra.run.dir={quote(str(folder))}"]
+        arguments = [*wandb_overrides(folder), *overrides, *place, f"hydra.run.dir={quote(str(folder))}"]
     try:
         with folder.with_suffix(".log").open("ab") as log:
             # In a session of its own: Ctrl-C reaches the sweep, which ends its runs itself, each by one signal.
