@@ -86,5 +86,12 @@ class RunIOError(A2CError):
     label = "i/o error"
 
 
+class RankFailure(A2CError):
+    """One of the processes that train together died, hung or went its own way."""
+
+    exit_code = 7
+    label = "rank error"
+
+
 # What ends a training whose weights are as the last whole update left them; a network of the user's raises the last.
 WEIGHTS_ARE_SOUND = (EnvironmentFailure, NumericError, CallbackFailure, ConfigError)
