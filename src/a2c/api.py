@@ -130,7 +130,10 @@ def train_in(
     from a2c import trainer  # imported here, because these load torch
     from a2c.a3c import loop
     from a2c.run.callback import Callback
+    from a2c.run.rank_launch import launch
 
+    if cfg.ranks > 1:
+        return launch(cfg, folder, network, on_report)
     algorithm = loop.train if cfg.algo == "a3c" else trainer.train
     callback = None if on_report is None else Callback(on_report)
     return algorithm(cfg, folder, network=network, callback=callback)

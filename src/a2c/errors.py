@@ -87,10 +87,15 @@ class RunIOError(A2CError):
 
 
 class RankFailure(A2CError):
-    """One of the processes that train together died, hung or went its own way."""
+    """One of the processes that train together died, hung or went its own way.
+
+    Attributes:
+        ended: it ended by itself, and said why.
+    """
 
     exit_code = 7
     label = "rank error"
+    ended = False
 
 
 # What ends a training whose weights are as the last whole update left them; a network of the user's raises the last.

@@ -72,6 +72,7 @@ def train_rank(
     network: OwnNetwork | None = None,
     callback: Callback | None = None,
     log_to: Callable[[Path], None] = lambda path: None,
+    restarts: int = 0,
 ) -> Summary | None:
     """Train in step with other ranks, each with its share of the environments; else as :func:`train`.
 
@@ -79,6 +80,7 @@ def train_rank(
         cfg, folder, network, callback: as for :func:`train`, the same for all; only the first rank uses the folder.
         ranks: all of them.
         log_to: called, on the others, with the file that their own output goes to.
+        restarts: how often all of them have been started again.
 
     Returns:
         The summary on the first rank, None on the others.
@@ -93,6 +95,8 @@ def train_rank(
         make_envs(own, first=ranks.rows(cfg.num_envs).start) as envs,
         open_run_of_ranks(cfg, folder, ranks, network, callback, log_to) as run,
     ):
+        if restarts:
+            run.console.note(f"a rank died or hung; all start again from the last checkpoint (restart {restarts})")
         learner, collector = build(own, envs, run.update, run.console.note, network, ranks)
         return _trained(run, learner, collector, envs, cfg.total_steps)
 

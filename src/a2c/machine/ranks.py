@@ -107,7 +107,7 @@ class Ranks:
                 self._store.wait([key], SLICE)
                 break
             if (said := self._said(0)) is not None:
-                raise RankFailure(f"rank 0 has ended: {said}")
+                raise _ended(0, said)
         self._orders += 1
         return pickle.loads(self._store.get(key))  # noqa: S301 - of the first rank of this run
 
@@ -126,7 +126,7 @@ class Ranks:
         try:
             yield
         except RuntimeError as error:
-            raise RankFailure(self._missing(error)) from error
+            raise self._missing(error) from error
 
     @contextlib.contextmanager
     def _lost_store(self) -> Iterator[None]:
@@ -137,7 +137,7 @@ class Ranks:
         except RuntimeError as error:
             raise RankFailure(f"rank {self.rank} has lost the others: {_first_line(error)}") from error
 
-    def _missing(self, error: RuntimeError) -> str:
+    def _missing(self, error: RuntimeError) -> RankFailure:
         """Who did not come to a sum in which this rank was."""
         here = f"sum {self._sums}"
         with contextlib.suppress(RuntimeError):
@@ -145,12 +145,13 @@ class Ranks:
             time.sleep(GRACE)
             for rank in range(self.size):
                 if (said := self._said(rank)) is not None:
-                    return f"rank {rank} has ended: {said}"
+                    return _ended(rank, said)
             lost = [rank for rank in range(self.size) if not self._store.check([f"misses/{rank}"])]
             if lost:
                 who = ", ".join(map(str, lost))
-                return f"rank {who} died, or hangs for more than {self._timeout:g} s, before {here} of this session"
-        return f"the ranks have lost each other: {_first_line(error)}"
+                limit = f"{self._timeout:g} s (rank_timeout)"
+                return RankFailure(f"rank {who} died, or hangs for more than {limit}, before {here} of this session")
+        return RankFailure(f"the ranks have lost each other: {_first_line(error)}")
 
     def _said(self, rank: int) -> str | None:
         key = f"failed/{rank}"
@@ -163,6 +164,12 @@ class Ranks:
 def rows_of(rank: int, size: int, count: int) -> range:
     """Of ``count`` things in order, those of a rank of ``size``."""
     return range(rank * count // size, (rank + 1) * count // size)
+
+
+def _ended(rank: int, said: str) -> RankFailure:
+    error = RankFailure(f"rank {rank} has ended: {said}")
+    error.ended = True
+    return error
 
 
 def _first_line(error: BaseException) -> str:

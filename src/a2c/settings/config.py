@@ -234,6 +234,11 @@ class Config:
         "worker processes, which step environments or, with a3c, learn; null: what auto finds best, or one per core",
         low=1,
     )
+    ranks: int = setting(
+        "processes that train together, each with its share of the environments; under torchrun, as many as it starts",
+        low=1,
+    )
+    rank_timeout: float = setting("seconds that a rank may keep the others waiting", low=0, open_low=True)
     shared_statistics: bool = setting("a3c: all workers share the optimizer's statistics; false: each has its own")
     policy: PolicyConfig = setting("policy")
     network: NetworkConfig = setting("network")
