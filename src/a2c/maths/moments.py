@@ -24,6 +24,7 @@ def merged_moments(means: Tensor, variances: Tensor, counts: Tensor) -> Moments:
 
     Source: Chan et al. 1979, "Updating formulae and a pairwise algorithm for computing sample variances".
     """
+    counts = counts.to(means.dtype)
     count = counts.sum()
     shares = (counts / count.clamp(min=1)).view(-1, *[1] * (means.ndim - 1))
     seen = shares > 0
