@@ -11,7 +11,7 @@ from torch import distributed
 
 from a2c.machine.ranks import Ranks
 
-TIMEOUT = 30.0  # seconds; a busy machine lets a thread wait
+TIMEOUT = 300.0  # seconds; a busy machine lets a thread wait
 
 
 def together(size: int, work: Callable[[Ranks], Any], timeout: float = TIMEOUT) -> list[Any]:
@@ -21,12 +21,19 @@ def together(size: int, work: Callable[[Ranks], Any], timeout: float = TIMEOUT) 
     def run(rank: int) -> None:
         try:
             own = distributed.PrefixStore("torch", store)
-            group = distributed.ProcessGroupGloo(own, rank, size, timedelta(seconds=timeout))
-            given[rank] = work(Ranks(rank, size, group, distributed.PrefixStore("a2c", store), timeout))
+            ranks = Ranks(
+                rank,
+                size,
+                distributed.ProcessGroupGloo(own, rank, size, timedelta(seconds=timeout)),
+                distributed.PrefixStore("a2c", store),
+                timeout,
+            )
+            with ranks.telling():
+                given[rank] = work(ranks)
         except BaseException as error:
             errors.append(error)
 
-    threads = [threading.Thread(target=run, args=(rank,), daemon=True) for rank in range(size)]
+    threads = [threading.Thread(target=run, args=(rank,), daemon=True, name=f"rank-{rank}") for rank in range(size)]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -41,14 +41,10 @@ def train(cfg: Config, folder: Path, *, network: OwnNetwork | None = None, callb
     """
     with make_envs(cfg) as envs, open_run(cfg, folder, network, callback) as run:
         learner, collector = build(cfg, envs, run.update, run.console.note, network)
-        summary = _trained(run, learner, collector, envs, cfg.total_steps)
-    assert summary is not None
-    return summary
+        return _trained(run, learner, collector, envs, cfg.total_steps)
 
 
-def _trained(
-    run: AnyRun, learner: Learner, collector: AnyCollector, envs: TrainingEnvs, total_steps: int
-) -> Summary | None:
+def _trained(run: AnyRun, learner: Learner, collector: AnyCollector, envs: TrainingEnvs, total_steps: int) -> Summary:
     state = start = run.begin(learner, collector, envs.facts(), envs.plan)
     try:
         run.take_up()
@@ -73,7 +69,7 @@ def train_rank(
     callback: Callback | None = None,
     log_to: Callable[[Path], None] = lambda path: None,
     restarts: int = 0,
-) -> Summary | None:
+) -> Summary:
     """Train in step with other ranks, each with its share of the environments; else as :func:`train`.
 
     Args:
@@ -83,7 +79,7 @@ def train_rank(
         restarts: how often all of them have been started again.
 
     Returns:
-        The summary on the first rank, None on the others.
+        The summary of the run, the same on all ranks.
 
     Raises:
         RankFailure: another rank has ended, died or hung.

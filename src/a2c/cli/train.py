@@ -25,6 +25,7 @@ from a2c.cli.records import write_records
 from a2c.cli.secrecy import clean_multirun_record, hidden_in_logs
 from a2c.collecting.preflight import check_settings
 from a2c.errors import A2CError, ConfigError, RunIOError
+from a2c.machine.rank_place import place_here
 from a2c.run.claiming import claimed
 from a2c.settings.compose import compose_plain, conf_dir, one_line, plain, prepare_training, to_config
 from a2c.settings.config import Config
@@ -50,6 +51,13 @@ def run(arguments: Sequence[str]) -> int:
         # Another sweeper reads values in its own way: whether they fit shows when each job starts.
         unread = flags.multirun and _another_sweeper(overrides)
         configs = [] if unread else [_allowed(to_config(tree)) for tree in trees]
+        if (place := place_here()) is not None and flags.multirun:
+            raise ConfigError("-m starts one run after the other, and torchrun all ranks of one; leave out one of them")
+        if place is not None and place.rank > 0:  # the first rank makes the folder, and knows what to resume
+            return _follow(configs[0])
+        if place is not None and place.restarts and not configs[0].resume:
+            overrides = [*overrides, "resume=auto"]
+            configs = [replace(configs[0], resume=AUTO)]
         if any(cfg.resume == AUTO for cfg in configs) and not (flags.cfg or flags.info):
             if flags.multirun:
                 raise ConfigError("resume=auto goes on with one run; leave out -m")
@@ -58,6 +66,16 @@ def run(arguments: Sequence[str]) -> int:
             overrides = [*_same_folder(configs[0], overrides), *overrides]
     with hidden_in_logs(Secrets.of(*map(asdict, configs))):  # a multirun's launcher logs what each job is told
         return run_hydra(_hydra_arguments(flags, overrides), "config")
+
+
+def _follow(cfg: Config) -> int:
+    """Train as a rank that is not the first; returns the exit code."""
+    from a2c.api import train_in  # imports torch
+
+    try:
+        return exit_code_of_stop(train_in(cfg, Path(cfg.runs_dir)).stopped)
+    except (Exception, KeyboardInterrupt) as error:
+        return exit_code_of(error, full_errors())
 
 
 def _resume_auto(cfg: Config, flags: argparse.Namespace, overrides: Sequence[str]) -> int:

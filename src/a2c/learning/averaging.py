@@ -26,8 +26,10 @@ class Averaging(Protocol):
         empty: the last update was of no transition at all; nothing may change then.
     """
 
-    count: float | None
-    empty: bool
+    @property
+    def count(self) -> float | None: ...
+    @property
+    def empty(self) -> bool: ...
 
     def skips(self, transitions: int) -> bool:
         """Whether there is no update, since a rollout of so many transitions is all."""
@@ -63,7 +65,7 @@ class Averaging(Protocol):
 class Alone:
     """The means over one rollout."""
 
-    count = None
+    count: float | None = None
     empty = False  # such updates are skipped
 
     def skips(self, transitions: int) -> bool:
@@ -97,7 +99,7 @@ class OverRanks:
         ranks: the processes that learn together.
     """
 
-    count = 1.0  # gradients of sums
+    count: float | None = 1.0  # gradients of sums
 
     def __init__(self, ranks: Ranks) -> None:
         self._ranks, self._transitions, self.empty = ranks, 0, False

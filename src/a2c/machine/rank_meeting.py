@@ -3,15 +3,29 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import sys
 from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
 
 import torch
 from torch import distributed
+from torch.distributed import PrefixStore  # type: ignore[attr-defined]
+from torch.distributed import rendezvous as _rendezvous  # type: ignore[attr-defined]
 
 from a2c.errors import RankFailure
 from a2c.machine.rank_place import Place
 from a2c.machine.ranks import Ranks
+
+
+def log_to(path: Path) -> None:
+    """From now on, what this process prints goes to a file: the first rank has the screen."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("ab") as file:
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+            os.dup2(file.fileno(), stream.fileno())
 
 
 @contextlib.contextmanager
@@ -28,15 +42,15 @@ def met(place: Place, timeout: float) -> Iterator[Ranks]:
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
     limit = timedelta(seconds=timeout)
     try:
-        store, rank, size = next(distributed.rendezvous("env://", place.rank, place.size, timeout=limit))
+        store, rank, size = next(_rendezvous("env://", place.rank, place.size, timeout=limit))
         # The store outlives a restart, and with it what was said before.
-        store = distributed.PrefixStore(f"session-{place.restarts}", store)
+        store = PrefixStore(f"session-{place.restarts}", store)
         distributed.init_process_group(
-            backend, store=distributed.PrefixStore("torch", store), rank=rank, world_size=size, timeout=limit
+            backend, store=PrefixStore("torch", store), rank=rank, world_size=size, timeout=limit
         )
     except (RuntimeError, ValueError) as error:
         raise RankFailure(f"the {place.size} ranks did not meet: {str(error).partition(chr(10))[0]}") from error
-    own = distributed.PrefixStore("a2c", store)
+    own = PrefixStore("a2c", store)
     try:
         yield Ranks(rank, size, distributed.group.WORLD, own, timeout, place.local)
     finally:

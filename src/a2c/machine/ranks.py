@@ -11,16 +11,26 @@ import pickle
 import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
-from torch.distributed import DistStoreError, Store
+from torch.distributed import DistStoreError
 
 from a2c.errors import RankFailure
 
 GRACE = 2.0  # seconds in which the other ranks say that they miss one, too
 SLICE = timedelta(seconds=5)  # of waiting for the first rank, between looks at the others
+
+
+class Store(Protocol):
+    """What all ranks see: a store of torch.distributed."""
+
+    def set(self, key: str, value: Any, /) -> None: ...
+    def get(self, key: str, /) -> bytes: ...
+    def wait(self, keys: list[str], timeout: timedelta, /) -> None: ...
+    def check(self, keys: list[str], /) -> bool: ...
+    def delete_key(self, key: str, /) -> bool: ...
 
 
 class Ranks:
@@ -119,14 +129,16 @@ class Ranks:
         except BaseException as error:
             with contextlib.suppress(RuntimeError):
                 self._store.set(f"failed/{self.rank}", str(error) or type(error).__name__)
+            self._group = None  # whoever holds the last one lets the others' sums fail at once
             raise
 
     @contextlib.contextmanager
     def _together(self) -> Iterator[None]:
+        began = time.monotonic()
         try:
             yield
         except RuntimeError as error:
-            raise self._missing(error) from error
+            raise self._missing(error, time.monotonic() - began) from error
 
     @contextlib.contextmanager
     def _lost_store(self) -> Iterator[None]:
@@ -137,20 +149,20 @@ class Ranks:
         except RuntimeError as error:
             raise RankFailure(f"rank {self.rank} has lost the others: {_first_line(error)}") from error
 
-    def _missing(self, error: RuntimeError) -> RankFailure:
-        """Who did not come to a sum in which this rank was."""
-        here = f"sum {self._sums}"
+    def _missing(self, error: RuntimeError, waited: float) -> RankFailure:
+        """Who did not come to a sum in which this rank was, for so many seconds."""
+        here = f"sum {self._sums:,} of this session"
         with contextlib.suppress(RuntimeError):
             self._store.set(f"misses/{self.rank}", here)
             time.sleep(GRACE)
-            for rank in range(self.size):
-                if (said := self._said(rank)) is not None:
-                    return _ended(rank, said)
+            said = {rank: text for rank in range(self.size) if (text := self._said(rank)) is not None}
+            for rank in sorted(said, key=lambda rank: said[rank].startswith(RankFailure.label)):  # causes first
+                return _ended(rank, said[rank])
             lost = [rank for rank in range(self.size) if not self._store.check([f"misses/{rank}"])]
             if lost:
                 who = ", ".join(map(str, lost))
-                limit = f"{self._timeout:g} s (rank_timeout)"
-                return RankFailure(f"rank {who} died, or hangs for more than {limit}, before {here} of this session")
+                hangs = f"has kept the others waiting for {self._timeout:g} s (rank_timeout)"
+                return RankFailure(f"rank {who} {hangs if waited >= self._timeout else 'died'}, before {here}")
         return RankFailure(f"the ranks have lost each other: {_first_line(error)}")
 
     def _said(self, rank: int) -> str | None:

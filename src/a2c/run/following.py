@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from a2c.collecting.collector import Collector
+from a2c.collecting.device_collector import AnyCollector
 from a2c.envs.choosing.choose import Plan
 from a2c.errors import A2CError
 from a2c.learning.learner import Learner
@@ -15,6 +16,7 @@ from a2c.run.due import Due
 from a2c.run.orders import GoOn, Part, Start, refused_by_all
 from a2c.run.state import TrainState
 from a2c.run.stopping import StopRequest
+from a2c.run.summary import Summary
 from a2c.settings.config import Config
 
 log = logging.getLogger("a2c")
@@ -55,9 +57,10 @@ class FollowingRun:
         return self._start.state.update
 
     def begin(
-        self, learner: Learner, collector: Collector, environments: Mapping[str, str], plan: Plan | None = None
+        self, learner: Learner, collector: AnyCollector, environments: Mapping[str, str], plan: Plan | None = None
     ) -> TrainState:
         cfg, state = self._cfg, self._start.state
+        assert isinstance(collector, Collector)  # settings/rules.py
         self._part = Part(self._ranks, learner, collector, cfg.num_envs)
         self._due = Due(
             state,
@@ -89,11 +92,14 @@ class FollowingRun:
         if refused_by_all(error):
             self._obey()
 
-    def finish(self, state: TrainState) -> None:
-        self._obey()
+    def finish(self, state: TrainState) -> Summary:
+        order = self._obey()
+        assert order.summary is not None, "a run ends once"
+        return order.summary
 
-    def _obey(self) -> None:
+    def _obey(self) -> GoOn:
         """Do what the first rank asks, until it goes on."""
         while not isinstance(order := self._ranks.hear(), GoOn):
             self._ranks.collect(self._part.obey(order))
         self._over = order.over
+        return order

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from a2c.collecting.collector import Collector
+from a2c.collecting.device_collector import AnyCollector
 from a2c.collecting.ended_episodes import EndedEpisodes
 from a2c.collecting.going_on import GO_ON, START_OVER, to_episodes, to_tensor
 from a2c.collecting.rank_states import merged_states
@@ -17,7 +18,7 @@ from a2c.errors import A2CError, RankFailure
 from a2c.learning.learner import Learner
 from a2c.machine.clock import Clock
 from a2c.machine.ranks import Ranks
-from a2c.run.orders import GoOn, Keep, Load, Order, Part, Save, Start, Tell, refused_by_all
+from a2c.run.orders import GoOn, Keep, Load, Part, Question, Save, Start, Tell, refused_by_all
 from a2c.run.run import Run
 from a2c.run.showing.console import Console
 from a2c.run.state import TrainState
@@ -48,9 +49,10 @@ class LeadingRun:
         return self._run.update
 
     def begin(
-        self, learner: Learner, collector: Collector, environments: Mapping[str, str], plan: Plan | None = None
+        self, learner: Learner, collector: AnyCollector, environments: Mapping[str, str], plan: Plan | None = None
     ) -> TrainState:
         cfg, ranks = self._run.cfg, self._ranks
+        assert isinstance(collector, Collector)  # settings/rules.py
         part = Part(ranks, learner, collector, cfg.num_envs)
         self._everyone = Everyone(ranks, part, cfg, self.console.note)
         shared = {"ranks": f"{ranks.size}, each with its share of the {cfg.num_envs} environments"}
@@ -82,7 +84,7 @@ class LeadingRun:
 
     def finish(self, state: TrainState) -> Summary:
         summary = self._run.finish(state)
-        self._everyone.go_on(over=True)
+        self._everyone.go_on(over=True, summary=summary)
         return summary
 
 
@@ -111,9 +113,9 @@ class Everyone:
         """Where the first rank's time goes; the others wait for the slowest, as it does."""
         return self._part.collector.clock
 
-    def go_on(self, over: bool) -> None:
+    def go_on(self, over: bool, summary: Summary | None = None) -> None:
         """Let the others train on, or end."""
-        self._ranks.tell(GoOn(over))
+        self._ranks.tell(GoOn(over, summary))
 
     def metrics(self) -> dict[str, Any]:
         """As of one collector of all environments.
@@ -156,9 +158,8 @@ class Everyone:
     def _keep(self, keys: Sequence[str] | None) -> None:
         self._ask(Keep(keys))
 
-    def _ask(self, order: Order) -> list[Any]:
+    def _ask(self, order: Question) -> list[Any]:
         self._ranks.tell(order)
-        assert not isinstance(order, GoOn)
         return self._ranks.collect(self._part.obey(order))
 
     def _count(self, ended: Sequence[Sequence[Episode]]) -> None:

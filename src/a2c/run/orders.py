@@ -21,6 +21,7 @@ from a2c.errors import A2CError, NumericError
 from a2c.learning.learner import Learner
 from a2c.machine.ranks import Ranks
 from a2c.run.state import TrainState
+from a2c.run.summary import Summary
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +41,15 @@ class Start:
 
 @dataclass(frozen=True, slots=True)
 class GoOn:
-    """Train until the next report; or end, when the run is over."""
+    """Train until the next report; or end, when the run is over.
+
+    Attributes:
+        over: there is no update to come.
+        summary: of the run, at its very end.
+    """
 
     over: bool = False
+    summary: Summary | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +77,7 @@ class Load:
     collector: dict[str, Any] = field(repr=False)
 
 
-Order = Start | GoOn | Tell | Keep | Save | Load | Call
+Question = Tell | Keep | Save | Load | Call  # that every rank answers
 
 
 class Part:
@@ -89,7 +96,7 @@ class Part:
         self._rows = ranks.rows(num_envs)
         collector.ended.keep(())
 
-    def obey(self, order: Tell | Keep | Save | Load | Call) -> Any:
+    def obey(self, order: Question) -> Any:
         """Do it; the first rank gets what each gives.
 
         Raises:

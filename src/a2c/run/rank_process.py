@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from dataclasses import replace
 from pathlib import Path
 
 from a2c import trainer
 from a2c.errors import RankFailure
-from a2c.machine.rank_meeting import met
+from a2c.machine.rank_meeting import log_to, met
 from a2c.machine.rank_place import Place, place_here
 from a2c.machine.ranks import Ranks
 from a2c.run.callback import Callback
@@ -44,16 +43,7 @@ def main(place: Path) -> int:
     return 0
 
 
-def log_to(path: Path) -> None:
-    """From now on, what this process prints goes to a file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("ab") as file:
-        for stream in (sys.stdout, sys.stderr):
-            stream.flush()
-            os.dup2(file.fileno(), stream.fileno())
-
-
-def _trained(job: Job, here: Place, ranks: Ranks) -> Summary | None:
+def _trained(job: Job, here: Place, ranks: Ranks) -> Summary:
     cfg, folder = job.cfg, job.folder
     if here.restarts and any(kept(folder / CHECKPOINTS, name) for name in NAMES):
         cfg = replace(cfg, resume=str(folder))

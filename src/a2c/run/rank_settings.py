@@ -4,9 +4,22 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from a2c.errors import ConfigError
 from a2c.machine.device import resolve_device
+from a2c.machine.rank_place import Place
 from a2c.machine.ranks import Ranks
 from a2c.settings.config import Config
+
+
+def of_place(cfg: Config, place: Place) -> Config:
+    """The settings of a run that torchrun started so many processes for.
+
+    Raises:
+        ConfigError: ``ranks`` asks for another number.
+    """
+    if cfg.ranks not in (1, place.size):
+        raise ConfigError(f"ranks={cfg.ranks}, but torchrun started {place.size}; leave ranks out")
+    return replace(cfg, ranks=place.size)
 
 
 def of_rank(cfg: Config, ranks: Ranks) -> Config:

@@ -73,7 +73,10 @@ def _check_schedules(cfg: Config) -> None:
 def _check_ranks(cfg: Config) -> None:
     """Refuse what several processes cannot do together."""
     cannot = {
-        "algo": (cfg.algo != "a2c", f"algo={cfg.algo} learns alone" if cfg.algo == "ac" else "it has workers"),
+        "algo": (
+            cfg.algo != "a2c",
+            "it is one environment" if cfg.algo == "ac" else f"num_workers={cfg.ranks} are its processes",
+        ),
         "vectorization": (cfg.vectorization in ("device", "native"), "ranks share out single environments"),
         "compile": (cfg.compile, "the ranks sum their gradients within an update"),
         "profile": (cfg.profile, "it traces one process"),
