@@ -14,6 +14,7 @@ from gymnasium.envs.classic_control import CartPoleEnv
 from a2c import trainer
 from a2c.envs.single.own import known
 from a2c.errors import A2CError, EnvironmentFailure, NumericError, RankFailure
+from a2c.learning.learner import Learner
 from a2c.machine.ranks import Ranks
 from a2c.run.callback import Callback
 from a2c.run.progress import Progress
@@ -200,3 +201,18 @@ def test_an_update_that_one_rank_must_refuse_is_refused_by_all_and_saved(tmp_pat
     saved = load_checkpoint(tmp_path / "run" / "checkpoints" / "last.pt")
     assert all(tensor.isfinite().all() for tensor in saved["learner"]["model"].values())
     assert len(saved["collector"]["in_flight"]["episodes"]) == NUM_ENVS
+
+
+def test_a_rank_whose_weights_went_elsewhere_is_named(tmp_path, monkeypatch):
+    true_update = Learner.update
+
+    def astray(self: Learner, rollout: Any, env_steps: int) -> None:
+        true_update(self, rollout, env_steps)
+        if threading.current_thread().name == "rank-1" and env_steps > 10 * ROLLOUT:
+            self.weights.data[0] += 1e-7
+
+    monkeypatch.setattr(Learner, "update", astray)
+    first, second = errors_of(light(tmp_path), tmp_path / "run", 2)
+    assert str(first) == "rank error: the weights of rank 1 are not those of rank 0: they diverged"
+    assert isinstance(second, RankFailure)
+    assert second.ended

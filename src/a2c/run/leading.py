@@ -127,9 +127,7 @@ class Everyone:
         self._count([episodes for episodes, _ in told])
         hashes = [found for _, found in told]
         if others := [rank for rank, found in enumerate(hashes) if found != hashes[0]]:
-            raise RankFailure(
-                f"the weights of rank {others[0]} are not those of rank 0: it has computed something else"
-            )
+            raise RankFailure(f"the weights of rank {others[0]} are not those of rank 0: they diverged")
         return episode_means(self._episodes, self.episode_count) | self.ended.report()
 
     def call(self, call: Call) -> list[Any]:

@@ -30,7 +30,7 @@ def main(place: Path) -> int:
         job = read_job(place)
         sys.path[:] = job.paths
         job.registered.register()
-        with met(here, job.cfg.rank_timeout) as ranks:
+        with met(here, job.cfg.rank_timeout, place) as ranks:
             outcome = Outcome(_trained(job, here, ranks))
     except RankFailure as error:
         if not error.ended:
