@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import distributed
 
-from a2c.machine.ranks import Ranks
+from a2c.machine.rank_group import Ranks
 
 TIMEOUT = 300.0  # seconds; a busy machine lets a thread wait
 

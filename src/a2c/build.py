@@ -36,7 +36,7 @@ from a2c.learning.learner import Learner
 from a2c.machine.clock import LoopClock
 from a2c.machine.device import TorchModes, set_threads, use_device
 from a2c.machine.graphs import Graphs
-from a2c.machine.ranks import Ranks
+from a2c.machine.rank_group import Ranks
 from a2c.network.making import OwnNetwork, make_network
 from a2c.network.torso_choice import convolves
 from a2c.settings.config import Config

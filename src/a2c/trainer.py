@@ -10,7 +10,7 @@ from a2c.collecting.device_collector import AnyCollector
 from a2c.errors import WEIGHTS_ARE_SOUND
 from a2c.learning.learner import Learner
 from a2c.machine.processes.foreign_code import GaveUpError
-from a2c.machine.ranks import Ranks
+from a2c.machine.rank_group import Ranks
 from a2c.network.making import OwnNetwork
 from a2c.rollout import Rollout
 from a2c.run.callback import Callback

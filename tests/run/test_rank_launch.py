@@ -110,7 +110,7 @@ def ranks_of(agent: int) -> list[int]:
     while waiting:
         pid = waiting.pop()
         with contextlib.suppress(OSError):
-            if b"a2c.run.rank_process" in Path(f"/proc/{pid}/cmdline").read_bytes():
+            if b"a2c.cli.rank_process" in Path(f"/proc/{pid}/cmdline").read_bytes():
                 found.append(pid)
             for children in Path(f"/proc/{pid}/task").glob("*/children"):
                 waiting += map(int, children.read_text().split())

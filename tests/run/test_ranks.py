@@ -15,7 +15,7 @@ from a2c import trainer
 from a2c.envs.single.own import known
 from a2c.errors import A2CError, EnvironmentFailure, NumericError, RankFailure
 from a2c.learning.learner import Learner
-from a2c.machine.ranks import Ranks
+from a2c.machine.rank_group import Ranks
 from a2c.run.callback import Callback
 from a2c.run.progress import Progress
 from a2c.run.summary import Summary

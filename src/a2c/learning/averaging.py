@@ -11,7 +11,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from a2c.machine.ranks import Ranks
+from a2c.machine.rank_group import Ranks
 from a2c.maths.losses import mean, standardize, variance
 from a2c.maths.moments import Moments, merged_moments
 

@@ -15,8 +15,8 @@ from torch.distributed import FileStore, PrefixStore  # type: ignore[attr-define
 from torch.distributed import rendezvous as _rendezvous  # type: ignore[attr-defined]
 
 from a2c.errors import RankFailure
+from a2c.machine.rank_group import Ranks
 from a2c.machine.rank_place import Place
-from a2c.machine.ranks import Ranks
 
 
 def log_to(path: Path) -> None:

@@ -11,7 +11,7 @@ from a2c.collecting.device_collector import AnyCollector
 from a2c.envs.choosing.choose import Plan
 from a2c.errors import A2CError
 from a2c.learning.learner import Learner
-from a2c.machine.ranks import Ranks
+from a2c.machine.rank_group import Ranks
 from a2c.run.due import Due
 from a2c.run.orders import GoOn, Part, Start, refused_by_all
 from a2c.run.state import TrainState

@@ -17,7 +17,7 @@ from a2c.envs.rebuilding.calls import Call
 from a2c.errors import A2CError, RankFailure
 from a2c.learning.learner import Learner
 from a2c.machine.clock import Clock
-from a2c.machine.ranks import Ranks
+from a2c.machine.rank_group import Ranks
 from a2c.run.orders import GoOn, Keep, Load, Part, Question, Save, Start, Tell, refused_by_all
 from a2c.run.run import Run
 from a2c.run.showing.console import Console

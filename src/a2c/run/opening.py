@@ -8,7 +8,7 @@ from pathlib import Path
 
 from a2c.errors import A2CError, StoppedError
 from a2c.machine.processes.foreign_code import GaveUpError
-from a2c.machine.ranks import Ranks
+from a2c.machine.rank_group import Ranks
 from a2c.network.making import OwnNetwork
 from a2c.run.callback import Callback
 from a2c.run.following import FollowingRun

@@ -19,7 +19,7 @@ from a2c.envs.episodes import Episode
 from a2c.envs.rebuilding.calls import Call
 from a2c.errors import A2CError, NumericError
 from a2c.learning.learner import Learner
-from a2c.machine.ranks import Ranks
+from a2c.machine.rank_group import Ranks
 from a2c.run.state import TrainState
 from a2c.run.summary import Summary
 

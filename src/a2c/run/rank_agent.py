@@ -29,7 +29,7 @@ def main(place: Path, ranks: int) -> int:
         logs_specs=DefaultLogsSpecs(log_dir=str(place / "logs")),
     )
     try:
-        elastic_launch(config, sys.executable)("-m", "a2c.run.rank_process", str(place))
+        elastic_launch(config, sys.executable)("-m", "a2c.cli.rank_process", str(place))
     except ChildFailedError as error:
         _, failure = error.get_first_failure()
         return failure.exitcode if failure.exitcode > 0 else 128 - failure.exitcode

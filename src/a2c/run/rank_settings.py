@@ -6,8 +6,8 @@ from dataclasses import replace
 
 from a2c.errors import ConfigError
 from a2c.machine.device import resolve_device
+from a2c.machine.rank_group import Ranks
 from a2c.machine.rank_place import Place
-from a2c.machine.ranks import Ranks
 from a2c.settings.config import Config
 
 

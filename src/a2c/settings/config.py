@@ -11,15 +11,7 @@ from typing import Any
 
 from a2c.settings.code_names import CODE_NAME, SAYS_CODE_NAME
 from a2c.settings.setting import setting
-
-DEVICE: dict[str, Any] = {
-    "doc": "auto (a GPU where there is one), cpu, cuda, cuda:1 or mps",
-    "pattern": r"auto|cpu|mps|cuda(:\d+)?",
-    "says": "auto, cpu, cuda, cuda:1 or mps",
-}
-
-
-SCHEDULE: dict[str, Any] = {"choices": ("constant", "linear", "cosine"), "points": True}
+from a2c.settings.shared_rules import DEVICE, SCHEDULE
 
 
 @dataclass(slots=True)

@@ -1,4 +1,4 @@
-"""``python -m a2c.run.rank_process FOLDER``: one rank of a job on this machine, started by torch's elastic agent."""
+"""``python -m a2c.cli.rank_process FOLDER``: one rank of a job on this machine, started by torch's elastic agent."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from pathlib import Path
 
 from a2c import trainer
 from a2c.errors import RankFailure
+from a2c.machine.rank_group import Ranks
 from a2c.machine.rank_meeting import log_to, met
 from a2c.machine.rank_place import Place, place_here
-from a2c.machine.ranks import Ranks
 from a2c.run.callback import Callback
 from a2c.run.rank_job import Job, Outcome, read_job, write_outcome
 from a2c.run.summary import Summary
@@ -34,7 +34,7 @@ def main(place: Path) -> int:
             outcome = Outcome(_trained(job, here, ranks))
     except RankFailure as error:
         if not error.ended:
-            print(error, file=sys.stderr)  # noqa: T201 - the agent's own words would be a page
+            print(error, file=sys.stderr)
             return error.exit_code
         outcome = Outcome(error=error, first=False)
     except BaseException as error:
