@@ -12,6 +12,7 @@ from a2c.collecting.preflight import check_settings
 from a2c.envs.given import with_given
 from a2c.envs.single.own import EnvMaker, known
 from a2c.errors import RunIOError
+from a2c.machine.rank_place import place_here
 from a2c.run.claiming import claimed
 from a2c.settings import compose
 from a2c.settings.code_names import name_of
@@ -149,6 +150,11 @@ def train(
 def _train_checked(cfg: Config, network: OwnNetwork | None, on_report: OnReport | None) -> Summary:
     cfg = validate(cfg)
     check_settings(cfg)
+    place = place_here()
+    if place is not None and place.rank > 0:  # the first rank has the folder, and knows what to resume
+        return train_in(cfg, Path(cfg.runs_dir), network, on_report)
+    if place is not None and place.restarts and not cfg.resume:
+        cfg = replace(cfg, resume=AUTO)
     if cfg.resume == AUTO:
         from a2c.run.auto_resume import chosen  # imports torch
 
@@ -191,8 +197,21 @@ def train_in(
     """
     from a2c import trainer  # imported here, because these load torch
     from a2c.a3c import loop
+    from a2c.machine.rank_meeting import log_to, met
     from a2c.run.callback import Callback
+    from a2c.run.rank_launch import launch
+    from a2c.run.rank_settings import of_place
 
-    algorithm = loop.train if cfg.algo == "a3c" else trainer.train
+    place = place_here()
+    if place is None and cfg.ranks > 1:
+        return launch(cfg, folder, network, on_report)
     callback = None if on_report is None else Callback(on_report)
+    if place is not None:
+        cfg = validate(of_place(cfg, place))
+        own = callback if place.rank == 0 else None
+        with met(place, cfg.rank_timeout) as ranks:
+            return trainer.train_rank(
+                cfg, folder, ranks, network=network, callback=own, log_to=log_to, restarts=place.restarts
+            )
+    algorithm = loop.train if cfg.algo == "a3c" else trainer.train
     return algorithm(cfg, folder, network=network, callback=callback)
