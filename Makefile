@@ -23,7 +23,7 @@ OVERRIDES = $(foreach v,$(TYPED),'$(v)=$(subst ','\'',$(value $(v)))')
 unexport ARGS $(TYPED)
 
 .PHONY: help setup train eval watch runs show compare sweep study board sync test test-long test-fast soak lint format types bench-learning bench
-.PHONY: bench-envs bench-scaling bench-precision bench-refactor bench-costs bench-evaluation bench-sweep bench-gpu clean
+.PHONY: bench-envs bench-envpool bench-scaling bench-precision bench-refactor bench-costs bench-evaluation bench-sweep bench-gpu clean
 
 help:  ## explain the targets
 	@echo "make TARGET [key=value ...] [ARGS=\"...\"]"; echo
@@ -89,6 +89,9 @@ bench: $(PEERS)  ## how fast we train beside Stable-Baselines3: make bench ARGS=
 
 bench-envs: $(READY)  ## our vector environment beside Gymnasium's
 	@$(RUN)/python benchmarks/vector_environment.py $(ARGS)
+
+bench-envpool: $(READY)  ## environments alone, EnvPool's beside ours; pip install -e ".[envpool]" first
+	@$(RUN)/python benchmarks/envpool_speed.py $(ARGS)
 
 bench-scaling: $(READY)  ## what a step costs with more environments, longer rollouts, larger networks
 	@$(RUN)/python benchmarks/scaling.py $(ARGS)

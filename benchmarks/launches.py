@@ -46,7 +46,7 @@ def profiled(cfg: Config, count: int) -> list[Any]:
                     rollout = collector.collect(state.update)
                 with record_function(UPDATE):
                     learner.update(rollout, state.env_steps)
-                state = state.after(rollout)
+                state = state.after(rollout.transitions)
     return list(profiler.events() or [])
 
 

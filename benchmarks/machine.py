@@ -6,5 +6,5 @@ from functools import partial
 
 from a2c.study import machine
 
-PACKAGES = ("torch", "gymnasium", "numpy", "ale-py", "box2d", "mujoco", "jax", "stable-baselines3")
+PACKAGES = ("torch", "gymnasium", "numpy", "ale-py", "box2d", "mujoco", "jax", "envpool", "stable-baselines3")
 describe_machine = partial(machine.describe_machine, PACKAGES)

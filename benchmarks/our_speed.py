@@ -19,10 +19,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from gymnasium.vector import AutoresetMode
 from memory import peak_memory
 
 import a2c
 from a2c.build import build, make_envs
+from a2c.envs.backends import autoreset_mode
 from a2c.envs.device.lockstep import DeviceEnvs
 from a2c.envs.groups import EnvGroups
 from a2c.envs.seeding import TRAIN, env_seed, env_seeds
@@ -104,14 +106,26 @@ def measure_learning(cfg: Config, seconds: float) -> dict[str, Any]:
 def measure_random(cfg: Config, seconds: float) -> dict[str, Any]:
     """The same environments, as the trainer steps them, with random actions: no training is faster.
 
-    All rows count, even those that a native environment spends on a reset, so that the limit is not too low.
+    In ``steps`` all rows count, so that the limit is not too low; ``transitions_per_second``, of environments on the
+    host, leaves out those that NEXT_STEP spends on a reset.
     """
     with make_envs(cfg) as envs:
         step, actions = begun(envs.envs, cfg)
         _step_for(step, actions, WARM_UP * seconds, WARM_STEPS)
+        resets(envs.envs)  # those of the warm-up
         steps, elapsed = _step_for(step, actions, seconds, 1)
+        lost = resets(envs.envs)
     rows = steps * cfg.num_envs
-    return {"steps": rows, "seconds": elapsed, "steps_per_second": rows / elapsed}
+    found = {"steps": rows, "seconds": elapsed, "steps_per_second": rows / elapsed}
+    return found if lost is None else {**found, "transitions_per_second": (rows - lost) / elapsed}
+
+
+def resets(envs: EnvGroups | DeviceEnvs) -> int | None:
+    """How many rows were resets since the last call: with NEXT_STEP the one after each end; None on the device."""
+    if isinstance(envs, DeviceEnvs):
+        return None
+    ended = [(autoreset_mode(group.envs), len(group.drain_episodes())) for group in envs.groups]
+    return sum(count for mode, count in ended if mode is AutoresetMode.NEXT_STEP)
 
 
 def begun(envs: EnvGroups | DeviceEnvs, cfg: Config) -> tuple[Callable[[Any], Any], list[Any]]:

@@ -31,7 +31,7 @@ from processes import HERE, MeasurementError, child_environment, command_line, s
 from a2c.run.statistics import bootstrap_interval
 from a2c.settings.compose import load_config
 from a2c.storage.metrics_file import METRICS, read_rows
-from a2c.sweeps.confirming import CONFIRMED
+from a2c.sweeps.confirmed import CONFIRMED
 from a2c.sweeps.search import best, open_study, typed
 from a2c.sweeps.sweep_file import Sweep, read_sweep
 from a2c.sweeps.trial_runs import TrialFailed, score_of

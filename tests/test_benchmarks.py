@@ -21,6 +21,7 @@ from rich.console import Console
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))  # scripts, not a package
 
 import catch
+import envpool_speed
 import evaluation_apart
 import launches
 import our_speed
@@ -38,6 +39,7 @@ from quiet import Quiet
 from time_to_score import Goal, train_until
 
 from a2c.api import load_config
+from a2c.build import make_envs
 
 
 def measured(*speeds: float) -> list[dict[str, Any]]:
@@ -253,12 +255,59 @@ def test_trainings_take_turns_and_count_only_their_own_time() -> None:
 
 
 @pytest.mark.parametrize(
-    "script", ["speed.py", "scaling.py", "gpu.py", "vector_environment.py", "evaluation_apart.py", "costs.py"]
+    "script",
+    [
+        "speed.py",
+        "scaling.py",
+        "gpu.py",
+        "vector_environment.py",
+        "evaluation_apart.py",
+        "costs.py",
+        "envpool_speed.py",
+    ],
 )
 def test_every_command_explains_itself(script: str) -> None:
     command = [sys.executable, str(processes.HERE / script), "--help"]
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=processes.child_environment())
     assert "make bench" in done.stdout
+
+
+def test_resets_are_no_transitions() -> None:
+    cfg = load_config("env.id=CartPole-v1", "num_envs=3", "device=cpu", "vectorization=native")
+    with make_envs(cfg) as envs:
+        (group,) = envs.envs.groups
+        group.reset([1, 2, 3])
+        valid = sum(int(group.step(np.zeros(3, np.int64)).valid.sum()) for _ in range(60))
+        lost = our_speed.resets(envs.envs)
+        assert our_speed.resets(envs.envs) == 0  # counted once
+    # A pole pushed to one side falls after some 10 steps; what ends with the last step is reset by the next one.
+    assert lost is not None
+    assert 0 <= lost - (180 - valid) <= 3 < lost
+    found = our_speed.measure_random(cfg, seconds=0.05)
+    assert found["transitions_per_second"] < found["steps_per_second"]
+
+
+def test_our_quickest_way_is_compared_with_envpools_pair_by_pair() -> None:
+    speeds = {"EnvPool": [10.0, 20.0, 40.0], "EnvPool, 1 thread": [1.0, 2.0, 3.0], "ours, workers": [30.0, 30.0, 20.0]}
+    found = envpool_speed.ratio({**speeds, "native": [5.0, 5.0, 5.0]})
+    # 30/10 = 3, 30/20 = 1.5, 20/40 = 0.5
+    assert found == {
+        "median": 1.5, "low": 0.5, "high": 3.0, "pairs": [3.0, 1.5, 0.5], "ours": "ours, workers", "theirs": "EnvPool"
+    }  # fmt: skip
+    row = {"transitions_per_second": {name: rounds.spread(values) for name, values in speeds.items()}, "ratio": found}
+    alone = {
+        "transitions_per_second": {"native": rounds.spread([5e6])},
+        "ratio": envpool_speed.ratio({"native": [5e6]}),
+    }
+    lines = envpool_speed.table({"cartpole-16": row, "pong-16": alone}).splitlines()
+    assert lines[2] == "| CartPole N=16 | 20 | 2 | - | - | 30 | - | **1.50** [0.50, 3.00] |"
+    assert lines[3] == "| Pong N=16 | - | - | - | - | - | 5,000,000 | - |"
+
+
+def test_every_way_to_step_environments_has_settings_that_exist() -> None:
+    for overrides in envpool_speed.ways(envpool_speed.WORKS["cartpole-16"]).values():
+        assert load_config(*overrides).num_envs == 16
+    assert "native" not in envpool_speed.ways(envpool_speed.WORKS["halfcheetah-16"])
 
 
 def test_trainings_are_paired_by_round_and_a_missed_goal_has_no_figure() -> None:

@@ -18,6 +18,7 @@ from registrations import forgetting_own
 ROOT = Path(__file__).parents[1]
 EXAMPLES = ROOT / "examples"
 ELSEWHERE = {"early_stopping", "curriculum", "memory_in_your_loop"}  # tests/test_callback_examples.py
+NEEDS = {"with_envpool": "envpool"}  # 300 MB, which make setup leaves out
 QUICK = ("total_steps=200", "num_envs=2", "eval.every=0", "eval.final_episodes=2", "eval.episodes=2", "gif=false",
          "eval.max_steps=40", "wandb.mode=disabled")  # fmt: skip
 
@@ -37,6 +38,8 @@ def somewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
 def test_an_example_trains_and_says_a_score(
     name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    if name in NEEDS:
+        pytest.importorskip(NEEDS[name])
     _run(name, monkeypatch)
     assert re.match(r"-?\d+\.\d+", capsys.readouterr().out.splitlines()[-1])
 
@@ -55,8 +58,8 @@ def test_the_command_beside_the_chain_of_wrappers_is_the_same_training(monkeypat
 
 def test_the_docs_name_every_example() -> None:
     text = (ROOT / "docs" / "extending.md").read_text()
-    for path in EXAMPLES.glob("*.py"):
-        assert path.name in text
+    for path in [*EXAMPLES.glob("*.py"), *EXAMPLES.glob("*.ipynb")]:
+        assert f"(../examples/{path.name})" in text
 
 
 def _run(name: str, monkeypatch: pytest.MonkeyPatch) -> None:

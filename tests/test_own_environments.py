@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -147,42 +145,6 @@ def test_the_callers_settings_stay_as_they_are() -> None:
     cfg = a2c.load_config("env=cartpole", *SHORT)
     a2c.train(cfg, env=own_toys.Walk)
     assert cfg == a2c.load_config("env=cartpole", *SHORT)
-
-
-CELL = """
-import gymnasium as gym, numpy as np
-import a2c
-
-class Cell(gym.Env):
-    observation_space = gym.spaces.Box(-1, 1, (2,), np.float32)
-    action_space = gym.spaces.Discrete(2)
-    def reset(self, *, seed=None, options=None):
-        super().reset(seed=seed)
-        self.steps = 0
-        return scale(self.np_random.random(2, dtype=np.float32)), {}
-    def step(self, action):
-        self.steps += 1
-        return scale(self.np_random.random(2, dtype=np.float32)), float(action), False, self.steps == 10, {}
-
-def scale(numbers):
-    return 2 * numbers - 1
-
-for way in (["vectorization=sync"], ["vectorization=workers", "num_workers=2", "eval.apart=true"]):
-    summary = a2c.train(a2c.load_config(*SETTINGS, *way, env=Cell))
-    print("=", summary.env_id, summary.eval_mean, a2c.evaluate(a2c.load_policy(), 2).mean)
-"""
-
-
-def test_a_class_of_a_notebook_cell_reaches_workers_and_evaluations() -> None:
-    """A cell's code has no file: its classes are those of ``__main__``, which no worker can import."""
-    settings = ["device=cpu", "wandb.mode=disabled", "gif=false", "total_steps=100", "num_envs=2", "eval.every=0"]
-    program = f"SETTINGS = {settings}\n{CELL}"
-    piped = [sys.executable, "-"]
-    done = subprocess.run(piped, input=program, capture_output=True, text=True, timeout=300, check=False)
-    assert done.returncode == 0, done.stderr
-    told = [line.split() for line in done.stdout.splitlines() if line.startswith("=")]
-    assert [line[1] for line in told] == ["__main__:Cell"] * 2
-    assert told[0] == told[1]
 
 
 def test_training_works_in_a_thread_that_is_not_the_main_one() -> None:

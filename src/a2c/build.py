@@ -31,10 +31,12 @@ from a2c.envs.single.atari import is_atari
 from a2c.envs.single.registry import find_spec
 from a2c.envs.spaces import Spaces, spaces_of
 from a2c.errors import EnvironmentFailure
+from a2c.learning.averaging import OverRanks, rewards_of_all
 from a2c.learning.learner import Learner
 from a2c.machine.clock import LoopClock
 from a2c.machine.device import TorchModes, set_threads, use_device
 from a2c.machine.graphs import Graphs
+from a2c.machine.rank_group import Ranks
 from a2c.network.making import OwnNetwork, make_network
 from a2c.network.torso_choice import convolves
 from a2c.settings.config import Config
@@ -153,6 +155,7 @@ def build(
     update: int = 0,
     notify: Callable[[str], None] = log.warning,
     own: OwnNetwork | None = None,
+    ranks: Ranks | None = None,
 ) -> tuple[Learner, AnyCollector]:
     """Build the network, its learner and the collector for these environments.
 
@@ -162,6 +165,7 @@ def build(
         update: index of the next update; not 0 in a resumed run.
         notify: called with one line when something falls back to a slower way.
         own: makes a network of the user's; None: ours, or that of ``network.make``.
+        ranks: processes that learn together, of which these environments are one's; None: this one is alone.
 
     Returns:
         The learner, which has the network, and the collector.
@@ -178,9 +182,12 @@ def build(
     # One clock for both, in which each marks its part of the loop, and one capturer of graphs.
     clock = LoopClock(device)
     graphs = Graphs(notify) if cfg.cuda_graphs and device.type == "cuda" else None
-    learner = Learner(network, cfg, clock=clock, graphs=graphs, notify=notify)
+    averaging = None if ranks is None else OverRanks(ranks)
+    updates = graphs if ranks is None else None  # between them the host reads what the ranks have summed
+    learner = Learner(network, cfg, clock=clock, graphs=updates, notify=notify, averaging=averaging)
     envs.heal(Restarts(cfg.env.restarts, cfg.seed, notify))
     modes = TorchModes()
-    collector = envs.make_collector(network, cfg, update, clock=clock, graphs=graphs, notify=notify)
+    more = {} if ranks is None else {"of_all": partial(rewards_of_all, ranks)}
+    collector = envs.make_collector(network, cfg, update, clock=clock, graphs=graphs, notify=notify, **more)
     modes.restore()  # the environments have been reset
     return learner, collector

@@ -86,5 +86,17 @@ class RunIOError(A2CError):
     label = "i/o error"
 
 
+class RankFailure(A2CError):
+    """One of the processes that train together died, hung or went its own way.
+
+    Attributes:
+        ended: it ended by itself, and said why.
+    """
+
+    exit_code = 7
+    label = "rank error"
+    ended = False
+
+
 # What ends a training whose weights are as the last whole update left them; a network of the user's raises the last.
 WEIGHTS_ARE_SOUND = (EnvironmentFailure, NumericError, CallbackFailure, ConfigError)

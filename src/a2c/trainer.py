@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from a2c.build import build, make_envs
+from a2c.build import TrainingEnvs, build, make_envs
 from a2c.collecting.device_collector import AnyCollector
 from a2c.errors import WEIGHTS_ARE_SOUND
 from a2c.learning.learner import Learner
 from a2c.machine.processes.foreign_code import GaveUpError
+from a2c.machine.rank_group import Ranks
 from a2c.network.making import OwnNetwork
 from a2c.rollout import Rollout
 from a2c.run.callback import Callback
-from a2c.run.opening import open_run
+from a2c.run.opening import AnyRun, open_run, open_run_of_ranks
+from a2c.run.rank_settings import of_rank
 from a2c.run.state import TrainState
 from a2c.run.stopping import GAVE_UP
 from a2c.run.summary import Summary
@@ -39,19 +41,60 @@ def train(cfg: Config, folder: Path, *, network: OwnNetwork | None = None, callb
     """
     with make_envs(cfg) as envs, open_run(cfg, folder, network, callback) as run:
         learner, collector = build(cfg, envs, run.update, run.console.note, network)
-        state = start = run.begin(learner, collector, envs.facts(), envs.plan)
-        try:
-            run.take_up()
-            for state in updates(learner, collector, start, cfg.total_steps, run.over):
-                if run.due(state):  # a report is the only wait for the device outside acting
-                    run.report(state)
-            learner.check()  # stopped between two reports
-        except WEIGHTS_ARE_SOUND as error:
-            run.rescue(error, state)  # lose the rollout, not the run
-            raise
-        except GaveUpError:
-            run.console.note(GAVE_UP)
-        return run.finish(state)
+        return _trained(run, learner, collector, envs, cfg.total_steps)
+
+
+def _trained(run: AnyRun, learner: Learner, collector: AnyCollector, envs: TrainingEnvs, total_steps: int) -> Summary:
+    state = start = run.begin(learner, collector, envs.facts(), envs.plan)
+    try:
+        run.take_up()
+        for state in updates(learner, collector, start, total_steps, run.over):
+            if run.due(state):  # a report is the only wait for the device outside acting
+                run.report(state)
+        learner.check()  # stopped between two reports
+    except WEIGHTS_ARE_SOUND as error:
+        run.rescue(error, state)  # lose the rollout, not the run
+        raise
+    except GaveUpError:
+        run.console.note(GAVE_UP)
+    return run.finish(state)
+
+
+def train_rank(
+    cfg: Config,
+    folder: Path,
+    ranks: Ranks,
+    *,
+    network: OwnNetwork | None = None,
+    callback: Callback | None = None,
+    log_to: Callable[[Path], None] = lambda path: None,
+    restarts: int = 0,
+) -> Summary:
+    """Train in step with other ranks, each with its share of the environments; else as :func:`train`.
+
+    Args:
+        cfg, folder, network, callback: as for :func:`train`, the same for all; only the first rank uses the folder.
+        ranks: all of them.
+        log_to: called, on the others, with the file that their own output goes to.
+        restarts: how often all of them have been started again.
+
+    Returns:
+        The summary of the run, the same on all ranks.
+
+    Raises:
+        RankFailure: another rank has ended, died or hung.
+        A2CError: as :func:`train`.
+    """
+    own = of_rank(cfg, ranks)
+    with (
+        ranks.telling(),
+        make_envs(own, first=ranks.rows(cfg.num_envs).start) as envs,
+        open_run_of_ranks(cfg, folder, ranks, network, callback, log_to) as run,
+    ):
+        if restarts:
+            run.console.note(f"a rank died or hung; all start again from the last checkpoint (restart {restarts})")
+        learner, collector = build(own, envs, run.update, run.console.note, network, ranks)
+        return _trained(run, learner, collector, envs, cfg.total_steps)
 
 
 def updates(
@@ -81,7 +124,7 @@ def updates(
         rollout = collector.collect(state.update)  # [T, N], already on the device
         batch = rollout if learned_from is None else learned_from(rollout)
         learner.update(batch, state.env_steps)  # one forward, one backward, one step
-        state = state.after(rollout)
+        state = state.after(learner.counted(rollout))
         yield state
 
 

@@ -120,7 +120,7 @@ def test_a_window_without_a_screen_is_one_line(
         monkeypatch.delenv(name, raising=False)
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr("a2c.playing.policy.load_policy", lambda *_, **__: pytest.fail("it was loaded first"))
+    monkeypatch.setattr("a2c.playing.loading.load_policy", lambda *_, **__: pytest.fail("it was loaded first"))
     assert main(["watch", "render=human"]) == 3
     said = capsys.readouterr().err
     assert said.startswith(f"environment error: render=human needs a screen, and there is none here: {why}")

@@ -35,7 +35,7 @@ from a2c.maths.noise import philox, uniform_noise
 from a2c.network.actor_critic import ActorCritic
 from a2c.network.heads import distribution_of
 from a2c.playing.evaluation import evaluate
-from a2c.playing.policy import load_policy
+from a2c.playing.loading import load_policy
 from a2c.rollout import Rollout
 from a2c.settings.config import Config
 from a2c.trainer import train

@@ -124,33 +124,7 @@ def test_a_whole_network_of_the_protocol_stays_what_it_is() -> None:
     assert isinstance(pass_over(network, Learner(network, config()).weights, 2, 3), MLPPass)
 
 
-# ---- by a name, on the command line and in Python, and as an object ----
-
-
-def test_by_command_line_by_name_and_as_an_object_it_is_the_same_run(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert main(["train", "env.id=CartPole-v1", *LIGHT, "total_steps=200", NAMED]) == 0
-    runs = [load_checkpoint(tmp_path / "runs" / "latest" / "checkpoints" / "last.pt")]
-    runs += [last(a2c.train(settings(tmp_path / "named", NAMED)))]
-    runs += [last(a2c.train(settings(tmp_path / "given"), network=pair))]
-    assert len({digest(payload) for payload in runs}) == 1
-    assert [payload["config"]["network"]["make"] for payload in runs] == ["network_toys:pair"] * 3
-    rows = [next(folder.rglob("metrics.jsonl")) for folder in map(tmp_path.joinpath, ("runs", "named", "given"))]
-    assert len({path.read_text().partition('"time/fps"')[0] for path in rows}) == 1
-
-
-def test_a_torso_by_name_is_the_same_run_on_the_command_line_and_in_python(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    named = "network.torso=network_toys:Ours"
-    assert main(["train", "env.id=CartPole-v1", *LIGHT, "total_steps=200", named]) == 0
-    cfg = settings(tmp_path / "python")
-    cfg.network.torso = "network_toys:Ours"
-    here, there = load_checkpoint(tmp_path / "runs/latest/checkpoints/last.pt"), last(a2c.train(cfg))
-    assert digest(here) == digest(there)
+# ---- by a name, and as an object (tests/test_same_run.py compares them) ----
 
 
 def test_a_name_that_finds_the_object_has_no_brackets() -> None:

@@ -13,7 +13,8 @@ from a2c.envs.spaces import Spaces
 from a2c.errors import CheckpointError, ConfigError
 from a2c.network.actor_critic import ActorCritic
 from a2c.network.flat_weights import flatten_parameters
-from a2c.playing.policy import Policy, config_of, load_policy
+from a2c.playing.loading import config_of, load_policy
+from a2c.playing.policy import Policy
 from a2c.storage.checkpoint import checkpoint_payload, load_checkpoint, save_checkpoint
 from builders import IMAGE, TORQUE, VECTOR, config, make_model
 

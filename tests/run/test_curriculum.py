@@ -97,6 +97,26 @@ def test_wherever_its_environments_are(
     assert differences(left_by(folder), undisturbed(*LADDER, SYNC)) == []
 
 
+CHAIN = "env.wrappers=[{own_toys:Repeat:{times:2}},own_toys.shifted]"
+
+
+@pytest.mark.parametrize("network", ["network_toys:pair", "network_toys:Counting"], ids=["network", "memory"])
+@pytest.mark.parametrize(
+    ("first", "then"),
+    [("sync", "sync"), pytest.param("workers", "workers", marks=LONG), pytest.param("async", "sync", marks=LONG)],
+)
+def test_with_all_of_it_ones_own(
+    network: str, first: str, then: str, sessions: Sessions, undisturbed: Callable[..., dict[str, Any]]
+) -> None:
+    """A callback with a state, a curriculum, wrappers, and a network of one's own, also one that remembers."""
+    own = (*LADDER, CHAIN, f"network.make={network}")
+    again = tuple(LAYOUTS[then]) if then != first else ()
+    folder = sessions.interrupted(*own, *LAYOUTS[first], stops=STOPS, until=UNTIL, again=again)
+    assert sessions.told(GO_ON)
+    assert differences(left_by(folder), undisturbed(*own, SYNC)) == []
+    assert differences(left_by(folder), undisturbed(*LADDER, SYNC)) != []  # it is another training than without
+
+
 @pytest.mark.parametrize("dies", ["in an evaluation", "after its report"])
 def test_killed_around_a_report_with_an_evaluation(
     dies: str, sessions: Sessions, monkeypatch: pytest.MonkeyPatch

@@ -184,7 +184,7 @@ def test_on_a_gpu_all_updates_after_a_refused_one_wait_for_the_report(
         if k == 2:
             sound = bits(learner.state_dict())
         learner.update(memory, state.env_steps)
-        state = state.after(memory)
+        state = state.after(memory.transitions)
     assert cuda.replays == 5
     assert bits(learner.state_dict()) == sound
     with pytest.raises(NumericError, match="the update after 24 steps is not finite") as caught:

@@ -42,6 +42,7 @@ def test_a_real_sweep_trains_in_processes_and_goes_on_with_what_was_stopped(file
     lines = capsys.readouterr().out.splitlines()
     assert lines[-1] == "runs/sweeps/small/report.html"
     assert lines[-2].startswith("a2c train env=cartpole total_steps=200 ")
+    assert lines[-3] == "a2c train --config-dir runs/sweeps/small env=best"
     assert read_rows(folder / "trial-0000" / "metrics.jsonl") == first  # it was not trained again
     assert (folder / "trial-0001" / "summary.json").is_file()
     assert "seed   " in (folder / "trial-0001.log").read_text()

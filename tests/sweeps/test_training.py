@@ -10,6 +10,7 @@ import pytest
 from a2c.errors import RunIOError
 from a2c.storage.run_lock import hold
 from a2c.sweeps.training import is_training, last_line, train
+from a2c.sweeps.wandb_names import wandb_overrides
 
 # A training that notes SIGTERM and goes on; the second one ends it.
 STUBBORN = """\
@@ -81,7 +82,7 @@ def test_a_run_goes_on_with_what_belongs_to_its_session(tmp_path: Path, monkeypa
     (folder / "checkpoints" / "last.pt").touch()
     assert train(folder, overrides, lambda: 0) == 0
     place = [f"runs_dir='{tmp_path}'"]
-    begun = ["-m", "a2c", "train", *overrides, *place, f"hydra.run.dir='{folder}'"]
+    begun = ["-m", "a2c", "train", *wandb_overrides(folder), *overrides, *place, f"hydra.run.dir='{folder}'"]
     resumed = [
         "-m",
         "a2c",

@@ -111,4 +111,4 @@ def _writing() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise RunIOError(f"cannot write {error.filename}: {error.strerror or error}") from error
+        raise RunIOError(f"cannot write {error.filename or 'the output'}: {error.strerror or error}") from error

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from a2c.cli.command import NamedEnv, NamedNetwork, read_arguments
 from a2c.cli.named_policy import named_policy
 from a2c.collecting.preflight import check_episodes
-from a2c.settings.config import DEVICE
 from a2c.settings.setting import setting
+from a2c.settings.shared_rules import DEVICE
 
 USAGE = """\
 Usage: a2c eval [KEY=VALUE ...]

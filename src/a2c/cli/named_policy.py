@@ -31,7 +31,7 @@ def named_policy(command: NamesRun, arguments: Sequence[str]) -> Policy:
     Raises:
         CheckpointError, ConfigError: as :func:`a2c.load_policy` and :func:`a2c.cli.command.allow_code`.
     """
-    from a2c.playing.policy import open_policy  # it imports torch
+    from a2c.playing.loading import open_policy  # it imports torch
 
     return open_policy(
         command.run,

@@ -79,14 +79,18 @@ def _sweep(command: SweepCommand, sweep: Sweep, trials: int, folder: Path) -> in
     """Search, confirm and report; returns the exit code."""
     from a2c.sweeps.confirming import confirm, lines_of
     from a2c.sweeps.search import agree_on_seeds, open_study, unfinished
-    from a2c.sweeps.sweep_report import summary_of, write_report
+    from a2c.sweeps.sweep_report import summary_of, write_best, write_report
+    from a2c.sweeps.sweep_screen import SweepScreen
     from a2c.sweeps.sweeping import search
     from a2c.sweeps.trial_runs import Plan
+    from a2c.sweeps.trial_watch import TrialWatch
 
     study = open_study(sweep, folder)
     agree_on_seeds(study, command.seeds)
     plan = Plan(sweep, folder.absolute(), trials, command.seeds, command.jobs, command.seed, command.hours)
-    outcome = search(study, plan, _tell)
+    wanted = None if trials == MOST_TRIALS else trials  # only the hours end it
+    with SweepScreen(TrialWatch(study, plan), sweep, wanted, hours=command.hours) as screen:
+        outcome = search(study, plan, screen.tell)
     failed, stopped = outcome.failed, outcome.signal
     if stopped is None and outcome.ending.late:
         _tell(f"the {command.hours:g} hours are over{_left(len(unfinished(study)))}; the same command goes on")
@@ -97,10 +101,11 @@ def _sweep(command: SweepCommand, sweep: Sweep, trials: int, folder: Path) -> in
             _tell("nothing to confirm: no trial has a score")
         else:
             failed, stopped = [*failed, *confirmed.failed], confirmed.ending.signal
-    print("\n".join(summary_of(study, sweep)))
+    preset = write_best(study, sweep, folder)
+    print("\n".join(summary_of(study, sweep, preset)))
     if confirmed is not None:
         print("\n".join(lines_of(confirmed)))
-    print(write_report(study, sweep, folder))
+    print(write_report(study, sweep, folder, preset))
     if stopped is not None:
         return exit_code_of_stop(stopped)
     return next(iter(failed), 0)

@@ -21,16 +21,17 @@ from a2c.cli.compare_runs import compare_jobs
 from a2c.cli.exit_codes import exit_code_of, exit_code_of_stop, full_errors, log_failure
 from a2c.cli.flags import parse_flags
 from a2c.cli.help import train_help
+from a2c.cli.multirun import another_sweeper, jobs_to_check, name_the_failed
 from a2c.cli.records import write_records
 from a2c.cli.secrecy import clean_multirun_record, hidden_in_logs
 from a2c.collecting.preflight import check_settings
 from a2c.errors import A2CError, ConfigError, RunIOError
+from a2c.machine.rank_place import place_here
 from a2c.run.claiming import claimed
 from a2c.settings.compose import compose_plain, conf_dir, one_line, plain, prepare_training, to_config
 from a2c.settings.config import Config
-from a2c.settings.notices import tell
 from a2c.settings.overrides import parse, quote
-from a2c.settings.redaction import Secrets, redact_argument
+from a2c.settings.redaction import Secrets
 from a2c.settings.sweep_guard import refuse_foreign_code
 from a2c.storage.folders import AUTO, LATEST, discard_if_empty, is_run, run_of
 
@@ -45,11 +46,18 @@ def run(arguments: Sequence[str]) -> int:
     overrides, configs = flags.overrides, []
     if not flags.shell_completion:
         overrides = prepare_training(overrides, *more, trust=flags.trust)
-        jobs = _jobs_to_check(overrides) if flags.multirun else [overrides]
+        jobs = jobs_to_check(overrides) if flags.multirun else [overrides]
         trees = [compose_plain("config", job, *more) for job in jobs]
         # Another sweeper reads values in its own way: whether they fit shows when each job starts.
-        unread = flags.multirun and _another_sweeper(overrides)
+        unread = flags.multirun and another_sweeper(overrides)
         configs = [] if unread else [_allowed(to_config(tree)) for tree in trees]
+        if (place := place_here()) is not None and flags.multirun:
+            raise ConfigError("-m starts one run after the other, and torchrun all ranks of one; leave out one of them")
+        if place is not None and place.rank > 0:  # the first rank makes the folder, and knows what to resume
+            return _follow(configs[0])
+        if place is not None and place.restarts and not configs[0].resume:
+            overrides = [*overrides, "resume=auto"]
+            configs = [replace(configs[0], resume=AUTO)]
         if any(cfg.resume == AUTO for cfg in configs) and not (flags.cfg or flags.info):
             if flags.multirun:
                 raise ConfigError("resume=auto goes on with one run; leave out -m")
@@ -58,6 +66,16 @@ def run(arguments: Sequence[str]) -> int:
             overrides = [*_same_folder(configs[0], overrides), *overrides]
     with hidden_in_logs(Secrets.of(*map(asdict, configs))):  # a multirun's launcher logs what each job is told
         return run_hydra(_hydra_arguments(flags, overrides), "config")
+
+
+def _follow(cfg: Config) -> int:
+    """Train as a rank that is not the first; returns the exit code."""
+    from a2c.api import train_in  # imports torch
+
+    try:
+        return exit_code_of_stop(train_in(cfg, Path(cfg.runs_dir)).stopped)
+    except (Exception, KeyboardInterrupt) as error:
+        return exit_code_of(error, full_errors())
 
 
 def _resume_auto(cfg: Config, flags: argparse.Namespace, overrides: Sequence[str]) -> int:
@@ -78,26 +96,6 @@ def _allowed(cfg: Config) -> Config:
     refuse_foreign_code(cfg)
     check_settings(cfg)
     return cfg
-
-
-def _another_sweeper(overrides: Sequence[str]) -> bool:
-    return any(parse(text)[1].key_or_group == "hydra/sweeper" for text in overrides)
-
-
-def _jobs_to_check(overrides: Sequence[str]) -> list[list[str]]:
-    """Jobs of a multirun that show every value of every sweep at least once."""
-    parsed = [parse(text)[1] for text in overrides]
-    choices = []
-    for text, item in zip(overrides, parsed, strict=True):
-        if not item.is_sweep_override():
-            choices.append([text])
-        elif item.is_discrete_sweep():
-            choices.append([f"{item.get_key_element()}={value}" for value in item.sweep_string_iterator()])
-        elif not _another_sweeper(overrides):
-            raise ConfigError(f"{text}: -m trains with lists, like 1,2,3, and with range(...)")
-    first = [options[0] for options in choices]
-    others = [[*first[:i], value, *first[i + 1 :]] for i, options in enumerate(choices) for value in options[1:]]
-    return [first, *others]
 
 
 def _same_folder(cfg: Config, overrides: Sequence[str]) -> list[str]:
@@ -157,18 +155,8 @@ def run_hydra(arguments: Sequence[str], config_name: str) -> int:
     except OSError as error:
         raise _cannot_write(error) from error
     finally:
-        _name_the_failed(jobs, codes)
+        name_the_failed(jobs, codes)
     return next((code for code in codes if code), 0)
-
-
-def _name_the_failed(jobs: Sequence[Sequence[str]], codes: Sequence[int]) -> None:
-    """After several jobs, one line that says which failed, by what only they were told."""
-    failed = []
-    for number, (job, code) in enumerate(zip(jobs, codes, strict=False), 1):
-        own = [redact_argument(text) for text in job if not all(text in other for other in jobs)]
-        failed += [f"{' '.join([f'run {number}', *own])} (exit code {code})"] if code else []
-    if len(jobs) > 1 and failed:
-        tell(f"{len(failed)} of {len(jobs)} runs failed: {', '.join(failed)}")
 
 
 def _train(tree: DictConfig, folder: Path, full: bool) -> int:

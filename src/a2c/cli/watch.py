@@ -11,8 +11,8 @@ from pathlib import Path
 from a2c.cli.command import NamedEnv, NamedNetwork, read_arguments
 from a2c.cli.named_policy import named_policy
 from a2c.errors import A2CError, EnvironmentFailure
-from a2c.settings.config import DEVICE
 from a2c.settings.setting import setting
+from a2c.settings.shared_rules import DEVICE
 from a2c.storage.folders import run_of
 
 USAGE = """\

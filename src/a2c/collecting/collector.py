@@ -17,7 +17,7 @@ from a2c.collecting.final_values import Finals, FinalValues
 from a2c.collecting.going_on import calls_state, in_flight_state, to_episodes, to_tensor
 from a2c.collecting.group import Group, go_on
 from a2c.collecting.memory_states import memory_states, recorded
-from a2c.collecting.reward_normalizer import RewardNormalizer
+from a2c.collecting.reward_normalizer import Moments, RewardNormalizer
 from a2c.collecting.rollout_memory import empty_actions, empty_observations, start_from_end
 from a2c.collecting.witness import Witness
 from a2c.envs.episodes import Episode, episode_means
@@ -53,6 +53,7 @@ class Collector:
         graphs: captures acting in CUDA graphs; None: kernel by kernel.
         notify: called with one line when observations cannot take the quickest way to the device.
         first: global index of the first environment; above 0 where other collectors have the ones before.
+        of_all: turns the moments of a rollout's rewards into those over all ranks; None: there are no others.
     """
 
     def __init__(
@@ -66,10 +67,12 @@ class Collector:
         graphs: Graphs | None = None,
         notify: Callable[[str], None] = log.warning,
         first: int = 0,
+        of_all: Callable[[Moments], Moments] | None = None,
     ) -> None:
         self.model, self.cfg = model, cfg
         self.device = device_of(model)
-        self.reward_normalizer = RewardNormalizer(cfg.num_envs, cfg.gamma) if cfg.normalize_reward else None
+        scales = RewardNormalizer(cfg.num_envs, cfg.gamma, of_all=of_all) if cfg.normalize_reward else None
+        self.reward_normalizer = scales
         # The latest, for the mean return; of more than a hundred environments one each, or short ones crowd in.
         self.episodes: deque[Episode] = deque(maxlen=max(100, cfg.num_envs))
         self.episode_count = 0

@@ -5,12 +5,14 @@ The statistics change once per update, from the valid rows of the rollout just c
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
+
+Moments = tuple[float, float, int]  # mean, population variance, count
 
 
 class RewardNormalizer:
@@ -26,10 +28,18 @@ class RewardNormalizer:
         gamma: discount.
         clip: bound of the normalised rewards.
         eps: added to the variance.
+        of_all: turns the moments of a rollout into those over all ranks; None: there are no others.
     """
 
-    def __init__(self, num_envs: int, gamma: float, clip: float = 10.0, eps: float = 1e-8) -> None:
-        self.gamma, self.clip, self.eps = gamma, clip, eps
+    def __init__(
+        self,
+        num_envs: int,
+        gamma: float,
+        clip: float = 10.0,
+        eps: float = 1e-8,
+        of_all: Callable[[Moments], Moments] | None = None,
+    ) -> None:
+        self.gamma, self.clip, self.eps, self._of_all = gamma, clip, eps, of_all
         self.running = np.zeros(num_envs)
         self.mean, self.var, self.count = 0.0, 1.0, 0.0
 
@@ -46,13 +56,17 @@ class RewardNormalizer:
         return clipped
 
     def _merge(self, returns: np.ndarray) -> None:
-        if returns.size == 0:
+        mean, var = (float(returns.mean()), float(returns.var())) if returns.size else (0.0, 0.0)
+        size = returns.size
+        if self._of_all is not None:
+            mean, var, size = self._of_all((mean, var, size))
+        if size == 0:
             return
-        total = self.count + returns.size
-        delta = float(returns.mean()) - self.mean
-        moment = self.var * self.count + float(returns.var()) * returns.size
-        self.var = (moment + delta**2 * self.count * returns.size / total) / total
-        self.mean += delta * returns.size / total
+        total = self.count + size
+        delta = mean - self.mean
+        moment = self.var * self.count + var * size
+        self.var = (moment + delta**2 * self.count * size / total) / total
+        self.mean += delta * size / total
         self.count = total
 
     def state_dict(self) -> dict[str, Any]:

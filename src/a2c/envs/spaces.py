@@ -32,7 +32,17 @@ class ObsLeaf:
 
 @dataclass(frozen=True, slots=True)
 class Spaces:
-    """Shapes and bounds of one environment's observations and actions."""
+    """Shapes and bounds of one environment's observations and actions, as a network sees them.
+
+    Attributes:
+        obs_shape: of one observation: ``(D,)``, or an image's ``(C, H, W)``.
+        obs_dtype: ``uint8`` for images, ``float32`` for vectors.
+        actions, discrete: how many discrete actions there are; or how many dimensions a continuous one has.
+        start, low, high: the first discrete action; the bounds of a continuous one, a number for each dimension.
+        parts: kind and sizes of each part of an action that has several.
+        obs_parts: name and shape of each part of an observation that had several, in their order in the vector.
+        mask: how many columns of the observation, the last, are a mask of legal actions; your own network sees none.
+    """
 
     obs_shape: tuple[int, ...]
     obs_dtype: str  # uint8 for images, float32 for vectors

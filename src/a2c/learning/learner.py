@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from a2c.errors import NumericError
+from a2c.learning.averaging import Alone, Averaging
 from a2c.learning.coefficients import Coefficients, Schedules
 from a2c.learning.graphed_update import GraphedUpdate, Improve
 from a2c.learning.loss_metrics import LossMetrics
@@ -20,7 +21,7 @@ from a2c.machine.compiling import compiled_or_plain
 from a2c.machine.device import TorchModes, flush_denormals
 from a2c.machine.graphs import Graphs
 from a2c.maths.distributions import pullback_of
-from a2c.maths.losses import loss_gradients, mean, standardize, value_losses, variance
+from a2c.maths.losses import loss_gradients, value_losses
 from a2c.maths.returns import lambda_returns, successor_values
 from a2c.maths.trees import single
 from a2c.network.flat_weights import flatten_parameters, gradient_of
@@ -45,6 +46,7 @@ class Learner:
         notify: called with one line when updates cannot be compiled.
         optimizer: makes the optimizer from the settings and the model's flat weights.
         statistics: the normaliser that observations update; None: the model's own.
+        averaging: what an update takes its means over; None: its own rollout.
     """
 
     def __init__(
@@ -57,8 +59,10 @@ class Learner:
         notify: Callable[[str], None] = log.warning,
         optimizer: Callable[[Config, nn.Parameter], Optimizer] = make_optimizer,
         statistics: ObsNormalizer | None = None,
+        averaging: Averaging | None = None,
     ) -> None:
         self.model, self.cfg = model, cfg
+        self.averaging: Averaging = averaging or Alone()
         self.weights = flatten_parameters(model)
         device = self.weights.device
         self.clock = LoopClock(device) if clock is None else clock
@@ -98,7 +102,7 @@ class Learner:
         """
         self.clock.enter(UPDATE)
         self._modes.restore()  # environments in this process may have set others
-        if rollout.transitions == 0:  # NEXT_STEP: every row was a reset; Adam would step from its momentum alone
+        if self.averaging.skips(rollout.transitions):
             return
         self._pass = self._pass_of(*rollout.rewards.shape)
         coefficients = self._schedules.held_at(env_steps)
@@ -150,11 +154,19 @@ class Learner:
         returns = lambda_returns(rollout.rewards, next_values, done, cfg.gamma, gae_lambda)
         advantages = residuals = returns - values
         if cfg.normalize_advantage:
-            advantages = standardize(advantages, weight)
+            advantages = self.averaging.standardized(advantages, weight)
 
         huber, scale = self._huber, None if self._value_normalizer is None else self._value_normalizer.scale
         d_log_probs, d_entropies, d_values = loss_gradients(
-            values, returns, advantages, value_coef=value_coef, beta=beta, weight=weight, huber=huber, scale=scale
+            values,
+            returns,
+            advantages,
+            value_coef=value_coef,
+            beta=beta,
+            weight=weight,
+            count=self.averaging.count,
+            huber=huber,
+            scale=scale,
         )
         self._pass.backward(pullback(d_log_probs, d_entropies), d_values)
         losses = value_losses(residuals, huber, scale) if huber or scale is not None else None
@@ -169,12 +181,16 @@ class Learner:
             value_losses=losses,
         )
         # Sums over all that the loss is made of, over the gradient and all observations: finite if every one is.
-        grad_norm, seen = self.optimizer.clip(max_grad_norm), None
-        evidence = self.metrics.products.sum() + grad_norm
+        evidence, seen = self.metrics.products.sum(), None
         if self._statistics is not None:
             obs = single(rollout.obs)
-            seen = self._statistics.moments(obs[:-1], weight)
-            evidence += (seen[0] + seen[1]).sum() + obs[-1].sum(dtype=seen[0].dtype)
+            seen = self.averaging.merged(self._statistics.moments(obs[:-1], weight))
+            evidence = evidence + (seen[0] + seen[1]).sum() + obs[-1].sum(dtype=seen[0].dtype)
+        evidence = self.averaging.gradient(gradient_of(self.weights), rollout.transitions, evidence)
+        if self.averaging.empty:
+            return
+        grad_norm = self.optimizer.clip(max_grad_norm)
+        evidence = evidence + grad_norm
         self.metrics.add_norm(grad_norm)
         weights = [self.weights.data, *self.optimizer.state.values()]
         rate = lr if self._rates is None else self._rates * lr
@@ -186,7 +202,7 @@ class Learner:
             self._statistics.merge(*seen, *masked)
         if self._value_normalizer is not None:
             head: nn.Linear = self.model.value_head  # type: ignore[attr-defined]
-            self._value_normalizer.merge(mean(returns, weight), variance(returns, weight), head, *masked)
+            self._value_normalizer.merge(*self.averaging.moments(returns, weight), head, *masked)
 
     def drain_metrics(self, env_steps: int) -> dict[str, float]:
         """Means over the transitions since the last call, as ``train/...``: the only wait for the device.
@@ -195,6 +211,7 @@ class Learner:
             NumericError: the update that its evidence describes was refused, and with it all later ones; or the weights
                 are not finite, as with an absurd learning rate.
         """
+        self.averaging.to_first(self.metrics.products)
         self.check()
         if not self.weights.isfinite().all():
             raise NumericError(f"the weights after {env_steps:,} steps are not finite; {ADVICE}")
@@ -202,6 +219,10 @@ class Learner:
         means["learning_rate"], means["beta"] = now.pop("lr"), now.pop("beta")
         means |= {name: value for name, value in now.items() if name in self._schedules.changing}
         return {f"train/{name}": value for name, value in means.items()}
+
+    def counted(self, rollout: Rollout) -> int:
+        """The transitions that the run counts with a rollout of the last update: those of other ranks too."""
+        return self.averaging.counted(rollout.transitions)
 
     def check(self) -> None:
         """Wait for the device; raises :class:`NumericError` if :meth:`refused` has one."""

@@ -11,10 +11,15 @@ MEMBERSHIP = Path("/proc/self/cgroup")
 
 
 def usable_cores() -> int:
-    """How many cores this process may keep busy, by its affinity and by the CPU time that its container grants."""
+    """How many cores this process may keep busy, by its affinity and by the CPU time that its container grants.
+
+    Of several ranks on a machine each has its share.
+    """
     count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     granted = granted_cores()
-    return count if granted is None else max(1, min(count, int(granted)))
+    usable = count if granted is None else min(count, int(granted))
+    ranks = os.environ.get("LOCAL_WORLD_SIZE", "1")  # torchrun says so
+    return max(1, usable // (int(ranks) if ranks.isdecimal() and int(ranks) else 1))
 
 
 def granted_cores() -> float | None:

@@ -73,8 +73,13 @@ def actor_critic_loss(
         values: ``[T, N]``, V(s).
         returns: ``[T, N]``, the target G.
         advantages: ``[T, N]``, G - V, standardised or not.
+        value_coef, beta: weights of the value loss and of the entropy.
         weight: ``[T, N]``, 1 for a transition, 0 for a row that is none; None: every row counts.
-        huber, scale: as for :func:`value_losses`.
+        huber: beyond a residual of 1 the value loss grows in a line (:func:`value_losses`).
+        scale: scalar, the deviation of returns, by which residuals G - V are divided; None: 1.
+
+    Returns:
+        ``loss``, and its terms ``policy_loss``, ``value_loss`` and ``entropy``, each a scalar.
 
     Raises:
         ValueError: the shapes differ (broadcasting here would silently average the wrong thing).

@@ -45,7 +45,7 @@ def lambda_returns(
 
     Args:
         rewards: ``[T, N]``, reward received after step t.
-        next_values: ``[T, N]``, value of the true successor (:func:`successor_values`).
+        next_values: ``[T, N]``, value of the true successor, as for :func:`n_step_returns`.
         done: ``[T, N]`` bool, the episode ended at step t, either way.
         gamma: discount in [0, 1].
         gae_lambda: lambda in [0, 1], a number or a scalar.
@@ -75,7 +75,18 @@ def n_step_returns(rewards: Tensor, next_values: Tensor, done: Tensor, gamma: fl
 
         G[t] = r[t] + gamma * (next_value[t]  if done[t] or t == T-1  else  G[t+1])
 
-    Args, Returns and Raises: as for :func:`lambda_returns`.
+    Args:
+        rewards: ``[T, N]``, reward received after step t.
+        next_values: ``[T, N]``, value of the true successor of step t: 0 where terminated, V(final observation) where
+            truncated, V(obs[t+1]) elsewhere.
+        done: ``[T, N]`` bool, the episode ended at step t, either way.
+        gamma: discount in [0, 1].
+
+    Returns:
+        ``[T, N]``, detached.
+
+    Raises:
+        ValueError: the shapes do not fit.
 
     Source: Mnih et al. 2016 (A3C), algorithm S3; Sutton & Barto 2018, eq. 7.1.
     """

@@ -23,18 +23,25 @@ MAX_ENVS = 10  # side by side
 
 @dataclass(frozen=True, slots=True)
 class EvalResult:
-    """Raw scores of whole episodes."""
+    """Raw scores of whole episodes.
+
+    Attributes:
+        rewards, lengths: the return and the steps of each episode, in the order of the seeds.
+        cut: how many of them ``eval.max_steps`` ended.
+    """
 
     rewards: list[float]
     lengths: list[int]
-    cut: int = 0  # episodes that ``eval.max_steps`` ended
+    cut: int = 0
 
     @property
     def mean(self) -> float:
+        """Of the rewards."""
         return float(np.mean(self.rewards))
 
     @property
     def std(self) -> float:
+        """Of the rewards, over all of them."""
         return float(np.std(self.rewards))
 
     def cuts(self, max_steps: int) -> str:
@@ -149,20 +156,32 @@ def evaluate(
     env: EnvMaker | None = None,
     seed: int | None = None,
     deterministic: bool = True,
-    ended: Callable[[int], object] = lambda count: None,
+    ended: Callable[[int], object] | None = None,
 ) -> EvalResult:
-    """Play whole episodes of the environment that the policy was trained on.
+    """Play whole episodes with a policy, in the environment that it was trained on, and score them.
+
+    ::
+
+        import a2c
+
+        result = a2c.evaluate(a2c.load_policy("latest"), episodes=100)
+        print(f"{result.mean:.1f} +- {result.std:.1f}, the worst {min(result.rewards):.1f}")
+
+    With greedy actions the same call gives the same scores.
 
     Args:
         policy: from :func:`a2c.load_policy`.
         episodes: how many.
-        env: makes the environment, where a program had handed it to training; None: the policy's settings say which.
-        seed: of the environments; None: the training seed, in the role of the final evaluation.
-        deterministic: greedy actions; False samples.
-        ended: called after every episode with how many have ended.
+        env: what ``a2c.train(cfg, env=...)`` was given, where that was a class or function that no import finds again;
+            or another environment of the same spaces. None: the policy's settings say which.
+        seed: of the episodes, which are never those of training; None: the seed of training, which gives the episodes
+            of the run's final score.
+        deterministic: the policy's best action; False draws a sample.
+        ended: called after every episode with how many have ended, to show progress; None: nothing is.
 
     Returns:
-        Raw returns (no clipping, no normalisation) and lengths in steps, in the order of the seeds.
+        An :class:`a2c.EvalResult`: ``mean``, ``std``, and of each episode ``rewards``, the return without clipping and
+        normalisation, and ``lengths`` in steps.
 
     Raises:
         ConfigError: the environment cannot be made here.
@@ -172,7 +191,8 @@ def evaluate(
     evaluator = Evaluator(which, episodes, policy.cfg.eval.max_steps)
     try:
         seeds = eval_seeds(policy.cfg.seed if seed is None else seed, episodes, final=True)
-        result = evaluator.run(policy, seeds, deterministic=deterministic, ended=ended)
+        count = ended or (lambda over: None)
+        result = evaluator.run(policy, seeds, deterministic=deterministic, ended=count)
     finally:
         evaluator.close()
     assert result is not None  # nothing asked it to stop

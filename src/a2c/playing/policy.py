@@ -2,42 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from a2c.envs.spaces import ObsLeaf, Spaces
-from a2c.errors import CheckpointError, ConfigError
-from a2c.machine.device import resolve_device
+from a2c.envs.spaces import ObsLeaf
 from a2c.maths.trees import Tree, leaves, tree_map
 from a2c.network.emission import emission_of
-from a2c.network.flat_weights import flatten_parameters
-from a2c.network.making import OwnNetwork, make_network
 from a2c.network.protocol import Network, device_of, remembers
 from a2c.playing.conversion import Conversion
 from a2c.playing.remembered import Remembered
 from a2c.settings.config import Config
-from a2c.settings.notices import tell_once
-from a2c.settings.old_values import translated
-from a2c.settings.redaction import hidden_keys, leaf_settings, restored
-from a2c.settings.trust import ask_for_trust, code_of_network
-from a2c.settings.typed_settings import build
-from a2c.storage.kept_checkpoints import open_checkpoint
 
 
 class Policy:
-    """Acts on numpy observations.
+    """A trained policy that acts on NumPy observations, in any loop.
 
-    A network with a memory remembers the steps of an episode: call :meth:`reset` where one begins.
+    :func:`a2c.load_policy` makes one of a run, ``progress.policy`` one of a run under way::
 
-    Attributes:
-        model: the network.
+        import a2c
+        import gymnasium as gym
+
+        policy = a2c.load_policy("latest")
+        env = gym.make(policy.cfg.env.id)
+        obs, _ = env.reset(seed=0)
+        policy.reset()  # an episode begins: a network with a memory forgets the one before
+        total, over = 0.0, False
+        while not over:
+            obs, reward, terminated, truncated, _ = env.step(policy.act(obs))
+            total, over = total + reward, terminated or truncated
+
+    Args:
+        model: the network, on its device.
         cfg: the settings that it was trained with.
         path: the checkpoint that it came from, if any.
         env_steps: transitions that it was trained on.
+
+    Attributes:
+        model, cfg, path, env_steps: as above.
     """
 
     def __init__(self, model: Network, cfg: Config, path: Path | None = None, env_steps: int = 0) -> None:
@@ -84,6 +89,9 @@ class Policy:
     def choose(self, obs: Any, deterministic: bool = True, rows: Sequence[int] | None = None) -> np.ndarray:
         """As :meth:`act`, for an environment of :func:`a2c.envs.single.make_env.make_env`, whose spaces are converted.
 
+        Args:
+            obs, deterministic, rows: as for :meth:`act`.
+
         Returns:
             ``[*action]``, or ``[B, *action]`` for a batch.
         """
@@ -108,13 +116,16 @@ class Policy:
         return self._door(action.cpu().numpy()), single
 
     def value(self, obs: Any, rows: Sequence[int] | None = None) -> np.ndarray:
-        """V of an observation ``[*obs]``, or of a batch ``[B, *obs]`` -> ``[B]``, in the units of training rewards.
+        """What the rest of the episode is worth, in the units of training rewards.
 
         With a memory, ask before :meth:`act` gets the observation: it is the value after what came before it, and
         asking leaves the memory as it is.
 
         Args:
             obs, rows: as for :meth:`act`.
+
+        Returns:
+            A number for one observation, ``[B]`` for a batch.
 
         Raises:
             ValueError: as in :meth:`act`.
@@ -143,108 +154,3 @@ class Policy:
         if not single and array.shape[1:] != part.shape:
             raise ValueError(f"observation has shape {array.shape}; the policy takes {part.shape} or a batch of it")
         return torch.from_numpy(array[None] if single else array).to(self._device)
-
-
-def load_policy(
-    target: str | Path = "latest",
-    *,
-    runs_dir: str | Path = "runs",
-    device: str = "cpu",
-    secrets: Mapping[str, Any] | None = None,
-    tell: Callable[[str], object] = tell_once,
-    network: OwnNetwork | None = None,
-    trust: bool = False,
-) -> Policy:
-    """Load the policy of a run from its best checkpoint, or from the one named.
-
-    Args:
-        target: ``latest``, a run folder, or a checkpoint file.
-        runs_dir: where ``latest`` is looked up.
-        device: where to run it, like ``cpu``, ``cuda:1`` or ``auto``.
-        secrets: what its environment needs and no run keeps, as in ``env.kwargs``: ``{"api_key": ...}``.
-        tell: called with one line if a checkpoint of the run is damaged and an older one is used.
-        network: makes the network, where the run had one of your own.
-        trust: import the modules by which the checkpoint names its network, torso or encoders.
-
-    Raises:
-        CheckpointError: the checkpoint is missing, damaged or of another version of a2c, or its weights are of another
-            network.
-        ConfigError: the device is not there, ``secrets`` holds what the run keeps itself, or the network needs a module
-            that nobody trusts, or an object that nobody gave.
-    """
-
-    def allow(cfg: Config, path: Path) -> Config:
-        code = code_of_network(cfg.network)
-        if network is not None:
-            code.pop("network.make", None)
-        if code and not trust:
-            ask_for_trust(code, str(path), "load_policy(..., trust=True) allows it, network=... gives it again")
-        return cfg
-
-    return open_policy(
-        target, runs_dir=runs_dir, device=device, secrets=secrets, tell=tell, network=network, allow=allow
-    )
-
-
-def open_policy(
-    target: str | Path,
-    *,
-    allow: Callable[[Config, Path], Config],
-    runs_dir: str | Path = "runs",
-    device: str = "cpu",
-    secrets: Mapping[str, Any] | None = None,
-    tell: Callable[[str], object] = tell_once,
-    network: OwnNetwork | None = None,
-) -> Policy:
-    """As :func:`load_policy`.
-
-    Args:
-        target, runs_dir, device, secrets, tell, network: as there.
-        allow: called with the settings and the checkpoint before anything is imported; returns the settings, with code
-            by the names that it now has, or raises.
-    """
-    on = resolve_device(device)
-    path, payload = open_checkpoint(target, runs_dir, "best", tell)
-    cfg = allow(config_of(payload, path), path)
-    cfg.env.kwargs = _with_secrets(cfg.env.kwargs, secrets or {}, path)
-    spaces = Spaces.from_dict(payload["spec"])
-    if network is not None and cfg.network.make is None:
-        raise ConfigError(f"{path} was trained with our own network; leave out network=")
-    model = make_network(cfg, spaces, network)
-    try:
-        model.load_state_dict(payload["learner"]["model"])
-    except RuntimeError as error:
-        code = " ".join(code_of_network(cfg.network).values()) or cfg.network.make
-        if code is None:
-            raise
-        raise CheckpointError(f"{path} holds the weights of another network than {code}: {_one_line(error)}") from error
-    model = model.to(on)
-    model.train(False)
-    flatten_parameters(model)  # as in training: the last bits of sums depend on where in memory numbers lie
-    return Policy(model, cfg, path, payload["state"]["env_steps"])
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())
-
-
-def _with_secrets(kwargs: dict[str, Any], secrets: Mapping[str, Any], path: Path) -> dict[str, Any]:
-    lost, own = hidden_keys(kwargs), dict(leaf_settings(kwargs))
-    for key, value in leaf_settings(secrets):
-        left_out = any(key == name or key.startswith(f"{name}.") for name in lost)
-        if not left_out and (key not in own or own[key] != value):
-            raise ConfigError(f"env.kwargs.{key} is no secret that {path} left out: the run keeps its own")
-    found: dict[str, Any] = restored(kwargs, secrets)
-    return found
-
-
-def config_of(payload: dict[str, Any], path: Path) -> Config:
-    """The settings that a checkpoint was trained with.
-
-    Raises:
-        CheckpointError: it was saved by another version of a2c, which had other settings.
-    """
-    try:
-        return build(Config, translated(payload["config"]))
-    except ConfigError as error:
-        raise CheckpointError(f"{path} was saved by another version of a2c: {error}") from error

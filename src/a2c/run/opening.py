@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from a2c.errors import A2CError, StoppedError
 from a2c.machine.processes.foreign_code import GaveUpError
+from a2c.machine.rank_group import Ranks
 from a2c.network.making import OwnNetwork
 from a2c.run.callback import Callback
+from a2c.run.following import FollowingRun
+from a2c.run.leading import LeadingRun
 from a2c.run.run import Run
 from a2c.run.stopping import stop_on_signals
 from a2c.settings.config import Config
+
+AnyRun = Run | LeadingRun | FollowingRun
 
 
 @contextlib.contextmanager
@@ -33,6 +38,30 @@ def open_run(
         except GaveUpError:
             assert stop.signal is not None
             raise StoppedError(stop.signal, "an environment did not answer before the first update") from None
+
+
+@contextlib.contextmanager
+def open_run_of_ranks(
+    cfg: Config,
+    folder: Path,
+    ranks: Ranks,
+    network: OwnNetwork | None = None,
+    callback: Callback | None = None,
+    log_to: Callable[[Path], None] = lambda path: None,
+) -> Iterator[LeadingRun | FollowingRun]:
+    """Open a run that several ranks train; the first keeps it.
+
+    Args:
+        cfg, folder, network, callback: as for :func:`open_run`.
+        ranks: all of them.
+        log_to: called, on the others, with the file that their own output goes to.
+    """
+    if ranks.leads:
+        with open_run(cfg, folder, network, callback) as run:
+            yield LeadingRun(run, ranks)
+    else:
+        with stop_on_signals() as stop:
+            yield FollowingRun(cfg, ranks, stop, log_to)
 
 
 @contextlib.contextmanager

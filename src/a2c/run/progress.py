@@ -18,7 +18,21 @@ _NAME = re.compile(r"(?!last\b|best\b)[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")  # thos
 
 
 class Progress:
-    """A report of a run; it is valid until the callback returns.
+    """A report of a run under way, for the callback that :func:`a2c.train` was given.
+
+    There is one for every ``log_every`` env steps, every evaluation and every checkpoint; it is valid until the
+    callback returns::
+
+        import a2c
+
+        def on_report(progress: a2c.Progress) -> dict[str, float]:
+            lengths = [episode.length for episode in progress.episodes]
+            if progress.metrics.get("eval/mean_reward", 0) > 450:
+                progress.stop("good enough")
+            return {"longest": max(lengths, default=0)}  # logged as callback/longest
+
+        cfg = a2c.load_config("env=cartpole", "total_steps=100_000", "eval.every=10_000")
+        a2c.train(cfg, on_report=on_report)
 
     Args:
         state: where training is.
@@ -32,7 +46,8 @@ class Progress:
     Attributes:
         env_steps, update: how far training is.
         total_steps: where it ends.
-        metrics: name -> number, as the row of this report in metrics.jsonl, but for ``time/...`` shares.
+        metrics: name -> number, as the row of this report in metrics.jsonl, but for ``time/...`` shares:
+            ``rollout/ep_rew_mean``, ``train/entropy``, and ``eval/mean_reward`` where the report has an evaluation.
         cfg, folder: as above.
         stopped: why the callback ends the run; None: it goes on.
         saves: names of the checkpoints that it wants.
@@ -43,7 +58,7 @@ class Progress:
         state: TrainState,
         cfg: Config,
         folder: Path,
-        metrics: Mapping[str, Any],
+        metrics: Mapping[str, float],
         episodes: Callable[[], Sequence[Episode]],
         network: Network,
         call: Callable[[Call], list[Any]],
@@ -119,7 +134,7 @@ class Progress:
         return self._call(call_of(name, args, kwargs))
 
     def end(self) -> None:
-        """The callback has returned."""
+        """The callback has returned: the run says so, nobody else."""
         self._over = True
         if self._policy is not None:
             self._network.train(True)

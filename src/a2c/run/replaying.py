@@ -14,7 +14,7 @@ from a2c.errors import CheckpointError, NumericError
 from a2c.learning.first_number import Found, first_number, spelled
 from a2c.learning.learner import Learner
 from a2c.network.making import make_network
-from a2c.playing.policy import config_of
+from a2c.playing.loading import config_of
 from a2c.rollout import Rollout
 from a2c.settings.config import Config
 from a2c.settings.trust import ask_for_trust, code_of_network

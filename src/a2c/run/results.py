@@ -13,7 +13,8 @@ from a2c.machine.processes.apart import call_apart
 from a2c.machine.processes.foreign_code import GaveUpError, of_others
 from a2c.network.making import OwnNetwork
 from a2c.playing.episode import play_episode
-from a2c.playing.policy import Policy, load_policy, open_policy
+from a2c.playing.loading import load_policy, open_policy
+from a2c.playing.policy import Policy
 from a2c.run.evaluators import Evaluators
 from a2c.run.showing.curve import draw_curve
 from a2c.run.showing.gif import record_gif

@@ -87,6 +87,21 @@ class Run:
         """Updates that the run had made before this session."""
         return self._saved.update
 
+    @property
+    def start(self) -> TrainState:
+        """Where training starts: in the checkpoint to continue, if there is one."""
+        return self._saved
+
+    @property
+    def evaluates(self) -> bool:
+        """Whether there are evaluations."""
+        return not self._evaluators.off
+
+    @property
+    def ended(self) -> bool:
+        """Whether training is over before ``total_steps``, because of a score or a callback."""
+        return self._checkpoints.ended is not None
+
     def begin(
         self, learner: Learner, actors: Actors, environments: Mapping[str, str], plan: Plan | None = None
     ) -> TrainState:
@@ -152,7 +167,7 @@ class Run:
 
     def over(self) -> bool:
         """Whether training is to end before ``total_steps``: a signal came, or the onlooker has seen enough."""
-        return bool(self.stop) or self._checkpoints.ended is not None
+        return bool(self.stop) or self.ended
 
     def due(self, state: TrainState) -> bool:
         """Whether this update ends with a report. Also moves the progress bar, at next to no cost."""

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from a2c.rollout import Rollout
-
 
 @dataclass(frozen=True, slots=True)
 class TrainState:
@@ -14,9 +12,9 @@ class TrainState:
     env_steps: int = 0  # valid transitions over all environments
     update: int = 0
 
-    def after(self, rollout: Rollout) -> TrainState:
-        """The state after one more update, from ``rollout``."""
-        return replace(self, env_steps=self.env_steps + rollout.transitions, update=self.update + 1)
+    def after(self, transitions: int) -> TrainState:
+        """The state after one more update, from so many transitions."""
+        return replace(self, env_steps=self.env_steps + transitions, update=self.update + 1)
 
 
 @dataclass(frozen=True, slots=True)

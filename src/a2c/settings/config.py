@@ -11,15 +11,7 @@ from typing import Any
 
 from a2c.settings.code_names import CODE_NAME, SAYS_CODE_NAME
 from a2c.settings.setting import setting
-
-DEVICE: dict[str, Any] = {
-    "doc": "auto (a GPU where there is one), cpu, cuda, cuda:1 or mps",
-    "pattern": r"auto|cpu|mps|cuda(:\d+)?",
-    "says": "auto, cpu, cuda, cuda:1 or mps",
-}
-
-
-SCHEDULE: dict[str, Any] = {"choices": ("constant", "linear", "cosine"), "points": True}
+from a2c.settings.shared_rules import DEVICE, SCHEDULE
 
 
 @dataclass(slots=True)
@@ -234,6 +226,11 @@ class Config:
         "worker processes, which step environments or, with a3c, learn; null: what auto finds best, or one per core",
         low=1,
     )
+    ranks: int = setting(
+        "processes that train together, each with its share of the environments; under torchrun, as many as it starts",
+        low=1,
+    )
+    rank_timeout: float = setting("seconds that a rank may keep the others waiting", low=0, open_low=True)
     shared_statistics: bool = setting("a3c: all workers share the optimizer's statistics; false: each has its own")
     policy: PolicyConfig = setting("policy")
     network: NetworkConfig = setting("network")

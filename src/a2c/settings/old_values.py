@@ -16,7 +16,7 @@ _MEANS: dict[tuple[str, Any], dict[str, Any]] = {
 _POLICY = {"distribution": "gaussian", "state_dependent_std": False, "sde_steps": 4}
 # Keys that runs of earlier versions lack
 _ADDED: dict[str, Any] = {"main_shard": None, "tf32": True, "policy": _POLICY, "stop_at": None, "log_info": []}
-_ADDED |= {"value_loss": "mse", "critic_lr": None, "normalize_value": False}
+_ADDED |= {"value_loss": "mse", "critic_lr": None, "normalize_value": False, "ranks": 1, "rank_timeout": 300.0}
 _ADDED |= {f"{name}_schedule": "constant" for name in ("value_coef", "gae_lambda", "max_grad_norm")}
 _ADDED |= {f"{name}_end": 0.0 for name in ("lr", "beta", "value_coef", "gae_lambda", "max_grad_norm")}
 _ADDED_WITHIN: dict[str, dict[str, Any]] = {  # and keys of groups

@@ -21,7 +21,15 @@ from a2c.settings.trust import ask_for_trust, code_in
 from a2c.settings.typed_settings import leaf_types
 from a2c.storage.folders import AUTO, run_of
 
-OF_THE_SESSION = {"resume", "runs_dir", "device", "threads", "num_workers"}  # not part of the run
+OF_THE_SESSION = {
+    "resume",
+    "runs_dir",
+    "device",
+    "threads",
+    "num_workers",
+    "ranks",
+    "rank_timeout",
+}  # not part of the run
 
 __all__ = ["OF_THE_SESSION", "SETTINGS", "flatten", "with_settings_of_resumed_run"]
 

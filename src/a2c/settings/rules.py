@@ -33,6 +33,8 @@ def validate(cfg: Config) -> Config:
     _check_network(cfg)
     if cfg.env.isolate:
         _check_isolated(cfg)
+    if cfg.ranks > 1:
+        _check_ranks(cfg)
     if cfg.algo == "ac" and cfg.num_envs != 1:
         raise ConfigError(f"num_envs={cfg.num_envs} does not go with algo=ac: with several environments it is algo=a2c")
     if cfg.algo == "a3c":
@@ -66,6 +68,26 @@ def _check_schedules(cfg: Config) -> None:
             raise ConfigError(f"{name}_schedule={kind} needs a {name} to begin with; it is null")
         if name == "gae_lambda" and isinstance(kind, list) and max(factor for _, factor in kind) * value > 1:
             raise ConfigError(f"gae_lambda_schedule={kind}: a factor times gae_lambda={value} is above 1")
+
+
+def _check_ranks(cfg: Config) -> None:
+    """Refuse what several processes cannot do together."""
+    cannot = {
+        "algo": (
+            cfg.algo != "a2c",
+            "it is one environment" if cfg.algo == "ac" else f"num_workers={cfg.ranks} are its processes",
+        ),
+        "vectorization": (cfg.vectorization in ("device", "native"), "ranks share out single environments"),
+        "compile": (cfg.compile, "the ranks sum their gradients within an update"),
+        "profile": (cfg.profile, "it traces one process"),
+    }
+    for key, (wrong, why) in cannot.items():
+        if wrong:
+            value = getattr(cfg, key)
+            shown = str(value).lower() if isinstance(value, bool) else value
+            raise ConfigError(f"{key}={shown} does not go with ranks={cfg.ranks}: {why}")
+    if cfg.ranks > cfg.num_envs:
+        raise ConfigError(f"ranks={cfg.ranks} must be at most num_envs={cfg.num_envs}: each has an environment")
 
 
 def _check_isolated(cfg: Config) -> None:

@@ -23,12 +23,12 @@ from a2c.run.stopping import handled
 from a2c.settings.compose import load_config
 from a2c.storage.atomic import write_text
 from a2c.sweeps.claims import Claim, claim
+from a2c.sweeps.confirmed import CONFIRMED
 from a2c.sweeps.ending import Ending
 from a2c.sweeps.search import best, typed
 from a2c.sweeps.training import is_training
 from a2c.sweeps.trial_runs import Plan, TrialFailed, TrialStopped, score_of, trial_name
 
-CONFIRMED = "confirmed.json"
 FIRST_SEED = 101  # far from those of trials, which count from 1
 POLL = 1.0  # seconds between looks at runs of others
 _SEED = "seed"

@@ -1,53 +1,81 @@
-"""What a sweep has found: a table, a picture and a page."""
+"""What a sweep has found: a table and commands on the screen, a preset, and a page."""
 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from a2c.run.showing.figures import NOTHING, aligned, relative
-from a2c.run.showing.html_page import inlined, render
+from a2c.settings.redaction import redact_argument
 from a2c.storage.atomic import write_text
+from a2c.sweeps.best_preset import Preset, write_preset
+from a2c.sweeps.importance import FEWEST, importances
 from a2c.sweeps.search import best, typed
-from a2c.sweeps.sweep_file import Sweep
-from a2c.sweeps.sweep_picture import draw_sweep
+from a2c.sweeps.sweep_file import Parameter, Sweep
+from a2c.sweeps.sweep_page import page_of
 
 SHOWN = 10  # lines of the table on the screen
-TEMPLATE = Path(__file__).with_name("sweep.html")
 STATES = {TrialState.PRUNED: "ended early", TrialState.FAIL: "failed", TrialState.RUNNING: "not finished"}
 
 
-def summary_of(study: optuna.Study, sweep: Sweep) -> list[str]:
-    """The best trials as a table, and the command that trains with the values of the best."""
+def summary_of(study: optuna.Study, sweep: Sweep, preset: Preset | None = None) -> list[str]:
+    """The best trials as a table, what each setting decided, and the commands that train with the best values."""
     lines = _lines(_ranked(study, sweep), sweep)
     more = len(lines) - SHOWN
     text = aligned([_head(sweep), *lines[:SHOWN]], words=0)
     text += [f"and {more} more"] if more > 0 else []
+    shares = importances(study, sweep)
+    text += (
+        [] if shares is None else [f"importance: {', '.join(f'{name} {part:.0%}' for name, part in shares.items())}"]
+    )
+    text += [] if preset is None else [preset.command]
     command = command_of(study, sweep)
     return [*text, *([] if command is None else [command])]
 
 
-def write_report(study: optuna.Study, sweep: Sweep, folder: Path) -> str:
-    """Write ``report.html`` and ``sweep.png`` into the folder; returns the path of the page.
+def write_best(study: optuna.Study, sweep: Sweep, folder: Path) -> Preset | None:
+    """Write the values of the best trial as a preset into the folder of the sweep; None: no trial is done.
 
     Raises:
-        OSError: they cannot be written.
+        OSError: it cannot be written.
     """
-    picture = draw_sweep(study, sweep, folder / "sweep.png")
-    text = render(
-        TEMPLATE,
-        name=sweep.name,
-        metric=sweep.metric,
-        goal="the more, the better" if sweep.maximize else "the less, the better",
-        method=sweep.method,
+    leader = best(study)
+    if leader is None:
+        return None
+    why = [f"The sweep {sweep.name} found it: trial {leader.number}, {sweep.metric} {leader.value:.4g}."]
+    shares = importances(study, sweep) or {}
+    reasons = {name: _reason(parameter, shares.get(name)) for name, parameter in sweep.parameters.items()}
+    return write_preset(_overrides(leader, sweep), why, reasons, folder)
+
+
+def write_report(study: optuna.Study, sweep: Sweep, folder: Path, preset: Preset | None = None) -> str:
+    """Write ``report.html`` into the folder; returns its path as one types it.
+
+    Raises:
+        ConfigError: the file of a confirmation is damaged.
+        OSError: the page cannot be written.
+    """
+    ranked = _ranked(study, sweep)
+    commands = {"Train with the best values": command_of(study, sweep)}
+    if preset is not None:
+        commands["The same, as a preset"] = preset.command
+    if ranked:
+        commands["Compare the runs"] = f"a2c compare {shlex.quote(relative(folder))}"
+    if (folder / "wandb").is_dir():
+        commands["Send them to W&B"] = f"wandb sync --yes {shlex.quote(relative(folder / 'wandb'))}"
+    text = page_of(
+        sweep,
+        study.get_trials(deepcopy=False),
+        folder,
+        shares=importances(study, sweep),
+        fewest=FEWEST,
+        commands={what: command for what, command in commands.items() if command is not None},
         head=_head(sweep),
-        lines=_lines(_ranked(study, sweep), sweep),
-        command=command_of(study, sweep),
-        figure=inlined(picture.read_bytes()),
+        lines=_lines(ranked, sweep),
     )
     return relative(write_text(folder / "report.html", text))
 
@@ -55,9 +83,19 @@ def write_report(study: optuna.Study, sweep: Sweep, folder: Path) -> str:
 def command_of(study: optuna.Study, sweep: Sweep) -> str | None:
     """The command that trains with the values of the best trial; None: none has ended yet."""
     leader = best(study)
-    if leader is None:
-        return None
-    return shlex.join(["a2c", "train", *sweep.overrides, *(f"{key}={text}" for key, text in typed(leader).items())])
+    return None if leader is None else shlex.join(["a2c", "train", *map(redact_argument, _overrides(leader, sweep))])
+
+
+def _overrides(trial: FrozenTrial, sweep: Sweep) -> list[str]:
+    return [*sweep.overrides, *(f"{key}={text}" for key, text in typed(trial).items())]
+
+
+def _reason(parameter: Parameter, share: float | None) -> str:
+    """Among what a value was found, and how much it decided."""
+    found = (
+        f"of {', '.join(parameter.choices)}" if parameter.choices else f"from {parameter.low:g} to {parameter.high:g}"
+    )
+    return " ".join(found.split()) + ("" if share is None else f"; importance {share:.0%}")
 
 
 def _ranked(study: optuna.Study, sweep: Sweep) -> list[FrozenTrial]:
@@ -75,7 +113,7 @@ def _head(sweep: Sweep) -> list[str]:
 def _lines(trials: Sequence[FrozenTrial], sweep: Sweep) -> list[list[str]]:
     lines = []
     for trial in trials:
-        values = typed(trial)
+        values: Mapping[str, str] = typed(trial)
         score = STATES.get(trial.state) or f"{trial.value:.4g}"
         lines.append([str(trial.number), *(values.get(name, NOTHING) for name in sweep.parameters), score])
     return lines

@@ -17,6 +17,7 @@ from a2c.settings.saved_settings import SETTINGS
 from a2c.storage.folders import CHECKPOINTS
 from a2c.storage.run_lock import hold, is_held, is_locked
 from a2c.sweeps.ending import Urgency
+from a2c.sweeps.wandb_names import wandb_overrides
 
 POLL = 0.3  # seconds between looks at a run
 PATIENCE = 5.0  # seconds that a run may take after it was asked to end at once
@@ -42,7 +43,7 @@ def train(folder: Path, overrides: Sequence[str], stop: Callable[[], Urgency]) -
         again = [word for word in overrides if _is_asked_again(word.partition("=")[0])]
         arguments = [f"resume={quote(str(folder))}", "--trust", *place, *again]  # the sweep's file named its module
     else:
-        arguments = [*overrides, *place, f"hydra.run.dir={quote(str(folder))}"]
+        arguments = [*wandb_overrides(folder), *overrides, *place, f"hydra.run.dir={quote(str(folder))}"]
     try:
         with folder.with_suffix(LOG).open("ab") as log:
             if not hold(log.fileno()):

@@ -6,9 +6,7 @@ import contextlib
 import dataclasses
 import io
 import os
-import pty
 import re
-import select
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,8 +20,8 @@ from a2c.run.showing.figures import duration, number
 from a2c.run.showing.next_commands import next_commands
 from a2c.settings.compose import load_config
 from a2c.settings.config import Config
+from screens import OF_TERMINALS, Screen
 
-ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 ROW = {
     "rollout/ep_rew_mean": 123.45,
     "rollout/ep_len_mean": 99.0,
@@ -68,38 +66,10 @@ def cfg(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
     return load_config("env=cartpole")
 
 
-class Screen:
-    """A terminal of a given width that the console writes to."""
-
-    def __init__(self, width: int) -> None:
-        import fcntl
-        import struct
-        import termios
-
-        self._controller, end = pty.openpty()
-        fcntl.ioctl(end, termios.TIOCSWINSZ, struct.pack("HHHH", 50, width, 0, 0))
-        self.stream = open(end, "w", encoding="utf-8")  # noqa: SIM115  closed by close()
-        self.raw = ""
-
-    def read(self) -> str:
-        """All that was written so far, as it was written."""
-        while select.select([self._controller], [], [], 0.05)[0]:
-            self.raw += os.read(self._controller, 65536).decode()
-        return self.raw
-
-    def lines(self) -> list[str]:
-        """The text without colours; of what was drawn over, the last."""
-        return [ANSI.sub("", line).rstrip("\r").split("\r")[-1] for line in self.read().split("\n")]
-
-    def close(self) -> None:
-        self.stream.close()
-        os.close(self._controller)
-
-
 @pytest.fixture
 def screen(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Screen]:
     monkeypatch.setenv("TERM", "xterm-256color")
-    for name in ("NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES", "TTY_COMPATIBLE", "TTY_INTERACTIVE"):
+    for name in OF_TERMINALS:
         monkeypatch.delenv(name, raising=False)
     screen = Screen(getattr(request, "param", 80))
     yield screen

@@ -7,16 +7,13 @@ when the terminal goes away or a pipe closes, the console falls silent and train
 from __future__ import annotations
 
 import atexit
-import contextlib
-import os
 import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any, TextIO
 
-from rich.console import Console as Terminal
-from rich.console import ConsoleDimensions, RenderableType
+from rich.console import RenderableType
 from rich.live import Live
 from rich.panel import Panel
 from rich.table import Table
@@ -25,6 +22,7 @@ from rich.text import Text
 from a2c.run.showing import console_text as words
 from a2c.run.showing.figures import duration, number
 from a2c.run.showing.next_commands import next_commands
+from a2c.run.showing.terminal import silence, terminal_on
 from a2c.settings.config import Config
 from a2c.settings.redaction import Secrets
 
@@ -54,12 +52,10 @@ class Console:
         self._own: dict[str, None] = {}  # names of the user's own metrics, as they came
         self._progress: tuple[int, Mapping[str, Any]] = (0, {})
         self._muted = False
-        self._terminal: Terminal | None = None
         self._live: Live | None = None
         self._in_notebook = type(self._stream).__module__.startswith("ipykernel.")
         self._drawn = False  # in a notebook: the last line is the bar
-        if _is_terminal(self._stream):
-            self._terminal = _Terminal(file=self._stream, highlight=False, markup=False, emoji=False)
+        self._terminal = terminal_on(self._stream)
         atexit.register(self.close)  # a hidden cursor must not outlive the process
 
     def start(self, facts: Mapping[str, str]) -> None:
@@ -185,34 +181,7 @@ class Console:
             pass
         except (OSError, ValueError):  # a closed pipe, terminal or file
             self._muted = True
-            _silence(self._stream)
-
-
-class _Terminal(Terminal):
-    @property  # type: ignore[misc]  # nobody sets the size of this one
-    def size(self) -> ConsoleDimensions:
-        """Size of the terminal that we write to; rich would ask standard input first."""
-        with contextlib.suppress(OSError, ValueError):
-            columns, lines = os.get_terminal_size(self.file.fileno())
-            if columns and "COLUMNS" not in os.environ:
-                return ConsoleDimensions(columns, lines)
-        return super().size
-
-
-def _is_terminal(stream: TextIO | None) -> bool:
-    """A terminal that can redraw lines and show box characters; a process without a console has no stream at all."""
-    if stream is None:
-        return False
-    encoding = (getattr(stream, "encoding", None) or "").lower().replace("-", "")
-    return stream.isatty() and encoding == "utf8" and os.environ.get("TERM", "") not in ("dumb", "unknown")
-
-
-def _silence(stream: TextIO) -> None:
-    """Let later writes and the flush at exit go nowhere instead of failing."""
-    with contextlib.suppress(OSError, ValueError):
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, stream.fileno())
-        os.close(nowhere)
+            silence(self._stream)
 
 
 def _aligned(lines: list[tuple[str, str]]) -> list[str]:

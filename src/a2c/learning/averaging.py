@@ -1,0 +1,157 @@
+"""What an update takes its means over: the transitions of its own rollout, or those of all ranks.
+
+A mean of means is wrong as soon as ranks count differently. So every rank computes sums, all sums are added, and the
+division by the count of all comes last; clipping and the optimizer see what one process with all environments would.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from a2c.machine.rank_group import Ranks
+from a2c.maths.losses import mean, standardize, variance
+from a2c.maths.moments import Moments, merged_moments
+
+EPS = 1e-8  # as in standardize
+
+
+class Averaging(Protocol):
+    """The means of one update.
+
+    Attributes:
+        count: what the gradient of the loss is divided by before :meth:`gradient`; None: the rollout's transitions.
+        empty: the last update was of no transition at all; nothing may change then.
+    """
+
+    @property
+    def count(self) -> float | None: ...
+    @property
+    def empty(self) -> bool: ...
+
+    def skips(self, transitions: int) -> bool:
+        """Whether there is no update, since a rollout of so many transitions is all."""
+
+    def counted(self, transitions: int) -> int:
+        """Of a rollout of so many transitions that an update was just made of: those of all."""
+
+    def moments(self, x: Tensor, weight: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Mean and population variance of ``x`` ``[T, N]`` over the valid transitions: scalars."""
+
+    def standardized(self, advantages: Tensor, weight: Tensor | None) -> Tensor:
+        """Advantages with mean 0 and standard deviation 1 over the valid transitions, same shape."""
+
+    def merged(self, seen: Moments) -> Moments:
+        """Moments of observations, of a rollout's into those of all."""
+
+    def gradient(self, gradient: Tensor, transitions: int, evidence: Tensor) -> Tensor:
+        """Make a gradient the mean's, in place.
+
+        Args:
+            gradient: ``[W]``, of the loss divided by ``count``.
+            transitions: of the rollout.
+            evidence: scalar, not finite if the update must be refused.
+
+        Returns:
+            The evidence of all.
+        """
+
+    def to_first(self, sums: Tensor) -> None:
+        """Move sums, such as those of metrics, to the first of all, in place; the others' become 0."""
+
+
+class Alone:
+    """The means over one rollout."""
+
+    count: float | None = None
+    empty = False  # such updates are skipped
+
+    def skips(self, transitions: int) -> bool:
+        return transitions == 0  # NEXT_STEP: every row was a reset; Adam would step from its momentum alone
+
+    def counted(self, transitions: int) -> int:
+        return transitions
+
+    def moments(self, x: Tensor, weight: Tensor | None) -> tuple[Tensor, Tensor]:
+        return mean(x, weight), variance(x, weight)
+
+    def standardized(self, advantages: Tensor, weight: Tensor | None) -> Tensor:
+        return standardize(advantages, weight)
+
+    def merged(self, seen: Moments) -> Moments:
+        return seen
+
+    def gradient(self, gradient: Tensor, transitions: int, evidence: Tensor) -> Tensor:
+        return evidence
+
+    def to_first(self, sums: Tensor) -> None:
+        pass
+
+
+class OverRanks:
+    """The means over the rollouts of all ranks: one sum of the gradient, its count and its evidence.
+
+    That sum also carries whether a rank has been asked to stop, so that all of them end after the same update.
+
+    Args:
+        ranks: the processes that learn together.
+    """
+
+    count: float | None = 1.0  # gradients of sums
+
+    def __init__(self, ranks: Ranks) -> None:
+        self._ranks, self._transitions, self.empty = ranks, 0, False
+        self._sums = torch.empty(0, dtype=torch.float32)  # gradient [W], transitions, ranks that want to stop, evidence
+
+    def skips(self, transitions: int) -> bool:
+        return False  # others may have some
+
+    def counted(self, transitions: int) -> int:
+        return self._transitions
+
+    def moments(self, x: Tensor, weight: Tensor | None) -> tuple[Tensor, Tensor]:
+        wide = x.double()
+        count = wide.new_tensor(float(x.numel())) if weight is None else weight.sum().to(wide.dtype)
+        center, spread, _ = self.merged((mean(wide, weight), variance(wide, weight), count))
+        return center.to(x.dtype), spread.to(x.dtype)
+
+    def standardized(self, advantages: Tensor, weight: Tensor | None) -> Tensor:
+        center, spread = self.moments(advantages, weight)
+        return (advantages - center) / (spread.sqrt() + EPS)
+
+    def merged(self, seen: Moments) -> Moments:
+        return moments_of_all(self._ranks, seen)
+
+    def gradient(self, gradient: Tensor, transitions: int, evidence: Tensor) -> Tensor:
+        size = gradient.numel()
+        if self._sums.numel() != size + 3:
+            self._sums = gradient.new_empty(size + 3)
+        sums, ranks = self._sums, self._ranks
+        sums[:size] = gradient
+        sums[size], sums[size + 1], sums[size + 2] = transitions, ranks.wants_to_stop, evidence * 0
+        ranks.add(sums)
+        count, stops = sums[size : size + 2].tolist()  # the host waits; acting would wait for the new weights anyway
+        self._transitions, self.empty, ranks.stopping = int(count), count == 0, ranks.stopping or stops > 0
+        torch.div(sums[:size], max(count, 1.0), out=gradient)
+        return sums[-1]
+
+    def to_first(self, sums: Tensor) -> None:
+        self._ranks.add(sums)
+        if not self._ranks.leads:
+            sums.zero_()
+
+
+def moments_of_all(ranks: Ranks, seen: Moments) -> Moments:
+    """The moments of what all ranks have seen, from each one's own."""
+    center, spread, count = seen
+    parts = ranks.gather(torch.cat([center.flatten(), spread.flatten(), count.view(1)]))  # [K, 2D+1]
+    means, variances = parts[:, :-1].reshape(len(parts), 2, *center.shape).unbind(1)
+    return merged_moments(means, variances, parts[:, -1])
+
+
+def rewards_of_all(ranks: Ranks, seen: tuple[float, float, int]) -> tuple[float, float, int]:
+    """As :func:`moments_of_all`, of numbers on the host."""
+    center, spread, count = moments_of_all(ranks, torch.tensor(seen, dtype=torch.float64).unbind())  # type: ignore[arg-type]
+    return float(center), float(spread), int(count)

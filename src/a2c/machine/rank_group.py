@@ -1,0 +1,188 @@
+"""Processes that train one agent together, started by torchrun: sums over them, and what the first tells the others.
+
+The tensors that they add and gather travel by Gloo, on the CPU, or NCCL. Everything else goes through the store of the
+rendezvous, where a rank can wait for the first one for as long as that has to do.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import pickle
+import time
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+from torch.distributed import DistStoreError
+
+from a2c.errors import RankFailure
+
+GRACE = 2.0  # seconds in which the other ranks say that they miss one, too
+SLICE = timedelta(seconds=5)  # of waiting for the first rank, between looks at the others
+
+
+class Store(Protocol):
+    """What all ranks see: a store of torch.distributed."""
+
+    def set(self, key: str, value: Any, /) -> None: ...
+    def get(self, key: str, /) -> bytes: ...
+    def wait(self, keys: list[str], timeout: timedelta, /) -> None: ...
+    def check(self, keys: list[str], /) -> bool: ...
+    def delete_key(self, key: str, /) -> bool: ...
+
+
+class Ranks:
+    """One of K processes.
+
+    Args:
+        rank: its number, from 0.
+        size: K.
+        group: of torch.distributed, with ``allreduce`` and ``allgather``.
+        store: of the rendezvous.
+        timeout: seconds that a rank may let the others wait in the middle of training.
+        local: its number on its machine.
+
+    Attributes:
+        wants_to_stop: this rank has been asked to end the run.
+        stopping: some rank has; all know it after the same update.
+    """
+
+    def __init__(self, rank: int, size: int, group: Any, store: Store, timeout: float, local: int = 0) -> None:
+        self.rank, self.size, self.local = rank, size, local
+        self._group, self._store, self._timeout = group, store, timeout
+        self._orders, self._sums = 0, 0
+        self._stops: Callable[[], bool] = lambda: False
+        self.stopping = False
+
+    @property
+    def leads(self) -> bool:
+        """Whether this is the rank that keeps the run: its folder, records and screen."""
+        return self.rank == 0
+
+    @property
+    def wants_to_stop(self) -> bool:
+        return self._stops()
+
+    def stop_when(self, stops: Callable[[], bool]) -> None:
+        """Ask ``stops`` in every update whether this rank has been asked to end the run."""
+        self._stops = stops
+
+    def rows(self, count: int) -> range:
+        """Of ``count`` things in order, those of this rank; the numbers of two ranks differ by at most one."""
+        return rows_of(self.rank, self.size, count)
+
+    def add(self, tensor: Tensor) -> None:
+        """Add the tensors of all ranks, in place; raises :class:`RankFailure` if one does not come."""
+        self._sums += 1
+        with self._together():
+            self._group.allreduce([tensor]).wait()
+
+    def gather(self, tensor: Tensor) -> Tensor:
+        """The tensors of all ranks, ``[K, *]``; raises as :meth:`add`."""
+        parts = [torch.empty_like(tensor) for _ in range(self.size)]
+        with self._together():
+            self._group.allgather([parts], [tensor.contiguous()]).wait()
+        return torch.stack(parts)
+
+    def collect(self, data: Any) -> list[Any]:
+        """On the first rank, what every rank has given, in order; on the others, nothing; raises as :meth:`add`."""
+        raw = pickle.dumps(data)
+        sizes = self.gather(torch.tensor([len(raw)])).flatten().tolist()
+        with self._together():
+            if not self.leads:
+                self._group.send([torch.frombuffer(bytearray(raw), dtype=torch.uint8)], 0, 0).wait()
+                return []
+            given = [data]
+            for rank in range(1, self.size):
+                buffer = torch.empty(sizes[rank], dtype=torch.uint8)
+                self._group.recv([buffer], rank, 0).wait()
+                given.append(pickle.loads(buffer.numpy().tobytes()))  # noqa: S301 - of another rank of this run
+            return given
+
+    def tell(self, order: Any) -> None:
+        """From the first rank, to all others, each of which :meth:`hear` it; nobody waits."""
+        self._store.set(f"order/{self._orders}", pickle.dumps(order))
+        if self._orders > 1:
+            with contextlib.suppress(RuntimeError):  # a store that cannot delete keeps it
+                self._store.delete_key(f"order/{self._orders - 2}")
+        self._orders += 1
+
+    def hear(self) -> Any:
+        """What the first rank tells next, however long that takes; raises :class:`RankFailure` if it has failed."""
+        key = f"order/{self._orders}"
+        while True:
+            with self._lost_store(), contextlib.suppress(DistStoreError):
+                self._store.wait([key], SLICE)
+                break
+            if (said := self._said(0)) is not None:
+                raise _ended(0, said)
+        self._orders += 1
+        return pickle.loads(self._store.get(key))  # noqa: S301 - of the first rank of this run
+
+    @contextlib.contextmanager
+    def telling(self) -> Iterator[None]:
+        """If the block raises, let the others know why this rank ends."""
+        try:
+            yield
+        except BaseException as error:
+            with contextlib.suppress(RuntimeError):
+                self._store.set(f"failed/{self.rank}", str(error) or type(error).__name__)
+            self._group = None  # whoever holds the last one lets the others' sums fail at once
+            raise
+
+    @contextlib.contextmanager
+    def _together(self) -> Iterator[None]:
+        began = time.monotonic()
+        try:
+            yield
+        except RuntimeError as error:
+            raise self._missing(error, time.monotonic() - began) from error
+
+    @contextlib.contextmanager
+    def _lost_store(self) -> Iterator[None]:
+        try:
+            yield
+        except DistStoreError:
+            raise
+        except RuntimeError as error:
+            raise RankFailure(f"rank {self.rank} has lost the others: {_first_line(error)}") from error
+
+    def _missing(self, error: RuntimeError, waited: float) -> RankFailure:
+        """Who did not come to a sum in which this rank was, for so many seconds."""
+        here = f"sum {self._sums:,} of this session"
+        with contextlib.suppress(RuntimeError):
+            self._store.set(f"misses/{self.rank}", here)
+            time.sleep(GRACE)
+            said = {rank: text for rank in range(self.size) if (text := self._said(rank)) is not None}
+            for rank in sorted(said, key=lambda rank: said[rank].startswith(RankFailure.label)):  # causes first
+                return _ended(rank, said[rank])
+            lost = [rank for rank in range(self.size) if not self._store.check([f"misses/{rank}"])]
+            if lost:
+                who = ", ".join(map(str, lost))
+                hangs = f"has kept the others waiting for {self._timeout:g} s (rank_timeout)"
+                return RankFailure(f"rank {who} {hangs if waited >= self._timeout else 'died'}, before {here}")
+        return RankFailure(f"the ranks have lost each other: {_first_line(error)}")
+
+    def _said(self, rank: int) -> str | None:
+        key = f"failed/{rank}"
+        with contextlib.suppress(RuntimeError):
+            if self._store.check([key]):
+                return bytes(self._store.get(key)).decode()
+        return None
+
+
+def rows_of(rank: int, size: int, count: int) -> range:
+    """Of ``count`` things in order, those of a rank of ``size``."""
+    return range(rank * count // size, (rank + 1) * count // size)
+
+
+def _ended(rank: int, said: str) -> RankFailure:
+    error = RankFailure(f"rank {rank} has ended: {said}")
+    error.ended = True
+    return error
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().partition("\n")[0]

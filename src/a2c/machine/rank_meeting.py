@@ -1,0 +1,62 @@
+"""Meet the other processes that torchrun has started."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import torch
+from torch import distributed
+from torch.distributed import FileStore, PrefixStore  # type: ignore[attr-defined]
+from torch.distributed import rendezvous as _rendezvous  # type: ignore[attr-defined]
+
+from a2c.errors import RankFailure
+from a2c.machine.rank_group import Ranks
+from a2c.machine.rank_place import Place
+
+
+def log_to(path: Path) -> None:
+    """From now on, what this process prints goes to a file: the first rank has the screen."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("ab") as file:
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+            os.dup2(file.fileno(), stream.fileno())
+
+
+@contextlib.contextmanager
+def met(place: Place, timeout: float, files: Path | None = None) -> Iterator[Ranks]:
+    """All ranks, for as long as the block lasts.
+
+    Args:
+        place: of this process.
+        timeout: seconds that a rank may let the others wait.
+        files: where ranks of one machine meet, a folder that only its user can read; None: by torchrun's store, which
+            listens on the network.
+
+    Raises:
+        RankFailure: not all of them came.
+    """
+    backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+    limit = timedelta(seconds=timeout)
+    try:
+        if files is None:
+            store, _, _ = next(_rendezvous("env://", place.rank, place.size, timeout=limit))
+        else:
+            store = FileStore(str(files / "store"), place.size)
+        # The store outlives a restart, and with it what was said before.
+        store = PrefixStore(f"session-{place.restarts}", store)
+        distributed.init_process_group(
+            backend, store=PrefixStore("torch", store), rank=place.rank, world_size=place.size, timeout=limit
+        )
+    except (RuntimeError, ValueError) as error:
+        raise RankFailure(f"the {place.size} ranks did not meet: {str(error).partition(chr(10))[0]}") from error
+    own = PrefixStore("a2c", store)
+    try:
+        yield Ranks(place.rank, place.size, distributed.group.WORLD, own, timeout, place.local)
+    finally:
+        distributed.destroy_process_group()

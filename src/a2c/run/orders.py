@@ -1,0 +1,138 @@
+"""What the first rank of a run asks of the others while it reports, and what all of them then do.
+
+In training itself nobody asks: every rank collects, and the sum of the gradients keeps them in step.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from a2c.collecting.collector import Collector
+from a2c.collecting.rank_states import state_of_rows
+from a2c.envs.episodes import Episode
+from a2c.envs.rebuilding.calls import Call
+from a2c.errors import A2CError, NumericError
+from a2c.learning.learner import Learner
+from a2c.machine.rank_group import Ranks
+from a2c.run.state import TrainState
+from a2c.run.summary import Summary
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Where training starts.
+
+    Attributes:
+        state: of the checkpoint, or of a new run.
+        evaluates: whether there are evaluations.
+        folder: of the run.
+    """
+
+    state: TrainState
+    evaluates: bool
+    folder: Path
+
+
+@dataclass(frozen=True, slots=True)
+class GoOn:
+    """Train until the next report; or end, when the run is over.
+
+    Attributes:
+        over: there is no update to come.
+        summary: of the run, at its very end.
+    """
+
+    over: bool = False
+    summary: Summary | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Tell:
+    """Tell the episodes that ended since the last time, and a hash of the weights."""
+
+
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """Keep of last infos what these keys name; None: all."""
+
+    keys: Sequence[str] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Save:
+    """Give the state of the environments."""
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """Go on from a checkpoint: the learner's state, and that of a collector of all environments."""
+
+    learner: dict[str, Any] = field(repr=False)
+    collector: dict[str, Any] = field(repr=False)
+
+
+Question = Tell | Keep | Save | Load | Call  # that every rank answers
+
+
+class Part:
+    """The learner and the environments of one rank, which do what is asked.
+
+    Args:
+        ranks: all of them.
+        learner: of this rank, the same everywhere.
+        collector: of its environments.
+        num_envs: N over all ranks.
+    """
+
+    def __init__(self, ranks: Ranks, learner: Learner, collector: Collector, num_envs: int) -> None:
+        self.learner, self.collector = learner, collector
+        self._ranks, self._num_envs = ranks, num_envs
+        self._rows = ranks.rows(num_envs)
+        collector.ended.keep(())
+
+    def obey(self, order: Question) -> Any:
+        """Do it; the first rank gets what each gives.
+
+        Raises:
+            EnvironmentFailure: an environment raised.
+            CheckpointError, RuntimeError, ValueError, KeyError, TypeError: a state does not fit.
+        """
+        if isinstance(order, Tell):
+            return self._episodes(), hash_of(self.learner.weights)
+        if isinstance(order, Keep):
+            return self.collector.ended.keep(order.keys)
+        if isinstance(order, Save):
+            self.learner.averaging.to_first(self.learner.metrics.products)
+            return self._episodes(), self.collector.state_dict()
+        if isinstance(order, Load):
+            return self._load(order)
+        return self.collector.call(order)
+
+    def _episodes(self) -> list[Episode]:
+        ended = self.collector.ended.kept()
+        self.collector.ended.forget()
+        for episode in ended:
+            episode.env += self._rows.start
+        return ended
+
+    def _load(self, order: Load) -> str:
+        self.learner.load_state_dict(order.learner)
+        if not self._ranks.leads:
+            self.learner.metrics.take()  # the first has them
+        return self.collector.load_state_dict(state_of_rows(order.collector, self._rows, self._num_envs))
+
+
+def hash_of(weights: Tensor) -> str:
+    """Of their bytes."""
+    return hashlib.sha256(weights.detach().cpu().numpy().tobytes()).hexdigest()
+
+
+def refused_by_all(error: A2CError) -> bool:
+    """Whether this is an update that every rank has refused, so that all of them are between two updates."""
+    return isinstance(error, NumericError) and "counted" in (error.evidence or {})

@@ -1,0 +1,31 @@
+"""The settings of one rank, whose environments are some of the run's."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from a2c.errors import ConfigError
+from a2c.machine.device import resolve_device
+from a2c.machine.rank_group import Ranks
+from a2c.machine.rank_place import Place
+from a2c.settings.config import Config
+
+
+def of_place(cfg: Config, place: Place) -> Config:
+    """The settings of a run that torchrun started so many processes for.
+
+    Raises:
+        ConfigError: ``ranks`` asks for another number.
+    """
+    if cfg.ranks not in (1, place.size):
+        raise ConfigError(f"ranks={cfg.ranks}, but torchrun started {place.size}; leave ranks out")
+    return replace(cfg, ranks=place.size)
+
+
+def of_rank(cfg: Config, ranks: Ranks) -> Config:
+    """The settings by which a rank steps its environments and learns."""
+    count = len(ranks.rows(cfg.num_envs))
+    found = resolve_device(cfg.device)
+    device = f"cuda:{ranks.local}" if found.type == "cuda" and found.index is None else cfg.device
+    # The first rank makes the means of infos, which are of all episodes.
+    return replace(cfg, num_envs=count, env_groups=min(cfg.env_groups, count), device=device, log_info=[])

@@ -1,0 +1,205 @@
+"""``ranks=2`` and torchrun, with real processes: they train, die, start again, and end with the same weights."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from a2c.errors import ConfigError, RankFailure
+from a2c.machine.cores import usable_cores
+from a2c.machine.rank_place import Place, place_here
+from a2c.run.rank_agent import RESTARTS
+from a2c.run.rank_settings import of_place
+from a2c.settings.rules import validate
+from a2c.storage.checkpoint import load_checkpoint
+from builders import config
+
+LIGHT = (
+    "env=cartpole",
+    "num_envs=4",
+    "vectorization=sync",
+    "device=cpu",
+    "gif=false",
+    "wandb.mode=disabled",
+    "eval.every=0",
+    "eval.episodes=1",
+    "eval.final_episodes=1",
+    "log_every=1000",
+    "checkpoint.every=1000",
+)
+
+
+def test_a_process_knows_its_place_by_what_torchrun_says(monkeypatch):
+    for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT", "TORCHELASTIC_RESTART_COUNT"):
+        monkeypatch.delenv(name, raising=False)
+    assert place_here() is None
+    said = {"RANK": "3", "WORLD_SIZE": "4", "LOCAL_RANK": "1", "MASTER_ADDR": "here", "MASTER_PORT": "1"}
+    for name, value in said.items():
+        monkeypatch.setenv(name, value)
+    assert place_here() == Place(rank=3, size=4, local=1, restarts=0)
+    monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "2")
+    assert place_here() == Place(rank=3, size=4, local=1, restarts=2)
+    monkeypatch.setenv("RANK", "first")
+    with pytest.raises(ConfigError, match=r"RANK=first WORLD_SIZE=4 .* must be numbers"):
+        place_here()
+
+
+def test_ranks_of_a_machine_share_its_cores(monkeypatch):
+    monkeypatch.delenv("LOCAL_WORLD_SIZE", raising=False)
+    alone = usable_cores()
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    assert usable_cores() == max(1, alone // 2)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"algo": "ac", "num_envs": 2}, "algo=ac does not go with ranks=2: it is one environment"),
+        ({"algo": "a3c"}, "algo=a3c does not go with ranks=2: num_workers=2 are its processes"),
+        ({"vectorization": "device"}, "vectorization=device does not go with ranks=2"),
+        ({"compile": True}, "compile=true does not go with ranks=2"),
+        ({"num_envs": 1}, "ranks=2 must be at most num_envs=1"),
+    ],
+    ids=str,
+)
+def test_what_does_not_go_with_ranks_is_refused_in_one_line(changes, said):
+    with pytest.raises(ConfigError, match=said):
+        validate(config(ranks=2, **changes))
+
+
+def test_torchrun_says_how_many_ranks_there_are():
+    assert of_place(config(), Place(0, 3)).ranks == 3
+    with pytest.raises(ConfigError, match="ranks=2, but torchrun started 3"):
+        of_place(config(ranks=2), Place(0, 3))
+
+
+def a2c(folder: Path, *overrides: str, launcher: tuple[str, ...] = ()) -> subprocess.Popen[str]:
+    command = [sys.executable, *launcher, "-m", "a2c", "train", *LIGHT, f"runs_dir={folder}", *overrides]
+    environ = {**os.environ, "GLOO_SOCKET_IFNAME": "lo", "LOGLEVEL": "CRITICAL"}
+    return subprocess.Popen(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environ)
+
+
+def ended(process: subprocess.Popen[str]) -> tuple[int, str, str]:
+    """Its exit code, and what it printed."""
+    out, err = process.communicate(timeout=600)
+    return process.returncode, out, err
+
+
+def last(folder: Path) -> dict[str, Any]:
+    (path,) = folder.glob("*/*/checkpoints/last.pt")
+    return load_checkpoint(path)
+
+
+def assert_same_weights(one: Path, other: Path) -> None:
+    for name, tensor in last(other)["learner"]["model"].items():
+        torch.testing.assert_close(last(one)["learner"]["model"][name], tensor, rtol=1e-4, atol=1e-5)
+
+
+def ranks_of(agent: int) -> list[int]:
+    """The processes of ranks below a process, in order."""
+    found, waiting = [], [agent]
+    while waiting:
+        pid = waiting.pop()
+        with contextlib.suppress(OSError):
+            if b"a2c.cli.rank_process" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                found.append(pid)
+            for children in Path(f"/proc/{pid}/task").glob("*/children"):
+                waiting += map(int, children.read_text().split())
+    return sorted(found)
+
+
+def wait_for(condition: Any, seconds: float = 120.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+@pytest.mark.long
+def test_one_command_trains_with_two_processes_and_another_with_one_to_the_same_end(tmp_path):
+    for name, more in {"one": (), "two": ("ranks=2",)}.items():
+        done = a2c(tmp_path / name, "total_steps=3000", *more)
+        code, out, err = ended(done)
+        assert code == 0, err
+        assert ("ranks         2, each with its share of the 4" in out) == (name == "two")
+    assert_same_weights(tmp_path / "two", tmp_path / "one")
+
+
+@pytest.mark.long
+def test_torchrun_trains_the_same(tmp_path):
+    launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "--no-python", sys.executable)
+    for name, before in {"one": (), "two": launcher}.items():
+        done = a2c(tmp_path / name, "total_steps=3000", launcher=before)
+        code, _, err = ended(done)
+        assert code == 0, err
+    assert_same_weights(tmp_path / "two", tmp_path / "one")
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_rank_that_is_killed_costs_a_restart_and_nothing_else(tmp_path, rank):
+    undisturbed = a2c(tmp_path / "one", "total_steps=20000")
+    done = a2c(tmp_path / "two", "total_steps=20000", "ranks=2")
+    wait_for(lambda: list((tmp_path / "two").glob("*/*/checkpoints/last*.pt")))
+    os.kill(ranks_of(done.pid)[rank], signal.SIGKILL)
+    code, out, err = ended(done)
+    assert code == 0, err
+    assert "all start again from the last checkpoint (restart 1)" in out + err
+    assert ended(undisturbed)[0] == 0
+    assert_same_weights(tmp_path / "two", tmp_path / "one")
+
+
+@pytest.mark.long
+def test_a_rank_that_hangs_is_noticed_and_named(tmp_path):
+    done = a2c(tmp_path, "total_steps=20000", "ranks=2", "rank_timeout=5")
+    wait_for(lambda: list(tmp_path.glob("*/*/checkpoints/last*.pt")))
+    os.kill(ranks_of(done.pid)[1], signal.SIGSTOP)
+    code, out, err = ended(done)
+    assert code == 0, err
+    assert "rank 1 has kept the others waiting for 5 s (rank_timeout)" in out + err
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("whom", ["the command", "a rank"])
+def test_a_stop_is_saved_once_and_resumed_exactly(tmp_path, whom):
+    undisturbed = a2c(tmp_path / "one", "total_steps=20000")
+    done = a2c(tmp_path / "two", "total_steps=20000", "ranks=2")
+    wait_for(lambda: list((tmp_path / "two").glob("*/*/checkpoints/last*.pt")))
+    os.kill(done.pid if whom == "the command" else ranks_of(done.pid)[1], signal.SIGTERM)
+    code, out, err = ended(done)
+    assert code == 143, err
+    assert out.count("checkpoint saved") == 1
+    assert ended(a2c(tmp_path / "two", "total_steps=20000", "ranks=2", "resume=auto"))[0] == 0
+    assert ended(undisturbed)[0] == 0
+    assert_same_weights(tmp_path / "two", tmp_path / "one")
+
+
+@pytest.mark.long
+def test_an_error_of_a_rank_is_that_of_the_command(tmp_path):
+    done = a2c(tmp_path, "ranks=2", "lr=1e30", "max_grad_norm=null")
+    code, _, err = ended(done)
+    assert code == 4, err
+    assert "numeric error" in err
+    assert "Traceback" not in err
+
+
+@pytest.mark.long
+def test_ranks_that_die_again_and_again_end_the_command(tmp_path):
+    done = a2c(tmp_path, "ranks=2", "total_steps=1_000_000_000")
+    killed: set[int] = set()
+    while len(killed) < 1 + RESTARTS:
+        wait_for(lambda: len(set(ranks_of(done.pid))) == 2 and not killed & set(ranks_of(done.pid)))
+        killed.add(max(ranks_of(done.pid)))
+        os.kill(max(killed), signal.SIGKILL)
+    code, _, err = ended(done)
+    assert code == RankFailure.exit_code, err
+    assert "the run can go on from its last checkpoint" in err
