@@ -150,7 +150,7 @@ def test_a_step_stays_within_the_range():
 def test_digits_leave_neither_the_range_nor_its_detail():
     assert as_typed(Parameter(low=1e-5, high=1.0, log=True), 0.00012345678) == "0.0001235"
     assert as_typed(Parameter(low=0.0, high=1.0), 0.123456) == "0.1235"
-    assert as_typed(Parameter(low=0.99991, high=0.99999), 0.999912351) == "0.99991235"  # not 0.9999, below the least
+    assert as_typed(Parameter(low=0.99991, high=0.99999), 0.999912351) == "0.9999124"  # not 0.9999, below the least
     assert as_typed(Parameter(low=1000.0, high=1001.0), 1000.4321) == "1000.432"
     assert as_typed(Parameter(low=1 / 3, high=2 / 3), 1 / 3) == repr(1 / 3)
 

@@ -12,7 +12,7 @@ from scipy import special
 from a2c.errors import ConfigError
 
 TAIL = 1e-3  # of a distribution without ends, how much of the probability is left out on either side
-FINE = 2000  # a value is rounded by no more than this part of its range
+FINE = 1000  # a value is rounded by no more than this part of its range
 MOST_COMBINATIONS = 10_000  # of a grid
 
 
