@@ -331,3 +331,23 @@ def test_settings_are_composed_beside_somebody_elses_hydra(tmp_path: Path) -> No
         mine.join()
         sys.setswitchinterval(before)
     assert failures == []
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("hydra/sweeper=optuna", "hydra/sweeper=optuna is not installed; to search settings by Optuna, type a2c sweep"),
+        (
+            "hydra/launcher=joblib",
+            "hydra/launcher=joblib is not installed: pip install hydra-joblib-launcher; without it",
+        ),
+        ("hydra/launcher=submitit_slurm", "not installed: pip install hydra-submitit-launcher; without it, a2c sweep"),
+        ("hydra/launcher=mine", "hydra/launcher=mine is not installed; without it, a2c sweep FILE jobs=4"),
+    ],
+)
+def test_a_launcher_or_sweeper_that_is_not_there_is_one_line(override: str, said: str, capsys: Any) -> None:
+    assert main(["train", "-m", "env=cartpole", override, "seed=1,2"]) == 2
+    told = capsys.readouterr().err
+    assert told.startswith("config error: hydra/")
+    assert said in told
+    assert told.count("\n") == 1

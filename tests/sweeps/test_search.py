@@ -2,91 +2,28 @@
 
 from __future__ import annotations
 
+import errno
 import json
-import os
-import signal
-import time
-from collections.abc import Callable, Iterator, Sequence
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from a2c import cli
-from a2c.storage.metrics_file import read_rows
-from a2c.storage.run_lock import locked
-from a2c.sweeps.sweep_file import Halving, Parameter, Sweep
-from builders import LIGHT
+from a2c.errors import ConfigError, RunIOError
+from a2c.sweeps.halving import Halving
+from a2c.sweeps.parameter import Parameter, Shape
 from past_runs import past_run
 
 optuna = pytest.importorskip("optuna")  # the extra a2c[sweep]
 
-from a2c.sweeps.search import best, open_study, typed  # noqa: E402
+from a2c.sweeps.journal import JOURNAL  # noqa: E402
+from a2c.sweeps.search import agree_on_seeds, best, open_study, typed  # noqa: E402
 from a2c.sweeps.sweep_report import command_of, summary_of, write_report  # noqa: E402
-from a2c.sweeps.sweeping import Outcome, search  # noqa: E402
+from a2c.sweeps.sweeping import search  # noqa: E402
 from a2c.sweeps.trial_runs import Plan  # noqa: E402
-
-GRID = Sweep(
-    name="grid",
-    method="grid",
-    metric="eval/mean_reward",
-    maximize=True,
-    overrides=("env=cartpole",),
-    parameters={"lr": Parameter(("0.1", "0.2")), "n_step": Parameter(("5", "8", "16"))},
-    halving=None,
-    cap=None,
-)
-BAYES = Sweep(
-    name="bayes",
-    method="bayes",
-    metric="eval/mean_reward",
-    maximize=True,
-    overrides=("env=cartpole",),
-    parameters={"lr": Parameter(low=1e-4, high=1e-1, log=True), "n_step": Parameter(low=1, high=64, whole=True)},
-    halving=None,
-    cap=None,
-)
-
-
-class Trainings:
-    """Stands in for ``train``: notes what it is told, and leaves a run whose score follows from its settings."""
-
-    def __init__(self) -> None:
-        self.told: list[list[str]] = []
-        self.codes: dict[int, int] = {}  # of the i-th training
-        self.scores: Callable[[dict[str, str]], float] = lambda told: float(told["n_step"])
-        self.interrupt: int | None = None  # the training during which a signal arrives
-
-    def train(self, folder: Path, overrides: Sequence[str], stop: Callable[[], bool]) -> int:
-        count = len(self.told)
-        self.told.append(list(overrides))
-        settings = dict(text.split("=", 1) for text in overrides)
-        if self.interrupt == count:
-            os.kill(os.getpid(), signal.SIGTERM)
-            while not stop():
-                time.sleep(0.01)
-            return 143
-        code = self.codes.get(count, 0)
-        folder.with_suffix(".log").write_text("began\nenvironment error: boom\n")
-        if code == 0:
-            name = str(folder.relative_to(Path("runs").resolve()))
-            past_run(name, scores=[1.0], final=self.scores(settings))
-        return code
-
-
-@pytest.fixture
-def trainings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Trainings]:
-    monkeypatch.chdir(tmp_path)
-    made = Trainings()
-    monkeypatch.setattr("a2c.sweeps.trial_runs.train", made.train)
-    return made
-
-
-def do(sweep: Sweep, trials: int, *, seeds: int = 1, jobs: int = 1) -> tuple[optuna.Study, Outcome, list[str]]:
-    folder = Path("runs/sweep").absolute()
-    folder.mkdir(parents=True, exist_ok=True)
-    study, told = open_study(sweep, folder), []
-    outcome = search(study, Plan(sweep, folder, trials, seeds, jobs, seed=0), told.append)
-    return study, outcome, told
+from trainings import BAYES, GRID, Trainings, do, made  # noqa: E402
 
 
 def test_a_grid_trains_every_combination_once(trainings: Trainings):
@@ -100,13 +37,9 @@ def test_a_grid_trains_every_combination_once(trainings: Trainings):
 
 
 def test_the_best_is_the_least_where_that_is_the_goal(trainings: Trainings):
-    study, _, told = do(Sweep(**{**_fields(GRID), "maximize": False}), 6)
+    study, _, told = do(replace(GRID, maximize=False), 6)
     assert typed(best(study)) == {"lr": "0.1", "n_step": "5"}
     assert told[-1].endswith("16 (best: 5, trial 0)")
-
-
-def _fields(sweep: Sweep) -> dict[str, object]:
-    return {name: getattr(sweep, name) for name in sweep.__dataclass_fields__}
 
 
 def test_a_sweep_that_was_stopped_proposes_what_it_would_have_proposed(trainings: Trainings, tmp_path, monkeypatch):
@@ -122,14 +55,47 @@ def test_a_sweep_that_was_stopped_proposes_what_it_would_have_proposed(trainings
     assert trainings.told == whole
 
 
-def test_the_score_of_a_trial_is_the_interquartile_mean_over_its_seeds(trainings: Trainings):
-    trainings.scores = lambda told: {"1": 0.0, "2": 10.0, "3": 20.0, "4": 1000.0}[told["seed"]]
-    study, _, _ = do(GRID, 1, seeds=4)
-    assert best(study).value == 15.0
-    assert [told[1] for told in trainings.told] == ["seed=1", "seed=2", "seed=3", "seed=4"]
+def test_the_score_of_a_trial_is_the_median_over_its_seeds(trainings: Trainings):
+    trainings.scores = lambda told: {"1": 0.0, "2": 1000.0, "3": 20.0}[told["seed"]]
+    study, _, _ = do(GRID, 1, seeds=3)
+    assert best(study).value == 20.0
+    assert [told[1] for told in trainings.told] == ["seed=1", "seed=2", "seed=3"]
     assert sorted(path.name for path in Path("runs/sweep").glob("trial-*/")) == [
-        f"trial-0000-seed{seed}" for seed in (1, 2, 3, 4)
+        f"trial-0000-seed{seed}" for seed in (1, 2, 3)
     ]
+
+
+def test_all_sessions_train_over_as_many_seeds(trainings: Trainings):
+    agree_on_seeds(open_study(GRID, made()), 3)
+    agree_on_seeds(open_study(GRID, made()), 3)
+    with pytest.raises(ConfigError, match="begun with seeds=3; type that again, or choose another folder="):
+        agree_on_seeds(open_study(GRID, made()), 1)
+
+
+def test_a_search_proposes_from_every_kind_of_distribution(trainings: Trainings):
+    kinds = {
+        "n_step": Parameter(low=2, high=9, whole=True),
+        "lr": Parameter(low=math.exp(-9), high=math.exp(-5), log=True, shape=Shape("log_normal", -7, 1)),
+        "optimizer": Parameter(("adam", "rmsprop"), weights=(0.0, 1.0)),
+        "gamma": Parameter(low=0.9, high=1.0, step=0.05),
+    }
+    study, _, _ = do(replace(BAYES, parameters=kinds), 12)
+    values = [dict(word.split("=") for word in told[1:]) for told in trainings.told]
+    assert {word["optimizer"] for word in values} == {"rmsprop"}
+    assert {word["gamma"] for word in values} <= {"0.9", "0.95", "1"}
+    assert all(math.exp(-7 - 3.1) <= float(word["lr"]) <= math.exp(-7 + 3.1) for word in values)
+    assert len({word["lr"] for word in values}) == 12
+    assert [typed(trial) for trial in study.trials] == values
+    assert all(0.001 <= trial.params["lr"] <= 0.999 for trial in study.trials)  # the share that Optuna searches
+
+
+def test_no_trial_begins_once_one_has_reached_the_target(trainings: Trainings):
+    _, _, told = do(replace(GRID, target=8.0), 6)
+    assert [line.partition(" (")[0].split(": ")[-1] for line in told] == ["5", "8"]
+    _, _, told = do(replace(GRID, target=8.0), 6)
+    assert told == []
+    _, _, told = do(replace(GRID, target=8.0, maximize=False, name="less"), 6)
+    assert len(told) == 1  # 5 is less than 8
 
 
 def test_a_trial_that_fails_is_told_and_the_sweep_goes_on(trainings: Trainings):
@@ -153,8 +119,65 @@ def test_a_trial_that_was_stopped_comes_first_the_next_time(trainings: Trainings
     assert [line.partition(":")[0] for line in told] == ["trial 1 of 3", "trial 2 of 3"]
 
 
+def test_hours_end_a_session_in_order_and_the_next_goes_on(trainings: Trainings, monkeypatch: pytest.MonkeyPatch):
+    trainings.waits = 1
+    with monkeypatch.context() as clock:
+        clock.setattr("a2c.sweeps.ending.monotonic", lambda: 7200.0 if len(trainings.told) > 1 else 0.0)
+        study, outcome, told = do(GRID, 3, hours=2)
+        assert outcome.ending.late
+    assert (outcome.signal, outcome.failed, len(told)) == (None, [], 1)
+    assert [trial.state.name for trial in study.trials[:3]] == ["COMPLETE", "RUNNING", "WAITING"]
+    trainings.waits = None
+    do(GRID, 3, hours=0)
+    assert len(trainings.told) == 2
+    _, _, told = do(GRID, 3, hours=1)
+    assert [line.partition(":")[0] for line in told] == ["trial 1 of 3", "trial 2 of 3"]
+
+
+def test_a_trial_that_somebody_else_stops_is_kept_for_a_later_session(trainings: Trainings):
+    trainings.codes = {0: 143}
+    study, outcome, told = do(GRID, 2)
+    assert told[0] == "trial-0000 was stopped from outside; the same command goes on with it"
+    assert [trial.state.name for trial in study.trials[:2]] == ["RUNNING", "COMPLETE"]
+    assert outcome.failed == []
+    _, _, told = do(GRID, 2)
+    assert told == ["trial 0 of 2: lr=0.1 n_step=5: 5 (best: 8, trial 1)"]
+
+
+def test_a_full_disk_ends_the_sweep_and_loses_no_trial(trainings: Trainings):
+    trainings.codes = {1: 6}
+    with pytest.raises(RunIOError, match=r"trial-0001 cannot be written \(environment error: boom\)"):
+        do(GRID, 3)
+    _, _, told = do(GRID, 3)
+    assert [line.partition(":")[0] for line in told] == ["trial 1 of 3", "trial 2 of 3"]
+
+
+def test_a_journal_that_cannot_be_written_is_one_line(trainings: Trainings, monkeypatch: pytest.MonkeyPatch):
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    study = open_study(GRID, made())
+    monkeypatch.setattr("optuna.storages.journal.JournalFileBackend.append_logs", full)
+    with pytest.raises(RunIOError, match=r"cannot write .*runs/sweep: No space left on device"):
+        search(study, Plan(GRID, made(), 1, 1, 1, seed=0), print)
+
+
+def test_a_line_of_the_journal_that_was_cut_short_is_left_out(trainings: Trainings):
+    do(GRID, 2)
+    with (made() / JOURNAL).open("a") as file:
+        file.write('{"op_code":4,"worker')
+    _, _, told = do(GRID, 3)
+    assert [line.partition(":")[0] for line in told] == ["trial 2 of 3"]
+
+
+def test_a_journal_of_something_else_is_one_line(trainings: Trainings):
+    (made() / JOURNAL).write_text("hello\n{}\n")
+    with pytest.raises(ConfigError, match=r"journal\.log is damaged .*; choose another folder="):
+        open_study(GRID, made())
+
+
 def test_a_finished_run_of_a_trial_is_not_trained_again(trainings: Trainings):
-    study = open_study(GRID, _made())
+    study = open_study(GRID, made())
     study.ask()  # a session that was killed before it told the score
     past_run("sweep/trial-0000", scores=[7.0], final=7.0)
     _, _, told = do(GRID, 1)
@@ -162,27 +185,11 @@ def test_a_finished_run_of_a_trial_is_not_trained_again(trainings: Trainings):
     assert told == ["trial 0 of 1: lr=0.1 n_step=5: 7 (best: 7, trial 0)"]
 
 
-def test_a_trial_of_another_process_is_left_to_it(trainings: Trainings):
-    study = open_study(GRID, _made())
-    trial = study.ask()
-    for name, parameter in GRID.parameters.items():
-        trial.suggest_categorical(name, parameter.choices)
-    with locked(past_run("sweep/trial-0000", scores=[7.0]), pytest.fail):
-        do(GRID, 2)
-    assert trainings.told == [["env=cartpole", "lr=0.1", "n_step=8"]]
-
-
-def _made() -> Path:
-    folder = Path("runs/sweep").absolute()
-    folder.mkdir(parents=True)
-    return folder
-
-
 def test_a_run_that_stays_behind_ends_early(trainings: Trainings):
-    sweep = Sweep(**{**_fields(GRID), "halving": Halving(2, 2)})
-    curves = {"5": [5, 50], "8": [9, 10], "16": [1, 90]}
+    sweep = replace(GRID, halving=Halving((2,), 2))
+    curves = {"5": [5, 50], "8": [9, 60], "16": [1, 40]}
 
-    def train(folder: Path, overrides: Sequence[str], stop: Callable[[], bool]) -> int:
+    def train(folder: Path, overrides: Sequence[str], stop: Callable[[], int]) -> int:
         steps = overrides[-1].removeprefix("n_step=")
         (folder).mkdir()
         rows = folder / "metrics.jsonl"
@@ -199,9 +206,9 @@ def test_a_run_that_stays_behind_ends_early(trainings: Trainings):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("a2c.sweeps.trial_runs.train", train)
         study, _, told = do(sweep, 3)
-    # After two evaluations each, 10 is not in the better half of 50 and 10; 90 is.
-    assert [trial.state.name for trial in study.trials[:3]] == ["COMPLETE", "PRUNED", "COMPLETE"]
-    assert told[1] == "trial 1 of 3: lr=0.1 n_step=8: ended early (best: 50, trial 0)"
+    # After two evaluations: 60, 50, 40; the threshold is number int(3 / 2) = 1 from the best, 50.
+    assert [trial.state.name for trial in study.trials[:3]] == ["COMPLETE", "COMPLETE", "PRUNED"]
+    assert told[2] == "trial 2 of 3: lr=0.1 n_step=16: ended early (best: 60, trial 1)"
 
 
 def test_several_trials_at_once_are_each_told_once(trainings: Trainings):
@@ -213,7 +220,7 @@ def test_several_trials_at_once_are_each_told_once(trainings: Trainings):
 
 def test_the_report_names_the_best_and_takes_nothing_for_markup(trainings: Trainings):
     named = {"name": Parameter(("'<b>&'", "plain")), "n_step": Parameter(("5", "8"))}
-    sweep = Sweep(**{**_fields(GRID), "parameters": named})
+    sweep = replace(GRID, parameters=named)
     study, _, _ = do(sweep, 3)
     assert command_of(study, sweep) == "a2c train env=cartpole 'name='\"'\"'<b>&'\"'\"'' n_step=8"
     assert [line.split() for line in summary_of(study, sweep)[3:6]] == [
@@ -234,71 +241,7 @@ def test_a_sweep_without_a_result_has_a_report_too(trainings: Trainings):
     assert "failed" in Path(write_report(study, BAYES, Path("runs/sweep"))).read_text()
 
 
-# The command.
-
-FILE = """\
-name: small
-method: grid
-command: [a2c, train, env=cartpole, total_steps=200, {light}]
-parameters:
-  seed: {{values: [1, 2]}}
-"""
-
-
-@pytest.fixture
-def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    path = tmp_path / "small.yaml"
-    path.write_text(FILE.format(light=", ".join(LIGHT)))
-    return path
-
-
-def test_a_real_sweep_trains_in_processes_and_goes_on_with_what_was_stopped(file: Path, capsys):
-    assert cli.main(["sweep", "small.yaml", "trials=1"]) == 0
-    folder = Path("runs/sweeps/small")
-    first = read_rows(folder / "trial-0000" / "metrics.jsonl")
-    assert first[-1]["global_step"] >= 200
-    assert cli.main(["sweep", "small.yaml", "jobs=2"]) == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert lines[-1] == "runs/sweeps/small/report.html"
-    assert lines[-2].startswith("a2c train env=cartpole total_steps=200 ")
-    assert lines[-3] == "a2c train --config-dir runs/sweeps/small env=best"
-    assert read_rows(folder / "trial-0000" / "metrics.jsonl") == first  # it was not trained again
-    assert (folder / "trial-0001" / "summary.json").is_file()
-    assert "seed   " in (folder / "trial-0001.log").read_text()
-
-
-def test_a_mistake_ends_in_one_line_and_leaves_nothing(file: Path, capsys, monkeypatch):
-    mistakes = {
-        "sweep": "config error: file has no value; add file=...",
-        "sweep none.yaml": "config error: cannot read none.yaml: No such file",
-        "sweep small.yaml seeds=2": "config error: seed is among the parameters",
-        "sweep small.yaml trial=2": "config error: unknown key 'trial'; did you mean 'trials'?",
-    }
-    for line, said in mistakes.items():
-        assert cli.main(line.split()) == 2
-        assert capsys.readouterr().err.startswith(said)
-    text = file.read_text()
-    for change, said in {
-        ("[1, 2]", "[1, x]"): "config error: seed='x' must be a whole number",
-        ("  seed:", "  sed:"): "config error: unknown key 'sed'; did you mean 'seed'?",
-        ("env=cartpole", "env.id=mine:My-v0"): "config error: small.yaml imports the module 'mine', which can do",
-        ("method: grid", "method: random"): "config error: method=random never ends: add trials=N",
-    }.items():
-        file.write_text(text.replace(*change))
-        assert cli.main(["sweep", "small.yaml"]) == 2
-        assert capsys.readouterr().err.startswith(said)
-    file.write_text(text)
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    assert cli.main(["sweep", "small.yaml"]) == 2
-    assert capsys.readouterr().err.startswith("config error: a2c sweep needs optuna: pip install optuna")
-    assert [path.name for path in Path().iterdir()] == ["small.yaml"]
-
-
-def test_a_folder_belongs_to_one_sweep(file: Path, capsys, monkeypatch):
-    monkeypatch.setattr("a2c.sweeps.trial_runs.train", lambda *_: 3)
-    monkeypatch.setattr("a2c.sweeps.trial_runs.last_line", lambda folder: "boom")
-    assert cli.main(["sweep", "small.yaml"]) == 3
-    file.write_text(file.read_text().replace("[1, 2]", "[1, 2, 3]"))
-    assert cli.main(["sweep", "small.yaml"]) == 2
-    assert "belongs to another sweep (its sweep.yaml differs)" in capsys.readouterr().err
+def test_a_metric_that_no_run_has_is_named(trainings: Trainings):
+    _, outcome, told = do(replace(GRID, metric="eval/mean_rewrd"), 1)
+    assert told[0].endswith("trial-0000 has no eval/mean_rewrd at its end; did you mean 'eval/mean_reward'?")
+    assert outcome.failed == [1]

@@ -20,7 +20,7 @@ from yaml import MarkedYAMLError
 
 from a2c.errors import A2CError, ConfigError
 from a2c.settings.config import Config
-from a2c.settings.hydra_keys import check_composed
+from a2c.settings.hydra_keys import check_composed, not_installed
 from a2c.settings.old_values import translated
 from a2c.settings.overrides import prepare
 from a2c.settings.resumed_settings import with_settings_of_resumed_run
@@ -161,5 +161,7 @@ def one_line(error: BaseException) -> str:
         return f"{ambiguous[1]} holds several values; -m trains once with each, [a,b] is a list"
     if unknown := re.match(r"Could not override '([^']*)'", str(error)):
         return f"unknown key '{unknown[1]}'"
+    if missing := re.search(r"Could not find 'hydra/(launcher|sweeper)/([^']*)'", str(error)):
+        return not_installed(*missing.groups())
     lines = [line.strip() for line in str(error).splitlines()]
     return next((line for line in lines if line), type(error).__name__)

@@ -23,6 +23,11 @@ OPTIONS = ("hydra.launcher.", "hydra.sweeper.")  # of the launcher and the sweep
 _NAMES_CODE = re.compile(r"_(target|partial|convert|recursive|args)_")
 # What composed settings of Hydra may name: its own launcher and sweeper, or those that somebody installed as plugins.
 _TARGETS = re.compile(r"(hydra\._internal\.core_plugins|hydra_plugins|optuna\.samplers)\.[\w.]+")
+# Launchers that a package of Hydra's own brings -> the package
+_PACKAGES = {
+    "joblib": "hydra-joblib-launcher", "submitit_local": "hydra-submitit-launcher",
+    "submitit_slurm": "hydra-submitit-launcher", "ray": "hydra-ray-launcher", "rq": "hydra-rq-launcher",
+}  # fmt: skip
 _LOGGING = re.compile(r"logging\.(StreamHandler|FileHandler|NullHandler)")
 
 
@@ -49,6 +54,19 @@ def check_override(text: str, item: Override) -> None:
         _check_place(key, value)
     if key == "hydra.job.name" and not re.fullmatch(r"(?!.*\.\.)[A-Za-z0-9._-]{1,100}", str(value)):
         raise ConfigError(f"{text} must be made of A-Z a-z 0-9 . _ - only, without '..': it names the log")
+
+
+def not_installed(kind: str, name: str) -> str:
+    """What to do where Hydra does not find a launcher or a sweeper.
+
+    Args:
+        kind: ``launcher`` or ``sweeper``.
+        name: of the one that was asked for.
+    """
+    if kind == "sweeper":
+        return f"hydra/sweeper={name} is not installed; to search settings by Optuna, type a2c sweep FILE"
+    install = f": pip install {_PACKAGES[name]}" if name in _PACKAGES else ""
+    return f"hydra/launcher={name} is not installed{install}; without it, a2c sweep FILE jobs=4 trains four at once"
 
 
 def names_code(text: str) -> bool:

@@ -97,10 +97,15 @@ def is_held(folder: Path) -> bool:
 
     Where there are no locks, nobody can tell, and the answer is False.
     """
+    return is_locked(folder / LOCK)
+
+
+def is_locked(path: Path) -> bool:
+    """Whether a process holds the lock of a file; as :func:`is_held`."""
     if sys.platform == "win32":
         return False
     try:
-        descriptor = os.open(folder / LOCK, os.O_RDONLY | os.O_NONBLOCK)
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     except OSError:
         return False
     try:
@@ -112,6 +117,24 @@ def is_held(folder: Path) -> bool:
     finally:
         os.close(descriptor)
     return False
+
+
+def hold(descriptor: int) -> bool:
+    """Take the lock of an open file, which holds until every process that has inherited the file is gone.
+
+    Returns:
+        False: another process has it. Where there are no locks, True.
+    """
+    if sys.platform == "win32":
+        return True
+    try:
+        _take(descriptor)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        if error.errno not in _UNSUPPORTED:
+            raise
+    return True
 
 
 def _lock(descriptor: int, folder: Path, tell: Callable[[str], object]) -> bool:

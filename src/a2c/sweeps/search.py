@@ -7,34 +7,55 @@ from pathlib import Path
 
 import optuna
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
-from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from a2c.sweeps.sweep_file import Parameter, Sweep
+from a2c.errors import ConfigError
+from a2c.sweeps.claims import choosing
+from a2c.sweeps.journal import JOURNAL, open_journal
+from a2c.sweeps.parameter import Parameter, as_typed
+from a2c.sweeps.sweep_file import Sweep
 
-JOURNAL = "journal.log"
+_TYPED = "typed"  # a trial's values as one types them: the search draws some as a share of the probability
+_SEEDS = "seeds"
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 
 def open_study(sweep: Sweep, folder: Path) -> optuna.Study:
-    """The study in a folder, begun or gone on with; a grid's combinations wait in it, each once."""
-    halving = sweep.halving
-    pruner: optuna.pruners.BasePruner = optuna.pruners.NopPruner()
-    if halving is not None:
-        pruner = optuna.pruners.SuccessiveHalvingPruner(min_resource=halving.first, reduction_factor=halving.eta)
-    study = optuna.create_study(
-        study_name=sweep.name,
-        storage=JournalStorage(JournalFileBackend(str(folder / JOURNAL))),
-        direction="maximize" if sweep.maximize else "minimize",
-        pruner=pruner,
-        load_if_exists=True,
-    )
-    if sweep.method == "grid":
-        for values in itertools.product(*(parameter.choices for parameter in sweep.parameters.values())):
-            study.enqueue_trial(dict(zip(sweep.parameters, values, strict=True)), skip_if_exists=True)
+    """The study in a folder, begun or gone on with; a grid's combinations wait in it, each once.
+
+    Raises:
+        ConfigError: its journal is damaged.
+        OSError: it cannot be written.
+    """
+    with choosing(folder):
+        try:
+            study = optuna.create_study(
+                study_name=sweep.name,
+                storage=open_journal(folder),
+                direction="maximize" if sweep.maximize else "minimize",
+                pruner=optuna.pruners.NopPruner(),  # halving.py decides
+                load_if_exists=True,
+            )
+        except (ValueError, KeyError, TypeError) as error:
+            what = f"{folder / JOURNAL} is damaged ({error})"
+            raise ConfigError(f"{what}; choose another folder=, or move this one") from error
+        if sweep.method == "grid":
+            _enqueue_combinations(study, sweep)
     return study
+
+
+def agree_on_seeds(study: optuna.Study, seeds: int) -> None:
+    """Have all sessions train trials over as many seeds, without which their scores would not compare.
+
+    Raises:
+        ConfigError: the study was begun with another number.
+    """
+    begun_with = study.user_attrs.get(_SEEDS)
+    if begun_with is None:
+        study.set_user_attr(_SEEDS, seeds)
+    elif begun_with != seeds:
+        raise ConfigError(f"this sweep was begun with seeds={begun_with}; type that again, or choose another folder=")
 
 
 def ask(study: optuna.Study, sweep: Sweep, seed: int) -> Trial:
@@ -47,17 +68,23 @@ def ask(study: optuna.Study, sweep: Sweep, seed: int) -> Trial:
     return _with_values(study.ask(), sweep)
 
 
-def unfinished(study: optuna.Study, sweep: Sweep, seed: int) -> list[Trial]:
-    """Trials that were begun and have no result, with what values they lack: a session may be killed while it asks."""
-    trials = []
-    for known in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-        study.sampler = _sampler(sweep, seed + known.number)
-        trials.append(_with_values(Trial(study, known._trial_id), sweep))
-    return trials
+def unfinished(study: optuna.Study) -> list[int]:
+    """The numbers of trials that were begun and have no result: somebody trains them, or did."""
+    return [trial.number for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))]
+
+
+def reopened(study: optuna.Study, sweep: Sweep, seed: int, number: int) -> Trial:
+    """An unfinished trial, with what values it lacks: a session may be killed while it asks."""
+    known = study.get_trials(deepcopy=False)[number]
+    study.sampler = _sampler(sweep, seed + number)
+    return _with_values(Trial(study, known._trial_id), sweep)
 
 
 def typed(trial: Trial | FrozenTrial) -> dict[str, str]:
-    """The values of a trial, as one types them: four digits say as much as a search can know."""
+    """The values of a trial, as one types them."""
+    kept = trial.user_attrs.get(_TYPED)
+    if kept is not None:
+        return dict(kept)
     return {name: f"{value:.4g}" if isinstance(value, float) else str(value) for name, value in trial.params.items()}
 
 
@@ -72,20 +99,52 @@ def best(study: optuna.Study) -> FrozenTrial | None:
     return study.best_trial if done else None
 
 
+def on_target(study: optuna.Study, sweep: Sweep) -> bool:
+    """Whether a trial has reached the target of the metric."""
+    leader = best(study)
+    if sweep.target is None or leader is None or leader.value is None:
+        return False
+    return leader.value >= sweep.target if sweep.maximize else leader.value <= sweep.target
+
+
+def histories(study: optuna.Study) -> list[list[float]]:
+    """The evaluations of every trial, the oldest first."""
+    return [
+        [score for _, score in sorted(trial.intermediate_values.items())] for trial in study.get_trials(deepcopy=False)
+    ]
+
+
+def _enqueue_combinations(study: optuna.Study, sweep: Sweep) -> None:
+    """Every combination that is not in the study yet; Optuna would look through all of them for each."""
+    known = set()
+    for trial in study.get_trials(deepcopy=False):
+        values = trial.system_attrs.get("fixed_params", trial.params)
+        known.add(tuple(values.get(name) for name in sweep.parameters))
+    for values in itertools.product(*(parameter.choices for parameter in sweep.parameters.values())):
+        if values not in known:
+            study.enqueue_trial(dict(zip(sweep.parameters, values, strict=True)))
+
+
 def _sampler(sweep: Sweep, seed: int) -> BaseSampler:
     return TPESampler(seed=seed) if sweep.method == "bayes" else RandomSampler(seed=seed)
 
 
 def _with_values(trial: Trial, sweep: Sweep) -> Trial:
-    for name, parameter in sweep.parameters.items():
-        _suggest(trial, name, parameter)
+    drawn = {name: _suggest(trial, name, parameter) for name, parameter in sweep.parameters.items()}
+    values = {name: as_typed(sweep.parameters[name], value) for name, value in drawn.items()}
+    if trial.user_attrs.get(_TYPED) != values:
+        trial.set_user_attr(_TYPED, values)
     return trial
 
 
-def _suggest(trial: Trial, name: str, parameter: Parameter) -> None:
-    if parameter.choices:
-        trial.suggest_categorical(name, parameter.choices)
+def _suggest(trial: Trial, name: str, parameter: Parameter) -> str | float:
+    drawn: str | float
+    if parameter.shares is not None:
+        drawn = trial.suggest_float(name, *parameter.shares)
+    elif parameter.choices:
+        drawn = trial.suggest_categorical(name, parameter.choices)
     elif parameter.whole:
-        trial.suggest_int(name, int(parameter.low), int(parameter.high))
+        drawn = trial.suggest_int(name, int(parameter.low), int(parameter.high))
     else:
-        trial.suggest_float(name, parameter.low, parameter.high, log=parameter.log, step=parameter.step)
+        drawn = trial.suggest_float(name, parameter.low, parameter.high, log=parameter.log)
+    return drawn

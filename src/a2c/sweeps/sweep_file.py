@@ -13,42 +13,27 @@ import yaml
 
 from a2c.errors import ConfigError
 from a2c.settings.hydra_keys import is_hydras
-from a2c.settings.overrides import written
 from a2c.settings.sizes import check_tree, read_text
-from a2c.settings.suggest import nearest
 from a2c.settings.sweep_guard import calls_resolver
+from a2c.sweeps.halving import Halving, halving_of
+from a2c.sweeps.parameter import MOST_COMBINATIONS
+from a2c.sweeps.parameter import Parameter as Parameter  # one place for all that a sweep file says
+from a2c.sweeps.parameter_forms import parameters_of
+from a2c.sweeps.yaml_values import known, mapping, number, whole
 
-KEYS = ("name", "project", "description", "method", "metric", "command", "parameters", "early_terminate", "run_cap")
 METHODS = ("grid", "random", "bayes")
 SCORE = "eval/mean_reward"  # at the end of a run: that of the final evaluation of its best checkpoint
-# Of W&B's distributions those that people use -> (logarithmic, whole numbers).
-RANGES = {
-    "uniform": (False, False),
-    "q_uniform": (False, False),
-    "int_uniform": (False, True),
-    "log_uniform_values": (True, False),
+_USED = ("name", "method", "metric", "command", "parameters", "early_terminate", "run_cap")
+_ASIDE = ("project", "entity", "description", "program", "controller", "kind", "apiVersion")  # they change nothing here
+_LAUNCH = "W&B Launch starts runs elsewhere; take it out here, where command says what trains"
+_ELSEWHERE = {
+    "scheduler": "it names a search of W&B's or your own; take it out, and choose method grid, random or bayes",
+    "metrics": "a sweep has one metric here: metric: {name: ..., goal: ...}",
+    "job": _LAUNCH,
+    "image_uri": _LAUNCH,
+    "launch": _LAUNCH,
 }
-_PLAIN = re.compile(r"(?!(?:true|false|null|none|nan|inf)$)[A-Za-z_][\w./-]*", re.IGNORECASE)
-
-
-@dataclass(frozen=True, slots=True)
-class Parameter:
-    """The values that a setting may take: choices, or a range."""
-
-    choices: tuple[str, ...] = ()  # as one types them
-    low: float = 0.0
-    high: float = 0.0
-    log: bool = False
-    whole: bool = False
-    step: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Halving:
-    """Stop the worst runs after ``first`` evaluations, ``first * eta``, ...: all but one of ``eta``."""
-
-    first: int
-    eta: int
+_IMPUTE = "Optuna learns from trials that were trained to their end alone; take it out"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +48,15 @@ class Sweep:
     parameters: dict[str, Parameter]
     halving: Halving | None
     cap: int | None  # most trials
+    target: float | None = None  # once a trial has reached it, none is begun
 
 
-def read_sweep(path: Path) -> Sweep:
+def read_sweep(path: Path, otherwise: str | None = None) -> Sweep:
     """Read a sweep file.
+
+    Args:
+        path: of the file.
+        otherwise: the sweep's name where the file gives none; None: that of the file.
 
     Raises:
         ConfigError: it cannot be read, or holds what no sweep here can mean; names the key.
@@ -81,30 +71,20 @@ def read_sweep(path: Path) -> Sweep:
         raise ConfigError(f"{path} is nested too deeply to be a sweep") from None
     try:
         check_tree(tree, "it")
-        return _sweep(_mapping("it", tree), path.stem)
+        return _sweep(mapping("it", tree), otherwise or path.stem)
     except ConfigError as error:
         raise ConfigError(f"{path}: {str(error).partition(': ')[2]}") from None
 
 
 def _sweep(tree: Mapping[str, Any], stem: str) -> Sweep:
-    _known("", tree, KEYS)
+    for key, instead in _ELSEWHERE.items():
+        if key in tree:
+            raise ConfigError(f"{key} is not for a2c sweep: {instead}")
+    known("", tree, (*_USED, *_ASIDE))
     method = tree.get("method")
     if method not in METHODS:
         raise ConfigError(f"method={method} must be one of {', '.join(METHODS)}")
-    metric = _mapping("metric", tree.get("metric", {}))
-    _known("metric.", metric, ("name", "goal", "target"))
-    goal = metric.get("goal", "maximize")
-    if goal not in ("maximize", "minimize"):
-        raise ConfigError(f"metric.goal={goal} must be maximize or minimize")
-    named = _mapping("parameters", tree.get("parameters", {}))
-    parameters = {str(key): _parameter(f"parameters.{key}", value) for key, value in named.items()}
-    for key, parameter in parameters.items():
-        for value in parameter.choices or ("",):
-            _refuse_code(f"{key}={value}")
-    if not parameters:
-        raise ConfigError("parameters are missing; without them there is nothing to search")
-    if method == "grid" and (ranges := [key for key, parameter in parameters.items() if not parameter.choices]):
-        raise ConfigError(f"method=grid needs values, and parameters.{ranges[0]} is a range")
+    metric, maximize, target = _metric(tree.get("metric"))
     cap = tree.get("run_cap")
     name = str(tree.get("name") or stem)
     if not re.fullmatch(r"(?!.*\.\.)[A-Za-z0-9._-]{1,100}", name):
@@ -112,45 +92,47 @@ def _sweep(tree: Mapping[str, Any], stem: str) -> Sweep:
     return Sweep(
         name=name,
         method=str(method),
-        metric=str(metric.get("name", SCORE)),
-        maximize=goal == "maximize",
+        metric=metric,
+        maximize=maximize,
         overrides=_overrides(tree.get("command")),
-        parameters=parameters,
-        halving=_halving(tree.get("early_terminate")),
-        cap=None if cap is None else _whole("run_cap", cap),
+        parameters=_parameters(mapping("parameters", tree.get("parameters", {})), str(method)),
+        halving=halving_of(tree.get("early_terminate")),
+        cap=None if cap is None else whole("run_cap", cap),
+        target=target,
     )
 
 
-def _parameter(key: str, value: Any) -> Parameter:
-    tree = _mapping(key, value)
-    _known(f"{key}.", tree, ("value", "values", "min", "max", "q", "distribution"))
-    if "value" in tree:
-        return Parameter(choices=(_typed(key, tree["value"]),))
-    if "values" in tree:
-        values = tree["values"]
-        if not isinstance(values, list) or not values:
-            raise ConfigError(f"{key}.values must be a list of values")
-        return Parameter(choices=tuple(dict.fromkeys(_typed(key, item) for item in values)))
-    low, high = (_number(f"{key}.{end}", tree.get(end)) for end in ("min", "max"))
-    both_whole = all(isinstance(tree[end], int) for end in ("min", "max"))
-    distribution = tree.get("distribution", "int_uniform" if both_whole else "uniform")
-    if distribution not in RANGES:
-        raise ConfigError(f"{key}.distribution={distribution} must be one of {', '.join(RANGES)}, or give values")
-    log, whole = RANGES[distribution]
-    if not low < high or (log and low <= 0):
-        raise ConfigError(f"{key}: min must be less than max{', and more than 0' if log else ''}")
-    step = _number(f"{key}.q", tree.get("q", 1.0)) if distribution == "q_uniform" else None
-    return Parameter(low=low, high=high, log=log, whole=whole, step=step)
+def _metric(value: Any) -> tuple[str, bool, float | None]:
+    """Name, whether more is better, and target; without a metric it is the score of a run."""
+    if value is None:
+        return SCORE, True, None
+    metric = mapping("metric", value)
+    for key in ("impute", "impute_while_running"):
+        if key in metric:
+            raise ConfigError(f"metric.{key} is for W&B's own search; {_IMPUTE}")
+    known("metric.", metric, ("name", "goal", "target"))
+    name, goal, target = str(metric.get("name", SCORE)), metric.get("goal"), metric.get("target")
+    if goal is None:  # W&B would minimise: of a score the worst would win, in silence
+        raise ConfigError("metric.goal is missing; say goal: maximize or goal: minimize")
+    if goal not in ("maximize", "minimize"):
+        raise ConfigError(f"metric.goal={goal} must be maximize or minimize")
+    return name, goal == "maximize", None if target is None else number("metric.target", target)
 
 
-def _typed(key: str, value: Any) -> str:
-    """A value as the right side of an override."""
-    if isinstance(value, str) and _PLAIN.fullmatch(value):
-        return value
-    try:
-        return written(value)
-    except ValueError as error:
-        raise ConfigError(f"{key}: {error}") from error
+def _parameters(tree: Mapping[str, Any], method: str) -> dict[str, Parameter]:
+    parameters: dict[str, Parameter] = {}
+    for key, parameter in parameters_of(tree, grid=method == "grid"):
+        if key in parameters:
+            raise ConfigError(f"parameters.{key} stands there twice")
+        parameters[key] = parameter
+        for value in parameter.choices or ("",):
+            _refuse_code(f"{key}={value}")
+    if not parameters:
+        raise ConfigError("parameters are missing; without them there is nothing to search")
+    size = math.prod(len(parameter.choices) for parameter in parameters.values()) if method == "grid" else 0
+    if size > MOST_COMBINATIONS:
+        raise ConfigError(f"method=grid: {size:,} combinations are too many; method random draws some of them")
+    return parameters
 
 
 def _overrides(command: Any) -> tuple[str, ...]:
@@ -169,45 +151,3 @@ def _overrides(command: Any) -> tuple[str, ...]:
 def _refuse_code(text: str) -> None:
     if is_hydras(text.partition("=")[0]) or calls_resolver(text):
         raise ConfigError(f"{text} is not for a sweep: it is Hydra's own, or reads what may be a secret")
-
-
-def _halving(value: Any) -> Halving | None:
-    if value is None:
-        return None
-    tree = _mapping("early_terminate", value)
-    _known("early_terminate.", tree, ("type", "min_iter", "max_iter", "s", "eta"))
-    if tree.get("type") != "hyperband":
-        raise ConfigError(f"early_terminate.type={tree.get('type')} must be hyperband")
-    eta = _whole("early_terminate.eta", tree.get("eta", 3))
-    if eta < 2:
-        raise ConfigError("early_terminate.eta must be at least 2")
-    if "min_iter" in tree:
-        return Halving(_whole("early_terminate.min_iter", tree["min_iter"]), eta)
-    last, times = (_whole(f"early_terminate.{key}", tree.get(key)) for key in ("max_iter", "s"))
-    return Halving(max(1, last // eta**times), eta)
-
-
-def _mapping(key: str, value: Any) -> Mapping[str, Any]:
-    if not isinstance(value, Mapping):
-        raise ConfigError(f"{key} must be a mapping")
-    return value
-
-
-def _known(prefix: str, tree: Mapping[str, Any], keys: tuple[str, ...]) -> None:
-    for key in tree:
-        if key not in keys:
-            guess = nearest(str(key), keys)
-            hint = f"did you mean '{guess}'?" if guess else f"known are {', '.join(keys)}"
-            raise ConfigError(f"{prefix}{key} is not understood here; {hint}")
-
-
-def _number(key: str, value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise ConfigError(f"{key}={value} must be a number")
-    return float(value)
-
-
-def _whole(key: str, value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ConfigError(f"{key}={value} must be a whole number of at least 1")
-    return value

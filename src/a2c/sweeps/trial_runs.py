@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import statistics
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from a2c.run.comparing.past_run import PastRun, finite
-from a2c.run.statistics import iqm
+from a2c.errors import STOPPED
+from a2c.run.comparing.past_run import finite
+from a2c.settings.suggest import nearest
 from a2c.storage.metrics_file import METRICS, last_row, read_rows
+from a2c.sweeps.ending import Urgency
 from a2c.sweeps.sweep_file import SCORE, Sweep
 from a2c.sweeps.training import finished, last_line, train
 
@@ -23,9 +26,10 @@ class Plan:
         sweep: what to search.
         folder: of the runs and the journal.
         trials: how many there shall be in all, those of earlier sessions included.
-        seeds: runs of each trial, with seeds from 1; its score is the interquartile mean of theirs.
+        seeds: runs of each trial, with seeds from 1; its score is the median of theirs.
         jobs: trials at once.
         seed: of the search.
+        hours: after which this session ends in order; None: it goes on to the end.
     """
 
     sweep: Sweep
@@ -34,6 +38,7 @@ class Plan:
     seeds: int
     jobs: int
     seed: int
+    hours: float | None = None
 
 
 class TrialPruned(Exception):
@@ -45,27 +50,35 @@ class TrialStopped(Exception):
 
 
 class TrialFailed(Exception):
-    """A training of the trial has failed.
+    """A training has failed.
 
     Args:
         code: its exit code.
         text: what it said last.
+
+    Attributes:
+        code, said: as given.
     """
 
     def __init__(self, code: int, text: str) -> None:
         super().__init__(f"failed with exit code {code}: {text}")
-        self.code = code
+        self.code, self.said = code, text
+
+
+def trial_name(number: int) -> str:
+    """The name of a trial, and of its run folder."""
+    return f"trial-{number:04d}"
 
 
 def folders(plan: Plan, number: int) -> list[Path]:
     """The run folders of a trial."""
-    name = f"trial-{number:04d}"
+    name = trial_name(number)
     names = [name] if plan.seeds == 1 else [f"{name}-seed{seed}" for seed in range(1, plan.seeds + 1)]
     return [plan.folder / name for name in names]
 
 
 def run_trial(
-    number: int, values: Mapping[str, str], plan: Plan, *, stop: Callable[[], bool], report: Report | None
+    number: int, values: Mapping[str, str], plan: Plan, *, stop: Callable[[], Urgency], report: Report | None
 ) -> float:
     """Train a trial and return its score; runs of it that are finished are not trained again.
 
@@ -73,7 +86,7 @@ def run_trial(
         number: of the trial.
         values: its settings, as one types them.
         plan: of the sweep.
-        stop: whether the sweep is to end.
+        stop: how urgently the sweep is to end.
         report: called with the number and the score of each evaluation of the first run; True ends the trial. None:
             nobody asks.
 
@@ -83,34 +96,45 @@ def run_trial(
     """
     scores = []
     for seed, folder in enumerate(folders(plan, number), 1):
-        run = finished(folder)
-        if run is None:
-            own = {"seed": str(seed), **values} if plan.seeds > 1 else values
-            overrides = [*plan.sweep.overrides, *(f"{name}={value}" for name, value in own.items())]
-            run = _trained(folder, overrides, stop, _Behind(folder, plan.sweep.metric, report if seed == 1 else None))
-        score = _result(run, plan.sweep.metric)
-        if score is None:
-            raise TrialFailed(1, f"{folder.name} has no {plan.sweep.metric}")
-        scores.append(score)
-    return iqm(scores)
+        own = {"seed": str(seed), **values} if plan.seeds > 1 else values
+        overrides = [*plan.sweep.overrides, *(f"{name}={value}" for name, value in own.items())]
+        scores.append(score_of(folder, overrides, plan.sweep.metric, stop=stop, report=report if seed == 1 else None))
+    return statistics.median(scores)
 
 
-def _trained(folder: Path, overrides: list[str], stop: Callable[[], bool], behind: _Behind) -> PastRun:
-    code = train(folder, overrides, lambda: stop() or behind())
-    if behind.found:
-        raise TrialPruned
-    if stop():
-        raise TrialStopped
-    run = finished(folder) if code == 0 else None
+def score_of(
+    folder: Path, overrides: Sequence[str], metric: str, *, stop: Callable[[], Urgency], report: Report | None = None
+) -> float:
+    """Train in a folder, unless that has been done, and return the metric at the run's end.
+
+    Args:
+        folder: of the run.
+        overrides: its settings.
+        metric: its name.
+        stop, report: as of :func:`run_trial`.
+
+    Raises:
+        TrialPruned, TrialStopped, TrialFailed: it has none.
+        RunIOError: the folder cannot be written.
+    """
+    run = finished(folder)
     if run is None:
-        raise TrialFailed(code or 1, last_line(folder))
-    return run
-
-
-def _result(run: PastRun, metric: str) -> float | None:
-    if metric == SCORE:
-        return run.score
-    return finite((last_row(run.folder / METRICS) or {}).get(metric))
+        behind = _Behind(folder, metric, report)
+        code = train(folder, overrides, lambda: stop() or int(behind()))
+        if behind.found:
+            raise TrialPruned
+        if stop() or code in STOPPED.values():  # somebody else may stop it: the machine that shuts down
+            raise TrialStopped
+        run = finished(folder) if code == 0 else None
+        if run is None:
+            raise TrialFailed(code or 1, last_line(folder))
+    row = last_row(run.folder / METRICS) or {}
+    score = run.score if metric == SCORE else finite(row.get(metric))
+    if score is None:
+        guess = nearest(metric, row)
+        hint = f"; did you mean '{guess}'?" if guess not in (None, metric) else ""
+        raise TrialFailed(1, f"{folder.name} has no {metric} at its end{hint}")
+    return score
 
 
 class _Behind:

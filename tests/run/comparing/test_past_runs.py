@@ -80,6 +80,14 @@ def test_a_resumed_run_that_died_has_failed_although_its_first_session_left_a_su
     assert (read_run(extended).state, read_run(extended).score) == ("failed", None)
 
 
+def test_a_run_that_reached_its_score_before_all_steps_is_finished():
+    ended = {"ended": "score 480 reached stop_at=475"}
+    early = past_run("a", "total_steps=900", scores=[1, 480], final=470.0, summary=ended)
+    assert (read_run(early).state, read_run(early).score, read_run(early).env_steps) == ("finished", 470.0, 200)
+    stopped = past_run("b", "total_steps=900", scores=[1, 480], stopped="SIGINT", summary=ended)
+    assert read_run(stopped).state == "stopped"
+
+
 DAMAGES = {
     "no settings": (".hydra/config.yaml", None, "holds no settings of a run"),
     "settings cut short": (".hydra/config.yaml", "env: {id: [", "config.yaml line"),

@@ -101,11 +101,11 @@ def _state(folder: Path, config: Config, told: Mapping[str, Any], known: float |
         return FAILED
     if told["stopped"] is not None:
         return STOPPED
-    return FINISHED if steps >= config.total_steps else FAILED
+    return FINISHED if told["ended"] or steps >= config.total_steps else FAILED
 
 
 def _summary(path: Path) -> dict[str, Any]:
-    """The numbers of a summary, and ``stopped``; empty where there is none.
+    """The numbers of a summary, ``stopped``, and whether it ``ended`` before all steps; empty where there is none.
 
     Raises:
         ConfigError: the file is damaged, or of something else.
@@ -122,7 +122,8 @@ def _summary(path: Path) -> dict[str, Any]:
     if not isinstance(tree, dict) or finite(tree.get("env_steps")) is None:
         raise ConfigError(f"{path} is no summary of a run: it holds no env_steps")
     stopped = tree.get("stopped")
-    return {**{name: finite(value) for name, value in tree.items()}, "stopped": None if stopped is None else "signal"}
+    numbers = {name: finite(value) for name, value in tree.items()}
+    return {**numbers, "stopped": None if stopped is None else "signal", "ended": tree.get("ended") is not None}
 
 
 def _whole(value: float | None) -> int | None:
