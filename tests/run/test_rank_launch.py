@@ -184,6 +184,18 @@ def test_a_stop_is_saved_once_and_resumed_exactly(tmp_path, whom):
 
 
 @pytest.mark.long
+def test_no_rank_outlives_a_command_that_is_killed(tmp_path):
+    done = a2c(tmp_path / "two", "total_steps=1_000_000_000", "ranks=2")
+    wait_for(lambda: list((tmp_path / "two").glob("*/*/checkpoints/last*.pt")))
+    ranks = ranks_of(done.pid)
+    before = last(tmp_path / "two")["state"]["env_steps"]
+    done.kill()
+    done.communicate(timeout=600)
+    wait_for(lambda: not any(Path(f"/proc/{pid}").exists() for pid in ranks))
+    assert last(tmp_path / "two")["state"]["env_steps"] >= before
+
+
+@pytest.mark.long
 def test_an_error_of_a_rank_is_that_of_the_command(tmp_path):
     done = a2c(tmp_path, "ranks=2", "lr=1e30", "max_grad_norm=null")
     code, _, err = ended(done)

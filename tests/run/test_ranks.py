@@ -13,7 +13,7 @@ from gymnasium.envs.classic_control import CartPoleEnv
 
 from a2c import trainer
 from a2c.envs.single.own import known
-from a2c.errors import A2CError, EnvironmentFailure, NumericError, RankFailure
+from a2c.errors import A2CError, CallbackFailure, EnvironmentFailure, NumericError, RankFailure
 from a2c.learning.learner import Learner
 from a2c.machine.rank_group import Ranks
 from a2c.run.callback import Callback
@@ -200,6 +200,29 @@ def test_an_update_that_one_rank_must_refuse_is_refused_by_all_and_saved(tmp_pat
     assert [type(error) for error in errors] == [NumericError, NumericError]
     saved = load_checkpoint(tmp_path / "run" / "checkpoints" / "last.pt")
     assert all(tensor.isfinite().all() for tensor in saved["learner"]["model"].values())
+    assert len(saved["collector"]["in_flight"]["episodes"]) == NUM_ENVS
+
+
+def test_a_callback_that_fails_leaves_a_checkpoint_of_that_report(tmp_path):
+    def fail(progress: Progress) -> None:
+        if progress.update >= 15:
+            raise ValueError("cannot go on")
+
+    def work(ranks: Ranks) -> BaseException | None:
+        try:
+            trainer.train_rank(
+                light(tmp_path), tmp_path / "run", ranks, callback=Callback(fail) if ranks.leads else None
+            )
+        except A2CError as error:
+            return error
+        return None
+
+    first, second = together(2, work)
+    assert isinstance(first, CallbackFailure)
+    assert isinstance(second, RankFailure)
+    assert "rank 0 has ended: callback error" in str(second)
+    saved = load_checkpoint(tmp_path / "run" / "checkpoints" / "last.pt")
+    assert saved["state"]["update"] == 15
     assert len(saved["collector"]["in_flight"]["episodes"]) == NUM_ENVS
 
 

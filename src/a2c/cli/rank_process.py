@@ -8,6 +8,7 @@ from pathlib import Path
 
 from a2c import trainer
 from a2c.errors import RankFailure
+from a2c.machine.processes.parent_watch import stop_without_parent
 from a2c.machine.rank_group import Ranks
 from a2c.machine.rank_meeting import log_to, met
 from a2c.machine.rank_place import Place, place_here
@@ -26,6 +27,7 @@ def main(place: Path) -> int:
     """
     here = place_here()
     assert here is not None, "the agent says which rank this is"
+    stop_without_parent()
     try:
         job = read_job(place)
         sys.path[:] = job.paths

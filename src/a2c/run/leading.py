@@ -37,6 +37,7 @@ class LeadingRun:
     def __init__(self, run: Run, ranks: Ranks) -> None:
         self._run, self._ranks = run, ranks
         self._everyone: Everyone  # begin() sets it
+        self._listening = True  # the others wait for orders, and do not train
         ranks.stop_when(lambda: bool(run.stop))
         ranks.tell(Start(run.start, run.evaluates, run.folder))
 
@@ -60,7 +61,7 @@ class LeadingRun:
 
     def take_up(self) -> None:
         self._run.take_up()
-        self._everyone.go_on(over=self._run.ended)
+        self._go_on()
 
     def over(self) -> bool:
         """Whether all ranks end here: one was asked to, and has told the others; or the run is over."""
@@ -72,13 +73,16 @@ class LeadingRun:
         return self._run.due(state)
 
     def report(self, state: TrainState) -> None:
+        self._listening = True
         self._run.report(state)
-        self._everyone.go_on(over=self._run.ended)
+        self._go_on()
 
     def rescue(self, error: A2CError, state: TrainState) -> None:
         if refused_by_all(error):
             self._run.rescue(error, state)
             self._everyone.go_on(over=True)
+        elif self._listening:
+            self._run.rescue(error, state)
         else:  # the others are in the middle of an update, and give no state
             self.console.note("the run can go on from its last checkpoint")
 
@@ -86,6 +90,10 @@ class LeadingRun:
         summary = self._run.finish(state)
         self._everyone.go_on(over=True, summary=summary)
         return summary
+
+    def _go_on(self) -> None:
+        self._everyone.go_on(over=self._run.ended)
+        self._listening = False
 
 
 class Everyone:

@@ -41,7 +41,8 @@ def launch(cfg: Config, folder: Path, network: OwnNetwork | None, on_report: OnR
 def _watched(command: Sequence[str]) -> int:
     """Run the agent; signals that ask for an end reach its ranks through it."""
     environ = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    environ |= {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1"), "GLOO_SOCKET_IFNAME": "lo"}
+    loopback = "lo0" if sys.platform == "darwin" else "lo"
+    environ |= {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1"), "GLOO_SOCKET_IFNAME": loopback}
     # In a session of its own: Ctrl-C reaches the ranks once, through the agent.
     with subprocess.Popen(command, env=environ, start_new_session=True) as agent:
 
