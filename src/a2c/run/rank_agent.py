@@ -29,6 +29,7 @@ def main(place: Path, ranks: int) -> int:
         rdzv_endpoint=f"{LOOPBACK}:0",
         local_addr=LOOPBACK,
         max_restarts=RESTARTS,
+        signals_to_handle="SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR1",
         logs_specs=DefaultLogsSpecs(log_dir=str(place / "logs")),
     )
     try:
