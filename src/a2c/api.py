@@ -160,6 +160,7 @@ def _train_checked(cfg: Config, network: OwnNetwork | None, on_report: OnReport 
 
         with chosen(cfg) as choice:
             if choice.finished is not None:
+                let_others_go(cfg, choice.finished)
                 return choice.finished
             return _train(replace(cfg, resume=choice.resume), choice.folder, network, on_report)
     return _train(cfg, None, network, on_report)
@@ -178,6 +179,17 @@ def _train(cfg: Config, folder: Path | None, network: OwnNetwork | None, on_repo
         except OSError as error:
             raise RunIOError(f"cannot write {settings}: {error.strerror or error}") from error
         return train_in(cfg, folder, network, on_report)
+
+
+def let_others_go(cfg: Config, finished: Summary) -> None:
+    """Tell the other ranks, where there are some, that the run which they would train is finished."""
+    place = place_here()
+    if place is not None:
+        from a2c.machine.rank_meeting import met  # imports torch
+        from a2c.run.orders import Begin
+
+        with met(place, cfg.rank_timeout) as ranks:
+            ranks.tell(Begin(finished))
 
 
 def train_in(

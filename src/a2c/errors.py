@@ -77,6 +77,10 @@ class StoppedError(A2CError):
     def __init__(self, signal: str, text: str) -> None:
         super().__init__(f"{text} ({signal}); nothing was changed")
         self.exit_code = STOPPED[signal]
+        self._given = signal, text
+
+    def __reduce__(self) -> tuple[type[StoppedError], tuple[str, str]]:
+        return StoppedError, self._given
 
 
 class RunIOError(A2CError):

@@ -15,9 +15,9 @@ from a2c.network.making import OwnNetwork
 from a2c.rollout import Rollout
 from a2c.run.callback import Callback
 from a2c.run.opening import AnyRun, open_run, open_run_of_ranks
+from a2c.run.orders import finished_before
 from a2c.run.rank_settings import of_rank
 from a2c.run.state import TrainState
-from a2c.run.stopping import GAVE_UP
 from a2c.run.summary import Summary
 from a2c.settings.config import Config
 
@@ -56,7 +56,7 @@ def _trained(run: AnyRun, learner: Learner, collector: AnyCollector, envs: Train
         run.rescue(error, state)  # lose the rollout, not the run
         raise
     except GaveUpError:
-        run.console.note(GAVE_UP)
+        run.give_up()
     return run.finish(state)
 
 
@@ -85,7 +85,10 @@ def train_rank(
         RankFailure: another rank has ended, died or hung.
         A2CError: as :func:`train`.
     """
-    own = of_rank(cfg, ranks)
+    with ranks.telling():
+        if (finished := finished_before(ranks)) is not None:
+            return finished
+        own = of_rank(cfg, ranks)
     with (
         ranks.telling(),
         make_envs(own, first=ranks.rows(cfg.num_envs).start) as envs,
@@ -94,7 +97,8 @@ def train_rank(
         if restarts:
             run.console.note(f"a rank died or hung; all start again from the last checkpoint (restart {restarts})")
         learner, collector = build(own, envs, run.update, run.console.note, network, ranks)
-        return _trained(run, learner, collector, envs, cfg.total_steps)
+        with ranks.telling():  # before anything is closed, which may take its time
+            return _trained(run, learner, collector, envs, cfg.total_steps)
 
 
 def updates(

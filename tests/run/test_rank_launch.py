@@ -36,6 +36,7 @@ LIGHT = (
     "log_every=1000",
     "checkpoint.every=1000",
 )
+TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "--no-python")
 
 
 def test_a_process_knows_its_place_by_what_torchrun_says(monkeypatch):
@@ -64,8 +65,9 @@ def test_ranks_of_a_machine_share_its_cores(monkeypatch):
     ("changes", "said"),
     [
         ({"algo": "ac", "num_envs": 2}, "algo=ac does not go with ranks=2: it is one environment"),
-        ({"algo": "a3c"}, "algo=a3c does not go with ranks=2: num_workers=2 are its processes"),
+        ({"algo": "a3c"}, "algo=a3c does not go with ranks=2: it has processes of its own; use num_workers=2"),
         ({"vectorization": "device"}, "vectorization=device does not go with ranks=2"),
+        ({"device": "cuda:1"}, "device=cuda:1 does not go with ranks=2: each rank takes the GPU of its number"),
         ({"compile": True}, "compile=true does not go with ranks=2"),
         ({"num_envs": 1}, "ranks=2 must be at most num_envs=1"),
     ],
@@ -136,12 +138,21 @@ def test_one_command_trains_with_two_processes_and_another_with_one_to_the_same_
 
 @pytest.mark.long
 def test_torchrun_trains_the_same(tmp_path):
-    launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "--no-python", sys.executable)
-    for name, before in {"one": (), "two": launcher}.items():
+    for name, before in {"one": (), "two": (*TORCHRUN, sys.executable)}.items():
         done = a2c(tmp_path / name, "total_steps=3000", launcher=before)
         code, _, err = ended(done)
         assert code == 0, err
     assert_same_weights(tmp_path / "two", tmp_path / "one")
+
+
+@pytest.mark.long
+def test_under_torchrun_a_finished_run_is_left_alone(tmp_path):
+    for _ in range(2):
+        done = a2c(tmp_path, "total_steps=2000", "resume=auto", launcher=(*TORCHRUN, sys.executable))
+        code, out, err = ended(done)
+        assert code == 0, err
+    assert "is finished" in out
+    assert len(list(tmp_path.glob("CartPole-v1/*"))) == 1
 
 
 @pytest.mark.long
@@ -181,6 +192,18 @@ def test_a_stop_is_saved_once_and_resumed_exactly(tmp_path, whom):
     assert ended(a2c(tmp_path / "two", "total_steps=20000", "ranks=2", "resume=auto"))[0] == 0
     assert ended(undisturbed)[0] == 0
     assert_same_weights(tmp_path / "two", tmp_path / "one")
+
+
+@pytest.mark.long
+def test_no_rank_outlives_a_command_that_is_killed(tmp_path):
+    done = a2c(tmp_path / "two", "total_steps=1_000_000_000", "ranks=2")
+    wait_for(lambda: list((tmp_path / "two").glob("*/*/checkpoints/last*.pt")))
+    ranks = ranks_of(done.pid)
+    before = last(tmp_path / "two")["state"]["env_steps"]
+    done.kill()
+    done.communicate(timeout=600)
+    wait_for(lambda: not any(Path(f"/proc/{pid}").exists() for pid in ranks))
+    assert last(tmp_path / "two")["state"]["env_steps"] >= before
 
 
 @pytest.mark.long

@@ -12,10 +12,11 @@ import torch
 from gymnasium.envs.classic_control import CartPoleEnv
 
 from a2c import trainer
+from a2c.collecting.rank_states import state_of_rows
 from a2c.envs.single.own import known
-from a2c.errors import A2CError, EnvironmentFailure, NumericError, RankFailure
+from a2c.errors import A2CError, CallbackFailure, EnvironmentFailure, NumericError, RankFailure
 from a2c.learning.learner import Learner
-from a2c.machine.rank_group import Ranks
+from a2c.machine.rank_group import Ranks, rows_of
 from a2c.run.callback import Callback
 from a2c.run.progress import Progress
 from a2c.run.summary import Summary
@@ -129,11 +130,37 @@ def test_a_run_goes_on_with_any_number_of_ranks(tmp_path, sizes):
     torch.testing.assert_close(ours["collector"]["episodes"], theirs["collector"]["episodes"])
 
 
-def test_another_number_of_environments_says_what_is_dropped(tmp_path, capsys):
-    trained(light(tmp_path, total_steps=10 * ROLLOUT), tmp_path / "run", 2)
-    more = light(tmp_path, num_envs=4, resume=str(tmp_path / "run"))
+def test_a_stop_between_two_reports_loses_no_sum_of_any_rank(tmp_path):
+    cfg = light(tmp_path, **NORMALISED)
+
+    def stopped(ranks: Ranks) -> Summary:
+        stop_when = ranks.stop_when
+        # The second rank is asked in its 13th update: two sums more than updates, for as many reports.
+        ranks.stop_when = lambda _: stop_when(lambda: ranks.rank == 1 and ranks._sums >= 13 + 2)  # type: ignore[method-assign]
+        return trainer.train_rank(cfg, tmp_path / "cut", ranks)
+
+    assert [summary.stopped for summary in together(2, stopped)] == ["SIGTERM", "SIGTERM"]
+    assert load_checkpoint(tmp_path / "cut" / "checkpoints" / "last.pt")["state"]["update"] == 13
+    trained(cfg, tmp_path / "whole", 0)
+    trained(dataclasses.replace(cfg, resume=str(tmp_path / "cut")), tmp_path / "cut", 3)
+    assert_same(tmp_path / "cut", tmp_path / "whole")
+
+
+@pytest.mark.parametrize("count", [4, 2 * NUM_ENVS])
+def test_another_number_of_environments_says_what_is_dropped(tmp_path, capsys, count):
+    trained(light(tmp_path, total_steps=10 * ROLLOUT, **NORMALISED), tmp_path / "run", 2)
+    more = light(tmp_path, num_envs=count, resume=str(tmp_path / "run"), **NORMALISED)
     trained(more, tmp_path / "run", 2)
-    assert "episodes in flight start over: there were 5 environments, now there are 4" in capsys.readouterr().out
+    assert f"episodes in flight start over: there were 5 environments, now there are {count}" in capsys.readouterr().out
+
+
+def test_a_state_of_fewer_environments_goes_to_no_rank_twice():
+    saved = {"episodes": [None, None], "actions": None, "obs": torch.zeros(2, 4)}
+    state = {"reward_normalizer": {"mean": 0.0, "running": torch.ones(2)}, "in_flight": saved}
+    for rank in range(2):
+        own = state_of_rows(state, rows_of(rank, 2, 4), 4)
+        assert own["in_flight"] is None
+        assert len(own["reward_normalizer"]["running"]) == 0
 
 
 def test_a_callback_sees_the_episodes_of_all_ranks_and_calls_all_environments(tmp_path):
@@ -194,12 +221,43 @@ def test_all_ranks_end_when_one_fails_and_say_why(tmp_path):
         assert "rank 1 has ended: environment error: environment 1 raised RuntimeError" in str(other)
 
 
-def test_an_update_that_one_rank_must_refuse_is_refused_by_all_and_saved(tmp_path):
-    cfg = light(tmp_path, lr=1e30, max_grad_norm=None, eval={"episodes": 0}, log_every=ROLLOUT)
-    errors = errors_of(cfg, tmp_path / "run", 2)
+def test_an_update_that_one_rank_must_refuse_is_refused_by_all_and_saved(tmp_path, monkeypatch):
+    true_update = Learner.update
+
+    def poisoned(self: Learner, rollout: Any, env_steps: int) -> None:
+        if threading.current_thread().name == "rank-1" and env_steps == 12 * ROLLOUT:
+            rollout.rewards[0, 0] = torch.nan
+        true_update(self, rollout, env_steps)
+
+    monkeypatch.setattr(Learner, "update", poisoned)
+    errors = errors_of(light(tmp_path, eval={"episodes": 0}), tmp_path / "run", 2)
     assert [type(error) for error in errors] == [NumericError, NumericError]
     saved = load_checkpoint(tmp_path / "run" / "checkpoints" / "last.pt")
+    assert saved["state"]["update"] == 12
     assert all(tensor.isfinite().all() for tensor in saved["learner"]["model"].values())
+    assert len(saved["collector"]["in_flight"]["episodes"]) == NUM_ENVS
+
+
+def test_a_callback_that_fails_leaves_a_checkpoint_of_that_report(tmp_path):
+    def fail(progress: Progress) -> None:
+        if progress.update >= 15:
+            raise ValueError("cannot go on")
+
+    def work(ranks: Ranks) -> BaseException | None:
+        try:
+            trainer.train_rank(
+                light(tmp_path), tmp_path / "run", ranks, callback=Callback(fail) if ranks.leads else None
+            )
+        except A2CError as error:
+            return error
+        return None
+
+    first, second = together(2, work)
+    assert isinstance(first, CallbackFailure)
+    assert isinstance(second, RankFailure)
+    assert "rank 0 has ended: callback error" in str(second)
+    saved = load_checkpoint(tmp_path / "run" / "checkpoints" / "last.pt")
+    assert saved["state"]["update"] == 15
     assert len(saved["collector"]["in_flight"]["episodes"]) == NUM_ENVS
 
 

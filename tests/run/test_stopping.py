@@ -111,6 +111,21 @@ def alarms(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     return seen
 
 
+def test_code_of_others_in_another_thread_is_none_of_this_one() -> None:
+    entered, leave = threading.Event(), threading.Event()
+
+    def wait() -> None:
+        entered.set()
+        leave.wait()
+
+    thread = threading.Thread(target=of_others, args=(wait,))
+    thread.start()
+    entered.wait()
+    assert not foreign.runs
+    leave.set()
+    thread.join()
+
+
 def test_code_of_others_is_broken_into_and_no_other(alarms: list[bool]) -> None:
     with stop_on_signals():
         press("SIGTERM")

@@ -24,7 +24,6 @@ from a2c.network.making import OwnNetwork, make_network
 from a2c.network.torso_choice import convolves
 from a2c.run.callback import Callback
 from a2c.run.opening import open_run
-from a2c.run.stopping import GAVE_UP
 from a2c.run.summary import Summary
 from a2c.settings.config import Config
 
@@ -57,7 +56,7 @@ def train(cfg: Config, folder: Path, *, network: OwnNetwork | None = None, callb
             raise
         except GaveUpError:
             state = team.where(state)
-            run.console.note(GAVE_UP)
+            run.give_up()
         return run.finish(state)
 
 

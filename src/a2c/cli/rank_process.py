@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
+import traceback
 from dataclasses import replace
 from pathlib import Path
 
 from a2c import trainer
-from a2c.errors import RankFailure
+from a2c.errors import A2CError, RankFailure
+from a2c.machine.processes.parent_watch import stop_without_parent
 from a2c.machine.rank_group import Ranks
 from a2c.machine.rank_meeting import log_to, met
 from a2c.machine.rank_place import Place, place_here
@@ -26,6 +28,7 @@ def main(place: Path) -> int:
     """
     here = place_here()
     assert here is not None, "the agent says which rank this is"
+    stop_without_parent()
     try:
         job = read_job(place)
         sys.path[:] = job.paths
@@ -38,6 +41,8 @@ def main(place: Path) -> int:
             return error.exit_code
         outcome = Outcome(error=error, first=False)
     except BaseException as error:
+        if not isinstance(error, A2CError):
+            error.add_note(traceback.format_exc())  # which does not travel by itself
         outcome = Outcome(error=error)
     write_outcome(place, here.rank, outcome)
     return 0

@@ -53,6 +53,8 @@ def run(arguments: Sequence[str]) -> int:
         configs = [] if unread else [_allowed(to_config(tree)) for tree in trees]
         if (place := place_here()) is not None and flags.multirun:
             raise ConfigError("-m starts one run after the other, and torchrun all ranks of one; leave out one of them")
+        if place is not None and place.rank > 0 and (flags.cfg or flags.info):
+            return 0  # one of them shows the settings
         if place is not None and place.rank > 0:  # the first rank makes the folder, and knows what to resume
             return _follow(configs[0])
         if place is not None and place.restarts and not configs[0].resume:
@@ -72,19 +74,24 @@ def _follow(cfg: Config) -> int:
     """Train as a rank that is not the first; returns the exit code."""
     from a2c.api import train_in  # imports torch
 
+    secrets = Secrets.of(asdict(cfg))
     try:
-        return exit_code_of_stop(train_in(cfg, Path(cfg.runs_dir)).stopped)
+        with hidden_in_logs(secrets):
+            return exit_code_of_stop(train_in(cfg, Path(cfg.runs_dir)).stopped)
     except (Exception, KeyboardInterrupt) as error:
+        secrets.hide_in(error)
         return exit_code_of(error, full_errors())
 
 
 def _resume_auto(cfg: Config, flags: argparse.Namespace, overrides: Sequence[str]) -> int:
     """Go on with the newest unfinished run of these settings, or begin one; returns the exit code."""
+    from a2c.api import let_others_go
     from a2c.run.auto_resume import chosen, said_of  # imports torch
 
     with chosen(cfg) as choice:
         if choice.folder is not None and choice.finished is not None:
             print(said_of(choice.folder, choice.finished))
+            let_others_go(cfg, choice.finished)
             return 0
         others = [text for text in overrides if parse(text)[1].key_or_group != "resume"]
         resume = "null" if choice.resume is None else quote(choice.resume)

@@ -33,15 +33,14 @@ def state_of_rows(state: Mapping[str, Any], rows: range, num_envs: int) -> dict[
     Args:
         state: of all environments.
         rows: those of the rank.
-        num_envs: N over all ranks; a state of another number is not cut, and its episodes do not go on.
+        num_envs: N over all ranks; what a state of another number has of each environment goes to none.
     """
-    own, part = dict(state), slice(rows.start, rows.stop)
+    part = slice(rows.start, rows.stop)
     scales, saved = state["reward_normalizer"], state.get("in_flight")
+    goes_on = saved is not None and len(saved.get("episodes", ())) == num_envs
     if scales is not None and "running" in scales:
-        own["reward_normalizer"] = {**scales, "running": scales["running"][part]}
-    if saved is not None and "episodes" in saved and len(saved["episodes"]) == num_envs:
-        own["in_flight"] = _cut(saved, part)
-    return own
+        scales = {**scales, "running": scales["running"][part] if goes_on else torch.empty(0)}
+    return {**state, "reward_normalizer": scales, "in_flight": _cut(saved, part) if goes_on and saved else None}
 
 
 def _merged(parts: Sequence[Mapping[str, Any] | None]) -> dict[str, Any] | None:

@@ -188,6 +188,7 @@ class Learner:
             evidence = evidence + (seen[0] + seen[1]).sum() + obs[-1].sum(dtype=seen[0].dtype)
         evidence = self.averaging.gradient(gradient_of(self.weights), rollout.transitions, evidence)
         if self.averaging.empty:
+            self._soundness.forget()
             return
         grad_norm = self.optimizer.clip(max_grad_norm)
         evidence = evidence + grad_norm

@@ -55,6 +55,11 @@ class Soundness:
                 self._kept[layout] = KeptRollout(rollout)
             self._begun.append((env_steps, self._kept[layout]))
 
+    def forget(self) -> None:
+        """There was nothing to learn from in the update that began last."""
+        if self._begun:
+            self._begun.pop()
+
     def apply(
         self, change: Callable[[], None], changing: list[Tensor], evidence: Tensor, rollout: Rollout
     ) -> Tensor | bool:

@@ -7,20 +7,19 @@ rendezvous, where a rank can wait for the first one for as long as that has to d
 from __future__ import annotations
 
 import contextlib
-import pickle
 import time
 from collections.abc import Callable, Iterator
-from datetime import timedelta
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
-from torch.distributed import DistStoreError
 
 from a2c.errors import RankFailure
+from a2c.machine.processes.pickles import dumps, loads
 
 GRACE = 2.0  # seconds in which the other ranks say that they miss one, too
-SLICE = timedelta(seconds=5)  # of waiting for the first rank, between looks at the others
+EVERY = 0.02  # seconds between looks at what the first rank tells
+SILENCE = 20.0  # seconds that the first one may take to save, once a rank has been asked to stop
 
 
 class Store(Protocol):
@@ -28,7 +27,6 @@ class Store(Protocol):
 
     def set(self, key: str, value: Any, /) -> None: ...
     def get(self, key: str, /) -> bytes: ...
-    def wait(self, keys: list[str], timeout: timedelta, /) -> None: ...
     def check(self, keys: list[str], /) -> bool: ...
     def delete_key(self, key: str, /) -> bool: ...
 
@@ -52,7 +50,7 @@ class Ranks:
     def __init__(self, rank: int, size: int, group: Any, store: Store, timeout: float, local: int = 0) -> None:
         self.rank, self.size, self.local = rank, size, local
         self._group, self._store, self._timeout = group, store, timeout
-        self._orders, self._sums = 0, 0
+        self._orders, self._cleared, self._sums = 0, 0, 0
         self._stops: Callable[[], bool] = lambda: False
         self.stopping = False
 
@@ -86,9 +84,9 @@ class Ranks:
             self._group.allgather([parts], [tensor.contiguous()]).wait()
         return torch.stack(parts)
 
-    def collect(self, data: Any) -> list[Any]:
+    def hand_in(self, data: Any) -> list[Any]:
         """On the first rank, what every rank has given, in order; on the others, nothing; raises as :meth:`add`."""
-        raw = pickle.dumps(data)
+        raw = b"" if self.leads else dumps(data)
         sizes = self.gather(torch.tensor([len(raw)])).flatten().tolist()
         with self._together():
             if not self.leads:
@@ -98,28 +96,39 @@ class Ranks:
             for rank in range(1, self.size):
                 buffer = torch.empty(sizes[rank], dtype=torch.uint8)
                 self._group.recv([buffer], rank, 0).wait()
-                given.append(pickle.loads(buffer.numpy().tobytes()))  # noqa: S301 - of another rank of this run
-            return given
+                given.append(loads(buffer.numpy().tobytes()))
+        self._clear()
+        return given
+
+    def _clear(self) -> None:
+        """Delete the orders so far, which all ranks have heard that answered the last one."""
+        with contextlib.suppress(RuntimeError):  # a store that cannot delete keeps them
+            for order in range(self._cleared, self._orders):
+                self._store.delete_key(f"order/{order}")
+        self._cleared = self._orders
 
     def tell(self, order: Any) -> None:
         """From the first rank, to all others, each of which :meth:`hear` it; nobody waits."""
-        self._store.set(f"order/{self._orders}", pickle.dumps(order))
-        if self._orders > 1:
-            with contextlib.suppress(RuntimeError):  # a store that cannot delete keeps it
-                self._store.delete_key(f"order/{self._orders - 2}")
+        self._store.set(f"order/{self._orders}", dumps(order))
         self._orders += 1
 
     def hear(self) -> Any:
-        """What the first rank tells next, however long that takes; raises :class:`RankFailure` if it has failed."""
-        key = f"order/{self._orders}"
-        while True:
-            with self._lost_store(), contextlib.suppress(DistStoreError):
-                self._store.wait([key], SLICE)
-                break
+        """What the first rank tells next, however long that takes.
+
+        Raises:
+            RankFailure: it has failed; or this rank has been asked to stop, and the first one does not say how.
+        """
+        key, asked = f"order/{self._orders}", None
+        while not self._known(key):
             if (said := self._said(0)) is not None:
                 raise _ended(0, said)
+            if asked is None and self._stops():
+                asked = time.monotonic()
+            if asked is not None and time.monotonic() - asked > SILENCE:
+                raise RankFailure(f"rank 0 has not spoken for {SILENCE:g} s, and this rank is to stop")
+            time.sleep(EVERY)  # a store's own way of waiting ends differently in each
         self._orders += 1
-        return pickle.loads(self._store.get(key))  # noqa: S301 - of the first rank of this run
+        return loads(self._store.get(key))
 
     @contextlib.contextmanager
     def telling(self) -> Iterator[None]:
@@ -140,12 +149,9 @@ class Ranks:
         except RuntimeError as error:
             raise self._missing(error, time.monotonic() - began) from error
 
-    @contextlib.contextmanager
-    def _lost_store(self) -> Iterator[None]:
+    def _known(self, key: str) -> bool:
         try:
-            yield
-        except DistStoreError:
-            raise
+            return self._store.check([key])
         except RuntimeError as error:
             raise RankFailure(f"rank {self.rank} has lost the others: {_first_line(error)}") from error
 
@@ -162,7 +168,7 @@ class Ranks:
             if lost:
                 who = ", ".join(map(str, lost))
                 hangs = f"has kept the others waiting for {self._timeout:g} s (rank_timeout)"
-                return RankFailure(f"rank {who} {hangs if waited >= self._timeout else 'died'}, before {here}")
+                return RankFailure(f"rank {who} {hangs if waited >= self._timeout else 'did not come'} to {here}")
         return RankFailure(f"the ranks have lost each other: {_first_line(error)}")
 
     def _said(self, rank: int) -> str | None:

@@ -42,6 +42,7 @@ def met(place: Place, timeout: float, files: Path | None = None) -> Iterator[Ran
         RankFailure: not all of them came.
     """
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+    os.environ.setdefault("TORCH_NCCL_BLOCKING_WAIT", "1")  # else a rank that is missed is found by no exception
     limit = timedelta(seconds=timeout)
     try:
         if files is None:

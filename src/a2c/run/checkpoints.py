@@ -113,11 +113,12 @@ class Checkpoints:
 
     def payload(self, state: TrainState) -> dict[str, Any]:
         """What a checkpoint holds now; its tensors are the learner's own, not copies."""
+        collector = self._actors.state_dict()  # first: with it the learner gets the sums of other ranks
         made = checkpoint_payload(
             redact(asdict(self._cfg)),
             self._learner.model.spaces.to_dict(),
             self._learner.state_dict(),
-            collector=self._actors.state_dict(),
+            collector=collector,
             state={**asdict(state), **asdict(self.tally)},
             **self._trackers.state_dict(),
         )

@@ -13,7 +13,7 @@ from a2c.errors import A2CError
 from a2c.learning.learner import Learner
 from a2c.machine.rank_group import Ranks
 from a2c.run.due import Due
-from a2c.run.orders import GoOn, Part, Start, refused_by_all
+from a2c.run.orders import GoOn, Part, Start, left_unsaved, refused_by_all
 from a2c.run.state import TrainState
 from a2c.run.stopping import StopRequest
 from a2c.run.summary import Summary
@@ -92,6 +92,9 @@ class FollowingRun:
         if refused_by_all(error):
             self._obey()
 
+    def give_up(self) -> None:
+        raise left_unsaved(self._stop)
+
     def finish(self, state: TrainState) -> Summary:
         order = self._obey()
         assert order.summary is not None, "a run ends once"
@@ -100,6 +103,6 @@ class FollowingRun:
     def _obey(self) -> GoOn:
         """Do what the first rank asks, until it goes on."""
         while not isinstance(order := self._ranks.hear(), GoOn):
-            self._ranks.collect(self._part.obey(order))
+            self._ranks.hand_in(self._part.obey(order))
         self._over = order.over
         return order

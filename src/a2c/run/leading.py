@@ -18,12 +18,13 @@ from a2c.errors import A2CError, RankFailure
 from a2c.learning.learner import Learner
 from a2c.machine.clock import Clock
 from a2c.machine.rank_group import Ranks
-from a2c.run.orders import GoOn, Keep, Load, Part, Question, Save, Start, Tell, refused_by_all
+from a2c.run.orders import GoOn, Keep, Load, Part, Question, Save, Start, Tell, left_unsaved, refused_by_all
 from a2c.run.run import Run
 from a2c.run.showing.console import Console
 from a2c.run.state import TrainState
 from a2c.run.summary import Summary
 from a2c.settings.config import Config
+from a2c.storage.checkpoint import frozen
 
 
 class LeadingRun:
@@ -37,6 +38,7 @@ class LeadingRun:
     def __init__(self, run: Run, ranks: Ranks) -> None:
         self._run, self._ranks = run, ranks
         self._everyone: Everyone  # begin() sets it
+        self._listening = True  # the others wait for orders, and do not train
         ranks.stop_when(lambda: bool(run.stop))
         ranks.tell(Start(run.start, run.evaluates, run.folder))
 
@@ -60,32 +62,42 @@ class LeadingRun:
 
     def take_up(self) -> None:
         self._run.take_up()
-        self._everyone.go_on(over=self._run.ended)
+        self._go_on()
 
     def over(self) -> bool:
         """Whether all ranks end here: one was asked to, and has told the others; or the run is over."""
-        if self._ranks.stopping and not self._run.stop:
-            self._run.stop.signal = "SIGTERM"  # another rank's
+        if self._ranks.stopping:
+            self._run.stop.heard()  # another rank's
         return self._ranks.stopping or self._run.ended
 
     def due(self, state: TrainState) -> bool:
         return self._run.due(state)
 
     def report(self, state: TrainState) -> None:
+        self._listening = True
         self._run.report(state)
-        self._everyone.go_on(over=self._run.ended)
+        self._go_on()
 
     def rescue(self, error: A2CError, state: TrainState) -> None:
         if refused_by_all(error):
             self._run.rescue(error, state)
             self._everyone.go_on(over=True)
+        elif self._listening:
+            self._run.rescue(error, state)
         else:  # the others are in the middle of an update, and give no state
             self.console.note("the run can go on from its last checkpoint")
+
+    def give_up(self) -> None:
+        raise left_unsaved(self._run.stop)
 
     def finish(self, state: TrainState) -> Summary:
         summary = self._run.finish(state)
         self._everyone.go_on(over=True, summary=summary)
         return summary
+
+    def _go_on(self) -> None:
+        self._everyone.go_on(over=self._run.ended)
+        self._listening = False
 
 
 class Everyone:
@@ -146,7 +158,7 @@ class Everyone:
         self._episodes.extend(to_episodes(state["episodes"]) if "episodes" in state else ())
         self.ended.load_state_dict(state.get("ended", {}))
         rest = {**state, "episodes": to_tensor([]), "ended": {}}
-        came: list[str] = self._ask(Load(self._part.learner.state_dict(), rest))
+        came: list[str] = self._ask(Load(frozen(self._part.learner.state_dict()), rest))
         saved = state.get("in_flight")
         had = self._cfg.num_envs if saved is None else len(saved.get("episodes", ()))
         if had not in (0, self._cfg.num_envs):
@@ -158,7 +170,7 @@ class Everyone:
 
     def _ask(self, order: Question) -> list[Any]:
         self._ranks.tell(order)
-        return self._ranks.collect(self._part.obey(order))
+        return self._ranks.hand_in(self._part.obey(order))
 
     def _count(self, ended: Sequence[Sequence[Episode]]) -> None:
         """Note episodes in the order in which they ended, whichever rank they are of."""

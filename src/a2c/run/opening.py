@@ -13,25 +13,34 @@ from a2c.network.making import OwnNetwork
 from a2c.run.callback import Callback
 from a2c.run.following import FollowingRun
 from a2c.run.leading import LeadingRun
+from a2c.run.orders import left_unsaved
 from a2c.run.run import Run
 from a2c.run.stopping import stop_on_signals
 from a2c.settings.config import Config
+
+ECHO = 10.0  # seconds in which a rank may have one signal several times
 
 AnyRun = Run | LeadingRun | FollowingRun
 
 
 @contextlib.contextmanager
 def open_run(
-    cfg: Config, folder: Path, network: OwnNetwork | None = None, callback: Callback | None = None
+    cfg: Config,
+    folder: Path,
+    network: OwnNetwork | None = None,
+    callback: Callback | None = None,
+    echo: float = 0.0,
 ) -> Iterator[Run]:
     """Open a run; whatever happens inside, note signals, restore the terminal and close the records.
 
-    Args: as for :class:`a2c.run.run.Run`.
+    Args:
+        cfg, folder, network, callback: as for :class:`a2c.run.run.Run`.
+        echo: as for :func:`stop_on_signals`.
 
     Raises:
         StoppedError: it was to end before it had begun, and an environment did not answer.
     """
-    with stop_on_signals() as stop:
+    with stop_on_signals(echo) as stop:
         try:
             with _closed(Run(cfg, folder, stop, network, callback)) as run:
                 yield run
@@ -57,11 +66,14 @@ def open_run_of_ranks(
         log_to: called, on the others, with the file that their own output goes to.
     """
     if ranks.leads:
-        with open_run(cfg, folder, network, callback) as run:
+        with open_run(cfg, folder, network, callback, ECHO) as run:
             yield LeadingRun(run, ranks)
     else:
-        with stop_on_signals() as stop:
-            yield FollowingRun(cfg, ranks, stop, log_to)
+        with stop_on_signals(ECHO) as stop:
+            try:
+                yield FollowingRun(cfg, ranks, stop, log_to)
+            except GaveUpError:
+                raise left_unsaved(stop) from None
 
 
 @contextlib.contextmanager

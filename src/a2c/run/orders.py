@@ -17,11 +17,19 @@ from a2c.collecting.collector import Collector
 from a2c.collecting.rank_states import state_of_rows
 from a2c.envs.episodes import Episode
 from a2c.envs.rebuilding.calls import Call
-from a2c.errors import A2CError, NumericError
+from a2c.errors import A2CError, NumericError, StoppedError
 from a2c.learning.learner import Learner
 from a2c.machine.rank_group import Ranks
 from a2c.run.state import TrainState
+from a2c.run.stopping import StopRequest
 from a2c.run.summary import Summary
+
+
+@dataclass(frozen=True, slots=True)
+class Begin:
+    """Train; or, with the summary of a run that is finished, do nothing."""
+
+    finished: Summary | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,9 +136,25 @@ class Part:
         return self.collector.load_state_dict(state_of_rows(order.collector, self._rows, self._num_envs))
 
 
+def finished_before(ranks: Ranks) -> Summary | None:
+    """Whether the first rank has found that the run is finished; its summary then. On the first rank: it is not."""
+    if ranks.leads:
+        ranks.tell(Begin())
+        return None
+    begin = ranks.hear()
+    assert isinstance(begin, Begin)
+    return begin.finished
+
+
 def hash_of(weights: Tensor) -> str:
     """Of their bytes."""
     return hashlib.sha256(weights.detach().cpu().numpy().tobytes()).hexdigest()
+
+
+def left_unsaved(stop: StopRequest) -> StoppedError:
+    """What ends a rank that was to stop, while the others are in the middle of an update and give no state."""
+    text = "an environment did not answer, so that nothing was saved since the last checkpoint"
+    return StoppedError(stop.signal or "SIGTERM", text)
 
 
 def refused_by_all(error: A2CError) -> bool:

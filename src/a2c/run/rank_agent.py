@@ -10,12 +10,15 @@ from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, SignalEx
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
+from a2c.machine.processes.parent_watch import stop_without_parent
+
 RESTARTS = 3  # of all ranks, after one has died or hung
 LOOPBACK = "127.0.0.1"
 
 
 def main(place: Path, ranks: int) -> int:
     """Start the ranks of a job and wait for them; returns an exit code that is not 0 if one failed too often."""
+    stop_without_parent()
     logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # we say in a line of our own what failed
     config = LaunchConfig(
         min_nodes=1,
@@ -26,6 +29,7 @@ def main(place: Path, ranks: int) -> int:
         rdzv_endpoint=f"{LOOPBACK}:0",
         local_addr=LOOPBACK,
         max_restarts=RESTARTS,
+        signals_to_handle="SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR1",
         logs_specs=DefaultLogsSpecs(log_dir=str(place / "logs")),
     )
     try:

@@ -65,6 +65,7 @@ def write_outcome(place: Path, rank: int, outcome: Outcome) -> None:
     """Write what came of a rank; an error that cannot travel becomes one with its text."""
     try:
         data = dumps(outcome)
+        loads(data)  # an error with a constructor of its own may not come back
     except Exception:
         data = dumps(Outcome(error=RuntimeError(str(outcome.error)), first=outcome.first))
     (place / _OUTCOME.format(rank=rank)).write_bytes(data)

@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from a2c.errors import RankFailure
+from a2c.errors import RankFailure, StoppedError
 from a2c.machine.processes.launch import Registered
 from a2c.machine.processes.pickles import Pickled
 from a2c.network.making import OwnNetwork
@@ -34,25 +34,29 @@ def launch(cfg: Config, folder: Path, network: OwnNetwork | None, on_report: OnR
         place = Path(made)
         job = Job(cfg, folder.absolute(), Pickled(network), Pickled(on_report), Registered(), sys.path)
         write_job(place, job)
-        code = _watched([sys.executable, "-m", "a2c.run.rank_agent", made, str(cfg.ranks)])
-        return _summary(read_outcomes(place, cfg.ranks), code)
+        code, asked = _watched([sys.executable, "-m", "a2c.run.rank_agent", made, str(cfg.ranks)])
+        return _summary(read_outcomes(place, cfg.ranks), code, asked)
 
 
-def _watched(command: Sequence[str]) -> int:
-    """Run the agent; signals that ask for an end reach its ranks through it."""
+def _watched(command: Sequence[str]) -> tuple[int, str | None]:
+    """Run the agent, through which signals reach its ranks. Returns its exit code, and the first signal."""
     environ = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    environ |= {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1"), "GLOO_SOCKET_IFNAME": "lo"}
+    loopback = "lo0" if sys.platform == "darwin" else "lo"
+    defaults = {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": loopback, "NCCL_SOCKET_IFNAME": loopback}
+    environ = {**defaults, **environ}
+    asked: list[str] = []
     # In a session of its own: Ctrl-C reaches the ranks once, through the agent.
     with subprocess.Popen(command, env=environ, start_new_session=True) as agent:
 
         def pass_on(name: str) -> None:
+            asked.append(name)
             agent.send_signal(signal.SIGINT if name == "SIGINT" else signal.SIGTERM)
 
         with handled(pass_on):
-            return agent.wait()
+            return agent.wait(), next(iter(asked), None)
 
 
-def _summary(outcomes: Sequence[Outcome | None], code: int) -> Summary:
+def _summary(outcomes: Sequence[Outcome | None], code: int, asked: str | None) -> Summary:
     ended = [outcome for outcome in outcomes if outcome is not None and outcome.error is not None]
     for outcome in sorted(ended, key=lambda one: not one.first):
         assert outcome.error is not None
@@ -60,4 +64,6 @@ def _summary(outcomes: Sequence[Outcome | None], code: int) -> Summary:
     first = outcomes[0]
     if first is not None and first.summary is not None:
         return first.summary
+    if asked is not None:
+        raise StoppedError(asked, "the ranks had not begun, or did not end within 30 s")
     raise RankFailure(f"the ranks ended with exit code {code}; the run can go on from its last checkpoint")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import torch
+
 from a2c.errors import ConfigError
 from a2c.machine.device import resolve_device
 from a2c.machine.rank_group import Ranks
@@ -23,9 +25,16 @@ def of_place(cfg: Config, place: Place) -> Config:
 
 
 def of_rank(cfg: Config, ranks: Ranks) -> Config:
-    """The settings by which a rank steps its environments and learns."""
+    """The settings by which a rank steps its environments and learns.
+
+    Raises:
+        ConfigError: there are fewer GPUs than ranks on this machine.
+    """
     count = len(ranks.rows(cfg.num_envs))
     found = resolve_device(cfg.device)
+    if found.type == "cuda" and ranks.local >= torch.cuda.device_count():
+        seen = torch.cuda.device_count()
+        raise ConfigError(f"rank {ranks.rank} has no GPU: torch sees {seen} here; use fewer ranks, or device=cpu")
     device = f"cuda:{ranks.local}" if found.type == "cuda" and found.index is None else cfg.device
     # The first rank makes the means of infos, which are of all episodes.
     return replace(cfg, num_envs=count, env_groups=min(cfg.env_groups, count), device=device, log_info=[])

@@ -24,7 +24,7 @@ from a2c.run.results import with_results
 from a2c.run.rows import LEFT, WAITING_ROW, Row, known_until
 from a2c.run.showing.console import Console
 from a2c.run.state import TrainState
-from a2c.run.stopping import StopRequest
+from a2c.run.stopping import GAVE_UP, StopRequest
 from a2c.run.summary import Summary, start_facts, summarize
 from a2c.run.timing.stopwatch import Stopwatch
 from a2c.run.tracking.tracker import open_trackers
@@ -201,6 +201,10 @@ class Run:
         if sound is not None:
             self.save("last", sound)
             dump(error, self.cfg, self._learner, sound, self.folder)
+
+    def give_up(self) -> None:
+        """An environment did not answer in time after a signal: the run ends without the rollout that it was at."""
+        self.console.note(GAVE_UP)
 
     def settle(self) -> None:
         """After a failure, wait for the evaluation under way, which is of sound weights, whatever comes of it."""

@@ -6,6 +6,7 @@ In order: the rollout under way is finished, or dropped if an environment takes 
 from __future__ import annotations
 
 import contextlib
+import math
 import signal
 import threading
 import time
@@ -25,14 +26,28 @@ class StopRequest:
 
     def __init__(self) -> None:
         self.signal: str | None = None
+        self.at = -math.inf  # when it came, on the monotonic clock
+
+    def ask(self, name: str) -> None:
+        """Note that a signal asks for an end."""
+        self.signal, self.at = name, time.monotonic()
+
+    def heard(self) -> None:
+        """Another rank was asked to end the run, and this one with it; a signal of its own may follow."""
+        if self.signal is None:
+            self.ask("SIGTERM")
 
     def __bool__(self) -> bool:
         return self.signal is not None
 
 
 @contextlib.contextmanager
-def stop_on_signals() -> Iterator[StopRequest]:
+def stop_on_signals(echo: float = 0.0) -> Iterator[StopRequest]:
     """Note the first signal for the loop to see; let a second one interrupt whatever runs.
+
+    Args:
+        echo: seconds in which further signals are the first one again: ranks have it from a terminal or a scheduler
+            and from whoever started them.
 
     If code of others still runs ``PATIENCE`` seconds after the first, :func:`break_in` ends it.
 
@@ -45,11 +60,11 @@ def stop_on_signals() -> Iterator[StopRequest]:
 
     def handle(name: str) -> None:
         if request:
-            if name == "SIGHUP":
+            if name == "SIGHUP" or time.monotonic() - request.at < echo:
                 return
             foreign.gave_up = True  # nothing that is left to close is waited for either
             raise KeyboardInterrupt
-        request.signal = name
+        request.ask(name)
         if hasattr(signal, "setitimer"):
             restored.callback(_alarm(PATIENCE, AGAIN))
 

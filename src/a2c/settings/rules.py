@@ -75,7 +75,13 @@ def _check_ranks(cfg: Config) -> None:
     cannot = {
         "algo": (
             cfg.algo != "a2c",
-            "it is one environment" if cfg.algo == "ac" else f"num_workers={cfg.ranks} are its processes",
+            "it is one environment"
+            if cfg.algo == "ac"
+            else f"it has processes of its own; use num_workers={cfg.ranks}",
+        ),
+        "device": (
+            cfg.device == "mps" or cfg.device.startswith("cuda:"),
+            "each rank takes the GPU of its number: device=cuda, or cpu",
         ),
         "vectorization": (cfg.vectorization in ("device", "native"), "ranks share out single environments"),
         "compile": (cfg.compile, "the ranks sum their gradients within an update"),

@@ -6,6 +6,7 @@ So a run that is to end neither waits for ever nor breaks off an update or a sav
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
 
@@ -17,15 +18,13 @@ class GaveUpError(BaseException):
     """Raised in the middle of an environment's code, which may catch every ``Exception``; what it was at is lost."""
 
 
-class _Foreign:
-    """What the main thread is at.
+class _Foreign(threading.local):
+    """What a thread is at; signals come to the main one alone, but others may train beside it.
 
     Attributes:
         runs: it is in code of others, or waits for a process that is.
         gave_up: a stop has broken into it; what is left there is not waited for any more.
     """
-
-    __slots__ = ("gave_up", "runs")
 
     def __init__(self) -> None:
         self.runs = self.gave_up = False
