@@ -87,11 +87,7 @@ def _check_ranks(cfg: Config) -> None:
         "compile": (cfg.compile, "the ranks sum their gradients within an update"),
         "profile": (cfg.profile, "it traces one process"),
     }
-    for key, (wrong, why) in cannot.items():
-        if wrong:
-            value = getattr(cfg, key)
-            shown = str(value).lower() if isinstance(value, bool) else value
-            raise ConfigError(f"{key}={shown} does not go with ranks={cfg.ranks}: {why}")
+    _refuse(cfg, cannot, f"ranks={cfg.ranks}")
     if cfg.ranks > cfg.num_envs:
         raise ConfigError(f"ranks={cfg.ranks} must be at most num_envs={cfg.num_envs}: each has an environment")
 
@@ -142,8 +138,19 @@ def _check_a3c(cfg: Config) -> None:
         "profile": (cfg.profile, "it traces one process; profile algo=a2c"),
         "normalize_value": (cfg.normalize_value, "each worker would rescale the shared weights by its own statistics"),
     }
+    _refuse(cfg, cannot, "algo=a3c")
+
+
+def _refuse(cfg: Config, cannot: dict[str, tuple[bool, str]], beside: str) -> None:
+    """Refuse the first setting that is wrong beside another, and say why.
+
+    Args:
+        cfg: the settings.
+        cannot: by key, whether its value is wrong, and why.
+        beside: ``key=value`` of the other.
+    """
     for key, (wrong, why) in cannot.items():
         if wrong:
             value = getattr(cfg, key)
             shown = str(value).lower() if isinstance(value, bool) else value
-            raise ConfigError(f"{key}={shown} does not go with algo=a3c: {why}")
+            raise ConfigError(f"{key}={shown} does not go with {beside}: {why}")
