@@ -7,6 +7,7 @@ from dataclasses import asdict
 from a2c.errors import ConfigError
 from a2c.settings.code_names import by_part
 from a2c.settings.config import Config
+from a2c.settings.leaf_count import leaves_of
 from a2c.settings.named_wrappers import named_wrappers
 from a2c.settings.redaction import asks_for, hidden_keys
 from a2c.settings.setting import check_ranges
@@ -35,6 +36,8 @@ def validate(cfg: Config) -> Config:
         _check_isolated(cfg)
     if cfg.ranks > 1:
         _check_ranks(cfg)
+    if cfg.deterministic_ranks:
+        _check_leaves(cfg)
     if cfg.algo == "ac" and cfg.num_envs != 1:
         raise ConfigError(f"num_envs={cfg.num_envs} does not go with algo=ac: with several environments it is algo=a2c")
     if cfg.algo == "a3c":
@@ -90,6 +93,21 @@ def _check_ranks(cfg: Config) -> None:
     _refuse(cfg, cannot, f"ranks={cfg.ranks}")
     if cfg.ranks > cfg.num_envs:
         raise ConfigError(f"ranks={cfg.ranks} must be at most num_envs={cfg.num_envs}: each has an environment")
+
+
+def _check_leaves(cfg: Config) -> None:
+    """Refuse what cannot be computed leaf by leaf."""
+    cannot = {
+        "algo": (cfg.algo == "a3c", "workers add to shared weights in any order"),
+        "vectorization": (cfg.vectorization == "device", "it computes all environments at once"),
+        "compile": (cfg.compile, "leaves are computed one after the other"),
+    }
+    _refuse(cfg, cannot, "deterministic_ranks=true")
+    if leaves_of(cfg.num_envs) % cfg.ranks:
+        raise ConfigError(
+            f"ranks={cfg.ranks} does not go with deterministic_ranks=true: "
+            f"num_envs={cfg.num_envs} are {leaves_of(cfg.num_envs)} leaves, which ranks must share out evenly"
+        )
 
 
 def _check_isolated(cfg: Config) -> None:
