@@ -99,7 +99,8 @@ Config(env: EnvConfig, algo: str, total_steps: int, stop_at: str | None, num_env
     rmsprop_alpha: float, max_grad_norm: float | None, normalize_advantage: bool, normalize_obs: bool,
     normalize_reward: bool, normalize_value: bool, seed: int, device: str, precision: str, tf32: bool, compile: bool,
     cuda_graphs: bool, threads: int | None, vectorization: str, main_shard: bool | None, env_groups: int,
-    num_workers: int | None, ranks: int, rank_timeout: float, shared_statistics: bool, policy: PolicyConfig,
+    num_workers: int | None, ranks: int, rank_timeout: float, deterministic_ranks: bool,
+    shared_statistics: bool, policy: PolicyConfig,
     network: NetworkConfig, eval: EvalConfig,
     checkpoint: CheckpointConfig, wandb: WandbConfig, log_every: int, log_info: list[str], name: str | None,
     runs_dir: str, resume: str | None, gif: bool, profile: bool) -> None

@@ -70,7 +70,7 @@ def test_every_setting_of_version_0_1_is_still_one() -> None:
     added |= {"env.channels", "env.masks", "policy.distribution", "policy.state_dependent_std", "policy.sde_steps"}
     added |= {"network.make", "network.encoders", "network.value_hidden_sizes", "network.layer_norm", "network.init"}
     added |= {"value_loss", "critic_lr", "normalize_value"}
-    added |= {"stop_at", "log_info", "ranks", "rank_timeout"}
+    added |= {"stop_at", "log_info", "ranks", "rank_timeout", "deterministic_ranks"}
     scheduled = ("lr", "beta", "value_coef", "gae_lambda", "max_grad_norm")
     added |= {f"{name}_end" for name in scheduled} | {f"{name}_schedule" for name in scheduled[2:]}
     assert now - old == {"main_shard", "tf32", "network.memory_size"} | added

@@ -31,12 +31,11 @@ from a2c.envs.single.atari import is_atari
 from a2c.envs.single.registry import find_spec
 from a2c.envs.spaces import Spaces, spaces_of
 from a2c.errors import EnvironmentFailure
-from a2c.learning.averaging import OverRanks, rewards_of_all
+from a2c.learning.averaging import Alone, Averaging, averaging_of
 from a2c.learning.learner import Learner
 from a2c.machine.clock import LoopClock
 from a2c.machine.device import TorchModes, set_threads, use_device
 from a2c.machine.graphs import Graphs
-from a2c.machine.rank_group import Ranks
 from a2c.network.making import OwnNetwork, make_network
 from a2c.network.torso_choice import convolves
 from a2c.settings.config import Config
@@ -155,7 +154,7 @@ def build(
     update: int = 0,
     notify: Callable[[str], None] = log.warning,
     own: OwnNetwork | None = None,
-    ranks: Ranks | None = None,
+    averaging: Averaging | None = None,
 ) -> tuple[Learner, AnyCollector]:
     """Build the network, its learner and the collector for these environments.
 
@@ -165,7 +164,7 @@ def build(
         update: index of the next update; not 0 in a resumed run.
         notify: called with one line when something falls back to a slower way.
         own: makes a network of the user's; None: ours, or that of ``network.make``.
-        ranks: processes that learn together, of which these environments are one's; None: this one is alone.
+        averaging: what updates take their means over; None: what these environments collect.
 
     Returns:
         The learner, which has the network, and the collector.
@@ -182,12 +181,12 @@ def build(
     # One clock for both, in which each marks its part of the loop, and one capturer of graphs.
     clock = LoopClock(device)
     graphs = Graphs(notify) if cfg.cuda_graphs and device.type == "cuda" else None
-    averaging = None if ranks is None else OverRanks(ranks)
-    updates = graphs if ranks is None else None  # between them the host reads what the ranks have summed
+    averaging = averaging_of(cfg) if averaging is None else averaging
+    updates = graphs if isinstance(averaging, Alone) else None  # in others the host reads what ranks have summed
     learner = Learner(network, cfg, clock=clock, graphs=updates, notify=notify, averaging=averaging)
     envs.heal(Restarts(cfg.env.restarts, cfg.seed, notify))
     modes = TorchModes()
-    more = {} if ranks is None else {"of_all": partial(rewards_of_all, ranks)}
+    more = {} if isinstance(averaging, Alone) else {"moments_of": averaging.returns, "leaves": averaging.leaves}
     collector = envs.make_collector(network, cfg, update, clock=clock, graphs=graphs, notify=notify, **more)
     modes.restore()  # the environments have been reset
     return learner, collector

@@ -8,6 +8,7 @@ from pathlib import Path
 from a2c.build import TrainingEnvs, build, make_envs
 from a2c.collecting.device_collector import AnyCollector
 from a2c.errors import WEIGHTS_ARE_SOUND
+from a2c.learning.averaging import averaging_of
 from a2c.learning.learner import Learner
 from a2c.machine.processes.foreign_code import GaveUpError
 from a2c.machine.rank_group import Ranks
@@ -16,7 +17,7 @@ from a2c.rollout import Rollout
 from a2c.run.callback import Callback
 from a2c.run.opening import AnyRun, open_run, open_run_of_ranks
 from a2c.run.orders import finished_before
-from a2c.run.rank_settings import of_rank
+from a2c.run.rank_settings import of_one, of_rank
 from a2c.run.state import TrainState
 from a2c.run.summary import Summary
 from a2c.settings.config import Config
@@ -39,8 +40,9 @@ def train(cfg: Config, folder: Path, *, network: OwnNetwork | None = None, callb
     Raises:
         A2CError: a subclass for each kind of failure, with an exit code and a message of one line.
     """
-    with make_envs(cfg) as envs, open_run(cfg, folder, network, callback) as run:
-        learner, collector = build(cfg, envs, run.update, run.console.note, network)
+    own = of_one(cfg)
+    with make_envs(own) as envs, open_run(cfg, folder, network, callback) as run:
+        learner, collector = build(own, envs, run.update, run.console.note, network)
         return _trained(run, learner, collector, envs, cfg.total_steps)
 
 
@@ -96,7 +98,8 @@ def train_rank(
     ):
         if restarts:
             run.console.note(f"a rank died or hung; all start again from the last checkpoint (restart {restarts})")
-        learner, collector = build(own, envs, run.update, run.console.note, network, ranks)
+        averaging = averaging_of(cfg, ranks)
+        learner, collector = build(own, envs, run.update, run.console.note, network, averaging)
         with ranks.telling():  # before anything is closed, which may take its time
             return _trained(run, learner, collector, envs, cfg.total_steps)
 
@@ -144,8 +147,9 @@ def training(
     Yields:
         Training state, learner and collector, before the first update and after every one.
     """
-    with make_envs(cfg, resumable=False) as envs:
-        learner, collector = build(cfg, envs)
+    own = of_one(cfg)
+    with make_envs(own, resumable=False) as envs:
+        learner, collector = build(own, envs)
         yield TrainState(), learner, collector
         for state in updates(learner, collector, TrainState(), cfg.total_steps, learned_from=learned_from):
             yield state, learner, collector

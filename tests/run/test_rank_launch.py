@@ -69,13 +69,18 @@ def test_ranks_of_a_machine_share_its_cores(monkeypatch):
         ({"vectorization": "device"}, "vectorization=device does not go with ranks=2"),
         ({"device": "cuda:1"}, "device=cuda:1 does not go with ranks=2: each rank takes the GPU of its number"),
         ({"compile": True}, "compile=true does not go with ranks=2"),
+        (
+            {"deterministic_ranks": True, "ranks": 3},
+            "ranks=3 does not go with deterministic_ranks=true: num_envs=16 are 8",
+        ),
+        ({"deterministic_ranks": True, "vectorization": "device", "ranks": 1}, "vectorization=device does not go with"),
         ({"num_envs": 1}, "ranks=2 must be at most num_envs=1"),
     ],
     ids=str,
 )
 def test_what_does_not_go_with_ranks_is_refused_in_one_line(changes, said):
     with pytest.raises(ConfigError, match=said):
-        validate(config(ranks=2, **changes))
+        validate(config(**{"ranks": 2, **changes}))
 
 
 def test_torchrun_says_how_many_ranks_there_are():

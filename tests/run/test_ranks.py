@@ -111,6 +111,40 @@ def test_a_run_does_not_depend_on_how_many_ranks_train_it(tmp_path, changes):
         assert_same(tmp_path / f"by-{size}", tmp_path / "alone")
 
 
+WHOLE = {"beta": 0.05, "max_grad_norm": 0.5, "optimizer": "adam", "normalize_value": True}
+
+
+@pytest.mark.parametrize(
+    ("changes", "sizes"),
+    [
+        (WHOLE, (1, 2, 4, 8)),
+        ({**NORMALISED, **WHOLE, "policy": {"distribution": "squashed"}}, (2, 8)),
+        ({**WHOLE, "network": {"memory": "lstm", "memory_size": 16}, "value_loss": "huber"}, (4,)),
+        ({**WHOLE, "env": {"id": "pictures:Side-v0", "max_episode_steps": 12}, "normalize_advantage": True}, (2,)),
+    ],
+    ids=["CartPole", "Pendulum, all normalised", "a memory", "images"],
+)
+def test_deterministic_ranks_give_the_same_bytes(tmp_path, changes, sizes):
+    cfg = light(tmp_path, num_envs=9, deterministic_ranks=True, total_steps=20 * 9 * N_STEP, **changes)
+    trained(cfg, tmp_path / "alone", 0)
+    expected = load_checkpoint(tmp_path / "alone" / "checkpoints" / "last.pt")
+    for size in sizes:
+        trained(cfg, tmp_path / f"by-{size}", size)
+        assert rows_of_run(tmp_path / f"by-{size}") == rows_of_run(tmp_path / "alone")
+        found = load_checkpoint(tmp_path / f"by-{size}" / "checkpoints" / "last.pt")
+        for part in ("learner", "collector"):
+            assert _bytes(found[part]) == _bytes(expected[part])
+
+
+def _bytes(tree: Any) -> Any:
+    """A state with the bytes of its tensors, and without when calls were made."""
+    if isinstance(tree, dict):
+        return {key: _bytes(part) for key, part in tree.items()}
+    if isinstance(tree, list | tuple):
+        return [_bytes(part) for part in tree]
+    return tree.numpy().tobytes() if isinstance(tree, torch.Tensor) else tree
+
+
 @pytest.mark.parametrize("sizes", [(2, 2), (2, 3), (3, 0), (0, 2)], ids=str)
 def test_a_run_goes_on_with_any_number_of_ranks(tmp_path, sizes):
     cfg = light(tmp_path, **NORMALISED)

@@ -17,7 +17,7 @@ from a2c.collecting.final_values import Finals, FinalValues
 from a2c.collecting.going_on import calls_state, in_flight_state, to_episodes, to_tensor
 from a2c.collecting.group import Group, go_on
 from a2c.collecting.memory_states import memory_states, recorded
-from a2c.collecting.reward_normalizer import Moments, RewardNormalizer
+from a2c.collecting.reward_normalizer import MomentsOf, RewardNormalizer
 from a2c.collecting.rollout_memory import empty_actions, empty_observations, start_from_end
 from a2c.collecting.witness import Witness
 from a2c.envs.episodes import Episode, episode_means
@@ -53,7 +53,8 @@ class Collector:
         graphs: captures acting in CUDA graphs; None: kernel by kernel.
         notify: called with one line when observations cannot take the quickest way to the device.
         first: global index of the first environment; above 0 where other collectors have the ones before.
-        of_all: turns the moments of a rollout's rewards into those over all ranks; None: there are no others.
+        moments_of: computes the moments of a rollout's returns over all ranks; None: there are no others.
+        leaves: columns of environments whose final observations are valued apart, as they act; None: all at once.
     """
 
     def __init__(
@@ -67,11 +68,12 @@ class Collector:
         graphs: Graphs | None = None,
         notify: Callable[[str], None] = log.warning,
         first: int = 0,
-        of_all: Callable[[Moments], Moments] | None = None,
+        moments_of: MomentsOf | None = None,
+        leaves: Sequence[slice] | None = None,
     ) -> None:
         self.model, self.cfg = model, cfg
         self.device = device_of(model)
-        scales = RewardNormalizer(cfg.num_envs, cfg.gamma, of_all=of_all) if cfg.normalize_reward else None
+        scales = RewardNormalizer(cfg.num_envs, cfg.gamma, moments_of=moments_of) if cfg.normalize_reward else None
         self.reward_normalizer = scales
         # The latest, for the mean return; of more than a hundred environments one each, or short ones crowd in.
         self.episodes: deque[Episode] = deque(maxlen=max(100, cfg.num_envs))
@@ -105,7 +107,7 @@ class Collector:
         zeros = torch.zeros(steps, count, dtype=torch.float32, device=self.device)
         stacked = self._groups[0].stacks is not None
         after = None if self._memory is None else self._memory.after
-        self._final_values = FinalValues(model, self._obs, stacked, zeros, after)
+        self._final_values = FinalValues(model, self._obs, stacked, zeros, after, leaves)
         self.ended = EndedEpisodes(cfg.log_info, self._note, notify)
 
     def collect(self, update: int) -> Rollout:

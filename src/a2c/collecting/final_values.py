@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -49,10 +50,20 @@ class FinalValues:
         stacked: what ends an episode is the newest frame alone, of a stack.
         values: ``[T, N]`` zeros, to write to.
         after: ``[T, N, S]``, the state of the network's memory that each step left; None: it has no memory.
+        leaves: environments that are valued apart, a forward each; None: all at once.
     """
 
-    def __init__(self, model: Network, obs: Tree, stacked: bool, values: Tensor, after: Tensor | None = None) -> None:
+    def __init__(
+        self,
+        model: Network,
+        obs: Tree,
+        stacked: bool,
+        values: Tensor,
+        after: Tensor | None = None,
+        leaves: Sequence[slice] | None = None,
+    ) -> None:
         self._critic, self._obs, self._stacked, self._after = critic_of(model), obs, stacked, after
+        self._leaves = leaves
         self._values, self._any = values, False
 
     def of(self, finals: Finals) -> Tensor:
@@ -60,8 +71,12 @@ class FinalValues:
         if self._any:
             self._values.zero_()
         self._any = bool(finals)
-        if finals:
+        if finals and self._leaves is None:
             self._write(finals)
+        for leaf in self._leaves or () if finals else ():
+            own = [final for final in finals if leaf.start <= final[1][0] < leaf.stop]  # of one group, which is a leaf
+            if own:
+                self._write(own)
         return self._values
 
     @torch.no_grad()

@@ -12,7 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from a2c.maths.moments import moments_of_numbers
+
 Moments = tuple[float, float, int]  # mean, population variance, count
+MomentsOf = Callable[[np.ndarray, np.ndarray], Moments]  # of the numbers [T, N] that a mask [T, N] picks
 
 
 class RewardNormalizer:
@@ -28,7 +31,7 @@ class RewardNormalizer:
         gamma: discount.
         clip: bound of the normalised rewards.
         eps: added to the variance.
-        of_all: turns the moments of a rollout into those over all ranks; None: there are no others.
+        moments_of: computes the moments of a rollout's returns; those over all ranks, where there are others.
     """
 
     def __init__(
@@ -37,9 +40,10 @@ class RewardNormalizer:
         gamma: float,
         clip: float = 10.0,
         eps: float = 1e-8,
-        of_all: Callable[[Moments], Moments] | None = None,
+        moments_of: MomentsOf | None = None,
     ) -> None:
-        self.gamma, self.clip, self.eps, self._of_all = gamma, clip, eps, of_all
+        self.gamma, self.clip, self.eps = gamma, clip, eps
+        self._moments_of = moments_of or moments_of_numbers
         self.running = np.zeros(num_envs)
         self.mean, self.var, self.count = 0.0, 1.0, 0.0
 
@@ -48,18 +52,14 @@ class RewardNormalizer:
         seen = []
         for reward, ended, counts in zip(rewards, done, valid, strict=True):
             self.running = np.where(counts, self.gamma * self.running + reward, self.running)
-            seen.append(self.running[counts])
+            seen.append(self.running)
             self.running = np.where(ended & counts, 0.0, self.running)
-        self._merge(np.concatenate(seen))
+        self._merge(*self._moments_of(np.stack(seen), valid))
         scaled = rewards / np.sqrt(self.var + self.eps)
         clipped: np.ndarray = np.clip(scaled, -self.clip, self.clip).astype(np.float32)
         return clipped
 
-    def _merge(self, returns: np.ndarray) -> None:
-        mean, var = (float(returns.mean()), float(returns.var())) if returns.size else (0.0, 0.0)
-        size = returns.size
-        if self._of_all is not None:
-            mean, var, size = self._of_all((mean, var, size))
+    def _merge(self, mean: float, var: float, size: int) -> None:
         if size == 0:
             return
         total = self.count + size

@@ -6,14 +6,21 @@ division by the count of all comes last; clipping and the optimizer see what one
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
+import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from a2c.machine.rank_group import Ranks
+from a2c.learning.leaves import LeafMetrics, OverLeaves
+from a2c.learning.loss_metrics import LossMetrics
+from a2c.machine.rank_group import One, Ranks
 from a2c.maths.losses import mean, standardize, variance
-from a2c.maths.moments import Moments, merged_moments
+from a2c.maths.moments import Moments, merged_moments, moments_of_numbers
+from a2c.network.obs_normalizer import ObsNormalizer
+from a2c.network.passes import Pass
+from a2c.settings.config import Config
 
 EPS = 1e-8  # as in standardize
 
@@ -23,11 +30,14 @@ class Averaging(Protocol):
 
     Attributes:
         count: what the gradient of the loss is divided by before :meth:`gradient`; None: the rollout's transitions.
+        leaves: columns of environments that are computed apart, so that sums have a fixed order; None: they are not.
         empty: the last update was of no transition at all; nothing may change then.
     """
 
     @property
     def count(self) -> float | None: ...
+    @property
+    def leaves(self) -> Sequence[slice] | None: ...
     @property
     def empty(self) -> bool: ...
 
@@ -43,8 +53,23 @@ class Averaging(Protocol):
     def standardized(self, advantages: Tensor, weight: Tensor | None) -> Tensor:
         """Advantages with mean 0 and standard deviation 1 over the valid transitions, same shape."""
 
-    def merged(self, seen: Moments) -> Moments:
-        """Moments of observations, of a rollout's into those of all."""
+    def seen(self, statistics: ObsNormalizer, obs: Tensor, weight: Tensor | None) -> Moments:
+        """Moments of observations ``[T, N, *obs]``, without the rows of weight 0."""
+
+    def returns(self, returns: np.ndarray, valid: np.ndarray) -> tuple[float, float, int]:
+        """Mean, population variance and count of numbers ``[T, N]`` on the host that a mask picks."""
+
+    def pass_over(self, make: Callable[[int, int], Pass], weights: nn.Parameter, steps: int, count: int) -> Pass:
+        """The pass over rollouts of T steps and N environments.
+
+        Args:
+            make: makes a plain one.
+            weights: of the network as one vector, with the gradient.
+            steps, count: T and N.
+        """
+
+    def metrics(self, make: Callable[[], LossMetrics]) -> LossMetrics | LeafMetrics:
+        """The sums of metrics; ``make`` makes plain ones."""
 
     def gradient(self, gradient: Tensor, transitions: int, evidence: Tensor) -> Tensor:
         """Make a gradient the mean's, in place.
@@ -66,6 +91,7 @@ class Alone:
     """The means over one rollout."""
 
     count: float | None = None
+    leaves: Sequence[slice] | None = None
     empty = False  # such updates are skipped
 
     def skips(self, transitions: int) -> bool:
@@ -80,8 +106,17 @@ class Alone:
     def standardized(self, advantages: Tensor, weight: Tensor | None) -> Tensor:
         return standardize(advantages, weight)
 
-    def merged(self, seen: Moments) -> Moments:
-        return seen
+    def seen(self, statistics: ObsNormalizer, obs: Tensor, weight: Tensor | None) -> Moments:
+        return statistics.moments(obs, weight)
+
+    def returns(self, returns: np.ndarray, valid: np.ndarray) -> tuple[float, float, int]:
+        return moments_of_numbers(returns, valid)
+
+    def pass_over(self, make: Callable[[int, int], Pass], weights: nn.Parameter, steps: int, count: int) -> Pass:
+        return make(steps, count)
+
+    def metrics(self, make: Callable[[], LossMetrics]) -> LossMetrics:
+        return make()
 
     def gradient(self, gradient: Tensor, transitions: int, evidence: Tensor) -> Tensor:
         return evidence
@@ -100,6 +135,7 @@ class OverRanks:
     """
 
     count: float | None = 1.0  # gradients of sums
+    leaves: Sequence[slice] | None = None
 
     def __init__(self, ranks: Ranks) -> None:
         self._ranks, self._transitions, self.empty = ranks, 0, False
@@ -114,15 +150,26 @@ class OverRanks:
     def moments(self, x: Tensor, weight: Tensor | None) -> tuple[Tensor, Tensor]:
         wide = x.double()
         count = wide.new_tensor(float(x.numel())) if weight is None else weight.sum().to(wide.dtype)
-        center, spread, _ = self.merged((mean(wide, weight), variance(wide, weight), count))
+        center, spread, _ = self._merged((mean(wide, weight), variance(wide, weight), count))
         return center.to(x.dtype), spread.to(x.dtype)
 
     def standardized(self, advantages: Tensor, weight: Tensor | None) -> Tensor:
         center, spread = self.moments(advantages, weight)
         return (advantages - center) / (spread.sqrt() + EPS)
 
-    def merged(self, seen: Moments) -> Moments:
-        return moments_of_all(self._ranks, seen)
+    def seen(self, statistics: ObsNormalizer, obs: Tensor, weight: Tensor | None) -> Moments:
+        return self._merged(statistics.moments(obs, weight))
+
+    def returns(self, returns: np.ndarray, valid: np.ndarray) -> tuple[float, float, int]:
+        own = torch.tensor(moments_of_numbers(returns, valid), dtype=torch.float64)
+        center, spread, count = self._merged((own[0], own[1], own[2]))
+        return float(center), float(spread), int(count)
+
+    def pass_over(self, make: Callable[[int, int], Pass], weights: nn.Parameter, steps: int, count: int) -> Pass:
+        return make(steps, count)
+
+    def metrics(self, make: Callable[[], LossMetrics]) -> LossMetrics:
+        return make()
 
     def gradient(self, gradient: Tensor, transitions: int, evidence: Tensor) -> Tensor:
         size = gradient.numel()
@@ -142,16 +189,21 @@ class OverRanks:
         if not self._ranks.leads:
             sums.zero_()
 
+    def _merged(self, seen: Moments) -> Moments:
+        """The moments of what all ranks have seen, from each one's own."""
+        center, spread, count = seen
+        parts = self._ranks.gather(torch.cat([center.flatten(), spread.flatten(), count.view(1)]))  # [K, 2D+1]
+        means, variances = parts[:, :-1].reshape(len(parts), 2, *center.shape).unbind(1)
+        return merged_moments(means, variances, parts[:, -1])
 
-def moments_of_all(ranks: Ranks, seen: Moments) -> Moments:
-    """The moments of what all ranks have seen, from each one's own."""
-    center, spread, count = seen
-    parts = ranks.gather(torch.cat([center.flatten(), spread.flatten(), count.view(1)]))  # [K, 2D+1]
-    means, variances = parts[:, :-1].reshape(len(parts), 2, *center.shape).unbind(1)
-    return merged_moments(means, variances, parts[:, -1])
 
+def averaging_of(cfg: Config, ranks: Ranks | None = None) -> Averaging:
+    """The means of a run's updates.
 
-def rewards_of_all(ranks: Ranks, seen: tuple[float, float, int]) -> tuple[float, float, int]:
-    """As :func:`moments_of_all`, of numbers on the host."""
-    center, spread, count = moments_of_all(ranks, torch.tensor(seen, dtype=torch.float64).unbind())  # type: ignore[arg-type]
-    return float(center), float(spread), int(count)
+    Args:
+        cfg: the settings of the run.
+        ranks: the processes that learn together; None: this one is alone.
+    """
+    if cfg.deterministic_ranks:
+        return OverLeaves(ranks or One(), cfg.num_envs)
+    return Alone() if ranks is None else OverRanks(ranks)

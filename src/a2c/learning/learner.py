@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -71,11 +72,10 @@ class Learner:
         self._rates = None if cfg.critic_lr is None else critic_rates(model, self.weights, cfg.critic_lr / cfg.lr)
         self._value_normalizer: ValueNormalizer | None = getattr(model, "value_normalizer", None)  # a user's has none
         self._huber = cfg.value_loss == "huber"
-        self.metrics = LossMetrics(
-            device,
-            own_value_loss=self._huber or self._value_normalizer is not None,
-            weighted="value_coef" in self._schedules.changing,
-        )
+        own_value_loss = self._huber or self._value_normalizer is not None
+        weighted = "value_coef" in self._schedules.changing
+        make = partial(LossMetrics, device, own_value_loss=own_value_loss, weighted=weighted)
+        self.metrics = self.averaging.metrics(make)
         self._soundness = Soundness(device, late=device.type != "cpu" or graphs is not None, compiled=cfg.compile)
         self._modes = TorchModes()
         self._statistics = model.normalizer if statistics is None else statistics
@@ -117,8 +117,8 @@ class Learner:
     def _pass_of(self, steps: int, count: int) -> Pass:
         """The pass over rollouts of this size; a loop other than the trainer's may give several sizes."""
         if (steps, count) not in self._passes:
-            made = pass_over(self.model, self.weights, steps, count, compiled=self.cfg.compile)
-            self._passes[steps, count] = made
+            make = partial(pass_over, self.model, self.weights, compiled=self.cfg.compile)
+            self._passes[steps, count] = self.averaging.pass_over(make, self.weights, steps, count)
         return self._passes[steps, count]
 
     def _state(self) -> list[Tensor]:
@@ -184,7 +184,7 @@ class Learner:
         evidence, seen = self.metrics.products.sum(), None
         if self._statistics is not None:
             obs = single(rollout.obs)
-            seen = self.averaging.merged(self._statistics.moments(obs[:-1], weight))
+            seen = self.averaging.seen(self._statistics, obs[:-1], weight)
             evidence = evidence + (seen[0] + seen[1]).sum() + obs[-1].sum(dtype=seen[0].dtype)
         evidence = self.averaging.gradient(gradient_of(self.weights), rollout.transitions, evidence)
         if self.averaging.empty:
@@ -239,7 +239,7 @@ class Learner:
         return self._soundness.refused_before()
 
     def state_dict(self) -> dict[str, Any]:
-        metrics = [tensor.cpu() for tensor in self.metrics.tensors]
+        metrics = self.metrics.state()
         return {"model": self.model.state_dict(), "optimizer": self.optimizer.state, "metrics": metrics}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -249,5 +249,4 @@ class Learner:
             raise ValueError(f"it holds the state of another optimizer: {', '.join(saved)}")
         for name, tensor in self.optimizer.state.items():
             tensor.copy_(saved[name])
-        for sums, tensor in zip(self.metrics.tensors, state.get("metrics", ()), strict=False):  # not in version 0.1
-            sums.copy_(tensor)
+        self.metrics.load(state.get("metrics", ()))  # not in version 0.1

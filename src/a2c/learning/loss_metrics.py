@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -83,6 +85,15 @@ class LossMetrics:
         """Add the sums that another's :meth:`take` returned."""
         for tensor, more in zip(self.tensors, taken, strict=True):
             tensor += more
+
+    def state(self) -> list[Tensor]:
+        """The sums, on the CPU, for :meth:`load`."""
+        return [tensor.cpu() for tensor in self.tensors]
+
+    def load(self, state: Sequence[Tensor]) -> None:
+        """Go on from :meth:`state`; an empty one changes nothing."""
+        for saved, tensor in zip(state, self.tensors, strict=False):
+            tensor.copy_(saved)
 
     def drain(self, value_coef: float) -> dict[str, float]:
         """Means over transitions (the gradient's norm: over updates) since the last call; the only wait.

@@ -31,6 +31,40 @@ class Store(Protocol):
     def delete_key(self, key: str, /) -> bool: ...
 
 
+class Summing(Protocol):
+    """What sums and gathers tensors, and shares things out: several ranks, or a single process."""
+
+    stopping: bool
+
+    @property
+    def size(self) -> int: ...
+    @property
+    def leads(self) -> bool: ...
+    @property
+    def wants_to_stop(self) -> bool: ...
+    def rows(self, count: int) -> range: ...
+    def add(self, tensor: Tensor) -> None: ...
+    def gather(self, tensor: Tensor) -> Tensor: ...
+
+
+class One:
+    """A single process, as the only rank."""
+
+    size, leads, wants_to_stop = 1, True, False
+
+    def __init__(self) -> None:
+        self.stopping = False
+
+    def rows(self, count: int) -> range:
+        return range(count)
+
+    def add(self, tensor: Tensor) -> None:
+        pass
+
+    def gather(self, tensor: Tensor) -> Tensor:
+        return tensor.unsqueeze(0)
+
+
 class Ranks:
     """One of K processes.
 

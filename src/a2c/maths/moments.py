@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
 Moments = tuple[Tensor, Tensor, Tensor]  # mean [*], population variance [*], count []
+
+
+def moments_of_numbers(numbers: np.ndarray, picked: np.ndarray) -> tuple[float, float, int]:
+    """Mean, population variance and count of the numbers that a mask of the same shape picks; 0 where it picks none."""
+    seen = numbers[picked]
+    return (float(seen.mean()), float(seen.var()), seen.size) if seen.size else (0.0, 0.0, 0)
 
 
 def merged_moments(means: Tensor, variances: Tensor, counts: Tensor) -> Moments:

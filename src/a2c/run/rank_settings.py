@@ -11,6 +11,7 @@ from a2c.machine.device import resolve_device
 from a2c.machine.rank_group import Ranks
 from a2c.machine.rank_place import Place
 from a2c.settings.config import Config
+from a2c.settings.leaf_count import leaves_of
 
 
 def of_place(cfg: Config, place: Place) -> Config:
@@ -37,4 +38,10 @@ def of_rank(cfg: Config, ranks: Ranks) -> Config:
         raise ConfigError(f"rank {ranks.rank} has no GPU: torch sees {seen} here; use fewer ranks, or device=cpu")
     device = f"cuda:{ranks.local}" if found.type == "cuda" and found.index is None else cfg.device
     # The first rank makes the means of infos, which are of all episodes.
-    return replace(cfg, num_envs=count, env_groups=min(cfg.env_groups, count), device=device, log_info=[])
+    groups = leaves_of(cfg.num_envs) // ranks.size if cfg.deterministic_ranks else min(cfg.env_groups, count)
+    return replace(cfg, num_envs=count, env_groups=groups, device=device, log_info=[])
+
+
+def of_one(cfg: Config) -> Config:
+    """The settings by which a single process steps its environments and learns."""
+    return replace(cfg, env_groups=leaves_of(cfg.num_envs)) if cfg.deterministic_ranks else cfg

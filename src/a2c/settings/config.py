@@ -231,6 +231,7 @@ class Config:
         low=1,
     )
     rank_timeout: float = setting("seconds that a rank may keep the others waiting", low=0, open_low=True)
+    deterministic_ranks: bool = setting("sum in a fixed order: 1, 2, 4 and 8 ranks give the same bytes; slower")
     shared_statistics: bool = setting("a3c: all workers share the optimizer's statistics; false: each has its own")
     policy: PolicyConfig = setting("policy")
     network: NetworkConfig = setting("network")

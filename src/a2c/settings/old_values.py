@@ -17,6 +17,7 @@ _POLICY = {"distribution": "gaussian", "state_dependent_std": False, "sde_steps"
 # Keys that runs of earlier versions lack
 _ADDED: dict[str, Any] = {"main_shard": None, "tf32": True, "policy": _POLICY, "stop_at": None, "log_info": []}
 _ADDED |= {"value_loss": "mse", "critic_lr": None, "normalize_value": False, "ranks": 1, "rank_timeout": 300.0}
+_ADDED |= {"deterministic_ranks": False}
 _ADDED |= {f"{name}_schedule": "constant" for name in ("value_coef", "gae_lambda", "max_grad_norm")}
 _ADDED |= {f"{name}_end": 0.0 for name in ("lr", "beta", "value_coef", "gae_lambda", "max_grad_norm")}
 _ADDED_WITHIN: dict[str, dict[str, Any]] = {  # and keys of groups

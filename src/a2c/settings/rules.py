@@ -7,6 +7,7 @@ from dataclasses import asdict
 from a2c.errors import ConfigError
 from a2c.settings.code_names import by_part
 from a2c.settings.config import Config
+from a2c.settings.leaf_count import leaves_of
 from a2c.settings.named_wrappers import named_wrappers
 from a2c.settings.redaction import asks_for, hidden_keys
 from a2c.settings.setting import check_ranges
@@ -35,6 +36,8 @@ def validate(cfg: Config) -> Config:
         _check_isolated(cfg)
     if cfg.ranks > 1:
         _check_ranks(cfg)
+    if cfg.deterministic_ranks:
+        _check_leaves(cfg)
     if cfg.algo == "ac" and cfg.num_envs != 1:
         raise ConfigError(f"num_envs={cfg.num_envs} does not go with algo=ac: with several environments it is algo=a2c")
     if cfg.algo == "a3c":
@@ -87,13 +90,24 @@ def _check_ranks(cfg: Config) -> None:
         "compile": (cfg.compile, "the ranks sum their gradients within an update"),
         "profile": (cfg.profile, "it traces one process"),
     }
-    for key, (wrong, why) in cannot.items():
-        if wrong:
-            value = getattr(cfg, key)
-            shown = str(value).lower() if isinstance(value, bool) else value
-            raise ConfigError(f"{key}={shown} does not go with ranks={cfg.ranks}: {why}")
+    _refuse(cfg, cannot, f"ranks={cfg.ranks}")
     if cfg.ranks > cfg.num_envs:
         raise ConfigError(f"ranks={cfg.ranks} must be at most num_envs={cfg.num_envs}: each has an environment")
+
+
+def _check_leaves(cfg: Config) -> None:
+    """Refuse what cannot be computed leaf by leaf."""
+    cannot = {
+        "algo": (cfg.algo == "a3c", "workers add to shared weights in any order"),
+        "vectorization": (cfg.vectorization == "device", "it computes all environments at once"),
+        "compile": (cfg.compile, "leaves are computed one after the other"),
+    }
+    _refuse(cfg, cannot, "deterministic_ranks=true")
+    if leaves_of(cfg.num_envs) % cfg.ranks:
+        raise ConfigError(
+            f"ranks={cfg.ranks} does not go with deterministic_ranks=true: "
+            f"num_envs={cfg.num_envs} are {leaves_of(cfg.num_envs)} leaves, which ranks must share out evenly"
+        )
 
 
 def _check_isolated(cfg: Config) -> None:
@@ -142,8 +156,19 @@ def _check_a3c(cfg: Config) -> None:
         "profile": (cfg.profile, "it traces one process; profile algo=a2c"),
         "normalize_value": (cfg.normalize_value, "each worker would rescale the shared weights by its own statistics"),
     }
+    _refuse(cfg, cannot, "algo=a3c")
+
+
+def _refuse(cfg: Config, cannot: dict[str, tuple[bool, str]], beside: str) -> None:
+    """Refuse the first setting that is wrong beside another, and say why.
+
+    Args:
+        cfg: the settings.
+        cannot: by key, whether its value is wrong, and why.
+        beside: ``key=value`` of the other.
+    """
     for key, (wrong, why) in cannot.items():
         if wrong:
             value = getattr(cfg, key)
             shown = str(value).lower() if isinstance(value, bool) else value
-            raise ConfigError(f"{key}={shown} does not go with algo=a3c: {why}")
+            raise ConfigError(f"{key}={shown} does not go with {beside}: {why}")

@@ -8,15 +8,14 @@ import re
 import sys
 import threading
 import time
-from collections.abc import Callable
 from types import TracebackType
-from typing import Any, TextIO
+from typing import TextIO
 
 from rich.console import Group
 from rich.live import Live
 from rich.text import Text
 
-from a2c.run.showing.terminal import silence, terminal_on
+from a2c.run.showing.terminal import Guard, terminal_on
 from a2c.sweeps.live_table import seconds_left, status_line, table_of
 from a2c.sweeps.sweep_file import Sweep
 from a2c.sweeps.trial_watch import TrialWatch
@@ -55,7 +54,7 @@ class SweepScreen:
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._keep_drawing, name="sweep-screen", daemon=True)
         self._began, self._before = 0.0, 0.0
-        self._muted = False
+        self._guard = Guard(self._stream)
 
     def __enter__(self) -> SweepScreen:
         self._began, self._before = time.monotonic(), self._done()
@@ -83,7 +82,7 @@ class SweepScreen:
         live, terminal = self._live, self._terminal
         if live is None or terminal is None:
             return
-        while not self._muted:
+        while not self._guard.muted:
             picture = self._picture(*terminal.size)
             self._guard(functools.partial(live.update, picture, refresh=True))
             if self._over.wait(REDRAW):
@@ -102,14 +101,3 @@ class SweepScreen:
 
     def _done(self) -> float:
         return sum(trial.share for trial in self._watch())
-
-    def _guard(self, write: Callable[[], Any]) -> None:
-        if self._muted:
-            return
-        try:
-            write()
-        except BlockingIOError:  # a busy terminal loses this line, not the rest
-            pass
-        except (OSError, ValueError):  # a closed pipe, terminal or file
-            self._muted = True
-            silence(self._stream)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import atexit
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any, TextIO
 
@@ -22,7 +22,7 @@ from rich.text import Text
 from a2c.run.showing import console_text as words
 from a2c.run.showing.figures import duration, number
 from a2c.run.showing.next_commands import next_commands
-from a2c.run.showing.terminal import silence, terminal_on
+from a2c.run.showing.terminal import Guard, terminal_on
 from a2c.settings.config import Config
 from a2c.settings.redaction import Secrets
 
@@ -51,7 +51,7 @@ class Console:
         self._header_width, self._titles = 0, [""]
         self._own: dict[str, None] = {}  # names of the user's own metrics, as they came
         self._progress: tuple[int, Mapping[str, Any]] = (0, {})
-        self._muted = False
+        self._guard = Guard(self._stream)
         self._live: Live | None = None
         self._in_notebook = type(self._stream).__module__.startswith("ipykernel.")
         self._drawn = False  # in a notebook: the last line is the bar
@@ -171,17 +171,6 @@ class Console:
         if not text:
             return
         self._guard(lambda: print(text, end="", file=self._stream, flush=True))
-
-    def _guard(self, write: Callable[[], Any]) -> None:
-        if self._muted:
-            return
-        try:
-            write()
-        except BlockingIOError:  # a busy terminal loses this line, not the rest
-            pass
-        except (OSError, ValueError):  # a closed pipe, terminal or file
-            self._muted = True
-            silence(self._stream)
 
 
 def _aligned(lines: list[tuple[str, str]]) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Callable
 from typing import TextIO
 
 from rich.console import Console, ConsoleDimensions
@@ -29,6 +30,32 @@ def silence(stream: TextIO) -> None:
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, stream.fileno())
         os.close(nowhere)
+
+
+class Guard:
+    """Does what writes to a stream, for as long as the stream is there.
+
+    Args:
+        stream: that is written to.
+
+    Attributes:
+        muted: it has gone away.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream, self.muted = stream, False
+
+    def __call__(self, write: Callable[[], object]) -> None:
+        """Write; whatever becomes of the stream, nothing is raised."""
+        if self.muted:
+            return
+        try:
+            write()
+        except BlockingIOError:  # a busy terminal loses this line, not the rest
+            pass
+        except (OSError, ValueError):  # a closed pipe, terminal or file
+            self.muted = True
+            silence(self._stream)
 
 
 class _Terminal(Console):
