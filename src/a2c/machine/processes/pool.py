@@ -145,7 +145,7 @@ class WorkerPool:
             for descriptor, _ in events:
                 worker = self._by_socket.get(descriptor)
                 if worker is None:
-                    dead = self._by_death[descriptor]
+                    dead = self._by_death.get(descriptor, dead)  # who has just said that it fails may be gone already
                     continue
                 code, answer = self._read(worker)
                 if not code:
@@ -201,9 +201,10 @@ class WorkerPool:
         return worker
 
     def _forget(self, worker: Worker) -> None:
-        """Stop waiting for this worker."""
-        for descriptor in (worker.socket, worker.death):
-            with contextlib.suppress(KeyError):
+        """Stop waiting for this worker; once its descriptors are closed, others may have the same numbers."""
+        for known, descriptor in ((self._by_socket, worker.socket), (self._by_death, worker.death)):
+            if known.get(descriptor) is worker:
+                del known[descriptor]
                 self._poller.unregister(descriptor)
 
     def _failed(self, worker: Worker) -> None:
