@@ -78,8 +78,13 @@ def test_a_resumed_run_ends_with_the_weights_of_an_undisturbed_one(
     assert all(torch.equal(ours[key], theirs[key]) for key in ours)
 
 
-@pytest.mark.parametrize("algo", ["ac", "a3c"])
-@pytest.mark.parametrize("name", SPACES)
+@pytest.mark.parametrize(
+    ("name", "algo"),
+    [
+        *((name, "ac") for name in SPACES),
+        *(pytest.param(name, "a3c", marks=[] if name == "Hybrid" else pytest.mark.long) for name in SPACES),
+    ],
+)
 def test_other_algorithms_train_it(name: str, algo: str, tmp_path: Path) -> None:
     run = train(tmp_path, f"env.id=space_toys:{name}-v0", f"algo={algo}", "num_envs=1", "n_step=4")
     assert a2c.load_policy(run).env_steps >= 160

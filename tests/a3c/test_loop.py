@@ -63,7 +63,11 @@ def assert_equal_runs(one: tuple[list[Any], dict[str, Any]], other: tuple[list[A
 
 
 @pytest.mark.parametrize(
-    ("env", "memory"), [*((env, "null") for env in ENVS), ("cartpole", "lstm"), ("pendulum", "gru")]
+    ("env", "memory"),
+    [
+        *((env, "null") for env in ENVS),
+        *(pytest.param(*case, marks=pytest.mark.long) for case in (("cartpole", "lstm"), ("pendulum", "gru"))),
+    ],
 )
 def test_with_one_worker_it_is_a2c_with_one_environment(env: str, memory: str, tmp_path: Path):
     """Bit for bit: metrics, evaluations, weights, statistics, what is remembered; also with observations normalised."""
@@ -75,7 +79,7 @@ def test_with_one_worker_it_is_a2c_with_one_environment(env: str, memory: str, t
     assert differences(a3c[1]["collector"]["workers"], [a2c[1]["collector"]]) == []
 
 
-@pytest.mark.parametrize("memory", ["null", "lstm"])
+@pytest.mark.parametrize("memory", ["null", pytest.param("lstm", marks=pytest.mark.long)])
 def test_with_one_worker_and_one_step_it_is_ac(memory: str, tmp_path: Path):
     cfg = settings("env=cartpole", "algo=ac", f"network.memory={memory}")
     assert (cfg.num_envs, cfg.n_step) == (1, 1)

@@ -225,9 +225,15 @@ def test_a_command_that_loads_no_run_has_no_trust(capsys: Any) -> None:
 
 @pytest.mark.parametrize(
     ("runs_dir", "more"),
-    [("runs", []), ("other", []), ("my runs, and (more)", []), ("runs", ["hydra.job.chdir=true"]),
-     ("other", ["hydra.job.chdir=true"])],
-)  # fmt: skip
+    [
+        ("runs", []),
+        ("my runs, and (more)", []),
+        *(
+            pytest.param(*case, marks=pytest.mark.long)
+            for case in (("other", []), ("runs", ["hydra.job.chdir=true"]), ("other", ["hydra.job.chdir=true"]))
+        ),
+    ],
+)
 def test_what_is_printed_at_the_end_works_as_it_stands(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any, runs_dir: str, more: list[str]
 ) -> None:

@@ -169,7 +169,7 @@ def test_rewards_a_thousand_times_as_large_give_the_same_policy() -> None:
     assert_close(found[0], found[1], rtol=1e-6, atol=1e-9)
 
 
-@pytest.mark.parametrize("memory", [None, "gru"])
+@pytest.mark.parametrize("memory", [None, pytest.param("gru", marks=pytest.mark.long)])
 def test_it_trains_evaluates_and_resumes(tmp_path: Path, memory: str | None) -> None:
     options = ("normalize_value=true", "value_loss=huber", "critic_lr=1e-3", f"network.memory={memory or 'null'}")
     base = ("env.id=CartPole-v1", *LIGHT, *options, f"runs_dir={tmp_path}")

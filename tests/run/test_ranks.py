@@ -119,8 +119,16 @@ WHOLE = {"beta": 0.05, "max_grad_norm": 0.5, "optimizer": "adam", "normalize_val
     [
         (WHOLE, (1, 2, 4, 8)),
         ({**NORMALISED, **WHOLE, "policy": {"distribution": "squashed"}}, (2, 8)),
-        ({**WHOLE, "network": {"memory": "lstm", "memory_size": 16}, "value_loss": "huber"}, (4,)),
-        ({**WHOLE, "env": {"id": "pictures:Side-v0", "max_episode_steps": 12}, "normalize_advantage": True}, (2,)),
+        pytest.param(
+            {**WHOLE, "network": {"memory": "lstm", "memory_size": 16}, "value_loss": "huber"},
+            (4,),
+            marks=pytest.mark.long,
+        ),
+        pytest.param(
+            {**WHOLE, "env": {"id": "pictures:Side-v0", "max_episode_steps": 12}, "normalize_advantage": True},
+            (2,),
+            marks=pytest.mark.long,
+        ),
     ],
     ids=["CartPole", "Pendulum, all normalised", "a memory", "images"],
 )

@@ -138,6 +138,7 @@ def test_a_learner_takes_batches_from_a_memory():
     assert not torch.equal(learner.weights, before)
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_transitions_from_far_apart_are_worth_more_than_those_of_one_environment():
     cfg = replace(config(METHODS["A2C"]), seed=3, total_steps=4000)

@@ -213,8 +213,10 @@ sys.exit(cli.main(["study", "claims=[coverage,lag]", "jobs=2", "folder=out"]))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("to_group", [True, False], ids=["terminal", "kill"])
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize("to_group", [True, pytest.param(False, marks=pytest.mark.long)], ids=["terminal", "kill"])
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 143, marks=pytest.mark.long)]
+)
 def test_a_signal_ends_a_real_study_and_all_its_processes_in_order(tmp_path, number, code, to_group):
     (tmp_path / "sleeper.py").write_text(textwrap.dedent(SLEEPER))
     tests = str(Path(__file__).parents[1])

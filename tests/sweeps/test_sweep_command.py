@@ -85,6 +85,7 @@ def test_a_folder_belongs_to_one_sweep(file: Path, capsys, monkeypatch):
     assert "belongs to another sweep (its sweep.yaml differs)" in capsys.readouterr().err
 
 
+@pytest.mark.long
 def test_a_command_searches_confirms_and_goes_on(file: Path, trainings: Trainings, capsys: pytest.CaptureFixture[str]):
     file.write_text(
         file.read_text().replace("name: small\n", "").replace("seed: {values: [1, 2]}", "lr: {values: [0.1, 0.2]}")

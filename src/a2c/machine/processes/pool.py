@@ -39,10 +39,7 @@ class WorkerPool:
     def __init__(self, context: Any, daemon: bool, name: str, current: Any, spin: float = 0.0) -> None:
         self.workers: list[Worker] = []
         self.failed: list[int] = []
-        self._context = context
-        self._daemon = daemon
-        self._name = name
-        self._current = current
+        self._context, self._daemon, self._name, self._current = context, daemon, name, current
         self._poller = select.poll()
         self._spin = SpinWait(self._poller, spin)
         self._by_socket: dict[int, Worker] = {}
@@ -145,7 +142,7 @@ class WorkerPool:
             for descriptor, _ in events:
                 worker = self._by_socket.get(descriptor)
                 if worker is None:
-                    dead = self._by_death.get(descriptor, dead)  # who has just said that it fails may be gone already
+                    dead = self._by_death.get(descriptor, dead)  # who has just failed may be gone already
                     continue
                 code, answer = self._read(worker)
                 if not code:
@@ -201,7 +198,7 @@ class WorkerPool:
         return worker
 
     def _forget(self, worker: Worker) -> None:
-        """Stop waiting for this worker; once its descriptors are closed, others may have the same numbers."""
+        """Stop waiting for this worker, whose descriptors' numbers others may have once they are closed."""
         for known, descriptor in ((self._by_socket, worker.socket), (self._by_death, worker.death)):
             if known.get(descriptor) is worker:
                 del known[descriptor]
