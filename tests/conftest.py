@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
+import signal
 import time
 from collections.abc import Generator, Iterator
 from multiprocessing import forkserver, resource_tracker
@@ -18,6 +19,11 @@ from a2c.machine.cores import usable_cores
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: the tensors are small, and the machine may be busy
 settings.register_profile("a2c", max_examples=50, deadline=None, derandomize=True, database=None)  # the same everywhere
 settings.load_profile("a2c")
+# Who starts the suite in the background, or under nohup, has these ignored; tests press them.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+if hasattr(signal, "SIGHUP"):
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 SHARED_MEMORY = Path("/dev/shm")
 GRACE = 120.0  # seconds that a process which was told to leave may take: a busy machine lets it wait
