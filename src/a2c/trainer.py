@@ -91,17 +91,16 @@ def train_rank(
         if (finished := finished_before(ranks)) is not None:
             return finished
         own = of_rank(cfg, ranks)
-    with (
-        ranks.telling(),
-        make_envs(own, first=ranks.rows(cfg.num_envs).start) as envs,
-        open_run_of_ranks(cfg, folder, ranks, network, callback, log_to) as run,
-    ):
-        if restarts:
-            run.console.note(f"a rank died or hung; all start again from the last checkpoint (restart {restarts})")
-        averaging = averaging_of(cfg, ranks)
-        learner, collector = build(own, envs, run.update, run.console.note, network, averaging)
-        with ranks.telling():  # before anything is closed, which may take its time
-            return _trained(run, learner, collector, envs, cfg.total_steps)
+        with (
+            make_envs(own, first=ranks.rows(cfg.num_envs).start) as envs,
+            open_run_of_ranks(cfg, folder, ranks, network, callback, log_to) as run,
+        ):
+            if restarts:
+                run.console.note(f"a rank died or hung; all start again from the last checkpoint (restart {restarts})")
+            averaging = averaging_of(cfg, ranks)
+            learner, collector = build(own, envs, run.update, run.console.note, network, averaging)
+            with ranks.telling():  # before anything is closed, which may take its time
+                return _trained(run, learner, collector, envs, cfg.total_steps)
 
 
 def updates(

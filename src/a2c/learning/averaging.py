@@ -13,16 +13,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from a2c.learning.leaves import LeafMetrics, OverLeaves
+from a2c.learning.leaves import LeafMetrics, OverLeaves, moments_of_all
 from a2c.learning.loss_metrics import LossMetrics
 from a2c.machine.rank_group import One, Ranks
-from a2c.maths.losses import mean, standardize, variance
-from a2c.maths.moments import Moments, merged_moments, moments_of_numbers
+from a2c.maths.losses import mean, standardize, standardize_by, variance
+from a2c.maths.moments import Moments, moments_of_numbers
 from a2c.network.obs_normalizer import ObsNormalizer
 from a2c.network.passes import Pass
 from a2c.settings.config import Config
-
-EPS = 1e-8  # as in standardize
 
 
 class Averaging(Protocol):
@@ -154,8 +152,7 @@ class OverRanks:
         return center.to(x.dtype), spread.to(x.dtype)
 
     def standardized(self, advantages: Tensor, weight: Tensor | None) -> Tensor:
-        center, spread = self.moments(advantages, weight)
-        return (advantages - center) / (spread.sqrt() + EPS)
+        return standardize_by(advantages, *self.moments(advantages, weight))
 
     def seen(self, statistics: ObsNormalizer, obs: Tensor, weight: Tensor | None) -> Moments:
         return self._merged(statistics.moments(obs, weight))
@@ -190,11 +187,7 @@ class OverRanks:
             sums.zero_()
 
     def _merged(self, seen: Moments) -> Moments:
-        """The moments of what all ranks have seen, from each one's own."""
-        center, spread, count = seen
-        parts = self._ranks.gather(torch.cat([center.flatten(), spread.flatten(), count.view(1)]))  # [K, 2D+1]
-        means, variances = parts[:, :-1].reshape(len(parts), 2, *center.shape).unbind(1)
-        return merged_moments(means, variances, parts[:, -1])
+        return moments_of_all(self._ranks, [seen])
 
 
 def averaging_of(cfg: Config, ranks: Ranks | None = None) -> Averaging:

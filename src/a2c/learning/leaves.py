@@ -13,17 +13,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from a2c.learning.loss_metrics import LossMetrics
+from a2c.learning.loss_metrics import LossMetrics, add_to, take_from
 from a2c.machine.rank_group import Summing, rows_of
-from a2c.maths.losses import mean, variance
+from a2c.maths.losses import mean, standardize_by, variance
 from a2c.maths.moments import Moments, merged_moments, moments_of_numbers
 from a2c.network.flat_weights import gradient_of
 from a2c.network.obs_normalizer import ObsNormalizer
 from a2c.network.passes import Pass
 from a2c.rollout import Rollout, columns, rebuilt
 from a2c.settings.leaf_count import leaves_of
-
-EPS = 1e-8  # as in standardize
 
 
 class OverLeaves:
@@ -64,8 +62,7 @@ class OverLeaves:
         return center.to(x.dtype), spread.to(x.dtype)
 
     def standardized(self, advantages: Tensor, weight: Tensor | None) -> Tensor:
-        center, spread = self.moments(advantages, weight)
-        return (advantages - center) / (spread.sqrt() + EPS)
+        return standardize_by(advantages, *self.moments(advantages, weight))
 
     def seen(self, statistics: ObsNormalizer, obs: Tensor, weight: Tensor | None) -> Moments:
         def of(leaf: slice) -> Moments:
@@ -99,10 +96,7 @@ class OverLeaves:
             sums[0] = total
 
     def _merged(self, own: Sequence[Sequence[Tensor]]) -> Moments:
-        rows = torch.stack([torch.cat([part.flatten(), spread.flatten(), n.view(1)]) for part, spread, n in own])
-        every = self._ranks.gather(rows).flatten(0, 1)  # [L, 2D+1]
-        means, variances = every[:, :-1].reshape(len(every), 2, *own[0][0].shape).unbind(1)
-        return merged_moments(means, variances, every[:, -1])
+        return moments_of_all(self._ranks, own)
 
 
 class LeafPass:
@@ -162,14 +156,10 @@ class LeafMetrics:
         self._each[0].add_norm(grad_norm)
 
     def take(self) -> list[Tensor]:
-        taken = [tensor.clone() for tensor in self.tensors]
-        for tensor in self.tensors:
-            tensor.zero_()
-        return taken
+        return take_from(self.tensors)
 
     def merge(self, taken: list[Tensor]) -> None:
-        for tensor, more in zip(self.tensors, taken, strict=True):
-            tensor += more
+        add_to(self.tensors, taken)
 
     def drain(self, value_coef: float) -> dict[str, float]:
         """As of one; the sums of all leaves are in the first (:meth:`OverLeaves.to_first`)."""
@@ -196,6 +186,19 @@ def leaves_here(ranks: Summing, num_envs: int) -> list[slice]:
     first = ranks.rows(num_envs).start
     bounds = [rows_of(leaf, total, num_envs) for leaf in ranks.rows(total)]
     return [slice(rows.start - first, rows.stop - first) for rows in bounds]
+
+
+def moments_of_all(ranks: Summing, own: Sequence[Sequence[Tensor]]) -> Moments:
+    """The moments of what all ranks have seen, from those of each part that this one has; as many parts on every rank.
+
+    Args:
+        ranks: the processes that learn together.
+        own: (mean ``[*]``, population variance ``[*]``, count ``[]``) of each part.
+    """
+    rows = torch.stack([torch.cat([part.flatten(), spread.flatten(), n.view(1)]) for part, spread, n in own])
+    every = ranks.gather(rows).flatten(0, 1)  # [parts of all, 2D+1]
+    means, variances = every[:, :-1].reshape(len(every), 2, *own[0][0].shape).unbind(1)
+    return merged_moments(means, variances, every[:, -1])
 
 
 def tree_sum(rows: Tensor) -> Tensor:

@@ -76,15 +76,11 @@ class LossMetrics:
 
     def take(self) -> list[Tensor]:
         """Return and clear the sums, for another's :meth:`merge`."""
-        taken = [tensor.clone() for tensor in self.tensors]
-        for tensor in self.tensors:
-            tensor.zero_()
-        return taken
+        return take_from(self.tensors)
 
     def merge(self, taken: list[Tensor]) -> None:
         """Add the sums that another's :meth:`take` returned."""
-        for tensor, more in zip(self.tensors, taken, strict=True):
-            tensor += more
+        add_to(self.tensors, taken)
 
     def state(self) -> list[Tensor]:
         """The sums, on the CPU, for :meth:`load`."""
@@ -130,3 +126,17 @@ class LossMetrics:
             "grad_norm": norm / max(updates, 1.0),
             "explained_variance": 1 - variance("residual") / total if total > 0 else 0.0,
         }
+
+
+def take_from(sums: Sequence[Tensor]) -> list[Tensor]:
+    """Return copies of sums, and clear them."""
+    taken = [tensor.clone() for tensor in sums]
+    for tensor in sums:
+        tensor.zero_()
+    return taken
+
+
+def add_to(sums: Sequence[Tensor], taken: Sequence[Tensor]) -> None:
+    """Add what :func:`take_from` returned for others, in place."""
+    for tensor, more in zip(sums, taken, strict=True):
+        tensor += more

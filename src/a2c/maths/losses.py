@@ -199,4 +199,9 @@ def variance(x: Tensor, weight: Tensor | None = None) -> Tensor:
 
 def standardize(advantages: Tensor, weight: Tensor | None = None, eps: float = 1e-8) -> Tensor:
     """Advantages with mean 0 and standard deviation 1 over the valid transitions, same shape."""
-    return (advantages - mean(advantages, weight)) / (variance(advantages, weight).sqrt() + eps)
+    return standardize_by(advantages, mean(advantages, weight), variance(advantages, weight), eps)
+
+
+def standardize_by(advantages: Tensor, center: Tensor, spread: Tensor, eps: float = 1e-8) -> Tensor:
+    """Advantages less their mean, by their deviation, from mean and variance (scalars): same shape."""
+    return (advantages - center) / (spread.sqrt() + eps)
