@@ -10,6 +10,7 @@ from omegaconf import OmegaConf
 
 from a2c.collecting.preflight import check_settings
 from a2c.envs.given import with_given
+from a2c.envs.look import decided
 from a2c.envs.single.own import EnvMaker, known
 from a2c.errors import RunIOError
 from a2c.machine.rank_place import place_here
@@ -150,6 +151,7 @@ def train(
 def _train_checked(cfg: Config, network: OwnNetwork | None, on_report: OnReport | None) -> Summary:
     cfg = validate(cfg)
     check_settings(cfg)
+    cfg = decided(cfg)
     place = place_here()
     if place is not None and place.rank > 0:  # the first rank has the folder, and knows what to resume
         return train_in(cfg, Path(cfg.runs_dir), network, on_report)

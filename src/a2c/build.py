@@ -38,6 +38,7 @@ from a2c.machine.device import TorchModes, set_threads, use_device
 from a2c.machine.graphs import Graphs
 from a2c.network.making import OwnNetwork, make_network
 from a2c.network.torso_choice import convolves
+from a2c.settings.auto_values import check_decided
 from a2c.settings.config import Config
 
 log = logging.getLogger("a2c")
@@ -81,6 +82,7 @@ def make_envs(cfg: Config, *, first: int = 0, resumable: bool = True) -> Iterato
         ConfigError: there is no such device, or the settings do not fit the environment or this machine.
         EnvironmentFailure: an environment cannot be made.
     """
+    check_decided(cfg)
     device = use_device(cfg.device, tf32=cfg.tf32)  # report a missing device before any process starts
     fits = fitting(cfg, str(device))
     chosen = plan(cfg, partial(_look, cfg, fits))

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from a2c.build import TrainingEnvs, build, make_envs
 from a2c.collecting.device_collector import AnyCollector
+from a2c.envs.look import decided
 from a2c.errors import WEIGHTS_ARE_SOUND
 from a2c.learning.averaging import averaging_of
 from a2c.learning.learner import Learner
@@ -146,7 +147,7 @@ def training(
     Yields:
         Training state, learner and collector, before the first update and after every one.
     """
-    own = of_one(cfg)
+    own = of_one(decided(cfg))
     with make_envs(own, resumable=False) as envs:
         learner, collector = build(own, envs)
         yield TrainState(), learner, collector

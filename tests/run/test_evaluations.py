@@ -48,6 +48,7 @@ LIGHT = (
     "eval.final_episodes=2",
     "checkpoint.every=400",
     "lr=0.02",
+    "lr_schedule=constant",  # a run that stops half-way has half as many total_steps
     "seed=5",
 )
 TOY = "env.id=evaluation_toys:Sides-v0"

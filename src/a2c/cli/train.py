@@ -25,6 +25,7 @@ from a2c.cli.multirun import another_sweeper, jobs_to_check, name_the_failed
 from a2c.cli.records import write_records
 from a2c.cli.secrecy import clean_multirun_record, hidden_in_logs
 from a2c.collecting.preflight import check_settings
+from a2c.envs.look import decided
 from a2c.errors import A2CError, ConfigError, RunIOError
 from a2c.machine.rank_place import place_here
 from a2c.run.claiming import claimed
@@ -63,7 +64,7 @@ def run(arguments: Sequence[str]) -> int:
         if any(cfg.resume == AUTO for cfg in configs) and not (flags.cfg or flags.info):
             if flags.multirun:
                 raise ConfigError("resume=auto goes on with one run; leave out -m")
-            return _resume_auto(configs[0], flags, overrides)
+            return _resume_auto(decided(configs[0]), flags, overrides)
         if not flags.multirun and configs[0].resume:
             overrides = [*_same_folder(configs[0], overrides), *overrides]
     with hidden_in_logs(Secrets.of(*map(asdict, configs))):  # a multirun's launcher logs what each job is told
@@ -77,7 +78,7 @@ def _follow(cfg: Config) -> int:
     secrets = Secrets.of(asdict(cfg))
     try:
         with hidden_in_logs(secrets):
-            return exit_code_of_stop(train_in(cfg, Path(cfg.runs_dir)).stopped)
+            return exit_code_of_stop(train_in(decided(cfg), Path(cfg.runs_dir)).stopped)
     except (Exception, KeyboardInterrupt) as error:
         secrets.hide_in(error)
         return exit_code_of(error, full_errors())
@@ -169,7 +170,7 @@ def run_hydra(arguments: Sequence[str], config_name: str) -> int:
 def _train(tree: DictConfig, folder: Path, full: bool) -> int:
     log = logging.getLogger("a2c")
     try:
-        cfg = _as_typed_at(Path(HydraConfig.get().runtime.cwd), _allowed(to_config(plain(tree))))
+        cfg = decided(_as_typed_at(Path(HydraConfig.get().runtime.cwd), _allowed(to_config(plain(tree)))))
     except A2CError as error:
         if not is_run(folder):
             discard_if_empty(folder, folder)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from a2c.errors import ConfigError
 from a2c.machine.cores import usable_cores
 from a2c.machine.limits import Limit, Limits, device_memory, limits_here
+from a2c.settings.auto_values import decide
 from a2c.settings.config import Config
 
 if TYPE_CHECKING:  # what is already too large by its settings waits for no library
@@ -56,7 +57,7 @@ class Needs:
 def check_settings(cfg: Config) -> None:
     """Refuse what cannot run here whatever the environment is like; raises as :func:`check_fits`."""
     team = (cfg.num_workers or usable_cores()) if cfg.algo == "a3c" else 1
-    check_fits(needs(cfg, team=team), limits_here())
+    check_fits(needs(decide(cfg), team=team), limits_here())
 
 
 def fitting(cfg: Config, device: str) -> Callable[[Spaces | None, Plan | None], None]:

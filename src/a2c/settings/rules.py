@@ -10,7 +10,7 @@ from a2c.settings.config import Config
 from a2c.settings.leaf_count import leaves_of
 from a2c.settings.named_wrappers import named_wrappers
 from a2c.settings.redaction import asks_for, hidden_keys
-from a2c.settings.setting import check_ranges
+from a2c.settings.setting import AUTO, check_ranges
 
 
 def validate(cfg: Config) -> Config:
@@ -46,7 +46,7 @@ def validate(cfg: Config) -> Config:
     if cfg.stop_at is not None and (cfg.eval.episodes == 0 or cfg.eval.every == 0):
         off = "eval.episodes=0" if cfg.eval.episodes == 0 else "eval.every=0"
         raise ConfigError(f"stop_at={cfg.stop_at} needs evaluations during training, and {off} makes none")
-    if cfg.normalize_advantage and cfg.num_envs * cfg.n_step == 1:
+    if cfg.normalize_advantage is True and (cfg.num_envs, cfg.n_step) == (1, 1):
         raise ConfigError("normalize_advantage=true needs num_envs x n_step > 1: one number has no spread")
     return cfg
 
@@ -65,6 +65,8 @@ def _check_schedules(cfg: Config) -> None:
     """Refuse what has no effect, and what leads out of a coefficient's range."""
     for name in ("lr", "beta", "value_coef", "gae_lambda", "max_grad_norm"):
         value, kind, end = (getattr(cfg, f"{name}{part}") for part in ("", "_schedule", "_end"))
+        if AUTO in (value, kind):  # seen again when they are decided
+            continue
         if end and kind not in ("linear", "cosine"):
             raise ConfigError(f"{name}_end={end} needs {name}_schedule=linear or cosine")
         if kind != "constant" and value is None:

@@ -1,0 +1,95 @@
+"""Settings that nobody gives: the word auto becomes the value that learns most environments of this kind.
+
+``docs/defaults.md`` has the measurements behind the values of A2C.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from a2c.settings.config import Config
+from a2c.settings.setting import AUTO, settings
+
+# Plain A2C: the settings of Mnih et al. 2016, with the clipping and the learning rate that re-implementations use.
+# AC and A3C have them too: what helps A2C was not measured there.
+PAPER: Mapping[str, Any] = {
+    "n_step": 5,  # t_max
+    "gae_lambda": 1.0,  # the n-step return
+    "beta": 0.01,
+    "value_coef": 0.5,
+    "lr": 7.0e-4,
+    "lr_schedule": "constant",
+    "optimizer": "rmsprop_tf",
+    "max_grad_norm": 0.5,
+    "normalize_advantage": False,
+    "normalize_obs": False,
+    "normalize_reward": False,
+    "network.hidden_sizes": [64, 64],
+    "network.log_std_init": 0.0,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Traits:
+    """What the values follow from.
+
+    Attributes:
+        continuous: whether an action has continuous parts.
+        images: whether an observation is an image, or holds one.
+    """
+
+    continuous: bool = False
+    images: bool = False
+
+
+KINDS = tuple(Traits(continuous, images) for continuous in (False, True) for images in (False, True))
+
+
+def values_for(algo: str, traits: Traits) -> dict[str, Any]:
+    """The value of every setting that may be auto, by its dotted key."""
+    if algo != "a2c":
+        return dict(PAPER)
+    return {
+        "n_step": 8,
+        "gae_lambda": 0.95,
+        "beta": 0.005,
+        "value_coef": 0.25,
+        "lr": 7.0e-4,
+        "lr_schedule": "linear",
+        "optimizer": "adam",
+        "max_grad_norm": 2.0,
+        "normalize_advantage": False,
+        "normalize_obs": not traits.images,
+        "normalize_reward": True,
+        "network.hidden_sizes": [128, 128],
+        "network.log_std_init": -0.5 if traits.continuous else 0.0,
+    }
+
+
+def undecided(cfg: Config) -> list[str]:
+    """The dotted keys of the settings that are still auto, and have no meaning before they are decided."""
+    return [key for key, value, rule in settings(cfg) if rule.auto and value == AUTO]
+
+
+def check_decided(cfg: Config) -> None:
+    """Refuse to build from settings that are still auto; raises ValueError, since only a program can forget it."""
+    if keys := undecided(cfg):
+        raise ValueError(f"{', '.join(keys)}: still auto; a2c.envs.look.decided says what they are")
+
+
+def decide(cfg: Config, traits: Traits | None = None) -> Config:
+    """The settings with a value in the place of each auto; ``cfg`` itself if there is none.
+
+    Args:
+        cfg: the settings.
+        traits: of the environment; None: not known yet, where about the right size will do.
+    """
+    keys = undecided(cfg)
+    if not keys:
+        return cfg
+    values = values_for(cfg.algo, traits or Traits())
+    ours = {key: values[key] for key in keys if "." not in key}
+    network = {key.partition(".")[2]: values[key] for key in keys if "." in key}
+    return replace(cfg, **ours, network=replace(cfg.network, **network))
