@@ -32,7 +32,7 @@ LAYOUTS = {
 
 
 def train(folder: Path, *overrides: str, on_report: Any = None) -> Summary:
-    cfg = a2c.load_config(*LIGHT, "total_steps=600", f"runs_dir={folder}", *overrides)
+    cfg = a2c.load_config(*LIGHT, "n_step=5", "total_steps=600", f"runs_dir={folder}", *overrides)
     return a2c.train(cfg, on_report=on_report)
 
 
