@@ -265,6 +265,7 @@ def test_trainings_take_turns_and_count_only_their_own_time() -> None:
         "vector_environment.py",
         "evaluation_apart.py",
         "costs.py",
+        "defaults.py",
         "envpool_speed.py",
     ],
 )
