@@ -47,7 +47,8 @@ PLAIN = (
         "max_grad_norm=0.5",
     ),
     *("normalize_advantage=false", "normalize_obs=false", "normalize_reward=false"),
-    *("network.hidden_sizes=[64,64]", "network.log_std_init=0"),
+    *("network.hidden_sizes=[64,64]", "network.activation=tanh", "network.log_std_init=0"),
+    "policy.distribution=gaussian",
 )
 SAME_WORK = (*PLAIN, "optimizer=rmsprop", "wandb.mode=disabled", "gif=false")
 PYTHON = ("vectorization=auto",)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict, replace
 from pathlib import Path
 
 import gymnasium as gym
+import numpy as np
 import pytest
 from omegaconf import OmegaConf
 
@@ -16,6 +18,7 @@ from a2c.envs.look import decided
 from a2c.errors import ConfigError, EnvironmentFailure
 from a2c.settings.auto_values import KINDS, PAPER, Traits, decide, undecided, values_for
 from a2c.settings.compose import conf_dir
+from a2c.settings.config import Config
 from a2c.settings.resumed_settings import flatten
 from a2c.settings.rules import validate
 from builders import LIGHT
@@ -114,6 +117,45 @@ def test_rules_between_settings_are_seen_once_they_have_values() -> None:
 def test_they_follow_from_the_spaces(env_id: str, traits: Traits) -> None:
     cfg = load_config(f"env.id={env_id}")
     assert asdict(decided(cfg)) == asdict(decide(cfg, traits))
+
+
+class Anything(gym.Env):
+    """Actions that have several parts; ``high`` is the upper bound of the continuous one."""
+
+    def __init__(self, high: float = 1.0, choices: bool = True) -> None:
+        self.observation_space = gym.spaces.Box(-1, 1, (3,))
+        parts = {"push": gym.spaces.Box(-1, high, (2,), np.float32)}
+        if choices:
+            parts["a switch"] = gym.spaces.Discrete(3)
+        self.action_space = gym.spaces.Dict(parts)
+
+
+@pytest.mark.parametrize("choices", [True, False])
+def test_a_squashed_policy_needs_bounds_of_what_is_continuous(choices: bool) -> None:
+    def made(high: float) -> Config:
+        return decided(load_config(env=lambda: Anything(high, choices)))
+
+    bounded, unbounded = made(1.0), made(math.inf)
+    assert (bounded.policy.distribution, unbounded.policy.distribution) == ("squashed", "gaussian")
+    assert asdict(unbounded) == asdict(
+        replace(decide(load_config(env=Anything), Traits(True, False)), env=unbounded.env)
+    )
+    flat = decided(
+        load_config(env=lambda: Anything(-1.0))
+    )  # its low end is its high end: there is nothing to squash into
+    assert flat.policy.distribution == "gaussian"
+
+
+def test_what_goes_with_a_distribution_goes_with_the_one_that_is_given() -> None:
+    cfg = load_config("env.id=Pendulum-v1")
+    squashed, gaussian, beta = (
+        decided(replace(cfg, policy=replace(cfg.policy, distribution=name))) for name in ("auto", "gaussian", "beta")
+    )
+    assert (squashed.policy.distribution, gaussian.policy.distribution) == ("squashed", "gaussian")
+    assert gaussian.network != squashed.network
+    assert beta.policy.distribution == "beta"
+    own = decided(replace(cfg, network=replace(cfg.network, make="mine:Net")))
+    assert own.policy.distribution == "gaussian"  # whose mean is an action
 
 
 def test_nothing_is_made_where_all_are_given() -> None:

@@ -36,7 +36,7 @@ def decided(cfg: Config) -> Config:
 
 def traits_of(spaces: Spaces) -> Traits:
     """What of the spaces the settings follow from."""
-    return Traits(continuous=not spaces.whole, images=spaces.image or spaces.images_within)
+    return Traits(not spaces.whole, spaces.bounded, spaces.image or spaces.images_within)
 
 
 def spaces_by_look(cfg: Config) -> Spaces:

@@ -27,7 +27,9 @@ PAPER: Mapping[str, Any] = {
     "normalize_obs": False,
     "normalize_reward": False,
     "network.hidden_sizes": [64, 64],
+    "network.activation": "tanh",
     "network.log_std_init": 0.0,
+    "policy.distribution": "gaussian",
 }
 
 
@@ -37,24 +39,37 @@ class Traits:
 
     Attributes:
         continuous: whether an action has continuous parts.
+        bounded: whether all of them have bounds.
         images: whether an observation is an image, or holds one.
     """
 
     continuous: bool = False
+    bounded: bool = True
     images: bool = False
 
 
-KINDS = tuple(Traits(continuous, images) for continuous in (False, True) for images in (False, True))
+KINDS = tuple(
+    Traits(continuous, bounded, images)
+    for continuous, bounded in ((False, True), (True, True), (True, False))
+    for images in (False, True)
+)
 
 
-def values_for(algo: str, traits: Traits) -> dict[str, Any]:
-    """The value of every setting that may be auto, by its dotted key."""
+def values_for(algo: str, traits: Traits, distribution: str = AUTO) -> dict[str, Any]:
+    """The value of every setting that may be auto, by its dotted key.
+
+    Args:
+        algo: the algorithm.
+        traits: of the environment.
+        distribution: ``policy.distribution``, if it is given.
+    """
     if algo != "a2c":
         return dict(PAPER)
+    squashed = traits.continuous and traits.bounded and distribution in (AUTO, "squashed")
     return {
         "n_step": 8,
-        "gae_lambda": 0.95,
-        "beta": 0.005,
+        "gae_lambda": 0.98 if traits.continuous else 0.95,
+        "beta": 0.001 if traits.continuous else 0.005,
         "value_coef": 0.25,
         "lr": 7.0e-4,
         "lr_schedule": "linear",
@@ -64,7 +79,9 @@ def values_for(algo: str, traits: Traits) -> dict[str, Any]:
         "normalize_obs": not traits.images,
         "normalize_reward": True,
         "network.hidden_sizes": [128, 128],
-        "network.log_std_init": -0.5 if traits.continuous else 0.0,
+        "network.activation": "silu" if squashed else "tanh",
+        "network.log_std_init": 0.0 if squashed or not traits.continuous else -0.5,
+        "policy.distribution": "squashed" if squashed else "gaussian",  # or the one that is given
     }
 
 
@@ -89,7 +106,14 @@ def decide(cfg: Config, traits: Traits | None = None) -> Config:
     keys = undecided(cfg)
     if not keys:
         return cfg
-    values = values_for(cfg.algo, traits or Traits())
-    ours = {key: values[key] for key in keys if "." not in key}
-    network = {key.partition(".")[2]: values[key] for key in keys if "." in key}
-    return replace(cfg, **ours, network=replace(cfg.network, **network))
+    given = cfg.policy.distribution
+    if cfg.network.make is not None and given == AUTO:
+        given = "gaussian"  # whose mean is an action, so that a network of the user's can be written without asking
+    values = values_for(cfg.algo, traits or Traits(), given)
+    of: dict[str, dict[str, Any]] = {"": {}, "network": {}, "policy": {}}
+    for key in keys:
+        group, _, name = key.rpartition(".")
+        of[group][name] = values[key]
+    return replace(
+        cfg, **of[""], network=replace(cfg.network, **of["network"]), policy=replace(cfg.policy, **of["policy"])
+    )

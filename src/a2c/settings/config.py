@@ -92,7 +92,7 @@ class NetworkConfig:
         "initial weights of our layers: orthogonal, with a policy that starts near uniform; default: PyTorch's own",
         choices=("orthogonal", "default"),
     )
-    activation: str = setting("nonlinearity of the mlp", choices=("tanh", "relu", "elu", "silu"))
+    activation: str = setting("nonlinearity of the mlp", choices=("tanh", "relu", "elu", "silu"), auto=True)
     shared_torso: bool | None = setting("one torso for policy and value; null: images share, vectors do not")
     memory: str | None = setting("a memory behind one torso, before both heads; null: none", choices=("lstm", "gru"))
     memory_size: int = setting("units of the memory", low=1)
@@ -106,6 +106,7 @@ class PolicyConfig:
     distribution: str = setting(
         "gaussian: clipped at the bounds; squashed by tanh, or beta: within them; gsde: smooth exploration",
         choices=("gaussian", "squashed", "beta", "gsde"),
+        auto=True,
     )
     state_dependent_std: bool = setting("gaussian and squashed: the spread follows from the observation")
     sde_steps: int = setting("gsde: steps after which the exploration is drawn anew", low=1)
