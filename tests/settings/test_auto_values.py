@@ -137,13 +137,9 @@ def test_a_squashed_policy_needs_bounds_of_what_is_continuous(choices: bool) -> 
 
     bounded, unbounded = made(1.0), made(math.inf)
     assert (bounded.policy.distribution, unbounded.policy.distribution) == ("squashed", "gaussian")
-    assert asdict(unbounded) == asdict(
-        replace(decide(load_config(env=Anything), Traits(True, False)), env=unbounded.env)
-    )
-    flat = decided(
-        load_config(env=lambda: Anything(-1.0))
-    )  # its low end is its high end: there is nothing to squash into
-    assert flat.policy.distribution == "gaussian"
+    expected = decide(load_config(env=Anything), Traits(continuous=True, bounded=False))
+    assert asdict(unbounded) == asdict(replace(expected, env=unbounded.env))
+    assert made(-1.0).policy.distribution == "gaussian"  # the low end is the high end: nothing lies between
 
 
 def test_what_goes_with_a_distribution_goes_with_the_one_that_is_given() -> None:
