@@ -90,7 +90,7 @@ def test_the_a3c_of_the_paper_has_them_too() -> None:
         ("gamma=auto", "gamma='auto' must be a number (float)"),
         ("lr=fast", "lr='fast' must be a number (float) or auto"),
         ("n_step=Auto", "n_step='Auto' must be a whole number (int) or auto"),
-        ("network.hidden_sizes=64", "network.hidden_sizes=64 must be a list, like [a,b] or auto"),
+        ("network.hidden_sizes=64", "network.hidden_sizes=64 must be a list, like [a,b], or auto"),
         ("network.init=auto", "network.init='auto' must be one of orthogonal, default"),
     ],
 )

@@ -92,7 +92,7 @@ def convert(key: str, value: Any, hint: Any, *, auto: bool = False) -> Any:
     origin = typing.get_origin(inner) or inner
     if origin is list:
         if not isinstance(value, list):
-            raise ConfigError(f"{key}={show(value)} must be a list, like [a,b]{' or auto' if auto else ''}")
+            raise ConfigError(f"{key}={show(value)} must be a list, like [a,b]{', or auto' if auto else ''}")
         return [convert(f"{key}[{i}]", item, typing.get_args(inner)[0]) for i, item in enumerate(value)]
     if origin is dict and isinstance(value, dict):
         return value
