@@ -65,13 +65,18 @@ def _check_schedules(cfg: Config) -> None:
     """Refuse what has no effect, and what leads out of a coefficient's range."""
     for name in ("lr", "beta", "value_coef", "gae_lambda", "max_grad_norm"):
         value, kind, end = (getattr(cfg, f"{name}{part}") for part in ("", "_schedule", "_end"))
-        if AUTO in (value, kind):  # seen again when they are decided
+        if kind == AUTO:  # it is looked at again when it has a value
             continue
         if end and kind not in ("linear", "cosine"):
             raise ConfigError(f"{name}_end={end} needs {name}_schedule=linear or cosine")
         if kind != "constant" and value is None:
             raise ConfigError(f"{name}_schedule={kind} needs a {name} to begin with; it is null")
-        if name == "gae_lambda" and isinstance(kind, list) and max(factor for _, factor in kind) * value > 1:
+        if (
+            name == "gae_lambda"
+            and isinstance(kind, list)
+            and value != AUTO
+            and max(factor for _, factor in kind) * value > 1
+        ):
             raise ConfigError(f"gae_lambda_schedule={kind}: a factor times gae_lambda={value} is above 1")
 
 
