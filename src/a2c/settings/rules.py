@@ -71,12 +71,8 @@ def _check_schedules(cfg: Config) -> None:
             raise ConfigError(f"{name}_end={end} needs {name}_schedule=linear or cosine")
         if kind != "constant" and value is None:
             raise ConfigError(f"{name}_schedule={kind} needs a {name} to begin with; it is null")
-        if (
-            name == "gae_lambda"
-            and isinstance(kind, list)
-            and value != AUTO
-            and max(factor for _, factor in kind) * value > 1
-        ):
+        points = kind if isinstance(kind, list) and value != AUTO else []
+        if name == "gae_lambda" and any(factor * value > 1 for _, factor in points):
             raise ConfigError(f"gae_lambda_schedule={kind}: a factor times gae_lambda={value} is above 1")
 
 
