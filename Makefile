@@ -23,7 +23,8 @@ OVERRIDES = $(foreach v,$(TYPED),'$(v)=$(subst ','\'',$(value $(v)))')
 unexport ARGS $(TYPED)
 
 .PHONY: help setup train eval watch runs show compare sweep study board sync test test-long test-fast soak lint format types bench-learning bench
-.PHONY: bench-envs bench-envpool bench-scaling bench-precision bench-refactor bench-costs bench-defaults bench-evaluation bench-sweep bench-gpu clean
+.PHONY: bench-envs bench-envpool bench-scaling bench-precision bench-refactor bench-costs bench-defaults bench-evaluation bench-sweep bench-ranks
+.PHONY: bench-gpu clean
 
 help:  ## explain the targets
 	@echo "make TARGET [key=value ...] [ARGS=\"...\"]"; echo
@@ -113,6 +114,9 @@ bench-evaluation: $(READY)  ## what evaluation in a process of its own saves, Ca
 
 bench-sweep: $(READY)  ## half an hour of a sweep that is killed on the way, against a preset: CartPole with a longer pole
 	@$(RUN)/python benchmarks/sweep_demo.py $(ARGS)
+
+bench-ranks: $(READY)  ## what ranks cost: two of them against two runs, torchrun, deterministic_ranks
+	@$(RUN)/python benchmarks/rank_speed.py $(ARGS)
 
 bench-gpu: $(PEERS)  ## the first hour on a GPU; make bench-gpu ARGS=--dry-run tries it on the CPU
 	@$(RUN)/python benchmarks/gpu.py $(ARGS)

@@ -27,17 +27,25 @@ class Training:
         root: the checkout.
         overrides: its settings.
         folder: for its files.
+        command: starts it, given the board and the settings; None: turn_taker.py does.
+        environ: more variables of its environment.
     """
 
-    def __init__(self, root: Path, overrides: Sequence[str], folder: Path) -> None:
+    def __init__(
+        self,
+        root: Path,
+        overrides: Sequence[str],
+        folder: Path,
+        command: Sequence[str] | None = None,
+        environ: Mapping[str, str] | None = None,
+    ) -> None:
         path = folder / "board"
         path.write_bytes(bytes(32))
         self._board: Any = np.memmap(path, np.float64, "r+", shape=(4,))
         self._said = (folder / "said").open("w+")
-        command = [sys.executable, str(HERE / "turn_taker.py"), str(path), *overrides]
-        self._process = subprocess.Popen(
-            command, env=child_environment(root), cwd=folder, stdout=self._said, stderr=self._said
-        )
+        words = [*(command or [sys.executable, str(HERE / "turn_taker.py")]), str(path), *overrides]
+        variables = {**child_environment(root), **(environ or {})}
+        self._process = subprocess.Popen(words, env=variables, cwd=folder, stdout=self._said, stderr=self._said)
 
     @property
     def steps(self) -> int:
@@ -50,10 +58,24 @@ class Training:
         Raises:
             MeasurementError: it ended, or did not pause.
         """
-        turns, steps, spent = self._board[TURNS], self._board[STEPS], self._board[SECONDS]
-        self._board[GO] = 1
+        before = self.begin()
         time.sleep(seconds)
+        self.pause()
+        return self.speed_since(before)
+
+    def begin(self) -> tuple[float, float, float]:
+        """Begin a turn; returns turns, steps and seconds so far."""
+        before = (float(self._board[TURNS]), float(self._board[STEPS]), float(self._board[SECONDS]))
+        self._board[GO] = 1
+        return before
+
+    def pause(self) -> None:
+        """End a turn; it takes until the rollout is done."""
         self._board[GO] = 0
+
+    def speed_since(self, before: tuple[float, float, float]) -> float:
+        """Steps per second of a turn, once it has paused. Raises as :meth:`turn`."""
+        turns, steps, spent = before
         self.wait(turns)
         return float((self._board[STEPS] - steps) / (self._board[SECONDS] - spent))
 

@@ -19,7 +19,7 @@ from a2c.build import build, make_envs
 from a2c.cli import main
 from a2c.collecting import preflight
 from a2c.collecting.collector import Collector
-from a2c.collecting.preflight import check_fits, needs
+from a2c.collecting.preflight import check_fits, check_settings, needs
 from a2c.envs.choosing.choose import Plan
 from a2c.envs.spaces import Spaces
 from a2c.errors import ConfigError
@@ -121,6 +121,38 @@ def test_what_just_fits_is_not_refused() -> None:
         assert "free (here); lower num_envs" in str(refused.value)
 
 
+def test_ranks_of_a_machine_need_their_memory_and_processes_each() -> None:
+    cfg = config(num_envs=8, n_step=5, vectorization="workers", num_workers=2)
+    one, three = needs(cfg, VECTOR), needs(cfg, VECTOR, ranks=3)
+    total, tasks = 3 * sum(part.size for part in one.host), 3 * one.processes
+    check_fits(three, Limits(Limit(total, ""), Limit(one.descriptors, ""), Limit(tasks, "")))
+    few, found = dataclasses.replace, []
+    for limits in (
+        few(PLENTY, memory=Limit(total - 1, "here")),
+        few(PLENTY, descriptors=Limit(one.descriptors - 1, "here")),  # which are each process's own
+        few(PLENTY, processes=Limit(tasks - 1, "here")),
+    ):
+        with pytest.raises(ConfigError) as refused:
+            check_fits(three, limits)
+        found.append(str(refused.value))
+    assert [text.startswith("config error: 3 ranks with ") for text in found] == [True] * 3
+    assert f"each need {total / 1e6:.1f} MB of memory" in found[0]
+    assert f"num_workers=2 each need {one.descriptors} file descriptors" in found[1]
+    assert f"num_workers=2 each need {tasks} processes and threads" in found[2]
+
+
+def test_under_torchrun_the_ranks_of_this_machine_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = {"RANK": "0", "WORLD_SIZE": "4", "LOCAL_RANK": "0", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "a"}
+    for name, value in {**said, "MASTER_PORT": "1"}.items():
+        monkeypatch.setenv(name, value)
+    seen: list[preflight.Needs] = []
+    monkeypatch.setattr(preflight, "check_fits", lambda found, *limits: seen.append(found))
+    check_settings(config(num_envs=18, n_step=5))
+    preflight.fitting(config(num_envs=4, n_step=5), "cpu")(VECTOR, None)
+    assert [found.ranks for found in seen] == [2, 2]
+    assert sizes(seen[0].host) == sizes(needs(config(num_envs=4, n_step=5)).host)  # a quarter of 18, at least
+
+
 @pytest.mark.parametrize("env_id", ["CartPole-v1", "Pendulum-v1"])
 def test_the_memory_of_a_rollout_is_what_was_computed(env_id: str) -> None:
     cfg = config(env={"id": env_id}, num_envs=7, n_step=300, vectorization="sync")
@@ -190,6 +222,11 @@ def test_the_descriptors_of_a_process_are_as_many_as_measured(kind: str, each: i
         ("algo=a3c num_workers=100000", "num_workers=100,000 num_envs=1 need"),
         ("eval.final_episodes=1e10", "eval.final_episodes=10,000,000,000 need 400 GB of memory"),
         ("env.id=ALE/Pong-v5 env.atari.screen_size=100000", "n_step=5 num_envs=16 env.atari.screen_size=100,000 need"),
+        (
+            "ranks=2 n_step=1e9",
+            "2 ranks with n_step=1,000,000,000 num_envs=4 each need 216 GB of memory (rollout 108 GB each), and 1.0 GB",
+        ),
+        ("ranks=2 vectorization=async num_envs=64", "2 ranks with num_envs=32 each need 106 file descriptors, and 61"),
         ("-m seed=1,2 n_step=1e9", "n_step=1,000,000,000 num_envs=8 need"),
     ],
 )

@@ -22,10 +22,11 @@ from a2c.envs.seeding import EVAL, env_seed
 from a2c.errors import ConfigError, EnvironmentFailure, NumericError
 from a2c.playing.evaluation import EvalResult, Evaluator
 from a2c.playing.evaluator_process import EvaluatorProcess
-from a2c.run import evaluators
+from a2c.run import evaluation_ways, evaluators
 from a2c.run.checkpoints import Checkpoints
+from a2c.run.evaluation_ways import apart_at_once
 from a2c.run.evaluations import Evaluations
-from a2c.run.evaluators import Evaluators, apart_at_once
+from a2c.run.evaluators import Evaluators
 from a2c.run.rows import LEFT, WAITING_ROW, Row
 from a2c.run.run import Run
 from a2c.run.state import Tally, TrainState
@@ -565,8 +566,8 @@ def test_auto_does_without_a_process_that_cannot_be_had(
 def test_what_is_apart_from_the_first_evaluation_on(
     monkeypatch: pytest.MonkeyPatch, apart: str, device: str, cores: int, expected: bool
 ) -> None:
-    monkeypatch.setattr(evaluators, "usable_cores", lambda: cores)
-    monkeypatch.setattr(evaluators, "resolve_device", lambda _: torch.device(device))
+    monkeypatch.setattr(evaluation_ways, "usable_cores", lambda: cores)
+    monkeypatch.setattr(evaluation_ways, "resolve_device", lambda _: torch.device(device))
     assert apart_at_once(a2c.load_config("env=cartpole", f"eval.apart={apart}")) == expected
 
 

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
-import subprocess
 import sys
-import time
 from pathlib import Path
-from typing import Any
 
 import pytest
-import torch
 
 from a2c.errors import ConfigError, RankFailure
 from a2c.machine.cores import usable_cores
@@ -20,22 +15,9 @@ from a2c.machine.rank_place import Place, place_here
 from a2c.run.rank_agent import RESTARTS
 from a2c.run.rank_settings import of_place
 from a2c.settings.rules import validate
-from a2c.storage.checkpoint import load_checkpoint
 from builders import config
+from rank_processes import a2c, assert_same_weights, ended, last, ranks_of, wait_for
 
-LIGHT = (
-    "env=cartpole",
-    "num_envs=4",
-    "vectorization=sync",
-    "device=cpu",
-    "gif=false",
-    "wandb.mode=disabled",
-    "eval.every=0",
-    "eval.episodes=1",
-    "eval.final_episodes=1",
-    "log_every=1000",
-    "checkpoint.every=1000",
-)
 TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "--no-python")
 
 
@@ -87,48 +69,6 @@ def test_torchrun_says_how_many_ranks_there_are():
     assert of_place(config(), Place(0, 3)).ranks == 3
     with pytest.raises(ConfigError, match="ranks=2, but torchrun started 3"):
         of_place(config(ranks=2), Place(0, 3))
-
-
-def a2c(folder: Path, *overrides: str, launcher: tuple[str, ...] = ()) -> subprocess.Popen[str]:
-    command = [sys.executable, *launcher, "-m", "a2c", "train", *LIGHT, f"runs_dir={folder}", *overrides]
-    environ = {**os.environ, "GLOO_SOCKET_IFNAME": "lo", "LOGLEVEL": "CRITICAL"}
-    return subprocess.Popen(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environ)
-
-
-def ended(process: subprocess.Popen[str]) -> tuple[int, str, str]:
-    """Its exit code, and what it printed."""
-    out, err = process.communicate(timeout=600)
-    return process.returncode, out, err
-
-
-def last(folder: Path) -> dict[str, Any]:
-    (path,) = folder.glob("*/*/checkpoints/last.pt")
-    return load_checkpoint(path)
-
-
-def assert_same_weights(one: Path, other: Path) -> None:
-    for name, tensor in last(other)["learner"]["model"].items():
-        torch.testing.assert_close(last(one)["learner"]["model"][name], tensor, rtol=1e-4, atol=1e-5)
-
-
-def ranks_of(agent: int) -> list[int]:
-    """The processes of ranks below a process, in order."""
-    found, waiting = [], [agent]
-    while waiting:
-        pid = waiting.pop()
-        with contextlib.suppress(OSError):
-            if b"a2c.cli.rank_process" in Path(f"/proc/{pid}/cmdline").read_bytes():
-                found.append(pid)
-            for children in Path(f"/proc/{pid}/task").glob("*/children"):
-                waiting += map(int, children.read_text().split())
-    return sorted(found)
-
-
-def wait_for(condition: Any, seconds: float = 120.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 @pytest.mark.long

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import threading
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from a2c.learning.learner import Learner
 from a2c.machine.rank_group import Ranks, rows_of
 from a2c.run.callback import Callback
 from a2c.run.progress import Progress
+from a2c.run.replaying import replay
 from a2c.run.summary import Summary
 from a2c.settings.config import Config
 from a2c.storage.checkpoint import load_checkpoint
@@ -274,10 +276,39 @@ def test_an_update_that_one_rank_must_refuse_is_refused_by_all_and_saved(tmp_pat
     monkeypatch.setattr(Learner, "update", poisoned)
     errors = errors_of(light(tmp_path, eval={"episodes": 0}), tmp_path / "run", 2)
     assert [type(error) for error in errors] == [NumericError, NumericError]
+    assert "the numbers are those of rank 1; to see where it began: a2c replay" in str(errors[0])
+    (dumped,) = (tmp_path / "run").glob("numeric-*.pt")
+    rewards = load_checkpoint(dumped)["evidence"]["rollout"]["rewards"]
+    assert rewards.shape == (N_STEP, NUM_ENVS - NUM_ENVS // 2)  # the second rank's
+    shown = replay(dumped)
+    assert shown.again
+    assert shown.found is not None
+    assert "rewards[0, 0] = nan" in shown.found
     saved = load_checkpoint(tmp_path / "run" / "checkpoints" / "last.pt")
     assert saved["state"]["update"] == 12
     assert all(tensor.isfinite().all() for tensor in saved["learner"]["model"].values())
     assert len(saved["collector"]["in_flight"]["episodes"]) == NUM_ENVS
+
+
+def test_a_number_of_one_ranks_environment_is_dumped_by_that_rank(tmp_path):
+    class Wrong(CartPoleEnv):
+        """It gives a reward that is no number on the second rank, after some steps."""
+
+        left = 100
+
+        def step(self, action: Any) -> Any:
+            self.left -= 1
+            obs, reward, *rest = super().step(action)
+            wrong = self.left < 0 and threading.current_thread().name == "rank-1"
+            return obs, float("nan") if wrong else reward, *rest
+
+    first, second = errors_of(light(tmp_path, env={"id": known(Wrong)}, eval={"episodes": 0}), tmp_path / "run", 2)
+    assert isinstance(second, NumericError)
+    (dumped,) = (tmp_path / "run").glob("numeric-*.pt")
+    assert dumped.name.endswith("-rank-1.pt")
+    assert f"a2c replay {os.path.relpath(dumped)}" in str(second)
+    assert "gave the reward nan" in str(first)
+    assert replay(dumped).again
 
 
 def test_a_callback_that_fails_leaves_a_checkpoint_of_that_report(tmp_path):

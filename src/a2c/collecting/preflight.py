@@ -9,12 +9,13 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from a2c.errors import ConfigError
 from a2c.machine.cores import usable_cores
 from a2c.machine.limits import Limit, Limits, device_memory, limits_here
+from a2c.machine.rank_place import place_here, ranks_on_machine
 from a2c.settings.auto_values import decide
 from a2c.settings.config import Config
 
@@ -52,12 +53,16 @@ class Needs:
     descriptors: int
     processes: int  # and threads
     because: dict[str, Any]  # the settings that ask for the processes, with their values
+    ranks: int = 1  # on this machine, each of which needs as much: but descriptors are each process's own
 
 
 def check_settings(cfg: Config) -> None:
     """Refuse what cannot run here whatever the environment is like; raises as :func:`check_fits`."""
     team = (cfg.num_workers or usable_cores()) if cfg.algo == "a3c" else 1
-    check_fits(needs(decide(cfg), team=team), limits_here())
+    place = place_here()
+    ranks, here = (cfg.ranks, cfg.ranks) if place is None else (place.size, ranks_on_machine())
+    share = replace(decide(cfg), num_envs=max(1, cfg.num_envs // ranks))
+    check_fits(needs(share, team=team, ranks=here), limits_here())
 
 
 def fitting(cfg: Config, device: str) -> Callable[[Spaces | None, Plan | None], None]:
@@ -69,11 +74,13 @@ def fitting(cfg: Config, device: str) -> Callable[[Spaces | None, Plan | None], 
 
     Returns:
         A function of the spaces and of what steps the environments, either None if not known yet; it raises as
-        :func:`check_fits`, and compares with what was free at the time of this call.
+        :func:`check_fits`, and compares with what was free at the time of this call. Ranks call it when they have just
+        met, so that none has taken anything that another counts.
     """
     limits, on_device = limits_here(), device_memory(device)
     on_host = device in ("cpu", "mps")  # an Apple GPU has the host's memory
-    return lambda spaces, plan: check_fits(needs(cfg, spaces, plan, on_host=on_host), limits, on_device)
+    ranks = ranks_on_machine()
+    return lambda spaces, plan: check_fits(needs(cfg, spaces, plan, on_host=on_host, ranks=ranks), limits, on_device)
 
 
 def check_episodes(episodes: int) -> None:
@@ -83,16 +90,23 @@ def check_episodes(episodes: int) -> None:
 
 
 def needs(
-    cfg: Config, spaces: Spaces | None = None, plan: Plan | None = None, *, on_host: bool = True, team: int = 1
+    cfg: Config,
+    spaces: Spaces | None = None,
+    plan: Plan | None = None,
+    *,
+    on_host: bool = True,
+    team: int = 1,
+    ranks: int = 1,
 ) -> Needs:
     """What a run needs at least.
 
     Args:
-        cfg: the settings.
+        cfg: the settings; of several ranks, those of one.
         spaces: of its environment; None: not known yet.
         plan: what steps the environments; None: not known yet.
         on_host: whether the learner's memory is the host's.
         team: how many processes collect and learn: A3C's workers.
+        ranks: on this machine.
     """
     count, transitions = team * cfg.num_envs, team * cfg.num_envs * cfg.n_step
     observation, frames = _bytes_of_observation(cfg, spaces), cfg.env.atari.frame_stack if _is_atari(cfg) else 1
@@ -128,6 +142,7 @@ def needs(
         descriptors=per * workers + fixed if workers else 0,
         processes=(1 if by_async else 2) * workers,  # a worker of ours has a thread that watches the main process
         because={"num_envs": cfg.num_envs} if by_async else {"num_workers": workers},
+        ranks=ranks,
     )
 
 
@@ -142,22 +157,23 @@ def check_fits(found: Needs, limits: Limits, on_device: Limit | None = None) -> 
     Raises:
         ConfigError: in one line, the settings at fault, what they need and what is there.
     """
-    for parts, there in ((found.host, limits.memory), (found.device, on_device)):
-        total = sum(part.size for part in parts)
-        if there is not None and total > there.free:
+    many, each = (f"{found.ranks} ranks with ", " each") if found.ranks > 1 else ("", "")
+    for parts, there, times in ((found.host, limits.memory, found.ranks), (found.device, on_device, 1)):
+        one = sum(part.size for part in parts)
+        if there is not None and times * one > there.free:
             largest = max(parts, key=lambda part: part.size)
-            shares = ", ".join(f"{part.name} {_text(part.size)}" for part in parts if part.size >= total / 100)
+            shares = ", ".join(f"{part.name} {_text(part.size)}" for part in parts if part.size >= one / 100)
             raise ConfigError(
-                f"{_spelled(largest.settings)} need {_text(total)} of memory ({shares}), and {_text(there.free)} are "
-                f"free ({there.source}); lower {' or '.join(largest.settings)}"
+                f"{many}{_spelled(largest.settings)}{each} need {_text(times * one)} of memory ({shares}{each}), and "
+                f"{_text(there.free)} are free ({there.source}); lower {' or '.join(largest.settings)}"
             )
     for what, count, there in (
         ("file descriptors", found.descriptors, limits.descriptors),
-        ("processes and threads", found.processes, limits.processes),
+        ("processes and threads", found.ranks * found.processes, limits.processes),
     ):
         if there is not None and count > there.free:
             raise ConfigError(
-                f"{_spelled(found.because)} need {count:,} {what}, and {max(0, there.free):,} are free "
+                f"{many}{_spelled(found.because)}{each} need {count:,} {what}, and {max(0, there.free):,} are free "
                 f"({there.source}); lower {' or '.join(found.because)}, or raise the limit"
             )
 

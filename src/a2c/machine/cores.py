@@ -6,6 +6,8 @@ import contextlib
 import os
 from pathlib import Path
 
+from a2c.machine.rank_place import ranks_on_machine
+
 CGROUPS = Path("/sys/fs/cgroup")
 MEMBERSHIP = Path("/proc/self/cgroup")
 
@@ -18,8 +20,7 @@ def usable_cores() -> int:
     count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     granted = granted_cores()
     usable = count if granted is None else min(count, int(granted))
-    ranks = os.environ.get("LOCAL_WORLD_SIZE", "1")  # torchrun says so
-    return max(1, usable // (int(ranks) if ranks.isdecimal() and int(ranks) else 1))
+    return max(1, usable // ranks_on_machine())
 
 
 def granted_cores() -> float | None:

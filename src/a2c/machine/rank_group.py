@@ -77,13 +77,14 @@ class Ranks:
         local: its number on its machine.
 
     Attributes:
+        rank, size, store, timeout, local: as above.
         wants_to_stop: this rank has been asked to end the run.
         stopping: some rank has; all know it after the same update.
     """
 
     def __init__(self, rank: int, size: int, group: Any, store: Store, timeout: float, local: int = 0) -> None:
         self.rank, self.size, self.local = rank, size, local
-        self._group, self._store, self._timeout = group, store, timeout
+        self.store, self.timeout, self._group = store, timeout, group
         self._orders, self._cleared, self._sums = 0, 0, 0
         self._stops: Callable[[], bool] = lambda: False
         self.stopping = False
@@ -138,12 +139,12 @@ class Ranks:
         """Delete the orders so far, which all ranks have heard that answered the last one."""
         with contextlib.suppress(RuntimeError):  # a store that cannot delete keeps them
             for order in range(self._cleared, self._orders):
-                self._store.delete_key(f"order/{order}")
+                self.store.delete_key(f"order/{order}")
         self._cleared = self._orders
 
     def tell(self, order: Any) -> None:
         """From the first rank, to all others, each of which :meth:`hear` it; nobody waits."""
-        self._store.set(f"order/{self._orders}", dumps(order))
+        self.store.set(f"order/{self._orders}", dumps(order))
         self._orders += 1
 
     def hear(self) -> Any:
@@ -154,15 +155,38 @@ class Ranks:
         """
         key, asked = f"order/{self._orders}", None
         while not self._known(key):
-            if (said := self._said(0)) is not None:
-                raise _ended(0, said)
+            self.heed(0)
             if asked is None and self._stops():
                 asked = time.monotonic()
             if asked is not None and time.monotonic() - asked > SILENCE:
                 raise RankFailure(f"rank 0 has not spoken for {SILENCE:g} s, and this rank is to stop")
             time.sleep(EVERY)  # a store's own way of waiting ends differently in each
         self._orders += 1
-        return loads(self._store.get(key))
+        return loads(self.store.get(key))
+
+    def heed(self, rank: int) -> None:
+        """Raise :class:`RankFailure` if a rank has said why it ends."""
+        if (said := self._said(rank)) is not None:
+            raise _ended(rank, said)
+
+    def read(self, key: str) -> str | None:
+        """What the store has under a key; None: nothing. Raises :class:`RankFailure` if the store is gone."""
+        return bytes(self.store.get(key)).decode() if self._known(key) else None
+
+    def write(self, key: str, text: str) -> None:
+        """Let all ranks :meth:`read` it; raises likewise."""
+        try:
+            self.store.set(key, text)
+        except RuntimeError as error:
+            raise self._lost(error) from error
+
+    def leave(self, patience: float) -> None:
+        """Say that this rank has ended well; the first one waits for the others, for so many seconds at most."""
+        self.write(f"left/{self.rank}", "")
+        deadline, others = time.monotonic() + patience, [f"left/{rank}" for rank in range(1, self.size)]
+        while self.leads and others and time.monotonic() < deadline:
+            others = [key for key in others if not self._known(key)]
+            time.sleep(EVERY)
 
     @contextlib.contextmanager
     def telling(self) -> Iterator[None]:
@@ -171,7 +195,7 @@ class Ranks:
             yield
         except BaseException as error:
             with contextlib.suppress(RuntimeError):
-                self._store.set(f"failed/{self.rank}", str(error) or type(error).__name__)
+                self.store.set(f"failed/{self.rank}", str(error) or type(error).__name__)
             self._group = None  # whoever holds the last one lets the others' sums fail at once
             raise
 
@@ -185,31 +209,34 @@ class Ranks:
 
     def _known(self, key: str) -> bool:
         try:
-            return self._store.check([key])
+            return self.store.check([key])
         except RuntimeError as error:
-            raise RankFailure(f"rank {self.rank} has lost the others: {_first_line(error)}") from error
+            raise self._lost(error) from error
+
+    def _lost(self, error: RuntimeError) -> RankFailure:
+        return RankFailure(f"rank {self.rank} has lost the others: {_first_line(error)}")
 
     def _missing(self, error: RuntimeError, waited: float) -> RankFailure:
         """Who did not come to a sum in which this rank was, for so many seconds."""
         here = f"sum {self._sums:,} of this session"
         with contextlib.suppress(RuntimeError):
-            self._store.set(f"misses/{self.rank}", here)
+            self.store.set(f"misses/{self.rank}", here)
             time.sleep(GRACE)
             said = {rank: text for rank in range(self.size) if (text := self._said(rank)) is not None}
             for rank in sorted(said, key=lambda rank: said[rank].startswith(RankFailure.label)):  # causes first
                 return _ended(rank, said[rank])
-            lost = [rank for rank in range(self.size) if not self._store.check([f"misses/{rank}"])]
+            lost = [rank for rank in range(self.size) if not self.store.check([f"misses/{rank}"])]
             if lost:
                 who = ", ".join(map(str, lost))
-                hangs = f"has kept the others waiting for {self._timeout:g} s (rank_timeout)"
-                return RankFailure(f"rank {who} {hangs if waited >= self._timeout else 'did not come'} to {here}")
+                hangs = f"has kept the others waiting for {self.timeout:g} s (rank_timeout)"
+                return RankFailure(f"rank {who} {hangs if waited >= self.timeout else 'did not come'} to {here}")
         return RankFailure(f"the ranks have lost each other: {_first_line(error)}")
 
     def _said(self, rank: int) -> str | None:
         key = f"failed/{rank}"
         with contextlib.suppress(RuntimeError):
-            if self._store.check([key]):
-                return bytes(self._store.get(key)).decode()
+            if self.store.check([key]):
+                return bytes(self.store.get(key)).decode()
         return None
 
 

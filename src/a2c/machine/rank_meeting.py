@@ -17,6 +17,9 @@ from torch.distributed import rendezvous as _rendezvous  # type: ignore[attr-def
 from a2c.errors import RankFailure
 from a2c.machine.rank_group import Ranks
 from a2c.machine.rank_place import Place
+from a2c.machine.rank_session import agree
+
+LEAVING = 10.0  # seconds that the first rank, whose process may hold the store, waits for the others
 
 
 def log_to(path: Path) -> None:
@@ -49,15 +52,16 @@ def met(place: Place, timeout: float, files: Path | None = None) -> Iterator[Ran
             store, _, _ = next(_rendezvous("env://", place.rank, place.size, timeout=limit))
         else:
             store = FileStore(str(files / "store"), place.size)
-        # The store outlives a restart, and with it what was said before.
-        store = PrefixStore(f"session-{place.restarts}", store)
+        store = PrefixStore(f"session-{agree(store, place.rank, place.size, timeout)}", store)
         distributed.init_process_group(
             backend, store=PrefixStore("torch", store), rank=place.rank, world_size=place.size, timeout=limit
         )
     except (RuntimeError, ValueError) as error:
         raise RankFailure(f"the {place.size} ranks did not meet: {str(error).partition(chr(10))[0]}") from error
-    own = PrefixStore("a2c", store)
+    ranks = Ranks(place.rank, place.size, distributed.group.WORLD, PrefixStore("a2c", store), timeout, place.local)
     try:
-        yield Ranks(place.rank, place.size, distributed.group.WORLD, own, timeout, place.local)
+        yield ranks
+        with contextlib.suppress(RankFailure):  # all is done
+            ranks.leave(LEAVING)
     finally:
         distributed.destroy_process_group()

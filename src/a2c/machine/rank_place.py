@@ -27,6 +27,12 @@ class Place:
     restarts: int = 0
 
 
+def ranks_on_machine() -> int:
+    """How many ranks torchrun has started on this machine, this one included; 1 where it has not started this one."""
+    said = os.environ.get("LOCAL_WORLD_SIZE", "1")
+    return max(1, int(said)) if said.isdecimal() else 1
+
+
 def place_here() -> Place | None:
     """The place of this process; None: nobody has given it one.
 

@@ -26,7 +26,7 @@ from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any
 
-from a2c.errors import A2CError
+from a2c.errors import A2CError, RankFailure
 from a2c.network.protocol import Network
 from a2c.playing.evaluation import EvalResult
 from a2c.run.checkpoints import Checkpoints
@@ -99,8 +99,8 @@ class Evaluations:
             try:
                 with self._timed():
                     result = self._evaluators.here(network, state.env_steps)
-            except A2CError:
-                if save:
+            except A2CError as error:
+                if save and not isinstance(error, RankFailure):  # after that one, all start again and evaluate again
                     self._checkpoints.write("last", self._checkpoints.stamped(payload))  # as in _received
                 raise
             if result is None:

@@ -6,6 +6,7 @@ import contextlib
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -21,12 +22,24 @@ from a2c.network.protocol import Network
 from a2c.playing.evaluation import EvalResult, Evaluator, eval_seeds
 from a2c.playing.evaluator_process import EvaluatorProcess
 from a2c.playing.policy import Policy
+from a2c.run.evaluation_ways import abreast, apart_at_once, same_network
 from a2c.settings.config import Config
 from a2c.storage.checkpoint import frozen
 
 # Starting a process costs about so much, mostly for loading torch. Once evaluations have cost as much, expect as much
 # again, and start it: the rule of ski rental, which costs at worst twice what the better choice would have.
 START_SECONDS = 2.0
+
+
+class Plays(Protocol):
+    """Who plays the episodes of evaluations in place: an :class:`Evaluator`, or all ranks."""
+
+    @property
+    def limit(self) -> int | None: ...
+    def run(
+        self, policy: Policy, seeds: list[int], *, stop: Callable[[], bool], ended: Callable[[int], object]
+    ) -> EvalResult | None: ...
+    def close(self) -> None: ...
 
 
 class Evaluators:
@@ -40,6 +53,8 @@ class Evaluators:
         notify: called with one line when ``auto`` cannot have a process, and about episodes that were cut.
         show: called with how many episodes have ended and how many there are, while training waits for them.
         network: makes a network of the user's.
+        here: gives who plays in place, where that is not this process alone; ``auto`` then stays in place, unless all
+            evaluations belong apart.
 
     Raises:
         ConfigError, EnvironmentFailure: as :func:`a2c.envs.make_env`; where the process begins at once, it is the first
@@ -53,21 +68,25 @@ class Evaluators:
         notify: Callable[[str], None],
         show: Callable[[int, int], None] = lambda ended, episodes: None,
         network: OwnNetwork | None = None,
+        here: Callable[[], Plays] | None = None,
     ) -> None:
         self._own = network
         self._cfg, self._stop, self._notify, self._show = cfg, stop, notify, show
         self.off = cfg.eval.episodes == 0
-        self._episodes = max(cfg.eval.episodes, cfg.eval.final_episodes)
+        self._abreast = abreast(cfg, max(cfg.eval.episodes, cfg.eval.final_episodes))
+        self._evaluator = here or partial(of_others, Evaluator, cfg.env, self._abreast, cfg.eval.max_steps)
         # The only evaluation of a run chooses nothing, so that its score is the final one.
         self._once = cfg.eval.every == 0
         self._final_seeds = eval_seeds(cfg.seed, cfg.eval.final_episodes, final=True)
         self._seeds = self._final_seeds if self._once else eval_seeds(cfg.seed, cfg.eval.episodes)
         self._latest: tuple[int, EvalResult | None] = (-1, None)  # env steps of the weights, and their scores
         self._process: EvaluatorProcess | None = None
-        self._may_start = cfg.eval.apart == "auto"
+        self._may_start = cfg.eval.apart == "auto" and here is None
         self._spent = 0.0  # seconds of evaluation in this process
         self._at_once = apart_at_once(cfg)
-        self._here = None if self._at_once or self.off else self._evaluator()  # a bad environment fails early
+        self._here: Plays | None = None
+        if not (self._at_once or self.off):
+            self._here = self._evaluator()  # a bad environment fails early
         if not (self.off or has_time_limit(cfg.env) or (self._here is not None and self._here.limit is None)):
             most = f"{cfg.eval.max_steps:,}"
             notify(f"{cfg.env.id} has no time limit: evaluations cut episodes at {most} steps (eval.max_steps)")
@@ -146,11 +165,11 @@ class Evaluators:
         seeds, (env_steps, result) = self._final_seeds, self._latest
         if self._once and result is not None and env_steps == best.env_steps:
             return result
-        if self._at_once and not self._has_the_network_of(best.cfg):
+        if self._at_once and not same_network(self._cfg, best.cfg):
             self.break_off()
             self.make_network = partial(make_network, best.cfg, best.model.spaces, self._own)
             self._start()
-        if (self._at_once or self._has_the_network_of(best.cfg)) and self.ready_apart():
+        if (self._at_once or same_network(self._cfg, best.cfg)) and self.ready_apart():
             assert self._process is not None
             self._process.begin(frozen(best.model.state_dict()), seeds)
             return self._told(self._awaited(self._process, len(seeds)))
@@ -160,9 +179,6 @@ class Evaluators:
         """Close the environments and end the process."""
         self._close_here()
         self.break_off()
-
-    def _evaluator(self) -> Evaluator:
-        return of_others(Evaluator, self._cfg.env, self._episodes, self._cfg.eval.max_steps)
 
     def _close_here(self) -> None:
         """Close the environments in this process; in a run that is to end, do not wait long for them."""
@@ -211,7 +227,7 @@ class Evaluators:
         on_cpu = resolve_device(self._cfg.device).type == "cpu"
         threads = torch.get_num_threads() if on_cpu else self._cfg.threads or 1
         try:
-            self._process = EvaluatorProcess(self._cfg, self.make_network, self._episodes, threads)
+            self._process = EvaluatorProcess(self._cfg, self.make_network, self._abreast, threads)
         except Exception as error:
             self._stay_here(error)
 
@@ -222,22 +238,3 @@ class Evaluators:
         self.break_off()
         why = next(iter(str(error).splitlines()), "") or type(error).__name__
         self._notify(f"evaluations stay in this process: {why}")
-
-    def _has_the_network_of(self, cfg: Config) -> bool:
-        """Whether the process has the network of these settings: a resumed run may have changed its precision."""
-        settings = ("network", "precision", "normalize_obs", "normalize_value")
-        return all(getattr(self._cfg, key) == getattr(cfg, key) for key in settings)
-
-
-def apart_at_once(cfg: Config) -> bool:
-    """Whether all evaluations of a run belong in a process of their own.
-
-    ``auto`` says so with ``env.step_timeout`` and ``env.isolate``, because a process can be ended and may die alone.
-    And it does on a GPU where there are two cores: the process plays on the CPU, so that no second process opens the
-    GPU, and all evaluations of a run must be made on the same device.
-    """
-    if cfg.eval.apart == "auto" and (cfg.env.step_timeout is not None or cfg.env.isolate):
-        return True
-    if cfg.eval.apart != "auto":
-        return cfg.eval.apart == "true"
-    return resolve_device(cfg.device).type != "cpu" and usable_cores() > 1

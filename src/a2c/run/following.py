@@ -13,7 +13,9 @@ from a2c.errors import A2CError
 from a2c.learning.learner import Learner
 from a2c.machine.rank_group import Ranks
 from a2c.run.due import Due
+from a2c.run.numeric_dump import dump, last_sound
 from a2c.run.orders import GoOn, Part, Start, left_unsaved, refused_by_all
+from a2c.run.shared_evaluation import SharedEvaluator
 from a2c.run.state import TrainState
 from a2c.run.stopping import StopRequest
 from a2c.run.summary import Summary
@@ -38,10 +40,18 @@ class FollowingRun:
         ranks: all of them.
         stop: a signal sets it, and all ranks then end in order.
         log_to: called with the file that this rank's own output goes to.
+        evaluator: of this rank.
     """
 
-    def __init__(self, cfg: Config, ranks: Ranks, stop: StopRequest, log_to: Callable[[Path], None]) -> None:
-        self._cfg, self._ranks, self._stop = cfg, ranks, stop
+    def __init__(
+        self,
+        cfg: Config,
+        ranks: Ranks,
+        stop: StopRequest,
+        log_to: Callable[[Path], None],
+        evaluator: SharedEvaluator,
+    ) -> None:
+        self._cfg, self._ranks, self._stop, self._evaluator = cfg, ranks, stop, evaluator
         self.console = QuietConsole()
         self._over = False
         self._part: Part  # begin() sets these two
@@ -61,7 +71,7 @@ class FollowingRun:
     ) -> TrainState:
         cfg, state = self._cfg, self._start.state
         assert isinstance(collector, Collector)  # settings/rules.py
-        self._part = Part(self._ranks, learner, collector, cfg.num_envs)
+        self._part = Part(self._ranks, learner, collector, cfg.num_envs, self._evaluator)
         self._due = Due(
             state,
             cfg.total_steps,
@@ -88,9 +98,12 @@ class FollowingRun:
         self._due.reported(state)
 
     def rescue(self, error: A2CError, state: TrainState) -> None:
-        """Give the first rank what it saves, if it can."""
+        """Give the first rank what it saves, if it can; dump what an environment of this rank gave."""
         if refused_by_all(error):
+            self._part.refused = error
             self._obey()
+        elif last_sound(error, self._part.learner, state) is not None:
+            dump(error, self._cfg, self._part.learner, state, self._start.folder, f"-rank-{self._ranks.rank}")
 
     def give_up(self) -> None:
         raise left_unsaved(self._stop)

@@ -14,12 +14,13 @@ from a2c.collecting.rank_states import merged_states
 from a2c.envs.choosing.choose import Plan
 from a2c.envs.episodes import Episode, episode_means
 from a2c.envs.rebuilding.calls import Call
-from a2c.errors import A2CError, RankFailure
+from a2c.errors import A2CError, NumericError, RankFailure
 from a2c.learning.learner import Learner
 from a2c.machine.clock import Clock
 from a2c.machine.rank_group import Ranks
-from a2c.run.orders import GoOn, Keep, Load, Part, Question, Save, Start, Tell, left_unsaved, refused_by_all
+from a2c.run.orders import Blame, GoOn, Keep, Load, Part, Question, Save, Start, Tell, left_unsaved, refused_by_all
 from a2c.run.run import Run
+from a2c.run.shared_evaluation import SharedEvaluator
 from a2c.run.showing.console import Console
 from a2c.run.state import TrainState
 from a2c.run.summary import Summary
@@ -33,10 +34,11 @@ class LeadingRun:
     Args:
         run: the run.
         ranks: all of them; this is the first.
+        evaluator: of the run, where it evaluates in place.
     """
 
-    def __init__(self, run: Run, ranks: Ranks) -> None:
-        self._run, self._ranks = run, ranks
+    def __init__(self, run: Run, ranks: Ranks, evaluator: SharedEvaluator) -> None:
+        self._run, self._ranks, self._evaluator = run, ranks, evaluator
         self._everyone: Everyone  # begin() sets it
         self._listening = True  # the others wait for orders, and do not train
         ranks.stop_when(lambda: bool(run.stop))
@@ -55,7 +57,7 @@ class LeadingRun:
     ) -> TrainState:
         cfg, ranks = self._run.cfg, self._ranks
         assert isinstance(collector, Collector)  # settings/rules.py
-        part = Part(ranks, learner, collector, cfg.num_envs)
+        part = Part(ranks, learner, collector, cfg.num_envs, self._evaluator)
         self._everyone = Everyone(ranks, part, cfg, self.console.note)
         shared = {"ranks": f"{ranks.size}, each with its share of the {cfg.num_envs} environments"}
         return self._run.begin(learner, self._everyone, shared | dict(environments), plan)
@@ -66,8 +68,7 @@ class LeadingRun:
 
     def over(self) -> bool:
         """Whether all ranks end here: one was asked to, and has told the others; or the run is over."""
-        if self._ranks.stopping:
-            self._run.stop.heard()  # another rank's
+        self._heed_stop()
         return self._ranks.stopping or self._run.ended
 
     def due(self, state: TrainState) -> bool:
@@ -80,6 +81,7 @@ class LeadingRun:
 
     def rescue(self, error: A2CError, state: TrainState) -> None:
         if refused_by_all(error):
+            self._everyone.blame(error)
             self._run.rescue(error, state)
             self._everyone.go_on(over=True)
         elif self._listening:
@@ -95,7 +97,12 @@ class LeadingRun:
         self._everyone.go_on(over=True, summary=summary)
         return summary
 
+    def _heed_stop(self) -> None:
+        if self._ranks.stopping:
+            self._run.stop.heard()  # another rank's
+
     def _go_on(self) -> None:
+        self._heed_stop()  # in an evaluation, which may have been the last thing before the end
         self._everyone.go_on(over=self._run.ended)
         self._listening = False
 
@@ -164,6 +171,19 @@ class Everyone:
         if had not in (0, self._cfg.num_envs):
             return f"{START_OVER}: there were {had} environments, now there are {self._cfg.num_envs}"
         return next((line for line in came if line != GO_ON), GO_ON)
+
+    def blame(self, error: NumericError) -> None:
+        """Name in the error of an update that all have refused the rank whose rollout it is, with the evidence of it.
+
+        Where the sum alone is not finite, the first rank's rollout stays.
+        """
+        self._part.refused = error
+        given = self._ask(Blame())
+        for rank, evidence in enumerate(given):
+            if evidence is not None:
+                error.evidence = evidence
+                error.args = (f"{error.args[0]}; the numbers are those of rank {rank}",)
+                return
 
     def _keep(self, keys: Sequence[str] | None) -> None:
         self._ask(Keep(keys))

@@ -13,8 +13,11 @@ from typing import Any
 import torch
 
 from a2c.errors import A2CError, NumericError, RunIOError
+from a2c.learning.first_number import first_number
+from a2c.learning.kept_rollout import copied
 from a2c.learning.learner import Learner
 from a2c.maths.trees import tree_map
+from a2c.rollout import Rollout
 from a2c.run.checkpoints import Actors
 from a2c.run.state import TrainState
 from a2c.settings.config import Config
@@ -59,6 +62,19 @@ def last_sound(error: A2CError, learner: Learner, state: TrainState) -> TrainSta
         error.evidence = own if "rollout" in own else found
     counted = found.get("counted", 0)
     return TrainState(found["env_steps"], state.update - counted) if counted else state
+
+
+def at_fault(error: NumericError, learner: Learner) -> bool:
+    """Whether an update was refused for its own rollout: of several ranks all refuse what one of them must.
+
+    Args:
+        error: of the refusal.
+        learner: that refused it; its gradient is overwritten.
+    """
+    evidence, device = error.evidence or {}, learner.weights.device
+    rollout = copied(Rollout(**evidence["rollout"]), lambda part: part.to(device))
+    found, _ = first_number(learner.model, learner.weights, learner.cfg, rollout, evidence["env_steps"])
+    return found is not None
 
 
 def dump(error: A2CError, cfg: Config, learner: Learner, state: TrainState, folder: Path, suffix: str = "") -> None:

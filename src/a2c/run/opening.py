@@ -11,10 +11,12 @@ from a2c.machine.processes.foreign_code import GaveUpError
 from a2c.machine.rank_group import Ranks
 from a2c.network.making import OwnNetwork
 from a2c.run.callback import Callback
+from a2c.run.evaluators import Plays
 from a2c.run.following import FollowingRun
 from a2c.run.leading import LeadingRun
 from a2c.run.orders import left_unsaved
 from a2c.run.run import Run
+from a2c.run.shared_evaluation import SharedEvaluator
 from a2c.run.stopping import stop_on_signals
 from a2c.settings.config import Config
 
@@ -30,11 +32,12 @@ def open_run(
     network: OwnNetwork | None = None,
     callback: Callback | None = None,
     echo: float = 0.0,
+    evaluator: Callable[[], Plays] | None = None,
 ) -> Iterator[Run]:
     """Open a run; whatever happens inside, note signals, restore the terminal and close the records.
 
     Args:
-        cfg, folder, network, callback: as for :class:`a2c.run.run.Run`.
+        cfg, folder, network, callback, evaluator: as for :class:`a2c.run.run.Run`.
         echo: as for :func:`stop_on_signals`.
 
     Raises:
@@ -42,7 +45,7 @@ def open_run(
     """
     with stop_on_signals(echo) as stop:
         try:
-            with _closed(Run(cfg, folder, stop, network, callback)) as run:
+            with _closed(Run(cfg, folder, stop, network, callback, evaluator)) as run:
                 yield run
         except GaveUpError:
             assert stop.signal is not None
@@ -65,13 +68,14 @@ def open_run_of_ranks(
         ranks: all of them.
         log_to: called, on the others, with the file that their own output goes to.
     """
+    evaluator = SharedEvaluator(cfg, ranks, network)
     if ranks.leads:
-        with open_run(cfg, folder, network, callback, ECHO) as run:
-            yield LeadingRun(run, ranks)
+        with open_run(cfg, folder, network, callback, ECHO, evaluator.ready) as run:
+            yield LeadingRun(run, ranks, evaluator)
     else:
-        with stop_on_signals(ECHO) as stop:
+        with stop_on_signals(ECHO) as stop, contextlib.closing(evaluator):
             try:
-                yield FollowingRun(cfg, ranks, stop, log_to)
+                yield FollowingRun(cfg, ranks, stop, log_to, evaluator)
             except GaveUpError:
                 raise left_unsaved(stop) from None
 

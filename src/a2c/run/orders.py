@@ -9,7 +9,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from torch import Tensor
 
@@ -20,6 +20,8 @@ from a2c.envs.rebuilding.calls import Call
 from a2c.errors import A2CError, NumericError, StoppedError
 from a2c.learning.learner import Learner
 from a2c.machine.rank_group import Ranks
+from a2c.run.numeric_dump import at_fault
+from a2c.run.shared_evaluation import Play, SharedEvaluator
 from a2c.run.state import TrainState
 from a2c.run.stopping import StopRequest
 from a2c.run.summary import Summary
@@ -85,7 +87,12 @@ class Load:
     collector: dict[str, Any] = field(repr=False)
 
 
-Question = Tell | Keep | Save | Load | Call  # that every rank answers
+@dataclass(frozen=True, slots=True)
+class Blame:
+    """Give the evidence of the update that all have refused, if it is this rank's rollout that is not finite."""
+
+
+Question = Tell | Keep | Save | Load | Play | Blame | Call  # that every rank answers
 
 
 class Part:
@@ -96,13 +103,21 @@ class Part:
         learner: of this rank, the same everywhere.
         collector: of its environments.
         num_envs: N over all ranks.
+        evaluator: of this rank.
+
+    Attributes:
+        refused: the error of the update that this rank has refused last, where that shows at once.
     """
 
-    def __init__(self, ranks: Ranks, learner: Learner, collector: Collector, num_envs: int) -> None:
-        self.learner, self.collector = learner, collector
+    def __init__(
+        self, ranks: Ranks, learner: Learner, collector: Collector, num_envs: int, evaluator: SharedEvaluator
+    ) -> None:
+        self.learner, self.collector, self._evaluator = learner, collector, evaluator
+        self.refused: NumericError | None = None
         self._ranks, self._num_envs = ranks, num_envs
         self._rows = ranks.rows(num_envs)
         collector.ended.keep(())
+        evaluator.open(learner.model)
 
     def obey(self, order: Question) -> Any:
         """Do it; the first rank gets what each gives.
@@ -120,6 +135,11 @@ class Part:
             return self._episodes(), self.collector.state_dict()
         if isinstance(order, Load):
             return self._load(order)
+        if isinstance(order, Play):
+            return self._evaluator.play(order)
+        if isinstance(order, Blame):
+            refused = self.refused or self.learner.refused()
+            return refused.evidence if refused is not None and at_fault(refused, self.learner) else None
         return self.collector.call(order)
 
     def _episodes(self) -> list[Episode]:
@@ -157,6 +177,6 @@ def left_unsaved(stop: StopRequest) -> StoppedError:
     return StoppedError(stop.signal or "SIGTERM", text)
 
 
-def refused_by_all(error: A2CError) -> bool:
+def refused_by_all(error: A2CError) -> TypeGuard[NumericError]:
     """Whether this is an update that every rank has refused, so that all of them are between two updates."""
     return isinstance(error, NumericError) and "counted" in (error.evidence or {})

@@ -19,6 +19,7 @@ from a2c.run.rank_job import Job, Outcome, read_outcomes, write_job
 from a2c.run.stopping import handled
 from a2c.run.summary import Summary
 from a2c.settings.config import Config
+from a2c.storage.run_lock import inherited
 
 
 def launch(cfg: Config, folder: Path, network: OwnNetwork | None, on_report: OnReport | None) -> Summary:
@@ -34,19 +35,25 @@ def launch(cfg: Config, folder: Path, network: OwnNetwork | None, on_report: OnR
         place = Path(made)
         job = Job(cfg, folder.absolute(), Pickled(network), Pickled(on_report), Registered(), sys.path)
         write_job(place, job)
-        code, asked = _watched([sys.executable, "-m", "a2c.run.rank_agent", made, str(cfg.ranks)])
+        code, asked = _watched([sys.executable, "-m", "a2c.run.rank_agent", made, str(cfg.ranks)], inherited(folder))
         return _summary(read_outcomes(place, cfg.ranks), code, asked)
 
 
-def _watched(command: Sequence[str]) -> tuple[int, str | None]:
-    """Run the agent, through which signals reach its ranks. Returns its exit code, and the first signal."""
+def _watched(command: Sequence[str], inherits: Sequence[int]) -> tuple[int, str | None]:
+    """Run the agent, through which signals reach its ranks. Returns its exit code, and the first signal.
+
+    Args:
+        command: of the agent.
+        inherits: file descriptors. With the lock of the run folder nobody else takes it before the agent has ended,
+            which ends its ranks; so also should this process be killed.
+    """
     environ = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     loopback = "lo0" if sys.platform == "darwin" else "lo"
     defaults = {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": loopback, "NCCL_SOCKET_IFNAME": loopback}
     environ = {**defaults, **environ}
     asked: list[str] = []
     # In a session of its own: Ctrl-C reaches the ranks once, through the agent.
-    with subprocess.Popen(command, env=environ, start_new_session=True) as agent:
+    with subprocess.Popen(command, env=environ, start_new_session=True, pass_fds=inherits) as agent:
 
         def pass_on(name: str) -> None:
             asked.append(name)

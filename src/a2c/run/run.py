@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from a2c.run.callback import Callback
 from a2c.run.checkpoints import Actors, Checkpoints
 from a2c.run.due import Due
 from a2c.run.evaluations import Evaluations
-from a2c.run.evaluators import Evaluators
+from a2c.run.evaluators import Evaluators, Plays
 from a2c.run.numeric_dump import blame, dump, last_sound
 from a2c.run.onlooker import Onlooker
 from a2c.run.reports import Reports
@@ -41,6 +41,7 @@ class Run:
         stop: a signal sets it, and the run then ends in order.
         network: makes a network of the user's; None: ours, or that of ``network.make``.
         callback: of the user, for every report; None: there is none.
+        evaluator: gives who plays evaluations in place, where that is not this process alone.
 
     Raises:
         ConfigError: ``stop_at=threshold``, and the environment has none.
@@ -55,6 +56,7 @@ class Run:
         stop: StopRequest,
         network: OwnNetwork | None = None,
         callback: Callback | None = None,
+        evaluator: Callable[[], Plays] | None = None,
     ) -> None:
         self.cfg, self.folder, self.stop, self._network = cfg, folder, stop, network
         self._checkpoints = Checkpoints(folder / "checkpoints", cfg, lambda line: self.console.note(line))
@@ -65,9 +67,9 @@ class Run:
         self._onlooker = Onlooker(cfg, folder, callback, self._checkpoints, self.console.note)
         continues_here = self._resumed is not None and (folder / "metrics.jsonl").exists()
         known = known_until(resumed, self._saved.env_steps) if continues_here else None
-        self._evaluators = Evaluators(cfg, lambda: bool(stop), self.console.note, self.console.evaluating, network)
+        note, show = self.console.note, self.console.evaluating
+        self._evaluators = Evaluators(cfg, lambda: bool(stop), note, show, network, evaluator)
         try:
-            note = self.console.note
             self.trackers = open_trackers(folder, cfg, notify=note, saved=self._resumed, resume_from=known)
         except BaseException:
             self._evaluators.close()

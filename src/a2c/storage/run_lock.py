@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import socket
 import sys
 import time
@@ -18,10 +19,11 @@ if sys.platform != "win32":
 
 LOCK = ".lock"
 _GLANCES = (0.05, 0.1)  # seconds to wait before trying again: whoever only looks (:func:`is_held`) is gone by then
+ORPHANED = 40.0  # seconds for processes that have outlived who held the lock: torch's agent gives its ranks 30
 _UNSUPPORTED = {errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK, errno.ENOSYS, errno.EINVAL}
 
 # A lock belongs to an open file. A forked child has that file too, and would keep the lock of a run that died.
-_held: set[int] = set()
+_held: dict[int, Path] = {}  # of each descriptor the folder
 
 
 def _close_in_child() -> None:
@@ -78,7 +80,7 @@ def locked(folder: Path, tell: Callable[[str], object]) -> Iterator[None]:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)  # closed in every program that this one starts
     except OSError as error:
         raise RunIOError(f"cannot write the run folder {folder}: {error.strerror or error}") from error
-    _held.add(descriptor)
+    _held[descriptor] = folder.resolve()
     pid = os.getpid()
     try:
         if _lock(descriptor, folder, tell):
@@ -88,8 +90,17 @@ def locked(folder: Path, tell: Callable[[str], object]) -> Iterator[None]:
         yield
     finally:
         if os.getpid() == pid:  # a forked child has closed its copy, and the number may mean another file by now
-            _held.discard(descriptor)
+            _held.pop(descriptor, None)
             os.close(descriptor)
+
+
+def inherited(folder: Path) -> tuple[int, ...]:
+    """What a process must inherit that works in a folder which we hold: should we die, others wait until it has ended.
+
+    Returns:
+        File descriptors, for ``pass_fds``.
+    """
+    return tuple(descriptor for descriptor, held in _held.items() if held == folder.resolve())
 
 
 def is_held(folder: Path) -> bool:
@@ -146,15 +157,41 @@ def _lock(descriptor: int, folder: Path, tell: Callable[[str], object]) -> bool:
         _take(descriptor)
     except BlockingIOError:
         holder = os.pread(descriptor, 200, 0).decode(errors="replace").strip() or "another process"
-        raise FolderTakenError(
-            f"{folder} belongs to a run that is going on ({holder}); wait for it, or stop it"
-        ) from None
+        if not (_has_died(holder) and _outlasted(descriptor, holder, tell)):
+            raise FolderTakenError(
+                f"{folder} belongs to a run that is going on ({holder}); wait for it, or stop it"
+            ) from None
     except OSError as error:
         if error.errno not in _UNSUPPORTED:
             raise RunIOError(f"cannot lock {folder}: {error.strerror or error}") from error
         tell(f"the file system of {folder} has no locks: see to it that no second run writes into it")
         return False
     return True
+
+
+def _has_died(holder: str) -> bool:
+    """Whether who wrote its name into the lock is a process of this machine that is no longer there."""
+    found = re.fullmatch(r"process (\d+) on (.*)", holder)
+    if found is None or found[2] != socket.gethostname():
+        return False
+    try:
+        os.kill(int(found[1]), 0)
+    except ProcessLookupError:
+        return True
+    except (PermissionError, OverflowError):
+        pass
+    return False
+
+
+def _outlasted(descriptor: int, holder: str, tell: Callable[[str], object]) -> bool:
+    """Wait until the processes of a holder that has died have ended; False: they have not."""
+    tell(f"waiting until what {holder} has started ends, too")
+    deadline = time.monotonic() + ORPHANED
+    while time.monotonic() < deadline:
+        with contextlib.suppress(BlockingIOError):
+            _take(descriptor)
+            return True
+    return False
 
 
 def _take(descriptor: int) -> None:
