@@ -13,13 +13,19 @@ MEMBERSHIP = Path("/proc/self/cgroup")
 def usable_cores() -> int:
     """How many cores this process may keep busy, by its affinity and by the CPU time that its container grants.
 
-    Of several ranks on a machine each has its share.
+    ``A2C_CORES`` makes it fewer: jobs that run at once have a share each. Of several ranks each has its share of that.
     """
     count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     granted = granted_cores()
     usable = count if granted is None else min(count, int(granted))
-    ranks = os.environ.get("LOCAL_WORLD_SIZE", "1")  # torchrun says so
-    return max(1, usable // (int(ranks) if ranks.isdecimal() and int(ranks) else 1))
+    usable = min(usable, _number("A2C_CORES") or usable)
+    return max(1, usable // (_number("LOCAL_WORLD_SIZE") or 1))  # torchrun says so
+
+
+def _number(name: str) -> int:
+    """The whole number in an environment variable; 0 where it holds none."""
+    text = os.environ.get(name, "")
+    return int(text) if text.isdecimal() else 0
 
 
 def granted_cores() -> float | None:
