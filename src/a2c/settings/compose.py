@@ -172,7 +172,7 @@ def one_line(error: BaseException) -> str:
     if unknown := re.match(r"Could not override '([^']*)'", str(error)):
         return f"unknown key '{unknown[1]}'"
     if missing := re.search(
-        r"(?:In 'hydra/\w+/(\w+)': )?Could not find 'hydra/(launcher|sweeper)/([^']*)'", str(error)
+        r"(?:In 'hydra/\w+/(\w+)': )?Could not (?:find|load) 'hydra/(launcher|sweeper)/([^']*)'", str(error)
     ):
         asked, kind, name = missing.groups()
         return not_installed(kind, asked or name)
