@@ -6,7 +6,9 @@ import contextlib
 import signal
 import threading
 from collections.abc import Iterator
+from multiprocessing import resource_tracker
 from pathlib import Path
+from types import FrameType
 
 from a2c.cli.job_place import ask_to_stop
 from a2c.run.stopping import handled
@@ -45,12 +47,14 @@ def heard_here_alone(place: Path) -> Iterator[Stop]:
     """Within the block signals interrupt nothing: :meth:`Stop.look`, called again and again, notes them.
 
     A terminal sends Ctrl-C to all processes of a command. Those that start within the block do not hear it, as they
-    inherit that it is blocked: else launchers kill their jobs, which could save nothing.
+    inherit that it is blocked: else launchers kill their jobs, which could save nothing. The trackers of shared memory
+    start before it, since starting one unblocks it.
 
     Args:
         place: of the multirun.
     """
     stop = Stop(place)
+    _start_trackers()
     numbers = {getattr(signal, name) for name in SIGNALS}
     with handled(stop.ask):  # libraries have threads that block nothing
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {n for n in numbers if signal.getsignal(n) != signal.SIG_IGN})
@@ -58,6 +62,24 @@ def heard_here_alone(place: Path) -> Iterator[Stop]:
             yield stop
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def ignore_signals() -> None:
+    """In the process of a launcher: from now on such signals interrupt nothing; programs that it starts hear them."""
+    for name in SIGNALS:
+        signal.signal(getattr(signal, name), _nothing)
+
+
+def _nothing(number: int, frame: FrameType | None) -> None:
+    pass
+
+
+def _start_trackers() -> None:
+    resource_tracker.ensure_running()
+    with contextlib.suppress(ImportError):
+        from joblib.externals.loky.backend import resource_tracker as of_joblib
+
+        of_joblib.ensure_running()
 
 
 def hear_signals() -> None:

@@ -38,6 +38,7 @@ from a2c.cli.job_place import (
     read_order,
     write_outcome,
 )
+from a2c.cli.job_signals import ignore_signals
 from a2c.errors import STOPPED
 from a2c.settings.overrides import parse
 
@@ -55,6 +56,7 @@ def launched_job(tree: DictConfig) -> int:
     place, overrides = Path(hydra.runtime.output_dir), list(hydra.overrides.task)
     order, task = read_order(place.parent), task_here()
     if order.local and order.command != os.getpid():
+        ignore_signals()
         _end_with_command(place.parent / LOCK)
     began, stopped = time.monotonic(), asked_to_stop(place.parent) if order.local else []
     if stopped:

@@ -57,7 +57,7 @@ def launch(
     place = new_place(Path(runs_dir), order)
     told = [*launcher.overrides, f"hydra.sweep.dir={quote(str(place))}", "hydra.sweep.subdir='${hydra.job.num}'"]
     print(_beginning(launcher, count, cores))
-    lost: Exception | None = None
+    lost: BaseException | None = None
     with (place / LOCK).open("w") as lock, _heard(launcher, place) as stop:
         hold(lock.fileno())
         with _told_of(place, count, _the_same(overrides), stop) as outcomes:
@@ -66,12 +66,14 @@ def launch(
             except A2CError:
                 shutil.rmtree(place, ignore_errors=True)
                 raise
-            except KeyboardInterrupt:
-                tell(f"{launcher.name}: its jobs go on without this command; what they need lies in {relative(place)}")
-                return STOPPED["SIGINT"]
-            except Exception as error:  # of the launcher: a job's own has become its exit code
+            except (Exception, KeyboardInterrupt) as error:  # of the launcher: a job's own has become its exit code
+                if isinstance(error, KeyboardInterrupt) and not launcher.local:
+                    tell(
+                        f"{launcher.name}: its jobs go on; what they need lies in {relative(place)}"
+                    )
+                    return STOPPED["SIGINT"]
                 lost = error
-    return _ended(launcher, place, outcomes, stop, count, lost)
+    return _ended(launcher, place, dict(sorted(outcomes.items())), stop, count, lost)
 
 
 def _ended(
@@ -80,7 +82,7 @@ def _ended(
     outcomes: Mapping[int, Outcome],
     stop: Stop | None,
     count: int | None,
-    lost: Exception | None,
+    lost: BaseException | None,
 ) -> int:
     """Say what came of all jobs; returns and raises as :func:`launch`."""
     codes = [outcome.exit_code for outcome in outcomes.values()]
