@@ -39,6 +39,7 @@ from a2c.cli.launcher_choice import launcher_of, number_of_jobs
 from a2c.errors import ConfigError
 from a2c.settings.compose import launcher_settings, load_config
 from a2c.storage.checkpoint import load_checkpoint
+from a2c.storage.run_lock import is_held
 from builders import LIGHT
 from sessions import differences, left_by
 
@@ -285,13 +286,32 @@ def test_the_command_asks_by_each_signal_that_it_hears() -> None:
 # ---- whole multiruns ----
 
 
+_started: list[subprocess.Popen[str]] = []
+
+
+@pytest.fixture(autouse=True)
+def _ended_commands() -> Iterator[None]:
+    """After a test that has failed, nothing goes on for hours."""
+    yield
+    while _started:
+        process = _started.pop()
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+    for place in Path().absolute().glob("runs/*/*/.lock"):
+        if (holder := place.read_text().split()[1:2]) and is_held(place.parent):
+            os.kill(int(holder[0]), signal.SIGKILL)
+
+
 def started(*words: str, environ: dict[str, str] | None = None) -> subprocess.Popen[str]:
     """``a2c train -m`` in a session of its own, which has its process group to itself as in a terminal."""
     with Path("out").open("w") as out, Path("err").open("w") as err:
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [sys.executable, "-m", "a2c", "train", "-m", *words],
             stdout=out, stderr=err, text=True, start_new_session=True, env=os.environ | (environ or {}),
         )  # fmt: skip
+    _started.append(process)
+    return process
 
 
 def ended(process: subprocess.Popen[str]) -> tuple[int, list[str], list[str]]:
@@ -330,7 +350,7 @@ def assert_two_runs_and_their_comparison(out: list[str]) -> None:
     assert sorted(line.split(":")[0] for line in lines) == ["run 1 of 2 seed=1", "run 2 of 2 seed=2"]
     folders = [Path(line.split()[-1]) for line in lines]
     for folder in folders:
-        assert json.loads((folder / "summary.json").read_text())["env_steps"] == 400
+        assert json.loads((folder / "summary.json").read_text())["env_steps"] >= 400
         assert "score " in (folder / "console.log").read_text()
     assert any(line.startswith("all equal") for line in out)
     assert out[-1].startswith("again: a2c compare runs/CartPole-v1/")
@@ -480,5 +500,5 @@ def is_task(pid: int, place: Path) -> bool:
     """Whether a process is a task that submitit has started from here."""
     with contextlib.suppress(OSError):
         words = Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")
-        return "submitit.core._submit" in words and any(word.startswith(str(place)) for word in words)
+        return words[1:4] == ["-u", "-m", "submitit.core._submit"] and words[4].startswith(str(place))
     return False

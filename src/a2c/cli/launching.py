@@ -68,9 +68,7 @@ def launch(
                 raise
             except (Exception, KeyboardInterrupt) as error:  # of the launcher: a job's own has become its exit code
                 if isinstance(error, KeyboardInterrupt) and not launcher.local:
-                    tell(
-                        f"{launcher.name}: its jobs go on; what they need lies in {relative(place)}"
-                    )
+                    tell(f"{launcher.name}: its jobs go on; what they need lies in {relative(place)}")
                     return STOPPED["SIGINT"]
                 lost = error
     return _ended(launcher, place, dict(sorted(outcomes.items())), stop, count, lost)
