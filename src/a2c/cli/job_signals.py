@@ -47,18 +47,19 @@ def heard_here_alone(place: Path) -> Iterator[Stop]:
     """Within the block signals interrupt nothing: :meth:`Stop.look`, called again and again, notes them.
 
     A terminal sends Ctrl-C to all processes of a command. Those that start within the block do not hear it, as they
-    inherit that it is blocked: else launchers kill their jobs, which could save nothing. The trackers of shared memory
-    start before it, since starting one unblocks it.
+    inherit that it is blocked: else launchers kill their jobs, which could save nothing.
 
     Args:
         place: of the multirun.
     """
     stop = Stop(place)
-    _start_trackers()
-    numbers = {getattr(signal, name) for name in SIGNALS}
     with handled(stop.ask):  # libraries have threads that block nothing
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, {n for n in numbers if signal.getsignal(n) != signal.SIG_IGN})
+        numbers = {getattr(signal, name) for name in SIGNALS}
+        numbers = {number for number in numbers if signal.getsignal(number) != signal.SIG_IGN}
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
         try:
+            _start_trackers()
+            signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
             yield stop
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
@@ -75,6 +76,7 @@ def _nothing(number: int, frame: FrameType | None) -> None:
 
 
 def _start_trackers() -> None:
+    """Start what launchers would start to keep track of shared memory, and with it unblock some of the signals."""
     resource_tracker.ensure_running()
     with contextlib.suppress(ImportError):
         from joblib.externals.loky.backend import resource_tracker as of_joblib

@@ -28,7 +28,7 @@ from a2c.storage.run_lock import hold
 
 EVERY = 0.3  # seconds between looks at the jobs
 MOST_LINES = 20  # of what a job that failed said
-MOST_LETTERS = 300  # of what a launcher said that failed
+MOST_LETTERS = 200  # of what a launcher said that failed
 OF_EACH_JOB = ("hydra.job.name", "hydra.job.chdir", "hydra.verbose")
 
 
@@ -68,7 +68,7 @@ def launch(
                 raise
             except (Exception, KeyboardInterrupt) as error:  # of the launcher: a job's own has become its exit code
                 if isinstance(error, KeyboardInterrupt) and not launcher.local:
-                    tell(f"{launcher.name}: its jobs go on; what they need lies in {relative(place)}")
+                    tell(f"the jobs go on (scancel stops each in order); what they need lies in {relative(place)}")
                     return STOPPED["SIGINT"]
                 lost = error
     return _ended(launcher, place, dict(sorted(outcomes.items())), stop, count, lost)
@@ -85,15 +85,16 @@ def _ended(
     """Say what came of all jobs; returns and raises as :func:`launch`."""
     codes = [outcome.exit_code for outcome in outcomes.values()]
     folders = [folder for number in outcomes if (folder := folder_of(place / str(number))) is not None]
-    without = {*range(count or 0), *(int(path.name) for path in place.glob("[0-9]*"))} - {*outcomes}
-    if launcher.local or not without:
+    begun = {int(path.name) for path in place.glob("[0-9]*")}
+    without = {*range(count or 0), *begun} - {*outcomes}
+    if launcher.local or not without or not any(place.rglob("*.pkl")):  # else jobs may wait in Slurm's queue
         _remove(place)
     asked = stop.signals if stop is not None else []
     if not asked and len(folders) > 1:
         compare_jobs(folders)
     name_the_failed([outcome.overrides for outcome in outcomes.values()], codes)
     said = "" if lost is None else ": " + " ".join(f"{type(lost).__name__}: {lost}".split())[:MOST_LETTERS]
-    if lost is not None and not outcomes:
+    if lost is not None and not begun:
         raise ConfigError(f"hydra/launcher={launcher.name}{said}") from lost
     if asked:
         return STOPPED[asked[0]]

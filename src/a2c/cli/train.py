@@ -51,13 +51,15 @@ def run(arguments: Sequence[str], begun: Begun = lambda folder, trains: None) ->
     overrides, configs, launcher = flags.overrides, [], None
     if not flags.shell_completion:
         shows = bool(flags.cfg or flags.info)
+        if shows and flags.multirun:
+            raise ConfigError("-m trains; leave it out to see the settings (--cfg) or how they come about (--info)")
         overrides = prepare_training(overrides, *more, trust=flags.trust)
         jobs = jobs_to_check(overrides) if flags.multirun else [overrides]
         trees = [compose_plain("config", job, *more) for job in jobs]
         # Another sweeper reads values in its own way: whether they fit shows when each job starts.
         unread = flags.multirun and another_sweeper(overrides)
         configs = [] if unread else [to_config(tree) for tree in trees]
-        if flags.multirun and not shows:
+        if flags.multirun:
             launcher = launcher_of(launcher_settings(jobs[0], *more), overrides, configs)
         elif not shows:
             refuse_without_multirun(overrides)
