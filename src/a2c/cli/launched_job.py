@@ -15,10 +15,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import FrameType
-from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
@@ -38,12 +36,12 @@ from a2c.cli.job_place import (
     read_order,
     write_outcome,
 )
+from a2c.cli.job_scheduler import Scheduler
 from a2c.cli.job_signals import ignore_signals
 from a2c.errors import STOPPED
 from a2c.settings.overrides import parse
 
 EVERY = 0.2  # seconds between looks
-LINGER = 100.0  # seconds in which Slurm, after a SIGTERM, ends a task or has it start again
 GRACE = 30.0  # seconds to save, once the command is gone
 
 _watched: set[int] = set()  # processes, this one, with a thread that waits for the command's end
@@ -90,7 +88,7 @@ def _environment(place: Path, order: Order, overrides: Sequence[str], task: Task
 
 def _ended(place: Path, order: Order, command: list[str], environ: Mapping[str, str], task: Task | None) -> int:
     """Run a job's process to its end; returns the exit code of the job."""
-    with (place / OUTPUT).open("ab") as output, (place / ERRORS).open("wb") as errors, _scheduler(task) as scheduler:
+    with (place / OUTPUT).open("ab") as output, (place / ERRORS).open("wb") as errors, Scheduler(task) as scheduler:
         process = subprocess.Popen(
             command, cwd=order.folder, env=environ,
             stdin=subprocess.DEVNULL, stdout=output, stderr=errors, start_new_session=True,
@@ -113,7 +111,7 @@ def _ended(place: Path, order: Order, command: list[str], environ: Mapping[str, 
     return code
 
 
-def _wait(process: subprocess.Popen[bytes], place: Path | None, scheduler: _Scheduler) -> None:
+def _wait(process: subprocess.Popen[bytes], place: Path | None, scheduler: Scheduler) -> None:
     """Wait for a process, and pass on, one after the other, the signals that ask for its end."""
     sent = 0
     while True:
@@ -133,47 +131,6 @@ def _keep_errors(place: Path) -> None:
     if folder is not None and said:
         with contextlib.suppress(OSError), (folder / CONSOLE).open("ab") as console:
             console.write(said)
-
-
-class _Scheduler:
-    """What Slurm says to a task, which submitit would hear: to end, or to make room and start again later.
-
-    Args:
-        task: of submitit; None: there is no scheduler.
-    """
-
-    def __init__(self, task: Task | None) -> None:
-        self.heard: list[int] = []
-        self._lingers = task is not None and not task.local
-        name = os.environ.get("SUBMITIT_PREEMPT_SIGNAL", "USR2")
-        self._requeue = int(getattr(signal, f"SIG{name}"))
-        self.signals = [signal.SIGTERM, self._requeue] if task is not None else []
-        self.before: dict[int, Any] = {}
-
-    def hear(self, number: int, frame: FrameType | None) -> None:
-        self.heard.append(number)
-
-    def go_on(self) -> None:
-        """After a stop that is saved, let submitit start the job again; it does not come back if it does.
-
-        After a SIGTERM Slurm itself decides: it ends this process, or says a moment later that it shall start again.
-        """
-        until = time.monotonic() + LINGER
-        while self.heard and self._lingers and self._requeue not in self.heard and time.monotonic() < until:
-            time.sleep(EVERY)
-        if self._requeue in self.heard:
-            self.before[self._requeue](self._requeue, None)
-
-
-@contextlib.contextmanager
-def _scheduler(task: Task | None) -> Iterator[_Scheduler]:
-    scheduler = _Scheduler(task)
-    scheduler.before = {number: signal.signal(number, scheduler.hear) for number in scheduler.signals}
-    try:
-        yield scheduler
-    finally:
-        for number, handler in scheduler.before.items():
-            signal.signal(number, handler)
 
 
 def _end_with_command(lock: Path) -> None:
