@@ -143,7 +143,10 @@ def test_a_job_that_has_not_begun_when_the_multirun_is_stopped_does_not_begin(jo
     assert not Path("begun").exists()
 
 
-def test_a_jobs_process_knows_its_place_its_share_and_no_argument_that_others_could_read(job: Any) -> None:
+def test_a_jobs_process_knows_its_place_its_share_and_no_argument_that_others_could_read(
+    job: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")  # as Hydra is called; the user has not asked for it
     program = "import os, json; json.dump(dict(os.environ), open('environ', 'w'))"
     _, place = job(program, "seed=1", "env.kwargs.token=hidden", begin=lambda place: note_folder(place, Path("run")))
     environ = json.loads(Path("environ").read_text())
