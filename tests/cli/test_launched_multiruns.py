@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
+import pty
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-import slurm_stand_in
 from a2c.storage.checkpoint import load_checkpoint
-from a2c.storage.run_lock import is_held
 from builders import LIGHT
+from launched import end_all, ended, processes, saved, started, wait_for
 from launchers_here import needs_launchers
 from sessions import differences, left_by
 
@@ -27,67 +24,10 @@ LONG = (*LIGHT, "total_steps=100_000_000", "checkpoint.every=2_000")
 
 
 @pytest.fixture(autouse=True)
-def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.chdir(tmp_path)
-
-
-_started: list[subprocess.Popen[str]] = []
-
-
-@pytest.fixture(autouse=True)
-def _ended_commands() -> Iterator[None]:
-    """After a test that has failed, nothing goes on for hours."""
     yield
-    while _started:
-        process = _started.pop()
-        if process.poll() is None:
-            process.kill()
-            process.wait()
-    for place in Path().absolute().glob("runs/*/*/.lock"):
-        if (holder := place.read_text().split()[1:2]) and is_held(place.parent):
-            os.kill(int(holder[0]), signal.SIGKILL)
-
-
-def started(*words: str, environ: dict[str, str] | None = None) -> subprocess.Popen[str]:
-    """``a2c train -m`` in a session of its own, which has its process group to itself as in a terminal."""
-    with Path("out").open("w") as out, Path("err").open("w") as err:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "a2c", "train", "-m", *words],
-            stdout=out, stderr=err, text=True, start_new_session=True, env=os.environ | (environ or {}),
-        )  # fmt: skip
-    _started.append(process)
-    return process
-
-
-def ended(process: subprocess.Popen[str]) -> tuple[int, list[str], list[str]]:
-    """Its exit code, and the lines that it printed."""
-    code = process.wait(timeout=600)
-    return code, Path("out").read_text().splitlines(), Path("err").read_text().splitlines()
-
-
-def wait_for(condition: Callable[[], Any], seconds: float = 300.0) -> Any:
-    deadline = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < deadline, Path("err").read_text() + Path("out").read_text()
-        time.sleep(0.05)
-    return found
-
-
-def saved() -> list[Path]:
-    return sorted(Path("runs").glob("CartPole-v1/*/checkpoints/last.pt"))
-
-
-def processes(word: str, below: int) -> list[int]:
-    """The processes below one whose command lines hold a word."""
-    found, waiting = [], [below]
-    while waiting:
-        pid = waiting.pop()
-        with contextlib.suppress(OSError):
-            if word.encode() in Path(f"/proc/{pid}/cmdline").read_bytes():
-                found.append(pid)
-            for children in Path(f"/proc/{pid}/task").glob("*/children"):
-                waiting += map(int, children.read_text().split())
-    return sorted(found)
+    end_all()
 
 
 def assert_two_runs_and_their_comparison(out: list[str]) -> None:
@@ -166,6 +106,19 @@ def test_ctrl_c_stops_all_jobs_in_order_and_leaves_no_process(launcher: str) -> 
 
 @needs_launchers
 @pytest.mark.long
+def test_a_terminal_that_closes_stops_all_jobs_in_order() -> None:
+    ours, theirs = pty.openpty()
+    process = started(*LONG, "seed=1,2", "hydra/launcher=cores", terminal=theirs)
+    os.close(theirs)
+    wait_for(lambda: len(saved()) == 2)
+    os.close(ours)  # the kernel hangs up on the whole group
+    assert process.wait(300) == 129
+    for path in saved():
+        assert json.loads((path.parents[1] / "summary.json").read_text())["stopped"] == "SIGHUP"
+
+
+@needs_launchers
+@pytest.mark.long
 @pytest.mark.parametrize("launcher", ["cores", "submitit_local"])
 def test_a_killed_command_takes_its_jobs_along_which_save(launcher: str) -> None:
     process = started(*LONG, "seed=1,2", f"hydra/launcher={launcher}")
@@ -216,34 +169,3 @@ def test_tasks_of_a_job_train_one_run_by_torchrun() -> None:
     assert_two_runs_and_their_comparison(out)
     for path in saved():
         assert "ranks         2, each with its share of the 4" in (path.parents[1] / "console.log").read_text()
-
-
-@needs_launchers
-@pytest.mark.long
-@pytest.mark.parametrize("launcher", ["slurm", "slurm_nodes"])
-def test_a_slurm_array_is_requeued_and_goes_on(launcher: str, tmp_path: Path) -> None:
-    environ = slurm_stand_in.install(tmp_path / "slurm")
-    more = ("num_envs=4", "checkpoint.every=2_000", "total_steps=40_000", "seed=1,2", f"hydra/launcher={launcher}")
-    process = started(*LIGHT, *more, environ=environ)
-    wait_for(lambda: len(saved()) == 2)
-    tasks = [pid for pid in map(int, filter(str.isdecimal, os.listdir("/proc"))) if is_task(pid, tmp_path)]
-    assert len(tasks) == (2 if launcher == "slurm" else 4)
-    for task in tasks:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(task, signal.SIGUSR2)  # the time of the jobs is over soon
-    code, out, err = ended(process)
-    assert (code, err) == (0, [])
-    assert len([line for line in out if line.startswith("run ")]) == 2
-    assert len(saved()) == 2
-    for path in saved():
-        assert "resumed after" in (path.parents[1] / "console.log").read_text()
-        assert load_checkpoint(path)["state"]["env_steps"] >= 40_000
-    wait_for(lambda: all(path.read_text() == "COMPLETED" for path in (tmp_path / "slurm").glob("*.state")))
-
-
-def is_task(pid: int, place: Path) -> bool:
-    """Whether a process is a task that submitit has started from here."""
-    with contextlib.suppress(OSError):
-        words = Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")
-        return words[1:4] == ["-u", "-m", "submitit.core._submit"] and words[4].startswith(str(place))
-    return False

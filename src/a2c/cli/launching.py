@@ -19,6 +19,7 @@ from a2c.cli.job_signals import Stop, heard_here_alone
 from a2c.cli.launched_job import launched_job
 from a2c.cli.launcher_choice import Launcher, number_of_jobs
 from a2c.cli.multirun import name_the_failed
+from a2c.cli.standard_streams import point_nowhere
 from a2c.errors import STOPPED, A2CError, ConfigError, RunIOError
 from a2c.run.comparing.past_run import read_run
 from a2c.run.showing.figures import relative
@@ -183,7 +184,13 @@ def _tell_of(job: Path, number: int, outcome: Outcome, count: int | None, same: 
     name = " ".join([f"run {number + 1}", *([f"of {count}"] if count is not None else []), *own])
     folder, code = folder_of(job), outcome.exit_code
     where = "" if folder is None or not folder.is_dir() else f"  {relative(folder)}"
-    print(f"{name}: {_score(folder) if code == 0 else f'exit code {code}'}, {outcome.seconds:.0f} s{where}", flush=True)
+    try:
+        print(
+            f"{name}: {_score(folder) if code == 0 else f'exit code {code}'}, {outcome.seconds:.0f} s{where}",
+            flush=True,
+        )
+    except OSError:  # the terminal is closed; the jobs are watched to their end all the same
+        point_nowhere(sys.stdout)
     if code:
         with contextlib.suppress(OSError):
             said = (job / ERRORS).read_text(encoding="utf-8", errors="replace").splitlines()
