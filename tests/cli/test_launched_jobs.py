@@ -96,10 +96,14 @@ def test_every_node_meets_the_others_at_the_first_one(monkeypatch: pytest.Monkey
 
 
 @contextlib.contextmanager
-def as_job(place: Path, *overrides: str) -> Iterator[Any]:
+def as_job(place: Path, *overrides: str, launcher: str = "joblib") -> Iterator[Any]:
     """Hydra's state as in a launcher's process, for one job."""
     before = HydraConfig.instance().cfg
-    tree = {"runtime": {"output_dir": str(place)}, "overrides": {"task": list(overrides)}, "launcher": {}}
+    tree = {
+        "runtime": {"output_dir": str(place)},
+        "overrides": {"task": list(overrides)},
+        "launcher": {"_target_": launcher},
+    }
     HydraConfig.instance().cfg = OmegaConf.create({"hydra": tree})
     try:
         yield OmegaConf.create({"ranks": 1})
@@ -112,14 +116,16 @@ def job(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[int, Path]]:
     """Runs a program in the place of a job's process, and returns the job's exit code and place."""
     multirun, real = new_place(Path("runs"), order()), subprocess.Popen
 
-    def run(program: str, *overrides: str, begin: Callable[[Path], object] = lambda job: None) -> tuple[int, Path]:
+    def run(
+        program: str, *overrides: str, begin: Callable[[Path], object] = lambda job: None, launcher: str = "joblib"
+    ) -> tuple[int, Path]:
         place = multirun / str(len(list(multirun.glob("[0-9]*"))))
         place.mkdir()
         begin(place)
         monkeypatch.setattr(
             job_module.subprocess, "Popen", lambda command, **rest: real([sys.executable, "-c", program], **rest)
         )
-        with as_job(place, *overrides) as tree:
+        with as_job(place, *overrides, launcher=launcher) as tree:
             return launched_job(tree), place
 
     return run
@@ -218,5 +224,12 @@ def test_a_job_that_is_asked_to_end_is_asked_by_one_signal(job: Any, of_submitit
         "time.sleep(1.5)\n"
         "sys.exit(100 + len(heard))"
     )
-    assert job(program)[0] == 101
+    assert job(program, launcher="hydra_plugins.hydra_submitit_launcher.submitit_launcher.LocalLauncher")[0] == 101
     assert of_submitit == []
+
+
+def test_a_command_that_is_a_job_of_submitit_itself_starts_jobs_as_any_other(job: Any, monkeypatch: Any) -> None:
+    monkeypatch.setenv("SUBMITIT_EXECUTOR", "slurm")
+    monkeypatch.setenv("SLURM_NTASKS", "2")
+    monkeypatch.setattr(job_module, "torchrun", None)
+    assert job("exit(3)")[0] == 3

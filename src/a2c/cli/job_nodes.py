@@ -34,10 +34,8 @@ class Task:
     local: bool
 
 
-def task_here() -> Task | None:
-    """The task that this process is; None: submitit has not started it."""
-    if not os.environ.get("SUBMITIT_EXECUTOR"):
-        return None
+def task_here() -> Task:
+    """The task that this process is, which submitit has started."""
     from submitit import JobEnvironment
 
     here = JobEnvironment()

@@ -52,7 +52,9 @@ def launched_job(tree: DictConfig) -> int:
     """Train one job, whose place is Hydra's output folder; returns its exit code."""
     hydra = HydraConfig.get()
     place, overrides = Path(hydra.runtime.output_dir), list(hydra.overrides.task)
-    order, task = read_order(place.parent), task_here()
+    order = read_order(place.parent)
+    # The command itself may be a job that submitit has started: that is no task of ours.
+    task = task_here() if "submitit" in str(hydra.launcher.get("_target_")) else None
     if order.local and order.command != os.getpid():
         ignore_signals()
         _end_with_command(place.parent / LOCK)
