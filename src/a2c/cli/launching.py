@@ -46,7 +46,7 @@ def launch(
         runs_dir: where runs go.
 
     Returns:
-        That of the signal which ended it, or the first exit code of a job that is not 0, or 0.
+        The exit code: that of the signal which ended it, or the first of a job that is not 0, or 0.
 
     Raises:
         ConfigError: the launcher cannot start.
@@ -184,11 +184,9 @@ def _tell_of(job: Path, number: int, outcome: Outcome, count: int | None, same: 
     name = " ".join([f"run {number + 1}", *([f"of {count}"] if count is not None else []), *own])
     folder, code = folder_of(job), outcome.exit_code
     where = "" if folder is None or not folder.is_dir() else f"  {relative(folder)}"
+    what = _score(folder) if code == 0 else f"exit code {code}"
     try:
-        print(
-            f"{name}: {_score(folder) if code == 0 else f'exit code {code}'}, {outcome.seconds:.0f} s{where}",
-            flush=True,
-        )
+        print(f"{name}: {what}, {outcome.seconds:.0f} s{where}", flush=True)
     except OSError:  # the terminal is closed; the jobs are watched to their end all the same
         point_nowhere(sys.stdout)
     if code:
