@@ -73,6 +73,21 @@ def test_the_exit_code_is_that_of_the_first_job_that_failed_not_of_the_first_tha
     assert list(Path("runs").iterdir()) == []
 
 
+def test_jobs_are_watched_to_their_end_also_where_nobody_reads_any_more(
+    launched: Launch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def closed(line: str, **rest: object) -> None:
+        if line.startswith("run "):
+            raise BrokenPipeError
+
+    def jobs(place: Path) -> None:
+        for number, code in enumerate((0, 4, 0)):
+            end(place, number, code)
+
+    monkeypatch.setattr("a2c.cli.launching.print", closed, raising=False)
+    assert launched(jobs) == 4
+
+
 def test_a_launcher_that_cannot_begin_is_one_line(launched: Launch) -> None:
     def fails(place: Path) -> None:
         raise RuntimeError("Could not detect srun,\n are you on a cluster?")

@@ -66,7 +66,10 @@ def heard_here_alone(place: Path) -> Iterator[Stop]:
 
 
 def ignore_signals() -> None:
-    """In the process of a launcher: from now on such signals interrupt nothing; programs that it starts hear them."""
+    """In the process of a launcher: from now on such signals interrupt nothing; programs that it starts hear them.
+
+    They are blocked there already, unless a library has unblocked them in the command meanwhile.
+    """
     for name in SIGNALS:
         signal.signal(getattr(signal, name), _nothing)
 
