@@ -43,7 +43,7 @@ def trainer(monkeypatch, tmp_path) -> Trainer:
     monkeypatch.chdir(tmp_path)
     stand_in = Trainer()
     monkeypatch.setattr("a2c.api.train_in", stand_in.train_in)
-    monkeypatch.setattr("a2c.cli.train.decided", lambda cfg: cfg)  # nobody makes its environments
+    monkeypatch.setattr("a2c.envs.look.decided", lambda cfg: cfg)  # nobody makes its environments
     monkeypatch.setattr("a2c.run.resuming.prepare_resumed", lambda *_: None)  # its runs save no checkpoint
     return stand_in
 
@@ -81,6 +81,7 @@ ENDINGS = {
     "train gama=1": "config error: unknown key 'gama'; did you mean 'gamma'?",
     "train --n_step=8": "config error: unknown option '--n_step=8'; settings have no dashes: n_step=8",
     "train --cfg everything": "config error: argument -c/--cfg: invalid choice",
+    "train -m --cfg job seed=1,2": "config error: -m trains; leave it out to see the settings (--cfg) or how they ",
     "train -m seed=1,2,x": "config error: seed='x' must be a whole number (int)",
     "train -m lr=interval(1,3)": "config error: lr=interval(1,3): -m trains with lists, like 1,2,3, and ",
     "train -cd nowhere": "config error: config folder ",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -175,8 +176,10 @@ def test_after_a_multirun_its_runs_are_compared_and_the_failed_are_named_last(ca
     out, err = capsys.readouterr()
     assert "\n\nCartPole-v1\n---" in out
     assert "does not count: failed after 0 of 100 steps" in out
-    picture = Path(out.splitlines()[-1])
+    picture, again = out.splitlines()[-2:]
+    picture = Path(picture)
     assert picture.is_file()
+    assert re.fullmatch(r"again: a2c compare( runs/CartPole-v1/[\w-]+-seed[123]){3}", again)
     assert picture.parent == Path("runs/CartPole-v1")
     assert err == "numeric error: boom\n1 of 3 runs failed: run 2 seed=2 (exit code 4)\n"
 
@@ -201,7 +204,9 @@ def test_a_real_multirun_ends_with_its_comparison(capsys):
     lines = capsys.readouterr().out.splitlines()
     (table,) = (line for line in lines if line.startswith("all equal"))
     assert table.split()[:3] == ["all", "equal", "2"]
-    assert Path(lines[-1]).is_file()
+    assert Path(lines[-2]).is_file()
+    assert cli.main(lines[-1].removeprefix("again: a2c ").split()) == 0
+    assert table in capsys.readouterr().out.splitlines()
     for folder in Path("runs/CartPole-v1").glob("*seed?"):
         elapsed = [row["time/time_elapsed"] for row in read_rows(folder / "metrics.jsonl")]
         assert elapsed == sorted(elapsed)

@@ -59,3 +59,13 @@ def test_what_cannot_be_read_is_no_limit(machine: Path, membership: str) -> None
 def test_nor_is_what_is_no_number(machine: Path) -> None:
     limit(machine, "pods/mine", "a lot")
     assert cores.usable_cores() == 64
+
+
+@pytest.mark.parametrize(("said", "count"), [("3", 3), ("100", 64), ("0", 64), ("many", 64)])
+def test_one_of_several_jobs_has_its_share(
+    machine: Path, said: str, count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("A2C_CORES", said)
+    assert cores.usable_cores() == count
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "3")  # of the job's cores, each of its ranks has a third
+    assert cores.usable_cores() == count // 3

@@ -337,12 +337,8 @@ def test_settings_are_composed_beside_somebody_elses_hydra(tmp_path: Path) -> No
     ("override", "said"),
     [
         ("hydra/sweeper=optuna", "hydra/sweeper=optuna is not installed; to search settings by Optuna, type a2c sweep"),
-        (
-            "hydra/launcher=joblib",
-            "hydra/launcher=joblib is not installed: pip install hydra-joblib-launcher; without it",
-        ),
-        ("hydra/launcher=submitit_slurm", "not installed: pip install hydra-submitit-launcher; without it, a2c sweep"),
-        ("hydra/launcher=mine", "hydra/launcher=mine is not installed; without it, a2c sweep FILE jobs=4"),
+        ("hydra/launcher=ray", "not installed: pip install hydra-ray-launcher; without it, a2c sweep FILE jobs=4"),
+        ("hydra/launcher=mine", "hydra/launcher=mine is not installed; there are cores, slurm, slurm_nodes"),
     ],
 )
 def test_a_launcher_or_sweeper_that_is_not_there_is_one_line(override: str, said: str, capsys: Any) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 import os
+import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -56,6 +57,7 @@ def compare_jobs(folders: Sequence[Path]) -> None:
         if len(runs) > 1 and any(run.env_steps for run in runs):
             print()
             _show(runs, _beside(runs) / f"{runs[0].folder.name}_{PICTURE}")
+            print(f"again: a2c compare {shlex.join(relative(run.folder) for run in runs)}")
     except A2CError as error:
         tell(f"the runs are not compared: {str(error).partition(': ')[2]}")
 

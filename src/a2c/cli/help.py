@@ -20,6 +20,7 @@ Usage: a2c train [env=PRESET | env.id=ID] [KEY=VALUE ...] [OPTION ...]
   a2c train env.id=my_package.my_env:MyEnv env.kwargs.size=5
   a2c train resume=latest total_steps=1e6
   a2c train -m env=cartpole seed=1,2,3         one run for each value; then they are compared
+  a2c train -m seed=1,2,3 hydra/launcher=cores   as many of them at once as there are cores
 
 Options:
   -m, --multirun         train once with every combination of values separated by commas

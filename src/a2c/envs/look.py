@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
+from a2c.envs.converting.actions import CONTINUOUS, columns_of
 from a2c.envs.foreign import close_in_time
 from a2c.envs.make_vector_env import make_registered
 from a2c.envs.single.from_envpool import is_envpool
@@ -36,7 +38,21 @@ def decided(cfg: Config) -> Config:
 
 def traits_of(spaces: Spaces) -> Traits:
     """What of the spaces the settings follow from."""
-    return Traits(not spaces.whole, spaces.bounded, spaces.image or spaces.images_within)
+    return Traits(not spaces.whole, _bounded(spaces), spaces.image or spaces.images_within)
+
+
+def _bounded(spaces: Spaces) -> bool:
+    """Whether every continuous part of an action lies within finite bounds, which leave it some room."""
+    if spaces.discrete:
+        return True
+    begin = 0
+    for part in spaces.parts or ((CONTINUOUS, (spaces.actions,)),):
+        end = begin + columns_of(part)
+        bounds = zip(spaces.low[begin:end], spaces.high[begin:end], strict=True)
+        if part[0] == CONTINUOUS and not all(0 < high - low < math.inf for low, high in bounds):
+            return False
+        begin = end
+    return True
 
 
 def spaces_by_look(cfg: Config) -> Spaces:

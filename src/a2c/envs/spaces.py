@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -12,7 +11,7 @@ import numpy as np
 from gymnasium.spaces import Box, Discrete, Space
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from a2c.envs.converting.actions import CONTINUOUS, DISCRETE, PackedActions, Part, choices_of, columns_of
+from a2c.envs.converting.actions import CONTINUOUS, DISCRETE, PackedActions, Part, choices_of
 from a2c.envs.converting.masks import MaskedBox
 from a2c.envs.converting.observations import FlatBox, ObsPart
 from a2c.envs.converting.plain_spaces import left_out, to_plain
@@ -79,20 +78,6 @@ class Spaces:
     def whole(self) -> bool:
         """Whether actions are made of whole numbers alone."""
         return self.discrete or (bool(self.parts) and all(kind != CONTINUOUS for kind, _ in self.parts))
-
-    @property
-    def bounded(self) -> bool:
-        """Whether every continuous part of an action lies within finite bounds, apart from each other."""
-        if self.discrete:
-            return True
-        widths = [high - low for low, high in zip(self.low, self.high, strict=True)]
-        continuous: list[float] = []
-        begin = 0
-        for kind, sizes in self.parts or ((CONTINUOUS, (self.actions,)),):
-            end = begin + columns_of((kind, sizes))
-            continuous += widths[begin:end] if kind == CONTINUOUS else []
-            begin = end
-        return all(0 < width < math.inf for width in continuous)
 
     @property
     def choices(self) -> tuple[int, ...]:

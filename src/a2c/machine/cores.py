@@ -15,11 +15,14 @@ MEMBERSHIP = Path("/proc/self/cgroup")
 def usable_cores() -> int:
     """How many cores this process may keep busy, by its affinity and by the CPU time that its container grants.
 
-    Of several ranks on a machine each has its share.
+    ``A2C_CORES`` makes it fewer: jobs that run at once have a share each. Of several ranks each has its share of that.
     """
     count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     granted = granted_cores()
     usable = count if granted is None else min(count, int(granted))
+    given = os.environ.get("A2C_CORES", "")
+    if given.isdecimal() and int(given):  # the share of a job beside others
+        usable = min(usable, int(given))
     return max(1, usable // ranks_on_machine())
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from a2c.run.shared_evaluation import SharedEvaluator
 from a2c.run.stopping import stop_on_signals
 from a2c.settings.config import Config
 
-ECHO = 10.0  # seconds in which a rank may have one signal several times
+ECHO = 10.0  # seconds in which a rank, or a job of submitit, may have one signal several times
 
 AnyRun = Run | LeadingRun | FollowingRun
 
@@ -43,7 +44,8 @@ def open_run(
     Raises:
         StoppedError: it was to end before it had begun, and an environment did not answer.
     """
-    with stop_on_signals(echo) as stop:
+    again = ECHO if os.environ.get("SUBMITIT_EXECUTOR") else 0.0  # Slurm tells every process, and the job its own
+    with stop_on_signals(max(echo, again)) as stop:
         try:
             with _closed(Run(cfg, folder, stop, network, callback, evaluator)) as run:
                 yield run

@@ -99,11 +99,10 @@ def compose_plain(name: str, overrides: Sequence[str], *more: Path) -> dict[str,
     Raises:
         ConfigError: Hydra refuses an override, or a file is not valid.
     """
-    search = [f"hydra.searchpath=[{','.join(f'file://{folder}' for folder in more)}]"] if more else []
     for folder in (*more, conf_dir()):
         check_folder(folder, GROUPS)
     try:
-        tree = _composed(name, [*search, *overrides])
+        tree = _composed(name, [*_search(more), *overrides])
         check_composed(OmegaConf.to_container(tree.hydra, resolve=False))
         with open_dict(tree):
             del tree["hydra"]
@@ -112,6 +111,17 @@ def compose_plain(name: str, overrides: Sequence[str], *more: Path) -> dict[str,
         raise ConfigError(one_line(error)) from error
     except RecursionError:
         raise ConfigError("the settings are nested too deeply, or refer to themselves") from None
+
+
+def launcher_settings(overrides: Sequence[str], *more: Path) -> dict[str, Any]:
+    """``hydra.launcher`` of what :func:`compose_plain` has composed, interpolations kept."""
+    tree = OmegaConf.to_container(_composed("config", [*_search(more), *overrides]).hydra.launcher, resolve=False)
+    assert isinstance(tree, dict)
+    return {str(key): value for key, value in tree.items()}
+
+
+def _search(more: Sequence[Path]) -> list[str]:
+    return [f"hydra.searchpath=[{','.join(f'file://{folder}' for folder in more)}]"] if more else []
 
 
 def _composed(name: str, overrides: list[str]) -> DictConfig:
@@ -161,7 +171,10 @@ def one_line(error: BaseException) -> str:
         return f"{ambiguous[1]} holds several values; -m trains once with each, [a,b] is a list"
     if unknown := re.match(r"Could not override '([^']*)'", str(error)):
         return f"unknown key '{unknown[1]}'"
-    if missing := re.search(r"Could not find 'hydra/(launcher|sweeper)/([^']*)'", str(error)):
-        return not_installed(*missing.groups())
+    if missing := re.search(
+        r"(?:In 'hydra/\w+/(\w+)': )?Could not (?:find|load) 'hydra/(launcher|sweeper)/([^']*)'", str(error)
+    ):
+        asked, kind, name = missing.groups()
+        return not_installed(kind, asked or name)
     lines = [line.strip() for line in str(error).splitlines()]
     return next((line for line in lines if line), type(error).__name__)

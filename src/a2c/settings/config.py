@@ -153,11 +153,7 @@ class WandbConfig:
 
 @dataclass(slots=True)
 class Config:
-    """Everything that a run depends on.
-
-    Until training has looked at its environment, a setting with ``auto=True`` may hold the word auto in the place of a
-    value of its type (:func:`a2c.settings.auto_values.decide`).
-    """
+    """Everything that a run depends on; what has ``auto=True`` may be the word auto until training begins."""
 
     env: EnvConfig = setting("environment: env=NAME picks a preset of conf/env, env.id=ANY any other")
     algo: str = setting(

@@ -14,6 +14,7 @@ from typing import Any
 from hydra.core.override_parser.types import Override
 
 from a2c.errors import ConfigError
+from a2c.settings.suggest import nearest
 
 KEYS = (
     "hydra.job.name", "hydra.job.chdir", "hydra.run.dir", "hydra.sweep.dir", "hydra.sweep.subdir", "hydra.verbose",
@@ -23,10 +24,11 @@ OPTIONS = ("hydra.launcher.", "hydra.sweeper.")  # of the launcher and the sweep
 _NAMES_CODE = re.compile(r"_(target|partial|convert|recursive|args)_")
 # What composed settings of Hydra may name: its own launcher and sweeper, or those that somebody installed as plugins.
 _TARGETS = re.compile(r"(hydra\._internal\.core_plugins|hydra_plugins|optuna\.samplers)\.[\w.]+")
-# Launchers that a package of Hydra's own brings -> the package
+OUR_LAUNCHERS = ("cores", "slurm", "slurm_nodes")  # conf/hydra/launcher; they need the extra
+# Launchers that a package of Hydra's own brings -> what to install
 _PACKAGES = {
-    "joblib": "hydra-joblib-launcher", "submitit_local": "hydra-submitit-launcher",
-    "submitit_slurm": "hydra-submitit-launcher", "ray": "hydra-ray-launcher", "rq": "hydra-rq-launcher",
+    **dict.fromkeys((*OUR_LAUNCHERS, "joblib", "submitit_local", "submitit_slurm"), '"a2c[launchers]"'),
+    "ray": "hydra-ray-launcher", "rq": "hydra-rq-launcher",
 }  # fmt: skip
 _LOGGING = re.compile(r"logging\.(StreamHandler|FileHandler|NullHandler)")
 
@@ -65,8 +67,12 @@ def not_installed(kind: str, name: str) -> str:
     """
     if kind == "sweeper":
         return f"hydra/sweeper={name} is not installed; to search settings by Optuna, type a2c sweep FILE"
-    install = f": pip install {_PACKAGES[name]}" if name in _PACKAGES else ""
-    return f"hydra/launcher={name} is not installed{install}; without it, a2c sweep FILE jobs=4 trains four at once"
+    if name not in _PACKAGES:
+        guess = nearest(name, _PACKAGES)
+        hint = f"did you mean '{guess}'?" if guess else f"there are {', '.join(OUR_LAUNCHERS)}"
+        return f"hydra/launcher={name} is not installed; {hint}"
+    how = f"pip install {_PACKAGES[name]}"
+    return f"hydra/launcher={name} is not installed: {how}; without it, a2c sweep FILE jobs=4 trains four at once"
 
 
 def names_code(text: str) -> bool:

@@ -45,7 +45,7 @@ def check_folder(folder: Path, groups: Sequence[str]) -> None:
         folder: of the settings.
         groups: its folders with presets; other files beside them may be anything.
     """
-    for path in sorted({*folder.glob("*.yaml"), *folder.glob("*/*.yaml")}):
+    for path in sorted({*folder.glob("*.yaml"), *folder.glob("*/*.yaml"), *folder.glob("hydra/*/*.yaml")}):
         if path.parent.name in groups:
             read_text(path)
             continue
