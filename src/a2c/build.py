@@ -24,6 +24,7 @@ from a2c.envs.device.lockstep import DeviceEnvs, make_device_envs
 from a2c.envs.groups import EnvGroups, in_groups
 from a2c.envs.healing import Restarts
 from a2c.envs.lockstep import LockstepEnvs
+from a2c.envs.look import decided, decided_by
 from a2c.envs.make_vector_env import make_vector_env, newest_frames
 from a2c.envs.remarks import Remarks
 from a2c.envs.seeding import TRIAL, env_seed
@@ -38,7 +39,6 @@ from a2c.machine.device import TorchModes, set_threads, use_device
 from a2c.machine.graphs import Graphs
 from a2c.network.making import OwnNetwork, make_network
 from a2c.network.torso_choice import convolves
-from a2c.settings.auto_values import check_decided
 from a2c.settings.config import Config
 
 log = logging.getLogger("a2c")
@@ -82,7 +82,7 @@ def make_envs(cfg: Config, *, first: int = 0, resumable: bool = True) -> Iterato
         ConfigError: there is no such device, or the settings do not fit the environment or this machine.
         EnvironmentFailure: an environment cannot be made.
     """
-    check_decided(cfg)
+    cfg = decided(cfg)
     device = use_device(cfg.device, tf32=cfg.tf32)  # report a missing device before any process starts
     fits = fitting(cfg, str(device))
     chosen = plan(cfg, partial(_look, cfg, fits))
@@ -175,6 +175,7 @@ def build(
         ConfigError: the network does not fit the observations.
         EnvironmentFailure, NumericError: the first reset of the environments failed.
     """
+    cfg = decided_by(envs.spaces, cfg)
     set_threads(cfg.threads, convolutions=convolves(envs.spaces, cfg.network))
     device = use_device(cfg.device, tf32=cfg.tf32)
     envs.remarks.tell = notify

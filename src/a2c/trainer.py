@@ -41,6 +41,7 @@ def train(cfg: Config, folder: Path, *, network: OwnNetwork | None = None, callb
     Raises:
         A2CError: a subclass for each kind of failure, with an exit code and a message of one line.
     """
+    cfg = decided(cfg)
     own = of_one(cfg)
     with make_envs(own) as envs, open_run(cfg, folder, network, callback) as run:
         learner, collector = build(own, envs, run.update, run.console.note, network)

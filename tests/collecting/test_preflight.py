@@ -183,7 +183,7 @@ def descriptors():
     return len(os.listdir("/proc/self/fd")) - 1
 
 kind, count = sys.argv[1], int(sys.argv[2])
-cfg, plan = load_config("env.id=CartPole-v1", f"num_envs={count}"), Plan(kind, count, "")
+cfg, plan = load_config("env.id=CartPole-v1", "algo=a2c_paper", f"num_envs={count}"), Plan(kind, count, "")
 before = descriptors()
 room = before + needs(cfg, plan=plan).descriptors + 2  # two for the servers of multiprocessing, which do not run yet
 resource.setrlimit(resource.RLIMIT_NOFILE, (room, room))
@@ -273,13 +273,14 @@ def test_large_observations_are_refused_by_the_first_environment(
     monkeypatch.setitem(gym.registry, "Large-v0", EnvSpec("Large-v0", Large))
     monkeypatch.setattr(preflight, "limits_here", lambda: Limits(Limit(100 << 20, "here"), None, None))
     Large.made = 0
-    assert main(["train", "env.id=Large-v0", "algo=a2c_paper", f"vectorization={vectorization}", "wandb.mode=disabled"]) == 2
+    plain = ["train", "env.id=Large-v0", "algo=a2c_paper", "wandb.mode=disabled"]
+    assert main([*plain, f"vectorization={vectorization}"]) == 2
     # 6 x 16 in the rollout, twice 16 beside the environments; 64 wide torsos over 2**18 numbers
     said = "config error: network.hidden_sizes=[64, 64] need"
     assert capsys.readouterr().err.startswith(said)
     assert Large.made == 1
     assert list(tmp_path.rglob("*.jsonl")) == []
-    assert main(["train", "env.id=Large-v0", "algo=a2c_paper", "network.hidden_sizes=[1]", "wandb.mode=disabled"]) == 2
+    assert main([*plain, "network.hidden_sizes=[1]"]) == 2
     assert capsys.readouterr().err.startswith("config error: n_step=5 num_envs=16 need 1")
 
 

@@ -90,12 +90,6 @@ def undecided(cfg: Config) -> list[str]:
     return [key for key, value, rule in settings(cfg) if rule.auto and value == AUTO]
 
 
-def check_decided(cfg: Config) -> None:
-    """Refuse to build from settings that are still auto; raises ValueError, since only a program can forget it."""
-    if keys := undecided(cfg):
-        raise ValueError(f"{', '.join(keys)}: still auto; a2c.envs.look.decided says what they are")
-
-
 def decide(cfg: Config, traits: Traits | None = None) -> Config:
     """The settings with a value in the place of each auto; ``cfg`` itself if there is none.
 
