@@ -33,12 +33,12 @@ def decided(cfg: Config) -> Config:
     """
     if not undecided(cfg):
         return cfg
-    return decided_by(spaces_by_look(cfg), cfg) if cfg.algo == "a2c" else validate(decide(cfg))
+    return validate(decided_by(spaces_by_look(cfg), cfg) if cfg.algo == "a2c" else decide(cfg))
 
 
 def decided_by(spaces: Spaces, cfg: Config) -> Config:
     """As :func:`decided`, where the spaces are known."""
-    return validate(decide(cfg, traits_of(spaces))) if undecided(cfg) else cfg
+    return decide(cfg, traits_of(spaces)) if undecided(cfg) else cfg
 
 
 def traits_of(spaces: Spaces) -> Traits:

@@ -68,7 +68,7 @@ def values_for(algo: str, traits: Traits, distribution: str = AUTO) -> dict[str,
     squashed = traits.continuous and traits.bounded and distribution in (AUTO, "squashed")
     return {
         "n_step": 8,
-        "gae_lambda": 0.98 if traits.continuous else 0.95,
+        "gae_lambda": 0.95 if traits.images else 0.98,
         "beta": 0.001 if traits.continuous else 0.005,
         "value_coef": 0.25,
         "lr": 7.0e-4,
