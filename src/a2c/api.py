@@ -151,7 +151,6 @@ def train(
 def _train_checked(cfg: Config, network: OwnNetwork | None, on_report: OnReport | None) -> Summary:
     cfg = validate(cfg)
     check_settings(cfg)
-    cfg = decided(cfg)
     place = place_here()
     if place is not None and place.rank > 0:  # the first rank has the folder, and knows what to resume
         return train_in(cfg, Path(cfg.runs_dir), network, on_report)
@@ -160,6 +159,7 @@ def _train_checked(cfg: Config, network: OwnNetwork | None, on_report: OnReport 
     if cfg.resume == AUTO:
         from a2c.run.auto_resume import chosen  # imports torch
 
+        cfg = decided(cfg)
         with chosen(cfg) as choice:
             if choice.finished is not None:
                 let_others_go(cfg, choice.finished)
@@ -174,7 +174,7 @@ def _train(cfg: Config, folder: Path | None, network: OwnNetwork | None, on_repo
         folder = run_of(cfg.resume, cfg.runs_dir)
     folder = folder or Path(cfg.runs_dir) / new_run(cfg.runs_dir, cfg.env.id, cfg.name, cfg.algo, cfg.seed)
     with claimed(cfg, folder, network):
-        settings = folder / SETTINGS
+        cfg, settings = decided(cfg), folder / SETTINGS
         try:
             settings.parent.mkdir(parents=True, exist_ok=True)
             write_text(settings, OmegaConf.to_yaml(OmegaConf.create(redact(asdict(cfg)))))

@@ -92,6 +92,7 @@ def train_rank(
     with ranks.telling():
         if (finished := finished_before(ranks)) is not None:
             return finished
+        cfg = decided(cfg)
         own = of_rank(cfg, ranks)
         with (
             make_envs(own, first=ranks.rows(cfg.num_envs).start) as envs,

@@ -94,7 +94,7 @@ def _follow(cfg: Config) -> int:
     secrets = Secrets.of(asdict(cfg))
     try:
         with hidden_in_logs(secrets):
-            return exit_code_of_stop(train_in(_decided(cfg), Path(cfg.runs_dir)).stopped)
+            return exit_code_of_stop(train_in(cfg, Path(cfg.runs_dir)).stopped)
     except (Exception, KeyboardInterrupt) as error:
         secrets.hide_in(error)
         return exit_code_of(error, full_errors())
@@ -190,7 +190,7 @@ def _train(tree: DictConfig, folder: Path, full: bool, begun: Begun) -> int:
     try:
         cfg = to_config(plain(tree))
         _allow(cfg)
-        cfg = _decided(_as_typed_at(Path(HydraConfig.get().runtime.cwd), cfg))
+        cfg = _as_typed_at(Path(HydraConfig.get().runtime.cwd), cfg)
     except A2CError as error:
         if not is_run(folder):
             discard_if_empty(folder, folder)
@@ -201,6 +201,7 @@ def _train(tree: DictConfig, folder: Path, full: bool, begun: Begun) -> int:
         with hidden_in_logs(secrets), claimed(cfg, folder):
             from a2c.api import train_in
 
+            cfg = _decided(cfg)
             write_records(cfg, folder)
             begun(folder, True)
             log.info("training %s in %s", cfg.env.id, folder)
