@@ -63,7 +63,7 @@ def ways(work: Work) -> dict[str, tuple[str, ...]]:
     """The settings of every way to step a work, by name."""
     ours = {name: added for name, added in OURS.items() if work.native or name != "native"}
     return {
-        name: (f"env.id={env}", f"num_envs={work.num_envs}", "device=cpu", *added)
+        name: (f"env.id={env}", "algo=a2c_paper", f"num_envs={work.num_envs}", "device=cpu", *added)
         for env, side in ((work.theirs, THEIRS), (work.ours, ours))
         for name, added in side.items()
     }

@@ -37,7 +37,7 @@ from machine import describe_machine
 
 Result = dict[str, Any]
 QUIET = ("wandb.mode=disabled", "gif=false")
-PONG = ("env.id=ALE/Pong-v5", "env.clip_reward=true", *QUIET)
+PONG = ("env.id=ALE/Pong-v5", "algo=a2c_paper", "env.clip_reward=true", *QUIET)
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ def pong(n_step: int, scale: Scale, args: argparse.Namespace) -> Result:
 def device_cartpole(scale: Scale, args: argparse.Namespace) -> Result:
     """Environments whose arrays live on the device, so that nothing goes through the host."""
     size = (f"num_envs={scale.device_envs}", f"device={scale.device}", "vectorization=device")
-    overrides = [f"env.id={args.device_env}", *size, *QUIET, *args.set]
+    overrides = [f"env.id={args.device_env}", "algo=a2c_paper", *size, *QUIET, *args.set]
     return {"floors": {"steps_per_second": 5_000_000}, **beside_random(overrides, scale)}
 
 
@@ -153,7 +153,12 @@ def launches(scale: Scale, args: argparse.Namespace) -> Result:
     """Launches, copies and waits of the host in a step and in an update; environments on the host and on the device."""
     size = (f"num_envs={scale.pong_envs}", f"device={scale.device}", "vectorization=native")
     updates = f"--updates={scale.updates}"
-    on_device = (f"env.id={args.device_env}", f"num_envs={scale.device_envs}", f"device={scale.device}")
+    on_device = (
+        f"env.id={args.device_env}",
+        "algo=a2c_paper",
+        f"num_envs={scale.device_envs}",
+        f"device={scale.device}",
+    )
     return {
         "floors": {"host": {"per_step": {"graph_launches": 1, "waits": 1}, "per_update": {"waits": 0}}},
         "floors on device": {"per_rollout": {"graph_launches": 1, "waits": 0}, "per_update": {"graph_launches": 1}},
@@ -165,7 +170,12 @@ def launches(scale: Scale, args: argparse.Namespace) -> Result:
 def single_settings(scale: Scale, args: argparse.Namespace) -> Result:
     """One setting changed at a time, in turns with none changed: how much each is worth here."""
     size = (f"num_envs={scale.pong_envs}", f"device={scale.device}", "vectorization=native")
-    on_device = (f"env.id={args.device_env}", f"num_envs={scale.device_envs}", f"device={scale.device}")
+    on_device = (
+        f"env.id={args.device_env}",
+        "algo=a2c_paper",
+        f"num_envs={scale.device_envs}",
+        f"device={scale.device}",
+    )
     works = {
         "pong": ([*PONG, *size], ("precision=bf16", "env_groups=2", "tf32=false", "cuda_graphs=false")),
         "device-cartpole": ([*on_device, "vectorization=device", *QUIET], ("cuda_graphs=false", "tf32=false")),

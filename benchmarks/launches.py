@@ -19,6 +19,7 @@ from torch.profiler import ProfilerActivity, profile, record_function
 
 import a2c
 from a2c.build import build, make_envs
+from a2c.envs.look import decided
 from a2c.run.state import TrainState
 from a2c.settings.config import Config
 from a2c.trainer import updates
@@ -70,7 +71,7 @@ def main() -> None:
     parser.add_argument("overrides", nargs="+", metavar="key=value", help="settings as for a2c train")
     parser.add_argument("--updates", type=int, default=10)
     args = parser.parse_args()
-    cfg = a2c.load_config(*args.overrides)
+    cfg = decided(a2c.load_config(*args.overrides))
     events = profiled(cfg, args.updates)
     acting, updating = count(events, COLLECT), count(events, UPDATE)
     found = {

@@ -59,6 +59,7 @@ PRESETS = {
 
 KNIGHT = (
     "env.id=knight:Knight-v0",  # benchmarks/knight.py
+    "algo=a2c_paper",
     "total_steps=300_000",
     "num_envs=32",
     "n_step=16",
@@ -75,6 +76,7 @@ KNIGHT = (
 )
 GOLF = (
     "env.id=golf:Golf-v0",  # benchmarks/golf.py
+    "algo=a2c_paper",
     "total_steps=300_000",
     "num_envs=32",
     "n_step=16",
@@ -122,11 +124,25 @@ SPACES = {
 # A reward at the end, for the turn there: all that came before is noise to the advantage, which lambda keeps short.
 # n_step is three corridors, so that most of them lie within one rollout, and with it within the reach of gradients.
 T_MAZE = (
-    *("env.id=t_maze:LongTMaze-v0", "total_steps=400_000", "num_envs=8", "n_step=64", "gae_lambda=0.8"),
+    *(
+        "env.id=t_maze:LongTMaze-v0",
+        "algo=a2c_paper",
+        "total_steps=400_000",
+        "num_envs=8",
+        "n_step=64",
+        "gae_lambda=0.8",
+    ),
     *("normalize_advantage=true", "optimizer=adam", "lr=2e-3", "lr_schedule=linear"),
 )
 POSITIONS = (
-    *("env.id=cartpole_views:PositionCartPole-v1", "total_steps=200_000", "num_envs=8", "n_step=32", "beta=0"),
+    *(
+        "env.id=cartpole_views:PositionCartPole-v1",
+        "algo=a2c_paper",
+        "total_steps=200_000",
+        "num_envs=8",
+        "n_step=32",
+        "beta=0",
+    ),
     *("gae_lambda=0.95", "normalize_advantage=true", "normalize_obs=true", "normalize_reward=true"),
     *("optimizer=adam", "lr=2e-3", "lr_schedule=linear"),
 )

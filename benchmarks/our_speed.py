@@ -67,8 +67,18 @@ def train_for(loop: Iterator[TrainState], drain: Callable[[TrainState], None], s
     return Trained(states[-1], len(states), time.perf_counter() - begin)
 
 
+def decided(cfg: Config) -> Config:
+    """With a value for each setting that is auto; earlier checkouts, which before_after.py measures, have none."""
+    try:
+        from a2c.envs.look import decided
+    except ImportError:
+        return cfg
+    return decided(cfg)
+
+
 def measure_learning(cfg: Config, seconds: float) -> dict[str, Any]:
     """Train for ``seconds`` after a warm-up; returns the speed, and where the time went by the clock of the loop."""
+    cfg = decided(cfg)
     with make_envs(cfg) as envs:
         learner, collector = build(cfg, envs)
         loop = updates(learner, collector, TrainState(), sys.maxsize)
@@ -109,6 +119,7 @@ def measure_random(cfg: Config, seconds: float) -> dict[str, Any]:
     In ``steps`` all rows count, so that the limit is not too low; ``transitions_per_second``, of environments on the
     host, leaves out those that NEXT_STEP spends on a reset.
     """
+    cfg = decided(cfg)
     with make_envs(cfg) as envs:
         step, actions = begun(envs.envs, cfg)
         _step_for(step, actions, WARM_UP * seconds, WARM_STEPS)
@@ -179,7 +190,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=5.0, help="measured time; a tenth more warms up")
     parser.add_argument("--random", action="store_true", help="environments alone, random actions")
     args = parser.parse_args()
-    cfg = a2c.load_config(*args.overrides)
+    cfg = decided(a2c.load_config(*args.overrides))
     found = measure_random(cfg, args.seconds) if args.random else measure_learning(cfg, args.seconds)
     facts = {"env": cfg.env.id, "num_envs": cfg.num_envs, "n_step": cfg.n_step, "vectorization": cfg.vectorization}
     print(json.dumps({"overrides": args.overrides, **facts, **found, **peak_memory()}))

@@ -46,6 +46,7 @@ WORKS = {
     "catch": Work(
         (
             "env.id=catch:Catch-v0",
+            "algo=a2c_paper",
             "total_steps=30_000",
             "optimizer=adam",
             "lr=5e-4",

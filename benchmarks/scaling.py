@@ -47,6 +47,7 @@ def overrides(axis: str, size: int, device: str) -> list[str]:
     point = BASE | {axis: size}
     return [
         "env.id=CartPole-v1",
+        "algo=a2c_paper",
         f"num_envs={point['num_envs']}",
         f"n_step={point['n_step']}",
         f"network.hidden_sizes=[{point['hidden']},{point['hidden']}]",

@@ -82,7 +82,7 @@ def steps_per_second(envs: Envs, actions: list[Any], seconds: float) -> float:
 def compare(name: str, rounds: int, seconds: float) -> Result:
     """Measure all rounds of one work. All vector environments are open at once; they sleep until it is their turn."""
     env_id, num_envs, floor = WORKS[name]
-    cfg = load_config(f"env.id={env_id}", f"num_envs={num_envs}", "vectorization=native")
+    cfg = load_config(f"env.id={env_id}", "algo=a2c_paper", f"num_envs={num_envs}", "vectorization=native")
     quiet = Quiet()
     with contextlib.ExitStack() as stack:
         opened = {kind: stack.enter_context(started(cfg, make)) for kind, make in makers(cfg).items()}
@@ -106,7 +106,7 @@ def compare(name: str, rounds: int, seconds: float) -> Result:
 
 def start(num_envs: int) -> Result:
     """How long ``num_envs`` CartPoles of ours take to start; also steps them once."""
-    cfg = load_config("env.id=CartPole-v1", f"num_envs={num_envs}")
+    cfg = load_config("env.id=CartPole-v1", "algo=a2c_paper", f"num_envs={num_envs}")
     with started(cfg, makers(cfg)[OURS]) as (envs, seconds):
         envs.step(envs.action_space.sample())
     return {"seconds": seconds, "limit": START_LIMIT if num_envs == min(START_SIZES) else None}

@@ -23,7 +23,7 @@ class Work:
 class Way:
     """One of our ways to do a work: a row of the table.
 
-    The general settings (env=custom) are Stable-Baselines3's: 64-64 tanh or NatureCNN, float32. Python environments
+    Plain A2C has Stable-Baselines3's settings: 64-64 tanh or NatureCNN, float32. Python environments
     run untuned (vectorization=auto): only Stable-Baselines3 is tuned to the machine beforehand.
     """
 
@@ -34,8 +34,23 @@ class Way:
     aim: float | None = None  # and the one that we hope for
 
 
-# torch's own RMSprop, which is Stable-Baselines3's default too.
-SAME_WORK = ("optimizer=rmsprop", "wandb.mode=disabled", "gif=false")
+# Plain A2C, which is Stable-Baselines3's default too, with torch's own RMSprop; each by its key, so that earlier
+# checkouts, where these were the general settings, understand them.
+PLAIN = (
+    *(
+        "n_step=5",
+        "gae_lambda=1",
+        "beta=0.01",
+        "value_coef=0.5",
+        "lr=7e-4",
+        "lr_schedule=constant",
+        "max_grad_norm=0.5",
+    ),
+    *("normalize_advantage=false", "normalize_obs=false", "normalize_reward=false"),
+    *("network.hidden_sizes=[64,64]", "network.activation=tanh", "network.log_std_init=0"),
+    "policy.distribution=gaussian",
+)
+SAME_WORK = (*PLAIN, "optimizer=rmsprop", "wandb.mode=disabled", "gif=false")
 PYTHON = ("vectorization=auto",)
 NATIVE = ("vectorization=native",)
 
@@ -62,7 +77,7 @@ def settings(way: Way, device: str) -> list[str]:
     """The overrides of ``a2c train`` for this way."""
     work = WORKS[way.work]
     size = (f"env.id={work.env}", f"num_envs={work.num_envs}", f"n_step={work.n_step}", f"device={device}")
-    return [*size, *work.overrides, *SAME_WORK, *way.overrides]
+    return [*SAME_WORK, *size, *work.overrides, *way.overrides]
 
 
 def missing_setting(way: Way) -> str | None:

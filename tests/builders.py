@@ -30,6 +30,7 @@ LIGHT = (  # overrides for a whole training that takes a second
     "eval.final_episodes=2",
     "log_every=100",
     "num_envs=2",
+    "lr_schedule=constant",  # so that a run that stops half-way can have half as many total_steps
 )
 
 VECTOR = Spaces((4,), "float32", 3, discrete=True)
@@ -39,11 +40,20 @@ IMAGE = Spaces((4, 36, 36), "uint8", 3, discrete=True)
 
 @functools.cache
 def _base() -> Config:
-    return load_config("env.id=CartPole-v1", "device=cpu", "wandb.mode=disabled", "gif=false", "max_grad_norm=null")
+    return load_config(
+        *(
+            "env.id=CartPole-v1",
+            "algo=a2c_paper",
+            "max_grad_norm=null",
+            "device=cpu",
+            "wandb.mode=disabled",
+            "gif=false",
+        )
+    )
 
 
 def config(**changes: Any) -> Config:
-    """The general settings, gradients unclipped, with ``changes``: a nested setting as ``network={...}``."""
+    """The settings of plain A2C, gradients unclipped, with ``changes``: a nested setting as ``network={...}``."""
     cfg = copy.deepcopy(_base())
     for name, value in changes.items():
         group = getattr(cfg, name)

@@ -11,6 +11,7 @@ from typing import Any
 
 import yaml
 
+from a2c.settings.auto_values import decide
 from a2c.settings.compose import load_config
 from a2c.storage.run_lock import LOCK
 
@@ -19,7 +20,7 @@ Row = Mapping[str, Any]
 
 @functools.cache
 def _preset(env: str) -> str:
-    return json.dumps(asdict(load_config(env)))
+    return json.dumps(asdict(decide(load_config(env))))  # a run keeps no auto
 
 
 def _settings(env: str, changes: Sequence[str]) -> str:

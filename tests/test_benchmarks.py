@@ -228,7 +228,9 @@ def test_a_script_that_fails_says_why() -> None:
 
 
 def test_our_measurements_run() -> None:
-    cfg = load_config("env.id=CartPole-v1", "num_envs=2", "device=cpu", "vectorization=sync", "threads=1")
+    cfg = load_config(
+        "env.id=CartPole-v1", "algo=a2c_paper", "num_envs=2", "device=cpu", "vectorization=sync", "threads=1"
+    )
     found = our_speed.measure_learning(cfg, seconds=0.05)
     assert found["steps"] == found["updates"] * 2 * 5  # sync resets in the same step: every row is a transition
     assert math.isclose(sum(found["share"].values()), 1.0)
@@ -263,6 +265,7 @@ def test_trainings_take_turns_and_count_only_their_own_time() -> None:
         "vector_environment.py",
         "evaluation_apart.py",
         "costs.py",
+        "defaults.py",
         "envpool_speed.py",
     ],
 )
@@ -273,7 +276,7 @@ def test_every_command_explains_itself(script: str) -> None:
 
 
 def test_resets_are_no_transitions() -> None:
-    cfg = load_config("env.id=CartPole-v1", "num_envs=3", "device=cpu", "vectorization=native")
+    cfg = load_config("env.id=CartPole-v1", "algo=a2c_paper", "num_envs=3", "device=cpu", "vectorization=native")
     with make_envs(cfg) as envs:
         (group,) = envs.envs.groups
         group.reset([1, 2, 3])

@@ -16,6 +16,7 @@ import torch
 import a2c
 import own_toys
 from a2c.cli import main
+from a2c.envs.look import decided
 from a2c.errors import ConfigError
 from a2c.storage.checkpoint import load_checkpoint
 from builders import LIGHT
@@ -83,7 +84,7 @@ def test_a3c_takes_an_object_with_wrappers() -> None:
         """Known to this function alone."""
 
     cfg = a2c.load_config(*SHORT, CHAIN, env=Here)
-    one = dataclasses.replace(cfg, algo="a3c", num_workers=1, vectorization="auto")
+    one = dataclasses.replace(decided(cfg), algo="a3c", num_workers=1, vectorization="auto")
     assert torch.equal(weights(a2c.train(one)), with_chain())
 
 

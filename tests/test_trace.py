@@ -49,7 +49,7 @@ RUNS = {
         "normalize_reward=true",
         "normalize_advantage=true",
     ),
-    "images": ("env.id=pictures:Side-v0", "vectorization=sync", "n_step=8"),
+    "images": ("env.id=pictures:Side-v0", "algo=a2c_paper", "vectorization=sync", "num_envs=4", "n_step=8"),
     "a3c with one worker": ("env=cartpole", "algo=a3c", "num_envs=1", "num_workers=1", "vectorization=sync"),
     "environments on the device": ("env=cartpole_device", "total_steps=6400", "num_envs=32", "log_every=800"),
 }

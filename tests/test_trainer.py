@@ -20,7 +20,7 @@ from a2c.storage.metrics_file import read_rows
 
 LIGHT = ("device=cpu", "wandb.mode=disabled", "gif=false", "vectorization=sync")
 QUICK = (*LIGHT, "eval.every=0", "eval.episodes=2", "eval.final_episodes=2", "log_every=200")
-IDENTITY = ("env.id=envs.toys:Identity-v0", "num_envs=4", "optimizer=adam", "lr=0.01", "beta=0")
+IDENTITY = ("env.id=envs.toys:Identity-v0", "algo=a2c_paper", "num_envs=4", "optimizer=adam", "lr=0.01", "beta=0")
 
 
 def config(runs: Path, *overrides: str) -> Config:

@@ -10,6 +10,7 @@ from omegaconf import OmegaConf
 
 from a2c.collecting.preflight import check_settings
 from a2c.envs.given import with_given
+from a2c.envs.look import decided
 from a2c.envs.single.own import EnvMaker, known
 from a2c.errors import RunIOError
 from a2c.machine.rank_place import place_here
@@ -158,6 +159,7 @@ def _train_checked(cfg: Config, network: OwnNetwork | None, on_report: OnReport 
     if cfg.resume == AUTO:
         from a2c.run.auto_resume import chosen  # imports torch
 
+        cfg = decided(cfg)
         with chosen(cfg) as choice:
             if choice.finished is not None:
                 let_others_go(cfg, choice.finished)
@@ -172,7 +174,7 @@ def _train(cfg: Config, folder: Path | None, network: OwnNetwork | None, on_repo
         folder = run_of(cfg.resume, cfg.runs_dir)
     folder = folder or Path(cfg.runs_dir) / new_run(cfg.runs_dir, cfg.env.id, cfg.name, cfg.algo, cfg.seed)
     with claimed(cfg, folder, network):
-        settings = folder / SETTINGS
+        cfg, settings = decided(cfg), folder / SETTINGS
         try:
             settings.parent.mkdir(parents=True, exist_ok=True)
             write_text(settings, OmegaConf.to_yaml(OmegaConf.create(redact(asdict(cfg)))))

@@ -24,6 +24,7 @@ from a2c.envs.device.lockstep import DeviceEnvs, make_device_envs
 from a2c.envs.groups import EnvGroups, in_groups
 from a2c.envs.healing import Restarts
 from a2c.envs.lockstep import LockstepEnvs
+from a2c.envs.look import decided, decided_by
 from a2c.envs.make_vector_env import make_vector_env, newest_frames
 from a2c.envs.remarks import Remarks
 from a2c.envs.seeding import TRIAL, env_seed
@@ -81,6 +82,7 @@ def make_envs(cfg: Config, *, first: int = 0, resumable: bool = True) -> Iterato
         ConfigError: there is no such device, or the settings do not fit the environment or this machine.
         EnvironmentFailure: an environment cannot be made.
     """
+    cfg = decided(cfg)
     device = use_device(cfg.device, tf32=cfg.tf32)  # report a missing device before any process starts
     fits = fitting(cfg, str(device))
     chosen = plan(cfg, partial(_look, cfg, fits))
@@ -173,6 +175,7 @@ def build(
         ConfigError: the network does not fit the observations.
         EnvironmentFailure, NumericError: the first reset of the environments failed.
     """
+    cfg = decided_by(envs.spaces, cfg)
     set_threads(cfg.threads, convolutions=convolves(envs.spaces, cfg.network))
     device = use_device(cfg.device, tf32=cfg.tf32)
     envs.remarks.tell = notify

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from a2c.build import TrainingEnvs, build, make_envs
 from a2c.collecting.device_collector import AnyCollector
+from a2c.envs.look import decided
 from a2c.errors import WEIGHTS_ARE_SOUND
 from a2c.learning.averaging import averaging_of
 from a2c.learning.learner import Learner
@@ -40,6 +41,7 @@ def train(cfg: Config, folder: Path, *, network: OwnNetwork | None = None, callb
     Raises:
         A2CError: a subclass for each kind of failure, with an exit code and a message of one line.
     """
+    cfg = decided(cfg)
     own = of_one(cfg)
     with make_envs(own) as envs, open_run(cfg, folder, network, callback) as run:
         learner, collector = build(own, envs, run.update, run.console.note, network)
@@ -90,6 +92,7 @@ def train_rank(
     with ranks.telling():
         if (finished := finished_before(ranks)) is not None:
             return finished
+        cfg = decided(cfg)
         own = of_rank(cfg, ranks)
         with (
             make_envs(own, first=ranks.rows(cfg.num_envs).start) as envs,
@@ -146,7 +149,7 @@ def training(
     Yields:
         Training state, learner and collector, before the first update and after every one.
     """
-    own = of_one(cfg)
+    own = of_one(decided(cfg))
     with make_envs(own, resumable=False) as envs:
         learner, collector = build(own, envs)
         yield TrainState(), learner, collector

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from a2c.api import load_config, train_in
+from a2c.envs.look import decided
 from a2c.errors import CheckpointError, ConfigError, EnvironmentFailure, NumericError
 from a2c.settings.config import Config
 from a2c.storage.checkpoint import load_checkpoint
@@ -32,7 +33,7 @@ ENVS = ("cartpole", "pendulum")  # discrete and bare; continuous with a reward n
 
 
 def settings(*overrides: str, **changes: Any) -> Config:
-    return dataclasses.replace(load_config(*LIGHT, *overrides), **changes)
+    return decided(dataclasses.replace(load_config(*LIGHT, *overrides), **changes))
 
 
 def with_one_worker(cfg: Config) -> Config:

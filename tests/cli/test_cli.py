@@ -43,6 +43,7 @@ def trainer(monkeypatch, tmp_path) -> Trainer:
     monkeypatch.chdir(tmp_path)
     stand_in = Trainer()
     monkeypatch.setattr("a2c.api.train_in", stand_in.train_in)
+    monkeypatch.setattr("a2c.envs.look.decided", lambda cfg: cfg)  # nobody makes its environments
     monkeypatch.setattr("a2c.run.resuming.prepare_resumed", lambda *_: None)  # its runs save no checkpoint
     return stand_in
 

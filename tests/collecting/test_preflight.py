@@ -183,7 +183,7 @@ def descriptors():
     return len(os.listdir("/proc/self/fd")) - 1
 
 kind, count = sys.argv[1], int(sys.argv[2])
-cfg, plan = load_config("env.id=CartPole-v1", f"num_envs={count}"), Plan(kind, count, "")
+cfg, plan = load_config("env.id=CartPole-v1", "algo=a2c_paper", f"num_envs={count}"), Plan(kind, count, "")
 before = descriptors()
 room = before + needs(cfg, plan=plan).descriptors + 2  # two for the servers of multiprocessing, which do not run yet
 resource.setrlimit(resource.RLIMIT_NOFILE, (room, room))
@@ -221,7 +221,7 @@ def test_the_descriptors_of_a_process_are_as_many_as_measured(kind: str, each: i
         ("algo=a3c num_workers=40", "num_workers=40 need 206 file descriptors, and 61 are free"),
         ("algo=a3c num_workers=100000", "num_workers=100,000 num_envs=1 need"),
         ("eval.final_episodes=1e10", "eval.final_episodes=10,000,000,000 need 400 GB of memory"),
-        ("env.id=ALE/Pong-v5 env.atari.screen_size=100000", "n_step=5 num_envs=16 env.atari.screen_size=100,000 need"),
+        ("env.id=ALE/Pong-v5 env.atari.screen_size=100000", "n_step=8 num_envs=8 env.atari.screen_size=100,000 need"),
         (
             "ranks=2 n_step=1e9",
             "2 ranks with n_step=1,000,000,000 num_envs=4 each need 216 GB of memory (rollout 108 GB each), and 1.0 GB",
@@ -273,13 +273,14 @@ def test_large_observations_are_refused_by_the_first_environment(
     monkeypatch.setitem(gym.registry, "Large-v0", EnvSpec("Large-v0", Large))
     monkeypatch.setattr(preflight, "limits_here", lambda: Limits(Limit(100 << 20, "here"), None, None))
     Large.made = 0
-    assert main(["train", "env.id=Large-v0", f"vectorization={vectorization}", "wandb.mode=disabled"]) == 2
+    plain = ["train", "env.id=Large-v0", "algo=a2c_paper", "wandb.mode=disabled"]
+    assert main([*plain, f"vectorization={vectorization}"]) == 2
     # 6 x 16 in the rollout, twice 16 beside the environments; 64 wide torsos over 2**18 numbers
     said = "config error: network.hidden_sizes=[64, 64] need"
     assert capsys.readouterr().err.startswith(said)
     assert Large.made == 1
     assert list(tmp_path.rglob("*.jsonl")) == []
-    assert main(["train", "env.id=Large-v0", "network.hidden_sizes=[1]", "wandb.mode=disabled"]) == 2
+    assert main([*plain, "network.hidden_sizes=[1]"]) == 2
     assert capsys.readouterr().err.startswith("config error: n_step=5 num_envs=16 need 1")
 
 

@@ -14,6 +14,7 @@ from torch.testing import assert_close
 
 import a2c
 from a2c.cli import main
+from a2c.envs.look import decided
 from a2c.envs.spaces import Spaces
 from a2c.errors import CheckpointError, ConfigError
 from a2c.learning.learner import Learner
@@ -189,7 +190,7 @@ def test_the_process_that_evaluates_gets_it_too(tmp_path: Path) -> None:
 
 
 def test_a3cs_workers_get_it_and_one_of_them_is_a2c(tmp_path: Path) -> None:
-    cfg = settings(tmp_path, "num_envs=1", "eval.episodes=0")
+    cfg = settings(tmp_path, "algo=a2c_paper", "num_envs=1", "eval.episodes=0")
     one = replace(cfg, algo="a3c", num_workers=1)
     asynchronous, same = (last(a2c.train(run, network=lambda spaces: pair(spaces))) for run in (one, cfg))
     assert_close(asynchronous["learner"]["model"], same["learner"]["model"], rtol=0, atol=0)
@@ -198,6 +199,7 @@ def test_a3cs_workers_get_it_and_one_of_them_is_a2c(tmp_path: Path) -> None:
 @pytest.mark.long
 def test_a3c_trains_with_a_torso_by_its_name(tmp_path: Path) -> None:
     cfg = settings(tmp_path, "algo=a3c", "num_workers=2", "network.torso=network_toys:Ours", "eval.episodes=0")
+    cfg = decided(cfg)
     trained = last(a2c.train(cfg))
     begin, end = make_network(cfg, Spaces.from_dict(trained["spec"])).state_dict(), trained["learner"]["model"]
     assert begin.keys() == end.keys()

@@ -183,8 +183,8 @@ def test_one_that_does_not_return_is_left_when_the_run_is_to_end(
             pytest.fail("nobody broke in")
 
     summary = train(tmp_path, LADDER, on_report=hang)
-    assert (summary.stopped, summary.ended, summary.env_steps) == ("SIGTERM", None, 200)
-    assert last(summary)["state"]["env_steps"] == 200
+    assert (summary.stopped, summary.ended, summary.env_steps) == ("SIGTERM", None, 208)
+    assert last(summary)["state"]["env_steps"] == 208
 
 
 # ---- stop_at ----
@@ -268,7 +268,7 @@ def test_an_environment_that_fails_in_a_call_is_named(layout: str, tmp_path: Pat
         train(tmp_path, LADDER, *LAYOUTS[layout], on_report=lambda progress: progress.call("fall"))
     (path,) = tmp_path.glob("*/2*/checkpoints/last.pt")
     saved = load_checkpoint(path)
-    assert saved["state"]["update"] == 10  # 2 environments, 5 steps each: the first report
+    assert saved["state"]["update"] == 7  # 2 environments, 8 steps each: the first report
     assert saved["collector"]["in_flight"] is not None
     assert saved["collector"]["calls"] == []  # the one that failed has not been made
     with pytest.raises(EnvironmentFailure, match=r"raised AttributeError in the call of 'hardr'"):

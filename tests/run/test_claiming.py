@@ -235,7 +235,7 @@ def test_what_does_not_fit_is_refused_before_anything_is_written(
 
 
 def test_another_distribution_of_as_many_parameters_is_refused(tmp_path: Path) -> None:
-    run = trained(tmp_path, "env.id=Pendulum-v1")
+    run = trained(tmp_path, "env.id=Pendulum-v1", "policy.distribution=gaussian")
     before = contents(run)
     with pytest.raises(CheckpointError, match=r"its policy was learned with another distribution; .*='squashed'"):
         a2c.train(a2c.load_config(f"resume={run}", f"runs_dir={tmp_path}", "policy.distribution=squashed"))

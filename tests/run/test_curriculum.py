@@ -213,7 +213,7 @@ def test_a3c_sees_calls_and_resumes(workers: int, sessions: Sessions) -> None:
     )
     assert sum(row["callback/levels"] for row in left["rows"]) % (2 * workers) == 0
     if workers == 1:
-        plain = left_by(sessions.run(*LADDER, SYNC, "num_envs=2", until=20))
+        plain = left_by(sessions.run(*LADDER, "algo=a2c_paper", SYNC, "num_envs=2", until=20))
         assert differences(left["learner"], plain["learner"]) == []
         rows = [{key: row[key] for key in row if not key.startswith("train/lag")} for row in left["rows"]]
         assert differences(rows, plain["rows"]) == []

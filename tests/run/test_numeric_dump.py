@@ -29,7 +29,7 @@ SECRET = "hunter2-of-the-simulator"
 
 def settings(runs: Path, fault: str, *overrides: str) -> Config:
     return a2c.load_config(
-        "env.id=faulty:Numbers-v0",
+        *("env.id=faulty:Numbers-v0", "algo=a2c_paper"),
         f"env.kwargs={{fault:{fault},token:{SECRET}}}",
         *("num_envs=3", "n_step=4", "total_steps=600", "log_every=60", "eval.every=0", "checkpoint.every=0"),
         *("eval.episodes=1", "eval.final_episodes=1", "device=cpu", "wandb.mode=disabled", "gif=false"),

@@ -12,6 +12,7 @@ from a2c.settings.compose import compose_plain, conf_dir, load_config, prepare_t
 from a2c.settings.config import Config
 from a2c.settings.hydra_keys import KEYS as HYDRA_KEYS
 from a2c.settings.overrides import parse, quote, written
+from a2c.settings.resumed_settings import flatten
 from a2c.settings.rules import validate
 from a2c.settings.setting import settings
 from a2c.settings.suggest import ALIASES
@@ -66,16 +67,16 @@ REFUSED = {
     "gamma=nan": "gamma=nan must be finite",
     "lr=inf": "lr=inf must be finite",
     "max_grad_norm=inf": "max_grad_norm=inf must be finite; null switches it off",
-    "n_step=2.5": "n_step=2.5 must be a whole number (int)",
-    "n_step=false": "n_step=false must be a whole number (int)",
+    "n_step=2.5": "n_step=2.5 must be a whole number (int) or auto",
+    "n_step=false": "n_step=false must be a whole number (int) or auto",
     "num_workers=two": "num_workers='two' must be a whole number (int) or null",
     "gif=1": "gif=1 must be true or false (bool)",
     "device=null": "device=null must be text (str)",
-    "network.hidden_sizes=64": "network.hidden_sizes=64 must be a list, like [a,b]",
+    "network.hidden_sizes=64": "network.hidden_sizes=64 must be a list, like [a,b], or auto",
     "network.hidden_sizes=[64,x]": "network.hidden_sizes[1]='x' must be a whole number (int)",
     "wandb=null": "wandb=null must be a mapping, like {key: value}",
     "env.kwargs=3": "env.kwargs=3 must be a mapping, like {key: value}",
-    "lr=[1": "lr='[1' must be a number (float)",
+    "lr=[1": "lr='[1' must be a number (float) or auto",
     # ranges
     "gamma=1.5": "gamma=1.5 must be in [0, 1]",
     "gae_lambda=-0.1": "gae_lambda=-0.1 must be in [0, 1]",
@@ -137,8 +138,9 @@ def test_every_algorithm_composes_with_every_environment(algo: str):
                 load_config(f"env={preset}", f"algo={algo}")
             continue
         cfg = load_config(f"env={preset}", f"algo={algo}")
-        delta = OmegaConf.to_container(OmegaConf.load(path))
-        assert {key: getattr(cfg, key) for key in delta} == delta
+        delta = dict(flatten(OmegaConf.to_container(OmegaConf.load(path))))
+        tree = dict(flatten(asdict(cfg)))
+        assert {key: tree[key] for key in delta} == delta
 
 
 def test_an_algorithm_is_chosen_once_and_the_command_line_has_the_last_word():
@@ -357,8 +359,8 @@ def test_a_run_that_is_not_there_cannot_be_resumed(tmp_path):
         ("lr_schedule=[[0,1],[0,2]]", "or points like"),  # they do not rise
         ("lr_schedule=[[0,1],[1.5,2]]", "or points like"),  # beyond the run
         ("beta_schedule=[[0,-1]]", "or points like"),
-        ("lr_end=0.1", "lr_end=0.1 needs lr_schedule=linear or cosine"),
-        ("gae_lambda_schedule=[[0,1.2]]", "a factor times gae_lambda=1.0 is above 1"),
+        ("lr_schedule=constant lr_end=0.1", "lr_end=0.1 needs lr_schedule=linear or cosine"),
+        ("gae_lambda=1 gae_lambda_schedule=[[0,1.2]]", "a factor times gae_lambda=1.0 is above 1"),
         ("max_grad_norm=null max_grad_norm_schedule=linear", "needs a max_grad_norm to begin with; it is null"),
     ],
 )

@@ -89,7 +89,7 @@ def test_what_names_shows_or_keeps_a_run_is_left_out():
 
 def test_secrets_are_asked_for_again():
     made = preset("env=cartpole", "env.kwargs.api_key=hidden-thing", "env.kwargs.size=3")
-    assert "hidden" not in made.path.read_text()
+    assert "hidden-thing" not in made.path.read_text()
     assert "redacted" not in made.path.read_text()
     assert made.command.endswith(" env=best env.kwargs.api_key=...")
     assert yaml.safe_load(made.path.read_text())["env"] == {"id": "CartPole-v1", "kwargs": {"size": 3}}

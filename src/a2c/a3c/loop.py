@@ -12,6 +12,7 @@ from a2c.a3c.team import Team
 from a2c.build import make_envs
 from a2c.collecting.preflight import check_fits, needs
 from a2c.envs.converting.masks import AUTO, INFO
+from a2c.envs.look import decided
 from a2c.envs.spaces import Spaces
 from a2c.errors import WEIGHTS_ARE_SOUND, ConfigError
 from a2c.learning.learner import Learner
@@ -35,7 +36,7 @@ def train(cfg: Config, folder: Path, *, network: OwnNetwork | None = None, callb
 
     Source: Mnih et al. 2016 (A3C).
     """
-    cfg = replace(cfg, num_workers=cfg.num_workers or usable_cores(), device="cpu")
+    cfg = replace(decided(cfg), num_workers=cfg.num_workers or usable_cores(), device="cpu")
     assert cfg.num_workers is not None
     learner, workers = build(cfg, network), cfg.num_workers
     with (
@@ -68,6 +69,7 @@ def build(cfg: Config, network: OwnNetwork | None = None) -> Learner:
     Raises:
         ConfigError, EnvironmentFailure: as :func:`a2c.envs.make_env`.
     """
+    cfg = decided(cfg)
     # What is wrong with the environment shows before any worker starts.
     one = replace(of_worker(cfg), num_envs=1)
     spaces = call_apart(_spaces, one) if cfg.env.isolate else _spaces(one)

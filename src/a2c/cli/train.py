@@ -77,7 +77,7 @@ def run(arguments: Sequence[str], begun: Begun = lambda folder, trains: None) ->
         if any(cfg.resume == AUTO for cfg in configs) and launcher is None and not shows:
             if flags.multirun:
                 raise ConfigError("resume=auto goes on with one run; leave out -m, or add hydra/launcher=cores")
-            return _resume_auto(configs[0], flags, overrides, begun)
+            return _resume_auto(_decided(configs[0]), flags, overrides, begun)
         if not flags.multirun and configs[0].resume:
             overrides = [*_same_folder(configs[0], overrides), *overrides]
     hydra_arguments = _hydra_arguments(flags, overrides)
@@ -122,6 +122,12 @@ def _allow(cfg: Config, *, here: bool = True) -> None:
     refuse_foreign_code(cfg)
     if here:
         check_settings(cfg)
+
+
+def _decided(cfg: Config) -> Config:
+    from a2c.envs.look import decided  # imports gymnasium
+
+    return decided(cfg)
 
 
 def _same_folder(cfg: Config, overrides: Sequence[str]) -> list[str]:
@@ -195,6 +201,7 @@ def _train(tree: DictConfig, folder: Path, full: bool, begun: Begun) -> int:
         with hidden_in_logs(secrets), claimed(cfg, folder):
             from a2c.api import train_in
 
+            cfg = _decided(cfg)
             write_records(cfg, folder)
             begun(folder, True)
             log.info("training %s in %s", cfg.env.id, folder)

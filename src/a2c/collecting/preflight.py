@@ -16,6 +16,7 @@ from a2c.errors import ConfigError
 from a2c.machine.cores import usable_cores
 from a2c.machine.limits import Limit, Limits, device_memory, limits_here
 from a2c.machine.rank_place import place_here, ranks_on_machine
+from a2c.settings.auto_values import decide
 from a2c.settings.config import Config
 
 if TYPE_CHECKING:  # what is already too large by its settings waits for no library
@@ -60,7 +61,7 @@ def check_settings(cfg: Config) -> None:
     team = (cfg.num_workers or usable_cores()) if cfg.algo == "a3c" else 1
     place = place_here()
     ranks, here = (cfg.ranks, cfg.ranks) if place is None else (place.size, ranks_on_machine())
-    share = replace(cfg, num_envs=max(1, cfg.num_envs // ranks))
+    share = replace(decide(cfg), num_envs=max(1, cfg.num_envs // ranks))
     check_fits(needs(share, team=team, ranks=here), limits_here())
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from a2c.envs.look import decided_by
 from a2c.errors import NumericError
 from a2c.learning.averaging import Alone, Averaging
 from a2c.learning.coefficients import Coefficients, Schedules
@@ -62,7 +63,7 @@ class Learner:
         statistics: ObsNormalizer | None = None,
         averaging: Averaging | None = None,
     ) -> None:
-        self.model, self.cfg = model, cfg
+        self.model, self.cfg = model, (cfg := decided_by(model.spaces, cfg))
         self.averaging: Averaging = averaging or Alone()
         self.weights = flatten_parameters(model)
         device = self.weights.device

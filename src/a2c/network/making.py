@@ -10,6 +10,7 @@ from typing import cast
 import torch
 from torch import nn
 
+from a2c.envs.look import decided_by
 from a2c.envs.spaces import Spaces
 from a2c.errors import ConfigError
 from a2c.network.actor_critic import ActorCritic
@@ -37,6 +38,7 @@ def make_network(cfg: Config, spaces: Spaces, own: OwnNetwork | None = None) -> 
     Raises:
         ConfigError: it does not fit the observations or the actions, or code of the user's raised.
     """
+    cfg = decided_by(spaces, cfg)
     with seeded(cfg.seed):  # what of it is the user's draws from torch's own generator
         if own is not None or cfg.network.make is not None:
             return _own_network(cfg, spaces, own)

@@ -144,12 +144,28 @@ def start_facts(cfg: Config, learner: Learner, folder: Path, environments: Mappi
         **({"memory": reach(cfg)} if remembers(learner.model) else {}),
         "algorithm": cfg.algo.upper(),
         "rollout": f"{cfg.num_envs} environment{'s' * (cfg.num_envs > 1)} x {cfg.n_step} step{'s' * (cfg.n_step > 1)}",
+        "learning": learning(cfg),
+        "standardised": standardised(cfg),
         **environments,
         "device": describe_device(learner.weights.device),
         "steps": f"{cfg.total_steps:,}",
         "seed": str(cfg.seed),
         "folder": os.path.relpath(folder),
     }
+
+
+def learning(cfg: Config) -> str:
+    """By which coefficients it learns."""
+    falls = f", {cfg.lr_schedule} to {cfg.lr_end:g}" if cfg.lr_schedule in ("linear", "cosine") else ""
+    clipped = "" if cfg.max_grad_norm is None else f", gradients clipped at {cfg.max_grad_norm:g}"
+    weights = f"gamma {cfg.gamma:g}, gae_lambda {cfg.gae_lambda:g}, beta {cfg.beta:g}, value_coef {cfg.value_coef:g}"
+    return f"{cfg.optimizer} at {cfg.lr:g}{falls}{clipped}; {weights}"
+
+
+def standardised(cfg: Config) -> str:
+    """What is standardised before the network sees it, or learns from it."""
+    kinds = {"observations": cfg.normalize_obs, "rewards": cfg.normalize_reward, "advantages": cfg.normalize_advantage}
+    return ", ".join(name for name, on in (kinds | {"values": cfg.normalize_value}).items() if on) or "nothing"
 
 
 def reach(cfg: Config) -> str:

@@ -82,7 +82,7 @@ class NetworkConfig:
         pattern=CODE_NAME,
         says=SAYS_CODE_NAME,
     )
-    hidden_sizes: list[int] = setting("width of each hidden layer of the mlp", low=1)
+    hidden_sizes: list[int] = setting("width of each hidden layer of the mlp", low=1, auto=True)
     value_hidden_sizes: list[int] | None = setting("those of the value's own mlp; null: the same", low=1)
     layer_norm: str = setting(
         "layer normalisation in the mlp, before each activation; critic: in that of the value alone",
@@ -92,11 +92,11 @@ class NetworkConfig:
         "initial weights of our layers: orthogonal, with a policy that starts near uniform; default: PyTorch's own",
         choices=("orthogonal", "default"),
     )
-    activation: str = setting("nonlinearity of the mlp", choices=("tanh", "relu", "elu", "silu"))
+    activation: str = setting("nonlinearity of the mlp", choices=("tanh", "relu", "elu", "silu"), auto=True)
     shared_torso: bool | None = setting("one torso for policy and value; null: images share, vectors do not")
     memory: str | None = setting("a memory behind one torso, before both heads; null: none", choices=("lstm", "gru"))
     memory_size: int = setting("units of the memory", low=1)
-    log_std_init: float = setting("initial log standard deviation of continuous actions", low=-20, high=2)
+    log_std_init: float = setting("initial log standard deviation of continuous actions", low=-20, high=2, auto=True)
 
 
 @dataclass(slots=True)
@@ -106,6 +106,7 @@ class PolicyConfig:
     distribution: str = setting(
         "gaussian: clipped at the bounds; squashed by tanh, or beta: within them; gsde: smooth exploration",
         choices=("gaussian", "squashed", "beta", "gsde"),
+        auto=True,
     )
     state_dependent_std: bool = setting("gaussian and squashed: the spread follows from the observation")
     sde_steps: int = setting("gsde: steps after which the exploration is drawn anew", low=1)
@@ -152,7 +153,7 @@ class WandbConfig:
 
 @dataclass(slots=True)
 class Config:
-    """Everything that a run depends on."""
+    """Everything that a run depends on; what has ``auto=True`` may be the word auto until training begins."""
 
     env: EnvConfig = setting("environment: env=NAME picks a preset of conf/env, env.id=ANY any other")
     algo: str = setting(
@@ -166,19 +167,19 @@ class Config:
         says="threshold, or a score like 475",
     )
     num_envs: int = setting("N, environments in lockstep; with a3c, of each worker", low=1)
-    n_step: int = setting("T, steps per rollout", low=1)
+    n_step: int = setting("T, steps per rollout", low=1, auto=True)
     gamma: float = setting("discount", low=0, high=1)
-    gae_lambda: float = setting("1 is the n-step return, less is GAE", low=0, high=1)
-    beta: float = setting("weight of the entropy bonus", low=0)
-    value_coef: float = setting("weight of the value loss; the article's 1/2", low=0)
+    gae_lambda: float = setting("1 is the n-step return, less is GAE", low=0, high=1, auto=True)
+    beta: float = setting("weight of the entropy bonus", low=0, auto=True)
+    value_coef: float = setting("weight of the value loss; the article's 1/2", low=0, auto=True)
     value_loss: str = setting(
         "mse; huber: beyond a residual of 1 it grows in a line, within it is the same", choices=("mse", "huber")
     )
-    lr: float = setting("learning rate", low=0, open_low=True)
+    lr: float = setting("learning rate", low=0, open_low=True, auto=True)
     critic_lr: float | None = setting(
         "learning rate of the layers that only the value has; null: lr. Falls as that does", low=0, open_low=True
     )
-    lr_schedule: str | list[list[float]] = setting("how lr changes over the run, to lr_end", **SCHEDULE)
+    lr_schedule: str | list[list[float]] = setting("how lr changes over the run, to lr_end", **SCHEDULE, auto=True)
     lr_end: float = setting("lr at the end of linear and cosine", low=0)
     beta_schedule: str | list[list[float]] = setting("how beta changes over the run, to beta_end", **SCHEDULE)
     beta_end: float = setting("beta at the end of linear and cosine", low=0)
@@ -190,15 +191,15 @@ class Config:
         "how max_grad_norm changes, to max_grad_norm_end", **SCHEDULE
     )
     max_grad_norm_end: float = setting("max_grad_norm at the end of linear and cosine", low=0)
-    optimizer: str = setting("optimizer", choices=("rmsprop_tf", "rmsprop", "adam"))
+    optimizer: str = setting("optimizer", choices=("rmsprop_tf", "rmsprop", "adam"), auto=True)
     optimizer_eps: float = setting("epsilon of the optimizer", low=0, open_low=True)
     rmsprop_alpha: float = setting("decay of RMSprop's mean square", low=0, high=1, open_high=True)
     max_grad_norm: float | None = setting(
-        "clip the global gradient norm to this; null never clips", low=0, open_low=True
+        "clip the global gradient norm to this; null never clips", low=0, open_low=True, auto=True
     )
-    normalize_advantage: bool = setting("standardise advantages over the batch")
-    normalize_obs: bool = setting("standardise observations by running statistics")
-    normalize_reward: bool = setting("divide rewards by the standard deviation of the running return")
+    normalize_advantage: bool = setting("standardise advantages over the batch", auto=True)
+    normalize_obs: bool = setting("standardise observations by running statistics", auto=True)
+    normalize_reward: bool = setting("divide rewards by the standard deviation of the running return", auto=True)
     normalize_value: bool = setting("standardise the value's targets by running statistics (PopArt)")
     seed: int = setting("seed of everything; 0 is a seed", low=0, high=2**31 - 1)
     device: str = setting(**DEVICE)

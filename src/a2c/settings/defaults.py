@@ -2,22 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from omegaconf import OmegaConf
 
+from a2c.settings.auto_values import KINDS, decide
 from a2c.settings.compose import compose_plain, prepare_training, presets
 from a2c.settings.config import Config
 from a2c.settings.overrides import quote
+from a2c.settings.setting import settings
 from a2c.settings.typed_settings import build
 
 
 def defaults_of(cfg: Config) -> tuple[str, Config]:
-    """What to type for them, like ``env=cartpole algo=a2c``, and what that gives; without a preset by ``env.id=``."""
+    """What to type for them, like ``env=cartpole algo=a2c``, and what that gives; without a preset by ``env.id=``.
+
+    What follows from the spaces, which a run's settings do not tell, is as for the kind that ``cfg`` is nearest to.
+    """
     preset = next((name for name, path in sorted(presets().items()) if _env_id(path) == cfg.env.id), None)
     chosen = [f"env={preset}" if preset else f"env.id={quote(cfg.env.id)}", f"algo={cfg.algo}"]
     typed = f"env={preset} algo={cfg.algo}" if preset else f"env.id={cfg.env.id} algo={cfg.algo}"
-    return typed, build(Config, compose_plain("config", prepare_training(chosen)))
+    composed = build(Config, compose_plain("config", prepare_training(chosen)))
+    ours, values = dict(_values(cfg)), [(kind, dict(_values(decide(composed, kind)))) for kind in KINDS]
+    nearest, _ = min(values, key=lambda one: sum(ours[key] != value for key, value in one[1].items()))
+    return typed, decide(composed, nearest)
+
+
+def _values(cfg: Config) -> Iterator[tuple[str, Any]]:
+    return ((key, value) for key, value, _ in settings(cfg))
 
 
 def _env_id(preset: Path) -> str:

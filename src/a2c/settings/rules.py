@@ -10,7 +10,7 @@ from a2c.settings.config import Config
 from a2c.settings.leaf_count import leaves_of
 from a2c.settings.named_wrappers import named_wrappers
 from a2c.settings.redaction import asks_for, hidden_keys
-from a2c.settings.setting import check_ranges
+from a2c.settings.setting import AUTO, check_ranges
 
 
 def validate(cfg: Config) -> Config:
@@ -46,7 +46,7 @@ def validate(cfg: Config) -> Config:
     if cfg.stop_at is not None and (cfg.eval.episodes == 0 or cfg.eval.every == 0):
         off = "eval.episodes=0" if cfg.eval.episodes == 0 else "eval.every=0"
         raise ConfigError(f"stop_at={cfg.stop_at} needs evaluations during training, and {off} makes none")
-    if cfg.normalize_advantage and cfg.num_envs * cfg.n_step == 1:
+    if cfg.normalize_advantage is True and (cfg.num_envs, cfg.n_step) == (1, 1):
         raise ConfigError("normalize_advantage=true needs num_envs x n_step > 1: one number has no spread")
     return cfg
 
@@ -65,11 +65,14 @@ def _check_schedules(cfg: Config) -> None:
     """Refuse what has no effect, and what leads out of a coefficient's range."""
     for name in ("lr", "beta", "value_coef", "gae_lambda", "max_grad_norm"):
         value, kind, end = (getattr(cfg, f"{name}{part}") for part in ("", "_schedule", "_end"))
+        if kind == AUTO:  # it is looked at again when it has a value
+            continue
         if end and kind not in ("linear", "cosine"):
             raise ConfigError(f"{name}_end={end} needs {name}_schedule=linear or cosine")
         if kind != "constant" and value is None:
             raise ConfigError(f"{name}_schedule={kind} needs a {name} to begin with; it is null")
-        if name == "gae_lambda" and isinstance(kind, list) and max(factor for _, factor in kind) * value > 1:
+        points = kind if isinstance(kind, list) and value != AUTO else []
+        if name == "gae_lambda" and any(factor * value > 1 for _, factor in points):
             raise ConfigError(f"gae_lambda_schedule={kind}: a factor times gae_lambda={value} is above 1")
 
 

@@ -19,6 +19,7 @@ Record = TypeVar("Record")
 
 
 POINTS = "[[0, 1.0], [0.5, 0.2], [1, 0.0]]"
+AUTO = "auto"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,7 @@ class Rule:
     pattern: str = ""  # a regular expression for the whole text, or for what it may be beside the choices
     says: str = ""  # the pattern in words
     points: bool = False  # or a list of points of a schedule
+    auto: bool = False  # or the word auto, until a value follows from the environment (auto_values.py)
 
     def __str__(self) -> str:
         if self.points:
@@ -50,7 +52,7 @@ class Rule:
 
     def allows(self, value: Any) -> bool:
         """Whether ``value``, which has the right type, is one that the setting may take."""
-        if value is None:
+        if value is None or (self.auto and value == AUTO):
             return True  # the type says whether null is allowed
         if self.points and isinstance(value, list):
             return _are_points(value)

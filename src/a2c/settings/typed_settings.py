@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, TypeVar
 
 from a2c.errors import ConfigError
+from a2c.settings.setting import AUTO
 from a2c.settings.sizes import check_tree
 from a2c.settings.suggest import unknown_key
 
@@ -40,6 +41,7 @@ def build(schema: type[Record], tree: Mapping[str, Any], prefix: str = "") -> Re
     if not prefix:
         check_tree(tree, "the settings")
     hints = typing.get_type_hints(schema)
+    rules = {field.name: field.metadata.get("rule") for field in dataclasses.fields(schema)}  # type: ignore[arg-type]
     for key in tree:
         if key not in hints:
             raise ConfigError(unknown_key(f"{prefix}{key}", [f"{prefix}{known}" for known, _ in leaf_types(schema)]))
@@ -49,7 +51,7 @@ def build(schema: type[Record], tree: Mapping[str, Any], prefix: str = "") -> Re
         if key not in tree or (isinstance(tree[key], str) and tree[key] == "???"):
             raise ConfigError(f"{dotted} has no value; add {dotted}=...")
         if not dataclasses.is_dataclass(hint):
-            values[key] = convert(dotted, tree[key], hint)
+            values[key] = convert(dotted, tree[key], hint, auto=getattr(rules[key], "auto", False))
         elif isinstance(tree[key], Mapping):
             values[key] = build(typing.cast(type, hint), tree[key], f"{dotted}.")
         else:
@@ -72,13 +74,15 @@ def optional(hint: Any) -> tuple[Any, bool]:
     return functools.reduce(operator.or_, (arg for arg in typing.get_args(hint) if arg is not type(None))), True
 
 
-def convert(key: str, value: Any, hint: Any) -> Any:
+def convert(key: str, value: Any, hint: Any, *, auto: bool = False) -> Any:
     """``value`` as the type ``hint``: ``bool int float str dict list[...]``, ``str | list[...]``, or ``... | None``.
+
+    With ``auto`` the word auto is allowed, too, and stays.
 
     Raises:
         ConfigError: it is no such value; names ``key``.
     """
-    if hint is Any:  # whoever reads it checks it
+    if hint is Any or (auto and value == AUTO):  # whoever reads it checks it
         return value
     inner, nullable = optional(hint)
     if value is None and nullable:
@@ -88,7 +92,7 @@ def convert(key: str, value: Any, hint: Any) -> Any:
     origin = typing.get_origin(inner) or inner
     if origin is list:
         if not isinstance(value, list):
-            raise ConfigError(f"{key}={show(value)} must be a list, like [a,b]")
+            raise ConfigError(f"{key}={show(value)} must be a list, like [a,b]{', or auto' if auto else ''}")
         return [convert(f"{key}[{i}]", item, typing.get_args(inner)[0]) for i, item in enumerate(value)]
     if origin is dict and isinstance(value, dict):
         return value
@@ -107,7 +111,8 @@ def convert(key: str, value: Any, hint: Any) -> Any:
         return str(value)  # name=7
     if origin is str and isinstance(value, bool):
         return show(value)  # name=true
-    raise ConfigError(f"{key}={show(value)} must be {_NAMES[origin]}{' or null' if nullable else ''}")
+    others = f"{' or null' if nullable else ''}{' or auto' if auto else ''}"
+    raise ConfigError(f"{key}={show(value)} must be {_NAMES[origin]}{others}")
 
 
 def show(value: Any) -> str:

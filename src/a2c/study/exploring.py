@@ -15,6 +15,7 @@ from a2c.study.batches import trained
 from a2c.study.dead_end import CELLS, ID, fate
 from a2c.study.frozen import rollouts
 from a2c.study.measures.state_coverage import Cells, cells, covered, effective_states
+from a2c.study.plain_settings import PLAIN_A2C
 
 PLAIN = ("vectorization=sync", "device=cpu", "threads=1")
 TRAPPED = 0.9  # a policy with more than this chance to end behind the door is stuck; a random one has 0.62
@@ -24,7 +25,7 @@ TRAPPED = 0.9  # a policy with more than this chance to end behind the door is s
 class World:
     """An environment, and which observations are the same state."""
 
-    override: str
+    overrides: tuple[str, ...]
     cells: Callable[[NDArray[np.float32]], Cells]  # [..., D] -> [...]
     trained: int = 0  # env steps that the policy is trained for; 0: it is nearly uniform
 
@@ -36,10 +37,10 @@ def _grid(high: ArrayLike, bins: int) -> Callable[[NDArray[np.float32]], Cells]:
 
 _CARTPOLE = _grid([2.4, 3.0, 0.21, 3.0], bins=8)
 WORLDS = {
-    "CartPole": World("env=cartpole", _CARTPOLE),
-    "trained CartPole": World("env=cartpole", _CARTPOLE, trained=20_000),
-    "Acrobot": World("env=acrobot", _grid([1.0, 1.0, 1.0, 1.0, 4 * np.pi, 9 * np.pi], bins=6)),
-    "dead end": World(f"env.id={ID}", lambda obs: obs.argmax(-1)),
+    "CartPole": World(("env=cartpole",), _CARTPOLE),
+    "trained CartPole": World(("env=cartpole",), _CARTPOLE, trained=20_000),
+    "Acrobot": World(("env=acrobot",), _grid([1.0, 1.0, 1.0, 1.0, 4 * np.pi, 9 * np.pi], bins=6)),
+    "dead end": World((f"env.id={ID}", *PLAIN_A2C), lambda obs: obs.argmax(-1)),
 }
 
 
@@ -68,7 +69,7 @@ class Spread:
 def sample(task: Sampling) -> dict[str, Spread]:
     """How widely N environments that start together visit states, in rollouts as training collects them; by N."""
     world = WORLDS[task.world]
-    cfg = load_config(world.override, *PLAIN, f"seed={task.seed}")
+    cfg = load_config(*world.overrides, *PLAIN, f"seed={task.seed}")
     model = trained(replace(cfg, total_steps=max(1, round(world.trained * task.effort)))) if world.trained else None
     found = {}
     for num_envs in task.num_envs:
@@ -98,7 +99,7 @@ def prospects(task: Training) -> tuple[float, float]:
     """Train; returns the chances that the policy then ends an episode with the prize, and behind the door."""
     shape = (f"num_envs={task.num_envs}", f"n_step={task.n_step}", f"seed={task.seed}", f"total_steps={task.steps}")
     learning = (f"gae_lambda={task.gae_lambda}", "optimizer=adam", "lr=1e-3", "normalize_advantage=true")
-    model = trained(load_config(f"env.id={ID}", *PLAIN, *learning, *shape))
+    model = trained(load_config(f"env.id={ID}", *PLAIN_A2C, *PLAIN, *learning, *shape))
     with torch.no_grad():
         policy = torch.softmax(model.policy(torch.eye(len(CELLS))), -1)
     return fate(policy.numpy())

@@ -16,6 +16,7 @@ from a2c.settings.compose import load_config
 from a2c.study.claim import Claim, Data, Judgement, Number, Verdict
 from a2c.study.dead_end import ID as DEAD_END
 from a2c.study.measures.gradients import Estimate, mean_interval
+from a2c.study.plain_settings import PLAIN_A2C
 from a2c.study.race import run
 from a2c.study.settings import StudySettings
 
@@ -36,7 +37,7 @@ METHODS = {  # who acts together; all else is the same
 }
 SETUPS: dict[str, tuple[tuple[str, ...], int]] = {  # settings, env steps at scale 1
     "CartPole": (("env=cartpole",), 30_000),
-    "Dead end": ((f"env.id={DEAD_END}", "optimizer=adam", "lr=0.003", "beta=0.03"), 10_000),
+    "Dead end": ((f"env.id={DEAD_END}", *PLAIN_A2C, "optimizer=adam", "lr=0.003", "beta=0.03"), 10_000),
 }
 COLOURS = {"AC": GREY, "A3C": ORANGE, "A2C": BLUE}
 MARGIN = 0.1  # of the better score: a smaller difference does not matter

@@ -19,6 +19,7 @@ from a2c.study.drawing import scores_at
 from a2c.study.measures.gradients import Estimate, mean_interval
 from a2c.study.measures.ranks import rank_correlations
 from a2c.study.parallel import each
+from a2c.study.plain_settings import PLAIN_A2C
 from a2c.study.settings import StudySettings
 from a2c.trainer import training
 
@@ -40,7 +41,9 @@ SETUPS = {
     # At this learning rate runs without a bonus settle early, some of them in the dead end. A run ends with nearly all
     # or nearly nothing, and that takes more runs than a score that varies little.
     "Dead end": Setup(
-        (f"env.id={DEAD_END}", "num_envs=8", "n_step=8", "optimizer=adam", "lr=0.01", *PLAIN), 10_000, runs=5
+        (f"env.id={DEAD_END}", *PLAIN_A2C, "num_envs=8", "n_step=8", "optimizer=adam", "lr=0.01", *PLAIN),
+        10_000,
+        runs=5,
     ),
 }
 POINTS = 40  # of an entropy curve

@@ -1,0 +1,113 @@
+"""Settings that nobody gives: the word auto becomes the value that learns most environments of this kind.
+
+``docs/defaults.md`` has the measurements behind the values of A2C.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from a2c.settings.config import Config
+from a2c.settings.setting import AUTO, settings
+
+# Plain A2C: the settings of Mnih et al. 2016, with the clipping and the learning rate that re-implementations use.
+# AC and A3C have them too: what helps A2C was not measured there.
+PAPER: Mapping[str, Any] = {
+    "n_step": 5,  # t_max
+    "gae_lambda": 1.0,  # the n-step return
+    "beta": 0.01,
+    "value_coef": 0.5,
+    "lr": 7.0e-4,
+    "lr_schedule": "constant",
+    "optimizer": "rmsprop_tf",
+    "max_grad_norm": 0.5,
+    "normalize_advantage": False,
+    "normalize_obs": False,
+    "normalize_reward": False,
+    "network.hidden_sizes": [64, 64],
+    "network.activation": "tanh",
+    "network.log_std_init": 0.0,
+    "policy.distribution": "gaussian",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Traits:
+    """What the values follow from.
+
+    Attributes:
+        continuous: whether an action has continuous parts.
+        bounded: whether all of them have bounds.
+        images: whether an observation is an image, or holds one.
+    """
+
+    continuous: bool = False
+    bounded: bool = True
+    images: bool = False
+
+
+KINDS = tuple(
+    Traits(continuous, bounded, images)
+    for continuous, bounded in ((False, True), (True, True), (True, False))
+    for images in (False, True)
+)
+
+
+def values_for(algo: str, traits: Traits, distribution: str = AUTO) -> dict[str, Any]:
+    """The value of every setting that may be auto, by its dotted key.
+
+    Args:
+        algo: the algorithm.
+        traits: of the environment.
+        distribution: ``policy.distribution``, if it is given.
+    """
+    if algo != "a2c":
+        return dict(PAPER)
+    squashed = traits.continuous and traits.bounded and distribution in (AUTO, "squashed")
+    return {
+        "n_step": 8,
+        "gae_lambda": 0.95 if traits.images else 0.98,
+        "beta": 0.001 if traits.continuous else 0.005,
+        "value_coef": 0.25,
+        "lr": 7.0e-4,
+        "lr_schedule": "linear",
+        "optimizer": "adam",
+        "max_grad_norm": 2.0,
+        "normalize_advantage": False,
+        "normalize_obs": not traits.images,
+        "normalize_reward": True,
+        "network.hidden_sizes": [128, 128],
+        "network.activation": "silu" if squashed else "tanh",
+        "network.log_std_init": 0.0 if squashed or not traits.continuous else -0.5,
+        "policy.distribution": "squashed" if squashed else "gaussian",  # or the one that is given
+    }
+
+
+def undecided(cfg: Config) -> list[str]:
+    """The dotted keys of the settings that are still auto, and have no meaning before they are decided."""
+    return [key for key, value, rule in settings(cfg) if rule.auto and value == AUTO]
+
+
+def decide(cfg: Config, traits: Traits | None = None) -> Config:
+    """The settings with a value in the place of each auto; ``cfg`` itself if there is none.
+
+    Args:
+        cfg: the settings.
+        traits: of the environment; None: not known yet, where about the right size will do.
+    """
+    keys = undecided(cfg)
+    if not keys:
+        return cfg
+    given = cfg.policy.distribution
+    if cfg.network.make is not None and given == AUTO:
+        given = "gaussian"  # whose mean is an action, so that a network of the user's can be written without asking
+    values = values_for(cfg.algo, traits or Traits(), given)
+    of: dict[str, dict[str, Any]] = {"": {}, "network": {}, "policy": {}}
+    for key in keys:
+        group, _, name = key.rpartition(".")
+        of[group][name] = values[key]
+    return replace(
+        cfg, **of[""], network=replace(cfg.network, **of["network"]), policy=replace(cfg.policy, **of["policy"])
+    )

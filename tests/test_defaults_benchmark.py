@@ -1,0 +1,74 @@
+"""benchmarks/defaults.py: what it draws, what it does not train again, and what its tables say."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from a2c.settings.compose import load_config
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))  # scripts, not a package
+
+import defaults
+
+
+def drawn_run(world: str, draw: int, scaled: float, clip: str) -> dict[str, Any]:
+    choice = {name: choices[0] for name, choices in defaults.FACTORS.items()} | {"clip": clip}
+    return {"world": world, "draw": draw, "scaled last": scaled, "choice": choice}
+
+
+def test_the_first_draw_is_the_best_set_known_and_every_choice_a_setting() -> None:
+    assert defaults.drawn(0) == {name: choices[0] for name, choices in defaults.FACTORS.items()}
+    assert defaults.drawn(7) == defaults.drawn(7) != defaults.drawn(8)
+    for k in range(max(map(len, defaults.FACTORS.values()))):
+        chosen = [choices[min(k, len(choices) - 1)] for choices in defaults.FACTORS.values()]
+        load_config("env.id=Any-v0", *(text for choice in chosen for text in choice.split()))
+
+
+def test_the_effect_of_a_choice_is_its_gain_over_all_draws_of_the_same_environment() -> None:
+    runs = [drawn_run("A", 0, 0.2, "max_grad_norm=2"), drawn_run("A", 1, 0.6, "max_grad_norm=0.5")]
+    runs += [drawn_run("B", 0, 1.0, "max_grad_norm=2"), drawn_run("B", 1, 1.2, "max_grad_norm=0.5")]
+    heading, *rows = defaults.effects(runs)
+    assert heading == ["factor", "choice", "draws", "all", "A", "B"]
+    found = {row[1]: row for row in rows if row[0] == "clip"}
+    assert found["`max_grad_norm=2`"][2:] == ["1", "-0.15 [-0.20, -0.10]", "-0.20", "-0.10"]
+    assert found["`max_grad_norm=0.5`"][2:] == ["1", "+0.15 [+0.10, +0.20]", "+0.20", "+0.10"]
+
+
+def test_candidates_stand_beside_each_other() -> None:
+    runs = [
+        {"world": "CartPole", "candidate": name, "seed": seed, "score": score + seed, "last": score}
+        for name, score in (("defaults", 400.0), ("plain A2C", 100.0))
+        for seed in range(4)
+    ]
+    heading, row = defaults.scores(runs)
+    assert heading == ["environment", "steps", "seeds", "defaults: best, last", "plain A2C: best, last"]
+    assert row[:3] == ["CartPole", "100k", "4"]
+    assert row[3].startswith("**401.5** [40")
+    assert row[3].endswith("], 400")
+    assert row[4].startswith("**101.5** [10")
+    assert row[4].endswith("], 100")
+
+
+def test_what_is_stored_is_not_trained_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[str, int]] = []
+
+    def train(overrides: list[str], label: str, runs_dir: Path) -> dict[str, Any]:
+        asked.append((overrides[0], int(next(text for text in overrides if text.startswith("seed="))[5:])))
+        if len(asked) == 2:
+            raise SystemExit("stopped")
+        return {"score": 500.0, "wall_seconds": 1.0, "curve": {"eval_mean": [1.0, 400.0, 500.0]}}
+
+    monkeypatch.setattr(defaults, "run_training", train)
+    path = tmp_path / "confirm.json"
+    confirm = ["defaults"], ["CartPole"], range(5, 8), tmp_path, path
+    with pytest.raises(SystemExit):
+        defaults.confirm(*confirm)
+    defaults.confirm(*confirm)
+    assert asked == [("env.id=CartPole-v1", seed) for seed in (5, 6, 6, 7)]
+    runs = json.loads(path.read_text())["runs"]
+    assert [(run["seed"], run["last"], run["scaled score"]) for run in runs] == [(5, 450, 1), (6, 450, 1), (7, 450, 1)]
