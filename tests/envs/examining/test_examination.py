@@ -21,8 +21,9 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(examination, "SECONDS", 600.0)  # steps decide, not the clock
 
 
-def examined(name: str) -> list[Finding]:
-    cfg = load_config(f"env.id=envs.examining.ailing:{name}-v0", "vectorization=sync", "num_envs=2")
+def examined(name: str, algo: str = "a2c_paper") -> list[Finding]:
+    """By default with plain A2C, whose settings even nothing out."""
+    cfg = load_config(f"env.id=envs.examining.ailing:{name}-v0", f"algo={algo}", "vectorization=sync", "num_envs=2")
     return list(examination.examine(cfg))
 
 
@@ -58,6 +59,20 @@ def test_what_is_wrong_is_the_one_thing_to_change(name: str, said: str) -> None:
     assert len(ours) == 1, change
     assert said in ours[0]
     assert not [finding for finding in examined(name) if finding.kind == BROKEN]
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("Skewed", "normalize_obs=true evens them out"),
+        ("Generous", "normalize_reward=true scales them"),
+        ("Strong", "continuous actions lie in [-300, 300]"),  # a squashed policy draws within any bounds
+    ],
+)
+def test_what_the_settings_take_care_of_needs_no_change(name: str, said: str) -> None:
+    found = examined(name, "a2c")
+    assert [finding.text for finding in found if finding.kind == CHANGE and "checker" not in finding.text] == []
+    assert any(finding.text.endswith(said) for finding in found if finding.kind == GOOD)
 
 
 def test_an_array_that_is_used_again_is_told_but_harms_nothing() -> None:

@@ -17,9 +17,11 @@ from a2c.envs.converting.masks import AUTO, INFO, MaskedBox, offers_mask
 from a2c.envs.examining.findings import BROKEN, CHANGE, GOOD, Finding, findings
 from a2c.envs.examining.recording import Env, first_difference, record
 from a2c.envs.foreign import close_in_time, named_failure, users_own
+from a2c.envs.look import decided_by
 from a2c.envs.rebuilding.origins import RENEW, REPLAY, RESTART, STATE
 from a2c.envs.rebuilding.trial import try_out_watched
 from a2c.envs.single.make_env import make_env
+from a2c.envs.spaces import spaces_of
 from a2c.errors import A2CError, EnvironmentFailure, NumericError
 from a2c.settings.config import Config
 
@@ -63,7 +65,7 @@ def examine(cfg: Config) -> Iterator[Finding]:
         except (EnvironmentFailure, NumericError) as error:
             yield Finding(BROKEN, "\n".join([str(error), *getattr(error, "__notes__", [])]))
             return
-        yield from findings(found, env.observation_space, env.action_space)
+        yield from findings(found, env.observation_space, env.action_space, cfg)
         yield Finding(GOOD, f"{len(found.rewards) / found.seconds:,.0f} steps/s with random actions, one environment")
         yield Finding(GOOD, f"num_envs={cfg.num_envs}: {plan(cfg).why}")
     finally:
@@ -77,7 +79,7 @@ def _as_trained(cfg: Config) -> tuple[Env, Config]:
         close_in_time(env.close, cfg.env.id)
         cfg = replace(cfg, env=replace(cfg.env, masks=INFO))
         env = make_env(cfg.env)
-    return env, cfg
+    return env, decided_by(spaces_of(env.observation_space, env.action_space), cfg)
 
 
 def _by_gymnasium(env: Env) -> Iterator[Finding]:

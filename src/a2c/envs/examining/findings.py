@@ -14,6 +14,7 @@ from a2c.envs.converting.actions import PackedActions
 from a2c.envs.converting.masks import MaskedBox
 from a2c.envs.examining.recording import Recording
 from a2c.envs.remarks import MASKS
+from a2c.settings.config import Config
 
 GOOD, CHANGE, BROKEN = "good", "change", "broken"
 LARGE = 10.0  # a number that a network takes badly: far from zero, or spread wider than this
@@ -29,12 +30,14 @@ class Finding:
     text: str
 
 
-def findings(found: Recording, observation_space: Space[Any], action_space: Space[Any]) -> Iterator[Finding]:
-    """Everything that random play shows."""
+def findings(
+    found: Recording, observation_space: Space[Any], action_space: Space[Any], cfg: Config
+) -> Iterator[Finding]:
+    """Everything that random play shows; what the settings take care of is good."""
     yield from about_episodes(found)
-    yield from about_observations(found, observation_space)
-    yield from about_rewards(found.rewards)
-    yield from about_actions(action_space)
+    yield from about_observations(found, observation_space, standardised=cfg.normalize_obs)
+    yield from about_rewards(found.rewards, scaled=cfg.normalize_reward)
+    yield from about_actions(action_space, within=cfg.policy.distribution in ("squashed", "beta"))
     masks = sorted(found.told.intersection(MASKS))
     if masks and not isinstance(observation_space, MaskedBox):
         yield Finding(CHANGE, f"infos offer {masks[0]!r}, which training does not use: make illegal actions harmless")
@@ -66,7 +69,7 @@ def about_episodes(found: Recording) -> Iterator[Finding]:
         )
 
 
-def about_observations(found: Recording, space: Space[Any]) -> Iterator[Finding]:
+def about_observations(found: Recording, space: Space[Any], *, standardised: bool) -> Iterator[Finding]:
     """Whether observations are within their space, and on a scale that a network takes well."""
     if found.outside:
         yield Finding(
@@ -86,16 +89,16 @@ def about_observations(found: Recording, space: Space[Any]) -> Iterator[Finding]
     if far.any() or (len(spread) and spread.max() / spread.min() > APART):
         worst = int(np.argmax(np.abs(mean) + std))
         yield Finding(
-            CHANGE,
+            GOOD if standardised else CHANGE,
             f"observations are on very different scales (number {worst}: {mean[worst]:.4g} +- {std[worst]:.4g}, "
             f"spreads from {spread.min() if len(spread) else 0:.2g} to {spread.max() if len(spread) else 0:.2g}): "
-            "normalize_obs=true",
+            f"normalize_obs=true{' evens them out' if standardised else ''}",
         )
     else:
         yield Finding(GOOD, "observations are on a scale that a network takes well")
 
 
-def about_rewards(rewards: np.ndarray) -> Iterator[Finding]:
+def about_rewards(rewards: np.ndarray, *, scaled: bool) -> Iterator[Finding]:
     """Whether rewards say anything, and on what scale."""
     if np.ptp(rewards) == 0:
         kind, text = (
@@ -107,14 +110,16 @@ def about_rewards(rewards: np.ndarray) -> Iterator[Finding]:
         return
     largest = float(np.abs(rewards).max())
     shown = f"rewards from {rewards.min():.4g} to {rewards.max():.4g}, {np.mean(rewards != 0):.1%} of them not 0"
-    if largest > LARGE:
+    if largest > LARGE and scaled:
+        yield Finding(GOOD, f"{shown}: normalize_reward=true scales them")
+    elif largest > LARGE:
         yield Finding(CHANGE, f"{shown}: normalize_reward=true, or env.clip_reward=true if only the sign matters")
     else:
         yield Finding(GOOD, shown)
 
 
-def about_actions(space: Space[Any]) -> Iterator[Finding]:
-    """Whether the first policy, a standard normal around 0, fits the bounds of continuous actions."""
+def about_actions(space: Space[Any], *, within: bool) -> Iterator[Finding]:
+    """Whether the first policy fits the bounds of continuous actions: one ``within`` them, or one around 0."""
     if not isinstance(space, Box):
         return
     low, high = np.asarray(space.low, np.float64), np.asarray(space.high, np.float64)
@@ -124,7 +129,7 @@ def about_actions(space: Space[Any]) -> Iterator[Finding]:
             return
     if not (np.isfinite(low).all() and np.isfinite(high).all()):
         yield Finding(CHANGE, "continuous actions have no bounds: give them some, or the policy may run away")
-    elif (
+    elif not within and (
         (high > LARGE).any()
         or (low < -LARGE).any()
         or (high - low < 0.5).any()
