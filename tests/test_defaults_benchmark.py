@@ -29,7 +29,10 @@ def test_the_first_draw_is_the_best_set_known_and_every_choice_a_setting() -> No
         load_config("env.id=Any-v0", *(text for choice in chosen for text in choice.split()))
 
 
-def test_the_effect_of_a_choice_is_its_gain_over_all_draws_of_the_same_environment() -> None:
+def test_the_effect_of_a_choice_is_its_gain_over_all_draws_of_the_same_environment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(defaults, "FACTORS", {name: defaults.FACTORS[name] for name in ("clip", "gamma")})
     runs = [drawn_run("A", 0, 0.2, "max_grad_norm=2"), drawn_run("A", 1, 0.6, "max_grad_norm=0.5")]
     runs += [drawn_run("B", 0, 1.0, "max_grad_norm=2"), drawn_run("B", 1, 1.2, "max_grad_norm=0.5")]
     heading, *rows = defaults.effects(runs)
