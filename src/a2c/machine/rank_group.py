@@ -116,6 +116,8 @@ class Ranks:
 
     def gather(self, tensor: Tensor) -> Tensor:
         """The tensors of all ranks, ``[K, *]``; raises as :meth:`add`."""
+        if self.size == 1:
+            return tensor.unsqueeze(0)
         parts = [torch.empty_like(tensor) for _ in range(self.size)]
         with self._together():
             self._group.allgather([parts], [tensor.contiguous()]).wait()
