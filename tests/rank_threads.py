@@ -1,7 +1,8 @@
-"""Several ranks in one process: a thread each, joined by Gloo as processes are."""
+"""Several ranks in one process: a thread each, joined as processes are."""
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable
 from datetime import timedelta
@@ -10,12 +11,18 @@ from typing import Any
 from torch import distributed
 
 from a2c.machine.rank_group import Ranks
+from a2c.machine.rank_table import sit_down
 
 TIMEOUT = 300.0  # seconds; a busy machine lets a thread wait
 
 
-def together(size: int, work: Callable[[Ranks], Any], timeout: float = TIMEOUT) -> list[Any]:
-    """What ``work`` returned on each of ``size`` ranks, in order, or raised: the first error in time is raised here."""
+def together(
+    size: int, work: Callable[[Ranks], Any], timeout: float = TIMEOUT, *, one_machine: bool = True
+) -> list[Any]:
+    """What ``work`` returned on each of ``size`` ranks, in order, or raised: the first error in time is raised here.
+
+    On one machine they add in shared memory, on several by Gloo.
+    """
     store, given, errors = distributed.HashStore(), [None] * size, []
 
     def run(rank: int) -> None:
@@ -24,11 +31,12 @@ def together(size: int, work: Callable[[Ranks], Any], timeout: float = TIMEOUT) 
             ranks = Ranks(
                 rank,
                 size,
-                distributed.ProcessGroupGloo(own, rank, size, timedelta(seconds=timeout)),
+                distributed.ProcessGroupGloo(own, rank, size, timedelta(seconds=timeout)),  # only they hold it
                 distributed.PrefixStore("a2c", store),
                 timeout,
+                table=sit_down(rank, size, store, timeout, 0.0) if one_machine else None,
             )
-            with ranks.telling():
+            with contextlib.closing(ranks), ranks.telling():
                 given[rank] = work(ranks)
         except BaseException as error:
             errors.append(error)

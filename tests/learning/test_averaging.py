@@ -12,7 +12,8 @@ from torch.testing import assert_close
 
 from a2c.learning.averaging import OverRanks
 from a2c.learning.learner import Learner
-from a2c.machine.rank_group import Ranks, rows_of
+from a2c.machine.one_rank import rows_of
+from a2c.machine.rank_group import Ranks
 from a2c.maths.moments import merged_moments
 from a2c.rollout import Rollout, columns, rebuilt
 from builders import IMAGE, TORQUE, VECTOR, config, make_model, random_rollout

@@ -17,7 +17,8 @@ from a2c.collecting.rank_states import state_of_rows
 from a2c.envs.single.own import known
 from a2c.errors import A2CError, CallbackFailure, EnvironmentFailure, NumericError, RankFailure
 from a2c.learning.learner import Learner
-from a2c.machine.rank_group import Ranks, rows_of
+from a2c.machine.one_rank import rows_of
+from a2c.machine.rank_group import Ranks
 from a2c.run.callback import Callback
 from a2c.run.progress import Progress
 from a2c.run.replaying import replay

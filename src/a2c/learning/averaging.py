@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 from a2c.learning.leaves import LeafMetrics, OverLeaves, moments_of_all
 from a2c.learning.loss_metrics import LossMetrics
-from a2c.machine.rank_group import One, Ranks
+from a2c.machine.one_rank import One
+from a2c.machine.rank_group import Ranks
 from a2c.maths.losses import mean, standardize, standardize_by, variance
 from a2c.maths.moments import Moments, moments_of_numbers
 from a2c.network.obs_normalizer import ObsNormalizer

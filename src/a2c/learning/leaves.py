@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from a2c.learning.loss_metrics import LossMetrics, add_to, take_from
-from a2c.machine.rank_group import Summing, rows_of
+from a2c.machine.one_rank import Summing, rows_of
 from a2c.maths.losses import mean, standardize_by, variance
 from a2c.maths.moments import Moments, merged_moments, moments_of_numbers
 from a2c.network.flat_weights import gradient_of

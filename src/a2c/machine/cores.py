@@ -15,7 +15,15 @@ MEMBERSHIP = Path("/proc/self/cgroup")
 def usable_cores() -> int:
     """How many cores this process may keep busy, by its affinity and by the CPU time that its container grants.
 
-    ``A2C_CORES`` makes it fewer: jobs that run at once have a share each. Of several ranks each has its share of that.
+    Of several ranks each has its share.
+    """
+    return max(1, cores_of_ranks() // ranks_on_machine())
+
+
+def cores_of_ranks() -> int:
+    """How many cores all ranks on this machine may keep busy together; without ranks, those of this process.
+
+    ``A2C_CORES`` makes it fewer: jobs that run at once have a share each.
     """
     count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     granted = granted_cores()
@@ -23,7 +31,7 @@ def usable_cores() -> int:
     given = os.environ.get("A2C_CORES", "")
     if given.isdecimal() and int(given):  # the share of a job beside others
         usable = min(usable, int(given))
-    return max(1, usable // ranks_on_machine())
+    return max(1, usable)
 
 
 def granted_cores() -> float | None:

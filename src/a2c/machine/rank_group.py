@@ -1,7 +1,8 @@
 """Processes that train one agent together, started by torchrun: sums over them, and what the first tells the others.
 
-The tensors that they add and gather travel by Gloo, on the CPU, or NCCL. Everything else goes through the store of the
-rendezvous, where a rank can wait for the first one for as long as that has to do.
+The tensors that they add and gather travel by NCCL; those on the CPU by memory that the ranks of one machine share, or
+by Gloo. Everything else goes through the store of the rendezvous, where a rank can wait for the first one for as long as
+that has to do.
 """
 
 from __future__ import annotations
@@ -9,60 +10,20 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterator
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from a2c.errors import RankFailure
+from a2c.machine.one_rank import rows_of
 from a2c.machine.processes.pickles import dumps, loads
+from a2c.machine.rank_session import Store
+from a2c.machine.rank_table import Table
 
 GRACE = 2.0  # seconds in which the other ranks say that they miss one, too
 EVERY = 0.02  # seconds between looks at what the first rank tells
 SILENCE = 20.0  # seconds that the first one may take to save, once a rank has been asked to stop
-
-
-class Store(Protocol):
-    """What all ranks see: a store of torch.distributed."""
-
-    def set(self, key: str, value: Any, /) -> None: ...
-    def get(self, key: str, /) -> bytes: ...
-    def check(self, keys: list[str], /) -> bool: ...
-    def delete_key(self, key: str, /) -> bool: ...
-
-
-class Summing(Protocol):
-    """What sums and gathers tensors, and shares things out: several ranks, or a single process."""
-
-    stopping: bool
-
-    @property
-    def size(self) -> int: ...
-    @property
-    def leads(self) -> bool: ...
-    @property
-    def wants_to_stop(self) -> bool: ...
-    def rows(self, count: int) -> range: ...
-    def add(self, tensor: Tensor) -> None: ...
-    def gather(self, tensor: Tensor) -> Tensor: ...
-
-
-class One:
-    """A single process, as the only rank."""
-
-    size, leads, wants_to_stop = 1, True, False
-
-    def __init__(self) -> None:
-        self.stopping = False
-
-    def rows(self, count: int) -> range:
-        return range(count)
-
-    def add(self, tensor: Tensor) -> None:
-        pass
-
-    def gather(self, tensor: Tensor) -> Tensor:
-        return tensor.unsqueeze(0)
 
 
 class Ranks:
@@ -75,6 +36,7 @@ class Ranks:
         store: of the rendezvous.
         timeout: seconds that a rank may let the others wait in the middle of training.
         local: its number on its machine.
+        table: where all ranks are on one machine, their shared memory: what is on the CPU is added and gathered there.
 
     Attributes:
         rank, size, store, timeout, local: as above.
@@ -82,9 +44,18 @@ class Ranks:
         stopping: some rank has; all know it after the same update.
     """
 
-    def __init__(self, rank: int, size: int, group: Any, store: Store, timeout: float, local: int = 0) -> None:
+    def __init__(
+        self,
+        rank: int,
+        size: int,
+        group: Any,
+        store: Store,
+        timeout: float,
+        local: int = 0,
+        table: Table | None = None,
+    ) -> None:
         self.rank, self.size, self.local = rank, size, local
-        self.store, self.timeout, self._group = store, timeout, group
+        self.store, self.timeout, self._group, self._table = store, timeout, group, table
         self._orders, self._cleared, self._sums = 0, 0, 0
         self._stops: Callable[[], bool] = lambda: False
         self.stopping = False
@@ -112,7 +83,10 @@ class Ranks:
         if self.size == 1:  # the sum of one is itself
             return
         with self._together():
-            self._group.allreduce([tensor]).wait()
+            if self._table is not None and not tensor.is_cuda:
+                self._table.add(tensor)
+            else:
+                self._group.allreduce([tensor]).wait()
 
     def gather(self, tensor: Tensor) -> Tensor:
         """The tensors of all ranks, ``[K, *]``; raises as :meth:`add`."""
@@ -120,6 +94,8 @@ class Ranks:
             return tensor.unsqueeze(0)
         parts = [torch.empty_like(tensor) for _ in range(self.size)]
         with self._together():
+            if self._table is not None and not tensor.is_cuda:
+                return self._table.gather(tensor)
             self._group.allgather([parts], [tensor.contiguous()]).wait()
         return torch.stack(parts)
 
@@ -200,8 +176,14 @@ class Ranks:
         except BaseException as error:
             with contextlib.suppress(RuntimeError):
                 self.store.set(f"failed/{self.rank}", str(error) or type(error).__name__)
-            self._group = None  # whoever holds the last one lets the others' sums fail at once
+            self.close()
             raise
+
+    def close(self) -> None:
+        """Add no more. Sums that others are in fail at once."""
+        self._group = None  # for whoever holds the last one
+        if self._table is not None:
+            self._table.close()
 
     @contextlib.contextmanager
     def _together(self) -> Iterator[None]:
@@ -242,11 +224,6 @@ class Ranks:
             if self.store.check([key]):
                 return bytes(self.store.get(key)).decode()
         return None
-
-
-def rows_of(rank: int, size: int, count: int) -> range:
-    """Of ``count`` things in order, those of a rank of ``size``."""
-    return range(rank * count // size, (rank + 1) * count // size)
 
 
 def _ended(rank: int, said: str) -> RankFailure:

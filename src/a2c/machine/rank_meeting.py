@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import socket
 import sys
 from collections.abc import Iterator
 from datetime import timedelta
@@ -15,9 +16,12 @@ from torch.distributed import FileStore, PrefixStore  # type: ignore[attr-define
 from torch.distributed import rendezvous as _rendezvous  # type: ignore[attr-defined]
 
 from a2c.errors import RankFailure
+from a2c.machine.cores import cores_of_ranks
+from a2c.machine.processes.spin import SPIN
 from a2c.machine.rank_group import Ranks
-from a2c.machine.rank_place import Place
+from a2c.machine.rank_place import Place, ranks_on_machine
 from a2c.machine.rank_session import agree
+from a2c.machine.rank_table import sit_down
 
 LEAVING = 10.0  # seconds that the first rank, whose process may hold the store, waits for the others
 
@@ -56,12 +60,18 @@ def met(place: Place, timeout: float, files: Path | None = None) -> Iterator[Ran
         distributed.init_process_group(
             backend, store=PrefixStore("torch", store), rank=place.rank, world_size=place.size, timeout=limit
         )
-    except (RuntimeError, ValueError) as error:
+        table = None
+        if 1 < place.size == ranks_on_machine() and hasattr(socket, "send_fds"):
+            spin = SPIN if place.size <= cores_of_ranks() else 0.0
+            table = sit_down(place.rank, place.size, PrefixStore("table", store), timeout, spin)
+    except (RuntimeError, ValueError, OSError) as error:
         raise RankFailure(f"the {place.size} ranks did not meet: {str(error).partition(chr(10))[0]}") from error
-    ranks = Ranks(place.rank, place.size, distributed.group.WORLD, PrefixStore("a2c", store), timeout, place.local)
+    known = PrefixStore("a2c", store)
+    ranks = Ranks(place.rank, place.size, distributed.group.WORLD, known, timeout, place.local, table)
     try:
         yield ranks
         with contextlib.suppress(RankFailure):  # all is done
             ranks.leave(LEAVING)
     finally:
+        ranks.close()
         distributed.destroy_process_group()

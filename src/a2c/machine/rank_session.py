@@ -9,14 +9,23 @@ from __future__ import annotations
 import json
 import time
 import uuid
-from typing import Any
+from typing import Any, Protocol
 
 from a2c.errors import RankFailure
 
 EVERY = 0.02  # seconds between looks
 
 
-def agree(store: Any, rank: int, size: int, timeout: float) -> str:
+class Store(Protocol):
+    """What all ranks see: a store of torch.distributed."""
+
+    def set(self, key: str, value: Any, /) -> None: ...
+    def get(self, key: str, /) -> bytes: ...
+    def check(self, keys: list[str], /) -> bool: ...
+    def delete_key(self, key: str, /) -> bool: ...
+
+
+def agree(store: Store, rank: int, size: int, timeout: float) -> str:
     """Find the name.
 
     Every other rank says a word that nobody has said before. The first rank makes the name, and says it together with
@@ -52,5 +61,5 @@ def agree(store: Any, rank: int, size: int, timeout: float) -> str:
     raise RankFailure(f"the {size} ranks did not meet in {timeout:g} s")
 
 
-def _read(store: Any, key: str) -> str | None:
+def _read(store: Store, key: str) -> str | None:
     return bytes(store.get(key)).decode() if store.check([key]) else None

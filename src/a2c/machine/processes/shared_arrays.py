@@ -27,7 +27,7 @@ class SharedArrays:
 
     def __init__(self, fields: Fields) -> None:
         self._fields = dict(fields)
-        self._fd = _anonymous_file(_layout(self._fields)[1])
+        self._fd = anonymous_file(_layout(self._fields)[1])
         self._map()
 
     def __getitem__(self, name: str) -> NDArray[Any]:
@@ -68,7 +68,7 @@ def _layout(fields: Fields) -> tuple[dict[str, int], int]:
     return offsets, end
 
 
-def _anonymous_file(size: int) -> int:
+def anonymous_file(size: int) -> int:
     """A file descriptor of ``size`` zero bytes that no directory lists."""
     if hasattr(os, "memfd_create"):
         fd = os.memfd_create("a2c")
