@@ -1,7 +1,7 @@
 """Processes that train one agent together, started by torchrun: sums over them, and what the first tells the others.
 
-The tensors that they add and gather travel by NCCL; those on the CPU by memory that the ranks of one machine share, or
-by Gloo. Everything else goes through the store of the rendezvous, where a rank can wait for the first one for as long as
+The tensors that they add and gather travel by NCCL; those on the CPU by Gloo, or by memory that the ranks of a machine
+share. Everything else goes through the store of the rendezvous, where a rank can wait for the first one for as long as
 that has to do.
 """
 
