@@ -11,7 +11,7 @@ from typing import Any
 from torch import distributed
 
 from a2c.machine.rank_group import Ranks
-from a2c.machine.rank_table import sit_down
+from a2c.machine.shared_sums import shared_sums
 
 TIMEOUT = 300.0  # seconds; a busy machine lets a thread wait
 
@@ -34,7 +34,7 @@ def together(
                 distributed.ProcessGroupGloo(own, rank, size, timedelta(seconds=timeout)),  # only they hold it
                 distributed.PrefixStore("a2c", store),
                 timeout,
-                table=sit_down(rank, size, store, timeout, 0.0) if one_machine else None,
+                shared=shared_sums(rank, size, store, timeout, 0.0) if one_machine and size > 1 else None,
             )
             with contextlib.closing(ranks), ranks.telling():
                 given[rank] = work(ranks)

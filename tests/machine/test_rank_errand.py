@@ -93,7 +93,7 @@ def test_a_rank_that_is_at_work_is_waited_for_however_long_it_takes(monkeypatch)
         for _ in range(30 * ranks.rank):  # thirty times 50 s, with 300 s of patience
             clock[0] += 50.0
             errand.ends()
-            while not first or first[0]._heard[1][1] < clock[0]:
+            while not first or not str(first[0]._heard[1][0]).endswith(f"|{errand._beats}"):  # until it is heard
                 time.sleep(0.001)
         return ended(errand)
 

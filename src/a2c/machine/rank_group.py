@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -19,7 +19,7 @@ from a2c.errors import RankFailure
 from a2c.machine.one_rank import rows_of
 from a2c.machine.processes.pickles import dumps, loads
 from a2c.machine.rank_session import Store
-from a2c.machine.rank_table import Table
+from a2c.machine.shared_sums import MissedError, SharedSums
 
 GRACE = 2.0  # seconds in which the other ranks say that they miss one, too
 EVERY = 0.02  # seconds between looks at what the first rank tells
@@ -36,7 +36,7 @@ class Ranks:
         store: of the rendezvous.
         timeout: seconds that a rank may let the others wait in the middle of training.
         local: its number on its machine.
-        table: where all ranks are on one machine, their shared memory: what is on the CPU is added and gathered there.
+        shared: what adds and gathers tensors on the CPU, where all ranks are on one machine; None: ``group`` does that.
 
     Attributes:
         rank, size, store, timeout, local: as above.
@@ -52,10 +52,10 @@ class Ranks:
         store: Store,
         timeout: float,
         local: int = 0,
-        table: Table | None = None,
+        shared: SharedSums | None = None,
     ) -> None:
         self.rank, self.size, self.local = rank, size, local
-        self.store, self.timeout, self._group, self._table = store, timeout, group, table
+        self.store, self.timeout, self._group, self._shared = store, timeout, group, shared
         self._orders, self._cleared, self._sums = 0, 0, 0
         self._stops: Callable[[], bool] = lambda: False
         self.stopping = False
@@ -83,8 +83,8 @@ class Ranks:
         if self.size == 1:  # the sum of one is itself
             return
         with self._together():
-            if self._table is not None and not tensor.is_cuda:
-                self._table.add(tensor)
+            if self._shared is not None and not tensor.is_cuda:
+                self._shared.add(tensor)
             else:
                 self._group.allreduce([tensor]).wait()
 
@@ -92,10 +92,10 @@ class Ranks:
         """The tensors of all ranks, ``[K, *]``; raises as :meth:`add`."""
         if self.size == 1:
             return tensor.unsqueeze(0)
-        parts = [torch.empty_like(tensor) for _ in range(self.size)]
         with self._together():
-            if self._table is not None and not tensor.is_cuda:
-                return self._table.gather(tensor)
+            if self._shared is not None and not tensor.is_cuda:
+                return self._shared.gather(tensor)
+            parts = [torch.empty_like(tensor) for _ in range(self.size)]
             self._group.allgather([parts], [tensor.contiguous()]).wait()
         return torch.stack(parts)
 
@@ -180,17 +180,19 @@ class Ranks:
             raise
 
     def close(self) -> None:
-        """Add no more. Sums that others are in fail at once."""
-        self._group = None  # for whoever holds the last one
-        if self._table is not None:
-            self._table.close()
+        """Add no more; who waits for this rank learns it."""
+        self._group = None  # Gloo's connections end with the last one who holds it
+        if self._shared is not None:
+            self._shared.close()
 
     @contextlib.contextmanager
     def _together(self) -> Iterator[None]:
         began = time.monotonic()
         try:
             yield
-        except RuntimeError as error:
+        except MissedError as error:
+            raise self._missing(error, time.monotonic() - began, error.ranks) from error
+        except RuntimeError as error:  # of torch.distributed
             raise self._missing(error, time.monotonic() - began) from error
 
     def _known(self, key: str) -> bool:
@@ -202,8 +204,8 @@ class Ranks:
     def _lost(self, error: RuntimeError) -> RankFailure:
         return RankFailure(f"rank {self.rank} has lost the others: {_first_line(error)}")
 
-    def _missing(self, error: RuntimeError, waited: float) -> RankFailure:
-        """Who did not come to a sum in which this rank was, for so many seconds."""
+    def _missing(self, error: Exception, waited: float, lost: Sequence[int] = ()) -> RankFailure:
+        """Who did not come to a sum in which this rank was, for so many seconds: ``lost``, or who does not say so."""
         here = f"sum {self._sums:,} of this session"
         with contextlib.suppress(RuntimeError):
             self.store.set(f"misses/{self.rank}", here)
@@ -211,7 +213,7 @@ class Ranks:
             said = {rank: text for rank in range(self.size) if (text := self._said(rank)) is not None}
             for rank in sorted(said, key=lambda rank: said[rank].startswith(RankFailure.label)):  # causes first
                 return _ended(rank, said[rank])
-            lost = [rank for rank in range(self.size) if not self.store.check([f"misses/{rank}"])]
+            lost = lost or [rank for rank in range(self.size) if not self.store.check([f"misses/{rank}"])]
             if lost:
                 who = ", ".join(map(str, lost))
                 hangs = f"has kept the others waiting for {self.timeout:g} s (rank_timeout)"

@@ -21,7 +21,7 @@ from a2c.machine.processes.spin import SPIN
 from a2c.machine.rank_group import Ranks
 from a2c.machine.rank_place import Place, ranks_on_machine
 from a2c.machine.rank_session import agree
-from a2c.machine.rank_table import sit_down
+from a2c.machine.shared_sums import MissedError, SharedSums, shared_sums
 
 LEAVING = 10.0  # seconds that the first rank, whose process may hold the store, waits for the others
 
@@ -60,18 +60,29 @@ def met(place: Place, timeout: float, files: Path | None = None) -> Iterator[Ran
         distributed.init_process_group(
             backend, store=PrefixStore("torch", store), rank=place.rank, world_size=place.size, timeout=limit
         )
-        table = None
-        if 1 < place.size == ranks_on_machine() and hasattr(socket, "send_fds"):
-            spin = SPIN if place.size <= cores_of_ranks() else 0.0
-            table = sit_down(place.rank, place.size, PrefixStore("table", store), timeout, spin)
-    except (RuntimeError, ValueError, OSError) as error:
-        raise RankFailure(f"the {place.size} ranks did not meet: {str(error).partition(chr(10))[0]}") from error
-    known = PrefixStore("a2c", store)
-    ranks = Ranks(place.rank, place.size, distributed.group.WORLD, known, timeout, place.local, table)
+    except (RuntimeError, ValueError) as error:
+        raise _not_met(place, error) from error
     try:
-        yield ranks
-        with contextlib.suppress(RankFailure):  # all is done
-            ranks.leave(LEAVING)
+        shared, own = _shared(place, store, timeout), PrefixStore("a2c", store)
+        group = distributed.group.WORLD
+        with contextlib.closing(Ranks(place.rank, place.size, group, own, timeout, place.local, shared)) as ranks:
+            yield ranks
+            with contextlib.suppress(RankFailure):  # all is done
+                ranks.leave(LEAVING)
     finally:
-        ranks.close()
         distributed.destroy_process_group()
+
+
+def _shared(place: Place, store: PrefixStore, timeout: float) -> SharedSums | None:
+    """The sums in shared memory; None: the ranks are on several machines, or their system has none."""
+    if not 1 < place.size == ranks_on_machine() or not hasattr(socket, "send_fds"):
+        return None
+    spin = SPIN if place.size <= cores_of_ranks() else 0.0  # with workers that need the cores, too, it soon gives up
+    try:
+        return shared_sums(place.rank, place.size, PrefixStore("shared", store), timeout, spin)
+    except (OSError, MissedError) as error:
+        raise _not_met(place, error) from error
+
+
+def _not_met(place: Place, error: Exception) -> RankFailure:
+    return RankFailure(f"the {place.size} ranks did not meet: {str(error).partition(chr(10))[0]}")

@@ -63,3 +63,21 @@ def agree(store: Store, rank: int, size: int, timeout: float) -> str:
 
 def _read(store: Store, key: str) -> str | None:
     return bytes(store.get(key)).decode() if store.check([key]) else None
+
+
+def told(store: Store, key: str, deadline: float) -> str:
+    """What a rank says under a key, once it does.
+
+    Args:
+        store: which all see.
+        key: under which it says it.
+        deadline: on the monotonic clock.
+
+    Raises:
+        TimeoutError: nobody has said it by then.
+    """
+    while (said := _read(store, key)) is None:
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"nobody has said {key}")
+        time.sleep(EVERY)
+    return said

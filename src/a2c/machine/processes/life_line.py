@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import os
 import signal
+import socket
 import sys
 import threading
 import weakref
@@ -13,12 +14,12 @@ from multiprocessing import connection
 from multiprocessing.connection import Connection
 from typing import Any
 
-# Ends of pipes that only the main process may hold: if a forked child kept them, workers would not see it end.
-_own_ends: weakref.WeakSet[Connection] = weakref.WeakSet()
+# Ends of pipes and sockets that only this process may hold: if a forked child kept them, nobody would see it end.
+_own_ends: weakref.WeakSet[Connection | socket.socket] = weakref.WeakSet()
 
 
-def hold_alone(*ends: Connection) -> None:
-    """Close these ends of pipes in every process that is forked from this one."""
+def hold_alone(*ends: Connection | socket.socket) -> None:
+    """Close these ends of pipes and sockets in every process that is forked from this one."""
     _own_ends.update(ends)
 
 
