@@ -5,25 +5,30 @@
     python benchmarks/defaults.py confirm              # the defaults and plain A2C, on twelve, over seeds
     python benchmarks/defaults.py draw                 # the tables again, from the stored runs   # make bench-defaults
 
-Every run is stored as it ends; what is stored is not trained again, so both may be stopped anywhere. Scores stand on
-a scale from the random policy (0) to a good one (1): in the screen the mean of the last two evaluations, so that a
-network that was good once does not count; in the confirmation the best checkpoint on fresh seeds, and the last two.
+Every run is stored as it ends; what is stored is not trained again, so both may be stopped anywhere, and several
+processes may share the work. Scores are of greedy episodes on fresh seeds: of the best checkpoint, and of the last
+network. In the screen they stand on a scale from the random policy (0) to a good one (1), and it is the last that
+counts: a network that was good once is of no use.
 """
 
 from __future__ import annotations
 
 import argparse
+import fcntl
 import random
 import statistics
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 from processes import HERE, store, stored
 
+import a2c
 from a2c.run.statistics import bootstrap_interval, iqm
-from learning import run_training
+from a2c.storage.folders import CHECKPOINTS
+from learning import read_run, trained
 from machine import describe_machine
 
 RESULTS = HERE / "results"
@@ -38,76 +43,74 @@ class World:
     steps: int
     random: float
     good: float
+    episodes: int = 20  # of a score
 
     def scaled(self, score: float) -> float:
         return (score - self.random) / (self.good - self.random)
 
 
 WORLDS = {
-    "CartPole": World("CartPole-v1", 100_000, 22, 500),
-    "Acrobot": World("Acrobot-v1", 300_000, -500, -80),
-    "MountainCar": World("MountainCar-v0", 500_000, -200, -105),
-    "Pendulum": World("Pendulum-v1", 300_000, -1220, -150),
-    "LunarLander": World("LunarLander-v3", 300_000, -180, 220),
-    "LunarLander, continuous": World("LunarLanderContinuous-v3", 300_000, -180, 220),
-    "HalfCheetah": World("HalfCheetah-v5", 300_000, -280, 3000),
-    "Walker2d": World("Walker2d-v5", 300_000, 0, 1000),
-    "Reacher": World("Reacher-v5", 300_000, -43, -5),
+    "CartPole": World("CartPole-v1", 100_000, 22, 500, 100),
+    "Acrobot": World("Acrobot-v1", 500_000, -500, -80, 100),
+    "MountainCar": World("MountainCar-v0", 1_000_000, -200, -105, 100),
+    "Pendulum": World("Pendulum-v1", 1_000_000, -1220, -150, 100),
+    "LunarLander": World("LunarLander-v3", 1_000_000, -180, 220, 100),
+    "LunarLander, continuous": World("LunarLanderContinuous-v3", 1_000_000, -180, 220, 100),
+    "HalfCheetah": World("HalfCheetah-v5", 1_000_000, -280, 3000),
+    "Walker2d": World("Walker2d-v5", 1_000_000, 0, 1000),
+    "Reacher": World("Reacher-v5", 1_000_000, -43, -5),
     "MiniGrid-Empty": World("MiniGrid-Empty-8x8-v0", 150_000, 0, 0.96),
-    "FrozenLake": World("FrozenLake-v1", 300_000, 0.015, 0.74),
-    "Catch": World("catch:Catch-v0", 100_000, -0.6, 1),
+    "FrozenLake": World("FrozenLake-v1", 300_000, 0.015, 0.74, 1000),
+    "Catch": World("catch:Catch-v0", 100_000, -0.6, 1, 100),
 }
 SCREENED = ("Acrobot", "Pendulum", "LunarLander", "LunarLander, continuous", "HalfCheetah", "Walker2d")
+SCREEN_STEPS = 300_000
 SEEDS = range(101, 106)
 
-# The first choice of each factor is the best set that was known before; a draw stays with it more often than not.
+# Of each factor what may be drawn in the place of the default, which a draw keeps more often than not.
 FACTORS: Mapping[str, tuple[str, ...]] = {
-    "batch": tuple(f"num_envs={n} n_step={t}" for n, t in ((8, 8), (16, 8), (8, 16), (16, 16), (8, 32), (16, 5))),
-    "step": (
-        "optimizer=adam lr=7e-4",
-        "optimizer=adam lr=3e-4",
-        "optimizer=adam lr=1.4e-3",
-        "optimizer=rmsprop lr=7e-4",
-        "optimizer=rmsprop_tf lr=7e-4",
-    ),
-    "schedule": ("lr_schedule=linear", "lr_schedule=constant"),
-    "lambda": ("gae_lambda=0.95", "gae_lambda=0.9", "gae_lambda=0.98"),
-    "gamma": ("gamma=0.995", "gamma=0.99"),
-    "clip": ("max_grad_norm=2", "max_grad_norm=0.5"),
-    "value_coef": ("value_coef=0.25", "value_coef=0.5"),
-    "value_loss": ("value_loss=mse", "value_loss=huber"),
-    "beta": ("beta=5e-3", "beta=0", "beta=1e-3"),
-    "observations": ("normalize_obs=true", "normalize_obs=false"),
-    "rewards": ("normalize_reward=true", "normalize_reward=false"),
-    "advantages": ("normalize_advantage=false", "normalize_advantage=true"),
-    "layer_norm": ("network.layer_norm=none", "network.layer_norm=critic", "network.layer_norm=both"),
-    "width": ("network.hidden_sizes=[128,128]", "network.hidden_sizes=[64,64]"),
-    "activation": ("network.activation=tanh", "network.activation=relu", "network.activation=silu"),
-    "spread": ("network.log_std_init=-0.5", "network.log_std_init=0", "network.log_std_init=-1"),
-    "distribution": ("policy.distribution=gaussian", "policy.distribution=gsde", "policy.distribution=squashed"),
+    "batch": tuple(f"num_envs={n} n_step={t}" for n, t in ((16, 8), (8, 16), (16, 16), (8, 32), (16, 5), (4, 8))),
+    "step": ("lr=3e-4", "lr=1.4e-3", "optimizer=rmsprop", "optimizer=rmsprop_tf"),
+    "schedule": ("lr_schedule=constant",),
+    "lambda": ("gae_lambda=0.95", "gae_lambda=0.9", "gae_lambda=1"),
+    "gamma": ("gamma=0.995", "gamma=0.98"),
+    "clip": ("max_grad_norm=0.5",),
+    "value_coef": ("value_coef=0.5",),
+    "value_loss": ("value_loss=huber",),
+    "critic_lr": ("critic_lr=2e-3",),
+    "beta": ("beta=0", "beta=3e-3", "beta=2e-2"),
+    "observations": ("normalize_obs=false",),
+    "rewards": ("normalize_reward=false",),
+    "advantages": ("normalize_advantage=true",),
+    "layer_norm": ("network.layer_norm=critic", "network.layer_norm=none"),
+    "width": ("network.hidden_sizes=[64,64]", "network.hidden_sizes=[256,256]"),
+    "activation": ("network.activation=tanh", "network.activation=silu"),
+    "spread": ("network.log_std_init=-0.5", "network.log_std_init=-1"),
+    "distribution": ("policy.distribution=gaussian", "policy.distribution=gsde"),
 }
-STAYS = 0.55
+STAYS = 0.75  # of eighteen factors, some four change
 
 # Against what the defaults stand, each in the settings that a user would type.
 CANDIDATES: Mapping[str, tuple[str, ...]] = {"defaults": (), "plain A2C": ("algo=a2c_paper",)}
 
 
 def drawn(number: int) -> dict[str, str]:
-    """The choice of every factor in draw ``number``; the first draw is the best set that was known before."""
+    """The choice of every factor in draw ``number``, empty where the default stays, as all do in the first draw."""
     chance = random.Random(number)
     return {
-        name: choices[0] if number == 0 or chance.random() < STAYS else chance.choice(choices)
+        name: "" if number == 0 or chance.random() < STAYS else chance.choice(choices)
         for name, choices in FACTORS.items()
     }
 
 
-def train(world: World, overrides: list[str], seed: int, runs_dir: Path, *, episodes: int) -> dict[str, Any]:
-    """Train once; the scores, raw and scaled."""
-    shape = (f"env.id={world.env}", f"total_steps={world.steps}", f"eval.every={world.steps // 6}", "eval.episodes=10")
-    label = f"defaults-{world.env.rpartition(':')[2]}-{seed}-{abs(hash(tuple(overrides))) % 10**8}"
-    more = [f"eval.final_episodes={episodes}", f"seed={seed}"]
-    run = run_training([*shape, *more, *overrides], label, runs_dir)
-    last = statistics.mean(run["curve"]["eval_mean"][-2:])
+def train(world: World, overrides: list[str], seed: int, runs_dir: Path) -> dict[str, Any]:
+    """Train once; the scores, raw and scaled, of the best checkpoint and of the last."""
+    shape = (f"env.id={world.env}", f"total_steps={world.steps}", f"eval.every={max(world.steps // 20, 20_000)}")
+    label = f"defaults-{world.env.rpartition(':')[2]}-{seed}-{crc32(' '.join(overrides).encode()):08x}"
+    more = [f"eval.final_episodes={world.episodes}", f"seed={seed}"]
+    folder = trained([*shape, *more, *overrides], label, runs_dir)
+    run = read_run(folder)
+    last = a2c.evaluate(a2c.load_policy(folder / CHECKPOINTS / "last.pt"), world.episodes).mean
     return {
         "seed": seed,
         "last": last,
@@ -119,10 +122,12 @@ def train(world: World, overrides: list[str], seed: int, runs_dir: Path, *, epis
 
 
 def keep(path: Path, run: dict[str, Any], command: str) -> None:
-    """Store one more run; several processes may do so in turns."""
-    results = stored(path) or {"command": command, "machine": describe_machine(), "runs": []}
-    results["runs"].append(run)
-    store(path, results)
+    """Store one more run; several processes may do so."""
+    with path.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        results = stored(path) or {"command": command, "machine": describe_machine(), "runs": []}
+        results["runs"].append(run)
+        store(path, results)
 
 
 def screen(draws: range, names: list[str], runs_dir: Path, path: Path) -> None:
@@ -133,7 +138,8 @@ def screen(draws: range, names: list[str], runs_dir: Path, path: Path) -> None:
                 continue
             choice = drawn(number)
             overrides = [text for chosen in choice.values() for text in chosen.split()]
-            run = train(WORLDS[name], overrides, number + 1, runs_dir, episodes=1)
+            world = replace(WORLDS[name], steps=SCREEN_STEPS)
+            run = train(world, overrides, number + 1, runs_dir)
             keep(path, {"world": name, "draw": number, **run, "choice": choice}, "python benchmarks/defaults.py screen")
             print(f"draw {number}, {name}: {run['last']:.4g} ({run['scaled last']:.2f})", flush=True)
 
@@ -146,7 +152,7 @@ def confirm(candidates: list[str], names: list[str], seeds: range, runs_dir: Pat
                 key = {"world": name, "candidate": candidate, "seed": seed}
                 if any(key.items() <= run.items() for run in (stored(path) or {}).get("runs", [])):
                     continue
-                run = train(WORLDS[name], list(CANDIDATES[candidate]), seed, runs_dir, episodes=20)
+                run = train(WORLDS[name], list(CANDIDATES[candidate]), seed, runs_dir)
                 keep(path, {**run, **key}, "python benchmarks/defaults.py confirm")
                 print(f"{candidate}, {name}, seed {seed}: {run['score']:.4g}, last {run['last']:.4g}", flush=True)
 
@@ -157,7 +163,7 @@ def effects(runs: list[dict[str, Any]]) -> Iterator[list[str]]:
     mean = {world: statistics.mean(run["scaled last"] for run in runs if run["world"] == world) for world in worlds}
     yield ["factor", "choice", "draws", "all", *worlds]
     for factor, choices in FACTORS.items():
-        for choice in choices:
+        for choice in ("", *choices):
             having = [run for run in runs if run["choice"][factor] == choice]
             if not having:
                 continue
@@ -170,7 +176,7 @@ def effects(runs: list[dict[str, Any]]) -> Iterator[list[str]]:
             count = len({run["draw"] for run in having})
             yield [
                 factor,
-                f"`{choice}`",
+                f"`{choice}`" if choice else "default",
                 str(count),
                 f"{statistics.mean(every):+.2f} [{low:+.2f}, {high:+.2f}]",
                 *cells,

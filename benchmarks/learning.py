@@ -56,6 +56,11 @@ def label_of(name: str, seed: int) -> str:
 
 def run_training(overrides: list[str], label: str, runs_dir: Path) -> dict[str, Any]:
     """Train one run in a new process, which can import files of this folder; returns what :func:`read_run` does."""
+    return read_run(trained(overrides, label, runs_dir))
+
+
+def trained(overrides: list[str], label: str, runs_dir: Path) -> Path:
+    """Train as :func:`run_training` does; returns the run folder."""
     runs_dir.mkdir(parents=True, exist_ok=True)
     before = set(runs_dir.glob(f"*/*_{label}*"))
     log = runs_dir / f"{label}.log"
@@ -67,7 +72,7 @@ def run_training(overrides: list[str], label: str, runs_dir: Path) -> dict[str, 
     made = list(set(runs_dir.glob(f"*/*_{label}*")) - before)
     if code != 0 or len(made) != 1:
         raise SystemExit(f"{' '.join(command)} ended with {code}; see {log}")
-    return read_run(made[0])
+    return made[0]
 
 
 def read_run(folder: Path) -> dict[str, Any]:

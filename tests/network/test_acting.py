@@ -30,10 +30,12 @@ def observations(spaces: Spaces) -> Tensor:
     return obs
 
 
+@pytest.mark.parametrize("layer_norm", ["none", "both"])
 @pytest.mark.parametrize("normalize_obs", [False, True])
 @pytest.mark.parametrize("spaces", [VECTOR, TORQUE, BYTES, IMAGE], ids=["discrete", "continuous", "bytes", "image"])
-def test_the_policy_for_acting_is_the_models(spaces: Spaces, normalize_obs: bool) -> None:
-    cfg = config(network={"torso": "nature_cnn" if spaces is IMAGE else "mlp"}, normalize_obs=normalize_obs)
+def test_the_policy_for_acting_is_the_models(spaces: Spaces, normalize_obs: bool, layer_norm: str) -> None:
+    network = {"torso": "nature_cnn"} if spaces is IMAGE else {"torso": "mlp", "layer_norm": layer_norm}
+    cfg = config(network=network, normalize_obs=normalize_obs)
     model = make_model(spaces, cfg, spread=0.3)
     acting = policy_of(model, N)
     assert isinstance(acting, PlainPolicy if spaces is IMAGE else WrittenOutPolicy)

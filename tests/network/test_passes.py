@@ -25,6 +25,9 @@ NETWORKS: list[dict[str, Any]] = [
     {"shared_torso": True},
     {"hidden_sizes": [7]},
     {"hidden_sizes": [5, 6, 7], "shared_torso": True, "activation": "relu"},
+    {"layer_norm": "both"},
+    {"layer_norm": "critic", "activation": "relu"},
+    {"layer_norm": "both", "shared_torso": True, "activation": "relu"},
 ]
 
 

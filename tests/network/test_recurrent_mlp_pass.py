@@ -26,9 +26,10 @@ def network(kind: str, **more: Any) -> dict[str, Any]:
 @KINDS
 @pytest.mark.parametrize("spaces", [VECTOR, TORQUE], ids=["discrete", "continuous"])
 @pytest.mark.parametrize("activation", ["tanh", "relu"])
-@pytest.mark.parametrize("normalize_obs", [False, True])
-def test_both_passes_agree(kind: str, spaces: Spaces, activation: str, normalize_obs: bool) -> None:
-    cfg = config(network=network(kind, activation=activation), normalize_obs=normalize_obs)
+@pytest.mark.parametrize("normalize", [False, True])
+def test_both_passes_agree(kind: str, spaces: Spaces, activation: str, normalize: bool) -> None:
+    layers = network(kind, activation=activation, layer_norm="both" if normalize else "none")
+    cfg = config(network=layers, normalize_obs=normalize)
     model = make_model(spaces, cfg, torch.float64, spread=0.3)
     rollout, _ = random_rollout(model, T, N, seed=3)
     assert rollout.began is not None

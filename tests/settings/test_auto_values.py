@@ -6,6 +6,7 @@ import json
 import math
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
@@ -152,6 +153,25 @@ def test_what_goes_with_a_distribution_goes_with_the_one_that_is_given() -> None
     assert beta.policy.distribution == "beta"
     own = decided(replace(cfg, network=replace(cfg.network, make="mine:Net")))
     assert own.policy.distribution == "gaussian"  # whose mean is an action
+
+
+@pytest.mark.parametrize(
+    ("network", "images", "normed"),
+    [
+        ({}, False, "both"),
+        ({}, True, "none"),
+        ({"torso": "mlp"}, True, "both"),
+        ({"torso": "small_cnn"}, False, "none"),
+        ({"torso": "mine:Torso"}, False, "none"),
+        ({"encoders": {"board": "mine:Encoder"}}, False, "none"),
+        ({"make": "mine:Net", "torso": "mlp"}, False, "none"),
+        ({"torso": "mlp", "layer_norm": "critic"}, False, "critic"),
+    ],
+)
+def test_layers_are_normalised_where_the_network_is_our_mlp(network: dict[str, Any], images: bool, normed: str) -> None:
+    cfg = load_config("env.id=Any-v0")
+    cfg = decide(replace(cfg, network=replace(cfg.network, **network)), Traits(images=images))
+    assert cfg.network.layer_norm == normed
 
 
 def test_nothing_is_made_where_all_are_given() -> None:

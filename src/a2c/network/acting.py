@@ -82,13 +82,14 @@ class WrittenOutPolicy:
     def __init__(self, model: ActorCritic, rows: int) -> None:
         assert isinstance(model.torso, MLP)
         self._model = model
-        layers = [*model.torso.linears, model.policy_head.linear]
-        self._chain = Chain(layers, model.torso.activation, rows, 0, ends_linear=True, numpy=True)
+        torso, layers = model.torso, [*model.torso.linears, model.policy_head.linear]
+        self._chain = Chain(layers, torso.norms, torso.activation, rows, 0, ends_linear=True, numpy=True)
         vectors = model.spaces.obs_dtype != "uint8" and len(model.spaces.obs_shape) == 1
         self._bare = (
             model.policy_head.log_std is None and model.normalizer is None and vectors and not model.spaces.mask
         )
-        self._parameters = [part for layer in layers for part in (layer.weight, layer.bias)]
+        self._parameters = [part for layer in layers for part in layer.parameters()]
+        self._parameters += [part for norm in torso.norms for part in norm.parameters()]
         self._places: list[int] = []  # addresses of what the chain is bound to
 
     def begin(self) -> PolicyFunction:

@@ -23,6 +23,7 @@ class Chain:
 
     Args:
         layers: in order.
+        norms: of the first layers, between layer and activation; none, or fewer than layers: the rest has none.
         activation: a key of :data:`PULLBACKS`.
         rows: B of the forward pass.
         learned: how many of the first rows the backward pass covers; 0: forward only.
@@ -32,9 +33,18 @@ class Chain:
     """
 
     def __init__(
-        self, layers: list[nn.Linear], activation: str, rows: int, learned: int, *, ends_linear: bool, numpy: bool
+        self,
+        layers: list[nn.Linear],
+        norms: list[nn.LayerNorm],
+        activation: str,
+        rows: int,
+        learned: int,
+        *,
+        ends_linear: bool,
+        numpy: bool,
     ) -> None:
         self.layers, self._learned, self._pullback = layers, learned, PULLBACKS[activation]
+        self._norms = norms
         like = layers[0].weight.detach()
         self.outputs = [like.new_empty(rows, layer.out_features) for layer in layers]
         self._d_outputs = [like.new_empty(learned, layer.out_features) for layer in layers]
@@ -51,6 +61,7 @@ class Chain:
                 self._activate.append(partial(IN_PLACE[activation], output))
         self.weights: list[tuple[Tensor, Tensor, Tensor]] = []
         self._gradients: list[tuple[Tensor, Tensor]] = []
+        self._scales: list[Normalizing] = []
 
     def bind(self, view: Callable[[Tensor], Tensor], view_gradient: Callable[[Tensor], Tensor]) -> None:
         """Look up the memory of the weights and of their gradients, once for many passes."""
@@ -60,12 +71,16 @@ class Chain:
             self.weights.append((view(layer.bias), weight, weight.t()))
             if self._learned:
                 self._gradients.append((view_gradient(layer.bias), view_gradient(layer.weight)))
+        self._scales = [Normalizing(norm, view, view_gradient if self._learned else None) for norm in self._norms]
 
     def forward(self, x: Tensor) -> Tensor:
         """``[B, I]`` -> ``[B, O]``, overwritten by the next call."""
-        for (bias, _, transposed), output, activate in zip(self.weights, self.outputs, self._activate, strict=True):
-            torch.addmm(bias, x, transposed, out=output)
-            activate()
+        for k, ((bias, _, transposed), output) in enumerate(zip(self.weights, self.outputs, strict=True)):
+            if k < len(self._scales):
+                output.copy_(self._scales[k].forward(torch.addmm(bias, x, transposed)))
+            else:
+                torch.addmm(bias, x, transposed, out=output)
+            self._activate[k]()
             x = output
         return x
 
@@ -82,12 +97,53 @@ class Chain:
                 into = self._d_outputs[k]
                 self._pullback(d_out, covered[k], into)
                 d_out = into
+            if k < len(self._scales):
+                d_out = self._scales[k].backward(d_out)
             before = covered[k - 1] if k else x
             d_bias, d_weight = self._gradients[k]
             torch.mm(d_out.t(), before, out=d_weight)
             torch.sum(d_out, 0, out=d_bias)
             if k:  # nothing needs the gradient of the input
                 d_out = torch.mm(d_out, self.weights[k][1], out=self._d_outputs[k - 1])
+
+
+class Normalizing:
+    """Layer normalisation, forward and backward.
+
+    Args:
+        norm: the layer.
+        view, view_gradient: as :meth:`Chain.bind` has them; None: forward only.
+    """
+
+    def __init__(
+        self,
+        norm: nn.LayerNorm,
+        view: Callable[[Tensor], Tensor],
+        view_gradient: Callable[[Tensor], Tensor] | None,
+    ) -> None:
+        self._shape, self._epsilon = list(norm.normalized_shape), norm.eps
+        self._gain, self._shift = view(norm.weight), view(norm.bias)
+        self._gradients = None if view_gradient is None else (view_gradient(norm.weight), view_gradient(norm.bias))
+        self._left: tuple[Tensor, Tensor, Tensor] | None = None  # by forward, for backward: input, mean, 1 / deviation
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``[B, F]`` -> ``[B, F]``."""
+        out, mean, rate = torch.native_layer_norm(x, self._shape, self._gain, self._shift, self._epsilon)
+        self._left = None if self._gradients is None else (x, mean, rate)
+        return out
+
+    def backward(self, d_out: Tensor) -> Tensor:
+        """The gradient of the input, for as many of the first rows as ``d_out`` has; writes that of the weights."""
+        assert self._left is not None
+        assert self._gradients is not None
+        x, mean, rate = (part[: len(d_out)] for part in self._left)
+        d_x: Tensor
+        d_x, *d_weights = torch.ops.aten.native_layer_norm_backward(
+            d_out, x, self._shape, mean, rate, self._gain, self._shift, [True, True, True]
+        )
+        for gradient, found in zip(self._gradients, d_weights, strict=True):
+            gradient.copy_(found)
+        return d_x
 
 
 def _nothing() -> None:

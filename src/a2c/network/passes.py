@@ -90,11 +90,13 @@ class MLPPass:
         self._torso: Chain | None = None
         if isinstance(model.value_torso, MLP):
             policy, value = [*model.torso.linears, policy_head], [*model.value_torso.linears, value_head]
+            norms, value_norms = model.torso.norms, model.value_torso.norms
         else:
-            self._torso = Chain(model.torso.linears, kind, rows, learned, ends_linear=False, numpy=not compiled)
-            policy, value = [policy_head], [value_head]
-        self._policy = Chain(policy, kind, learned, learned, ends_linear=True, numpy=not compiled)
-        self._value = Chain(value, kind, rows, learned, ends_linear=True, numpy=not compiled)
+            linears, norms = model.torso.linears, model.torso.norms
+            self._torso = Chain(linears, norms, kind, rows, learned, ends_linear=False, numpy=not compiled)
+            policy, value, norms, value_norms = [policy_head], [value_head], [], []
+        self._policy = Chain(policy, norms, kind, learned, learned, ends_linear=True, numpy=not compiled)
+        self._value = Chain(value, value_norms, kind, rows, learned, ends_linear=True, numpy=not compiled)
         self._inputs = self._log_std = self._d_log_std = torch.empty(0, dtype=torch.float32)
         # Where each weight is in the vector: looked up here, because a compiler cannot.
         self._spans = {id(param): (param.shape, param.storage_offset()) for param in model.parameters()}
@@ -166,14 +168,11 @@ def pass_over(model: Network, flat: nn.Parameter, steps: int, count: int, *, com
 
 def written_out(model: Network) -> TypeGuard[ActorCritic]:
     """Whether the written-out passes serve this network: our multilayer perceptron, in float32, with tanh or relu."""
-    if not isinstance(model, ActorCritic) or (isinstance(model.value_torso, MLP) and model.value_torso.layer_norm):
-        return False
-    return torso_written_out(model)
+    return isinstance(model, ActorCritic) and torso_written_out(model)
 
 
 def torso_written_out(model: ActorCritic | RecurrentActorCritic) -> bool:
     """Whether that holds of the torso, and whether the parameters of the policy come from one linear layer."""
     if not isinstance(model.torso, MLP) or isinstance(model.distribution, GSDE):  # whose parameters hold the features
         return False
-    plain = bool(model.torso.linears) and not model.torso.layer_norm
-    return plain and model.torso.activation in PULLBACKS and model.precision == "float32"
+    return bool(model.torso.linears) and model.torso.activation in PULLBACKS and model.precision == "float32"

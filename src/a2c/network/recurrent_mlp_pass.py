@@ -29,8 +29,10 @@ class RecurrentMLPPass:
     def __init__(self, model: RecurrentActorCritic, steps: int, count: int) -> None:
         assert isinstance(model.torso, MLP)
         self._model, self._shape, self._learned = model, (steps, count), steps * count
-        layers, rows = model.torso.linears, (steps + 1) * count
-        self._torso = Chain(layers, model.torso.activation, rows, self._learned, ends_linear=False, numpy=True)
+        torso, rows = model.torso, (steps + 1) * count
+        self._torso = Chain(
+            torso.linears, torso.norms, torso.activation, rows, self._learned, ends_linear=False, numpy=True
+        )
         self._torso.bind(Tensor.detach, gradient_of)
         self._left: tuple[Tensor, Tensor, unrolling.Unrolled] | None = None  # by forward, for backward
 

@@ -44,6 +44,7 @@ class MLP(nn.Sequential):
             layers += [nn.Linear(a, b, dtype=torch.float32), *norm, module()]
         super().__init__(nn.Flatten(), *layers)
         self.linears = [layer for layer in layers if isinstance(layer, nn.Linear)]
+        self.norms = [layer for layer in layers if isinstance(layer, nn.LayerNorm)]
         self._weighted = [layer for layer in layers if isinstance(layer, nn.Linear | nn.LayerNorm)]
 
     def forward(self, obs: Tensor) -> Tensor:

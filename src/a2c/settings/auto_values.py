@@ -27,6 +27,7 @@ PAPER: Mapping[str, Any] = {
     "normalize_obs": False,
     "normalize_reward": False,
     "network.hidden_sizes": [64, 64],
+    "network.layer_norm": "none",
     "network.activation": "tanh",
     "network.log_std_init": 0.0,
     "policy.distribution": "gaussian",
@@ -55,13 +56,14 @@ KINDS = tuple(
 )
 
 
-def values_for(algo: str, traits: Traits, distribution: str = AUTO) -> dict[str, Any]:
+def values_for(algo: str, traits: Traits, distribution: str = AUTO, *, mlp: bool = True) -> dict[str, Any]:
     """The value of every setting that may be auto, by its dotted key.
 
     Args:
         algo: the algorithm.
         traits: of the environment.
         distribution: ``policy.distribution``, if it is given.
+        mlp: whether the network is our mlp.
     """
     if algo != "a2c":
         return dict(PAPER)
@@ -69,7 +71,7 @@ def values_for(algo: str, traits: Traits, distribution: str = AUTO) -> dict[str,
     return {
         "n_step": 8,
         "gae_lambda": 0.95 if traits.images else 0.98,
-        "beta": 0.001 if traits.continuous else 0.005,
+        "beta": 0.001 if traits.continuous else 0.01,
         "value_coef": 0.25,
         "lr": 7.0e-4,
         "lr_schedule": "linear",
@@ -79,7 +81,8 @@ def values_for(algo: str, traits: Traits, distribution: str = AUTO) -> dict[str,
         "normalize_obs": not traits.images,
         "normalize_reward": True,
         "network.hidden_sizes": [128, 128],
-        "network.activation": "silu" if squashed else "tanh",
+        "network.layer_norm": "both" if mlp else "none",  # of an mlp alone; without it relu stops exploring early
+        "network.activation": "relu",
         "network.log_std_init": 0.0 if squashed or not traits.continuous else -0.5,
         "policy.distribution": "squashed" if squashed else "gaussian",  # or the one that is given
     }
@@ -100,10 +103,12 @@ def decide(cfg: Config, traits: Traits | None = None) -> Config:
     keys = undecided(cfg)
     if not keys:
         return cfg
-    given = cfg.policy.distribution
-    if cfg.network.make is not None and given == AUTO:
+    traits, given, network = traits or Traits(), cfg.policy.distribution, cfg.network
+    if network.make is not None and given == AUTO:
         given = "gaussian"  # whose mean is an action, so that a network of the user's can be written without asking
-    values = values_for(cfg.algo, traits or Traits(), given)
+    by_itself = network.torso == AUTO and not traits.images and not network.encoders
+    mlp = network.make is None and (by_itself or network.torso == "mlp")
+    values = values_for(cfg.algo, traits, given, mlp=mlp)
     of: dict[str, dict[str, Any]] = {"": {}, "network": {}, "policy": {}}
     for key in keys:
         group, _, name = key.rpartition(".")

@@ -87,6 +87,7 @@ class NetworkConfig:
     layer_norm: str = setting(
         "layer normalisation in the mlp, before each activation; critic: in that of the value alone",
         choices=("none", "critic", "both"),
+        auto=True,
     )
     init: str = setting(
         "initial weights of our layers: orthogonal, with a policy that starts near uniform; default: PyTorch's own",
