@@ -57,6 +57,32 @@ PRESETS = {
     "lunarlander": Task(("env=lunarlander",), 180, 230, episodes=100, known=Known(155.8, "0.2M, v2", 80)),
 }
 
+
+def untuned(env: str, steps: str) -> tuple[str, ...]:
+    """Nothing is given but where, and for how long."""
+    return (f"env.id={env}", f"total_steps={steps}", f"eval.every={int(steps) // 20:_}")
+
+
+MILLION = "1_000_000"
+CONTROL = {
+    "mountaincar, continuous": Task(
+        untuned("MountainCarContinuous-v0", "100_000"), 90, 94, episodes=100, known=Known(91, "0.1M")
+    ),
+    "lunarlander, continuous": Task(
+        untuned("LunarLanderContinuous-v3", MILLION), 120, 220, episodes=100, known=Known(84, "5M, v2")
+    ),
+    "bipedalwalker": Task(untuned("BipedalWalker-v3", "5_000_000"), 200, 300, range(3), 3, known=Known(300, "5M")),
+    "halfcheetah": Task(untuned("HalfCheetah-v5", MILLION), 2500, 4500, digits=0, known=Known(3041, "gSDE, v3")),
+    "hopper": Task(untuned("Hopper-v5", MILLION), 1100, 2000, digits=0, known=Known(1253, "v3")),
+    "walker2d": Task(untuned("Walker2d-v5", MILLION), 900, 1500, digits=0, known=Known(1092, "v3")),
+    "swimmer": Task(untuned("Swimmer-v5", MILLION), 100, 250, range(3), 3, known=Known(200, "v3")),
+    "reacher": Task(untuned("Reacher-v5", MILLION), -7, -5, range(3), 3, known=Known(-6.7, "v2")),
+    "double pendulum": Task(
+        untuned("InvertedDoublePendulum-v5", MILLION), 8500, 9300, range(3), 3, digits=0, known=Known(9258, "v2")
+    ),
+    "ant": Task(untuned("Ant-v5", MILLION), 1500, 3000, range(3), 3, digits=0, known=Known(3485, "v3")),
+}
+
 KNIGHT = (
     "env.id=knight:Knight-v0",  # benchmarks/knight.py
     "algo=a2c_paper",
@@ -179,6 +205,7 @@ MEMORY = {
 
 TABLES = {
     "learning": Table(PRESETS, known="RL Zoo A2C (steps)", curve="RL Zoo", more=False),
+    "learning_control": Table(CONTROL, known="published A2C", curve="published A2C", more=True),
     "learning_spaces": Table(SPACES, known="best known", curve="best known", more=True),
     "learning_memory": Table(MEMORY, known="best possible", curve="best possible", more=True),
 }
