@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import asdict
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import yaml
 
+from a2c.settings.auto_values import Traits, decide
 from a2c.settings.compose import load_config
+from a2c.settings.resumed_settings import flatten
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))  # scripts, not a package
 
@@ -17,28 +22,32 @@ import defaults
 
 
 def drawn_run(world: str, draw: int, scaled: float, clip: str) -> dict[str, Any]:
-    choice = {name: choices[0] for name, choices in defaults.FACTORS.items()} | {"clip": clip}
+    choice = dict.fromkeys(defaults.FACTORS, "") | {"clip": clip}
     return {"world": world, "draw": draw, "scaled last": scaled, "choice": choice}
 
 
-def test_the_first_draw_is_the_best_set_known_and_every_choice_a_setting() -> None:
-    assert defaults.drawn(0) == {name: choices[0] for name, choices in defaults.FACTORS.items()}
+def test_the_first_draw_is_the_defaults_and_every_choice_another_setting() -> None:
+    assert set(defaults.drawn(0).values()) == {""}
     assert defaults.drawn(7) == defaults.drawn(7) != defaults.drawn(8)
+    usual = dict(flatten(asdict(decide(load_config("env.id=Any-v0"), Traits(continuous=True)))))
     for k in range(max(map(len, defaults.FACTORS.values()))):
         chosen = [choices[min(k, len(choices) - 1)] for choices in defaults.FACTORS.values()]
         load_config("env.id=Any-v0", *(text for choice in chosen for text in choice.split()))
+        for text in (text for choice in chosen for text in choice.split()):
+            key, value = text.split("=", 1)
+            assert yaml.safe_load(value) != usual[key] or key in ("num_envs", "n_step"), text
 
 
 def test_the_effect_of_a_choice_is_its_gain_over_all_draws_of_the_same_environment(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(defaults, "FACTORS", {name: defaults.FACTORS[name] for name in ("clip", "gamma")})
-    runs = [drawn_run("A", 0, 0.2, "max_grad_norm=2"), drawn_run("A", 1, 0.6, "max_grad_norm=0.5")]
-    runs += [drawn_run("B", 0, 1.0, "max_grad_norm=2"), drawn_run("B", 1, 1.2, "max_grad_norm=0.5")]
+    runs = [drawn_run("A", 0, 0.2, ""), drawn_run("A", 1, 0.6, "max_grad_norm=0.5")]
+    runs += [drawn_run("B", 0, 1.0, ""), drawn_run("B", 1, 1.2, "max_grad_norm=0.5")]
     heading, *rows = defaults.effects(runs)
     assert heading == ["factor", "choice", "draws", "all", "A", "B"]
     found = {row[1]: row for row in rows if row[0] == "clip"}
-    assert found["`max_grad_norm=2`"][2:] == ["1", "-0.15 [-0.20, -0.10]", "-0.20", "-0.10"]
+    assert found["default"][2:] == ["1", "-0.15 [-0.20, -0.10]", "-0.20", "-0.10"]
     assert found["`max_grad_norm=0.5`"][2:] == ["1", "+0.15 [+0.10, +0.20]", "+0.20", "+0.10"]
 
 
@@ -60,13 +69,16 @@ def test_candidates_stand_beside_each_other() -> None:
 def test_what_is_stored_is_not_trained_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[tuple[str, int]] = []
 
-    def train(overrides: list[str], label: str, runs_dir: Path) -> dict[str, Any]:
+    def train(overrides: list[str], label: str, runs_dir: Path) -> Path:
         asked.append((overrides[0], int(next(text for text in overrides if text.startswith("seed="))[5:])))
         if len(asked) == 2:
             raise SystemExit("stopped")
-        return {"score": 500.0, "wall_seconds": 1.0, "curve": {"eval_mean": [1.0, 400.0, 500.0]}}
+        return tmp_path
 
-    monkeypatch.setattr(defaults, "run_training", train)
+    monkeypatch.setattr(defaults, "trained", train)
+    monkeypatch.setattr(defaults, "read_run", lambda folder: {"score": 500.0, "wall_seconds": 1.0})
+    monkeypatch.setattr(defaults.a2c, "load_policy", Path)
+    monkeypatch.setattr(defaults.a2c, "evaluate", lambda path, episodes: SimpleNamespace(mean=episodes + 350.0))
     path = tmp_path / "confirm.json"
     confirm = ["defaults"], ["CartPole"], range(5, 8), tmp_path, path
     with pytest.raises(SystemExit):

@@ -40,17 +40,20 @@ COMMON = (
     "gif=false",
 )
 RUNS = {
-    "cartpole in this process": ("env=cartpole", "vectorization=sync"),
-    "cartpole with workers": ("env=cartpole", "vectorization=workers", "num_workers=1", "main_shard=true"),
+    "cartpole in this process": ("env=cartpole_study", "vectorization=sync"),
+    "cartpole with workers": ("env=cartpole_study", "vectorization=workers", "num_workers=1", "main_shard=true"),
     "pendulum with all normalisers": (
-        "env=pendulum",
+        "env.id=Pendulum-v1",
+        "algo=a2c_paper",
+        *("n_step=16", "gamma=0.95", "gae_lambda=0.95", "beta=0"),
+        *("optimizer=adam", "lr=5e-4", "lr_schedule=linear", "network.activation=relu"),
         "vectorization=sync",
         "normalize_obs=true",
         "normalize_reward=true",
         "normalize_advantage=true",
     ),
     "images": ("env.id=pictures:Side-v0", "algo=a2c_paper", "vectorization=sync", "num_envs=4", "n_step=8"),
-    "a3c with one worker": ("env=cartpole", "algo=a3c", "num_envs=1", "num_workers=1", "vectorization=sync"),
+    "a3c with one worker": ("env=cartpole_study", "algo=a3c", "num_envs=1", "num_workers=1", "vectorization=sync"),
     "environments on the device": ("env=cartpole_device", "total_steps=6400", "num_envs=32", "log_every=800"),
 }
 LAST_ROWS = 2

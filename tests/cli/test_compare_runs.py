@@ -129,7 +129,7 @@ def test_one_run_is_shown_by_name_as_elsewhere(capsys):
     Path("runs/latest").symlink_to("a")
     for named in (["latest"], ["run=latest"], ["runs/a"], ["latest", "runs_dir=runs"]):
         assert cli.main(["show", *named]) == 0
-        assert "lr=0.5 (0.001)" in capsys.readouterr().out
+        assert "lr=0.5 (0.0007)" in capsys.readouterr().out
     past_run("b")
     assert cli.main(["show", "runs"]) == 2
     assert capsys.readouterr().err == "config error: a2c show takes one run, not 2; a2c runs lists them\n"

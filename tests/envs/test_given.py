@@ -55,7 +55,7 @@ def test_where_it_resets_in_a_step_of_its_own_that_step_is_no_transition() -> No
     def one() -> gym.Env[Any, Any]:
         return own_toys.shifted(own_toys.Walk())
 
-    found = a2c.train(a2c.load_config(*SETTINGS), env=wrapped, eval_env=one)
+    found = a2c.train(a2c.load_config(*SETTINGS, "seed=2"), env=wrapped, eval_env=one)
     assert found.env_steps >= 120
     assert found.env_steps % 15 != 0  # whole rollouts would be a multiple of 3 x 5
 

@@ -41,8 +41,8 @@ def nothing_registered_stays() -> Iterator[None]:
 
 
 def trained(folder: Path, *overrides: str) -> Path:
-    """A run of CartPole below ``folder``, 300 steps unless told."""
-    cfg = a2c.load_config("env=cartpole", f"runs_dir={folder}", *LIGHT, "total_steps=300", *overrides)
+    """A run of CartPole below ``folder``, 300 steps unless told, without normalisers."""
+    cfg = a2c.load_config("env=cartpole_study", f"runs_dir={folder}", *LIGHT, "total_steps=300", *overrides)
     return Path(a2c.train(cfg).folder).resolve()
 
 
@@ -279,7 +279,9 @@ def test_a_checkpoint_outside_of_any_run_begins_a_new_one(run: Path, tmp_path: P
     said = capsys.readouterr().err
     assert said == f"{mine} lies in no run's folder: a new run begins in {os.path.relpath(new)}\n"
     assert load_checkpoint(new / "checkpoints" / "last.pt")["state"]["env_steps"] >= 400
-    assert a2c.load_config(f"resume={new}").n_step == a2c.load_config("env=cartpole").n_step  # from the checkpoint
+    assert (
+        a2c.load_config(f"resume={new}").n_step == a2c.load_config("env=cartpole_study").n_step
+    )  # from the checkpoint
 
 
 def test_python_too_begins_a_new_run_from_such_a_checkpoint(run: Path, tmp_path: Path) -> None:

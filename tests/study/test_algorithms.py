@@ -58,7 +58,9 @@ def test_every_verdict_can_come_out(data: dict[str, Any], verdict: Verdict):
 
 def test_a_run_looks_at_equal_distances_and_times_training_alone():
     for algo in ("algo=a2c", "algo=a3c"):
-        cfg = load_config("env=cartpole", algo, "num_envs=1", "num_workers=2", "vectorization=sync", "total_steps=800")
+        cfg = load_config(
+            "env=cartpole_study", algo, "num_envs=1", "num_workers=2", "vectorization=sync", "total_steps=800"
+        )
         found = run(cfg, 4)
         assert len(found.returns) == len(found.seconds) == len(found.steps) == 4
         assert [steps // 200 for steps in found.steps] == [1, 2, 3, 4]

@@ -133,7 +133,7 @@ def test_rollouts_are_cut_and_joined_environment_by_environment():
 
 
 def test_environments_of_one_seed_start_alike_and_draws_differ():
-    cfg = load_config("env=cartpole", "vectorization=sync", "device=cpu", "num_envs=4", "n_step=6", "beta=0")
+    cfg = load_config("env=cartpole_study", "vectorization=sync", "device=cpu", "num_envs=4", "n_step=6", "beta=0")
     model = make_model(Spaces((4,), "float32", 2, discrete=True), cfg)
     with Pool(cfg) as pool:
         paired = next(pool.play(model, like=[0, 0, 2, 2])).obs.clone()

@@ -69,7 +69,7 @@ def test_sizes_of_a_known_series_are_known(draws: Draws):
 
 
 def test_what_is_recorded_begins_with_a_reset_of_all():
-    cfg = load_config("env=cartpole", "vectorization=sync", "device=cpu", "n_step=5", "total_steps=80")
+    cfg = load_config("env=cartpole_study", "vectorization=sync", "device=cpu", "n_step=5", "total_steps=80")
     found = record(trained(cfg), cfg, streams=6, steps=20)
     assert tuple(found) == SCALARS
     assert all(series.shape == (20, 6) for series in found.values())

@@ -20,7 +20,7 @@ from a2c.study.stale import chance_workers, delayed
 
 
 def settings(*overrides: str) -> Config:
-    return load_config("env=cartpole", "num_envs=1", "vectorization=sync", "device=cpu", *overrides)
+    return load_config("env=cartpole_study", "num_envs=1", "vectorization=sync", "device=cpu", *overrides)
 
 
 def test_a_worker_alone_has_no_lag_and_the_gradient_of_now():

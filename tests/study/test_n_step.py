@@ -61,7 +61,7 @@ def test_states_are_met_before_the_pole_falls():
 
 
 def test_a_fitted_critic_is_nearer_to_the_returns_and_the_policy_is_the_same():
-    cfg = load_config("env=cartpole", "vectorization=sync", "device=cpu", "total_steps=2000", "gamma=0.9")
+    cfg = load_config("env=cartpole_study", "vectorization=sync", "device=cpu", "total_steps=2000", "gamma=0.9")
     model = trained(cfg)
     better = fitted(model, cfg, 4000)
 

@@ -107,7 +107,7 @@ def config(method: Method) -> Config:
     """
     plain = ("vectorization=sync", "device=cpu", "compile=false")
     loss = ("normalize_advantage=false", "gae_lambda=1", "max_grad_norm=null")
-    return load_config("env=cartpole", *plain, *loss, f"num_envs={method.num_envs}", f"n_step={method.n_step}")
+    return load_config("env=cartpole_study", *plain, *loss, f"num_envs={method.num_envs}", f"n_step={method.n_step}")
 
 
 def final(curve: list[float]) -> float:

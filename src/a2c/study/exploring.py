@@ -37,9 +37,9 @@ def _grid(high: ArrayLike, bins: int) -> Callable[[NDArray[np.float32]], Cells]:
 
 _CARTPOLE = _grid([2.4, 3.0, 0.21, 3.0], bins=8)
 WORLDS = {
-    "CartPole": World(("env=cartpole",), _CARTPOLE),
-    "trained CartPole": World(("env=cartpole",), _CARTPOLE, trained=20_000),
-    "Acrobot": World(("env=acrobot",), _grid([1.0, 1.0, 1.0, 1.0, 4 * np.pi, 9 * np.pi], bins=6)),
+    "CartPole": World(("env=cartpole_study",), _CARTPOLE),
+    "trained CartPole": World(("env=cartpole_study",), _CARTPOLE, trained=20_000),
+    "Acrobot": World(("env=acrobot_study",), _grid([1.0, 1.0, 1.0, 1.0, 4 * np.pi, 9 * np.pi], bins=6)),
     "dead end": World((f"env.id={ID}", *PLAIN_A2C), lambda obs: obs.argmax(-1)),
 }
 

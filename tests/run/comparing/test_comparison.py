@@ -92,14 +92,14 @@ def test_what_differs_names_the_groups_in_the_order_of_the_settings():
         ("seed=1", "gamma=0.9"),
     ]
     groups = grouped([read_run(past_run(f"r{place}", *text)) for place, text in enumerate(texts)])
-    usual = {"gamma": groups[0].settings["gamma"], "lr": groups[0].settings["lr"], "network.hidden_sizes": "[64, 64]"}
+    usual = {"gamma": groups[0].settings["gamma"], "lr": groups[0].settings["lr"], "network.hidden_sizes": "[128, 128]"}
     assert [group.settings for group in groups] == [
         {**usual, "network.hidden_sizes": "[8]"},
         {**usual, "lr": "0.5"},
         {**usual, "gamma": "0.9"},
     ]
     assert [len(group.runs) for group in groups] == [1, 2, 1]
-    assert groups[1].label == f"gamma={usual['gamma']}, lr=0.5, network.hidden_sizes=[64, 64]"
+    assert groups[1].label == f"gamma={usual['gamma']}, lr=0.5, network.hidden_sizes=[128, 128]"
 
 
 def test_environments_are_compared_each_within_itself():

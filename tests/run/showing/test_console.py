@@ -63,7 +63,7 @@ SUMMARY: dict[str, Any] = {
 @pytest.fixture
 def cfg(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
     monkeypatch.chdir(tmp_path)
-    return load_config("env=cartpole")
+    return load_config("env=cartpole", "total_steps=200_000")
 
 
 @pytest.fixture

@@ -36,7 +36,7 @@ METHODS = {  # who acts together; all else is the same
     "A2C": ("algo=a2c", f"num_envs={TOGETHER}"),
 }
 SETUPS: dict[str, tuple[tuple[str, ...], int]] = {  # settings, env steps at scale 1
-    "CartPole": (("env=cartpole",), 30_000),
+    "CartPole": (("env=cartpole_study",), 30_000),
     "Dead end": ((f"env.id={DEAD_END}", *PLAIN_A2C, "optimizer=adam", "lr=0.003", "beta=0.03"), 10_000),
 }
 COLOURS = {"AC": GREY, "A3C": ORANGE, "A2C": BLUE}

@@ -47,7 +47,7 @@ def measure(settings: StudySettings) -> Data:
 def one_seed(seed: int, train_steps: int, steps: int) -> Data:
     """What :func:`sizes` finds for each scalar, along a policy that is trained briefly and then frozen."""
     quiet = ("vectorization=sync", "device=cpu", "threads=1")
-    cfg = load_config("env=cartpole", *quiet, f"n_step={T}", f"seed={seed}", f"total_steps={train_steps}")
+    cfg = load_config("env=cartpole_study", *quiet, f"n_step={T}", f"seed={seed}", f"total_steps={train_steps}")
     recorded = record(trained(cfg), cfg, STREAMS, steps)
     draws = Draws(STREAMS, DRAWS, N, T, np.random.default_rng(seed))
     return {scalar: sizes(series, draws) for scalar, series in recorded.items()}

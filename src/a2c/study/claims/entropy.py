@@ -37,7 +37,7 @@ class Setup:
 
 
 SETUPS = {
-    "CartPole": Setup(("env=cartpole", *PLAIN), 20_000, runs=1),
+    "CartPole": Setup(("env=cartpole_study", *PLAIN), 20_000, runs=1),
     # At this learning rate runs without a bonus settle early, some of them in the dead end. A run ends with nearly all
     # or nearly nothing, and that takes more runs than a score that varies little.
     "Dead end": Setup(

@@ -34,7 +34,7 @@ DELAYS = [0, 4, 16, 64]
 DELAYED_STEPS = 30_000
 EPISODES = 20  # to score the policy that training ends with
 COLOURS = (GREY, GREEN, BLUE, ORANGE)
-PLAIN = ("env=cartpole", "device=cpu", "vectorization=sync", "compile=false")
+PLAIN = ("env=cartpole_study", "device=cpu", "vectorization=sync", "compile=false")
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,7 +55,7 @@ def measure(settings: StudySettings) -> Data:
 def one_seed(seed: int, train_steps: int, fit_steps: int, states: int, continuations: int) -> Data:
     """Squared bias and variance ``[P, n]`` for both critics of one policy, and its mean value."""
     quiet = ("vectorization=sync", "device=cpu", "threads=1")
-    cfg = load_config("env=cartpole", *quiet, f"gamma={GAMMA}", f"seed={seed}", f"total_steps={train_steps}")
+    cfg = load_config("env=cartpole_study", *quiet, f"gamma={GAMMA}", f"seed={seed}", f"total_steps={train_steps}")
     policy = trained(cfg)
     random = torch.Generator().manual_seed(seed)
     starts = states_met(policy, states, random).repeat_interleave(continuations, 0)
