@@ -2,7 +2,7 @@
 """What does evaluation in a process of its own save? Whole trainings with each value of eval.apart, in turns.
 
     make bench-evaluation
-    python benchmarks/evaluation_apart.py --rounds 8 --overrides env=cartpole seed=1
+    python benchmarks/evaluation_apart.py --rounds 8 --overrides env=cartpole_study seed=1
 
 Measured from the start of the program to its end, and to the moment when the score of the goal is on disk. Writes
 benchmarks/results/evaluation_apart.json.
@@ -83,7 +83,7 @@ def summarized(found: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--overrides", nargs="+", default=["env=cartpole", "seed=1"], help="of a2c train")
+    parser.add_argument("--overrides", nargs="+", default=["env=cartpole_study", "seed=1"], help="of a2c train")
     parser.add_argument("--goal", type=float, default=475.0, help="eval/mean_reward")
     parser.add_argument("--rounds", type=int, default=8, help="trainings with each choice")
     parser.add_argument("--choices", nargs="+", default=list(CHOICES), choices=CHOICES)

@@ -42,7 +42,7 @@ class Work:
 
 
 WORKS = {
-    "cartpole": Work(("env=cartpole",), 0.0, 500.0),
+    "cartpole": Work(("env=cartpole_study",), 0.0, 500.0),
     "catch": Work(
         (
             "env.id=catch:Catch-v0",

@@ -38,7 +38,7 @@ from a2c.sweeps.trial_runs import TrialFailed, score_of
 from machine import describe_machine
 
 FILE = HERE / "long_pole.yaml"
-PRESET = "env=cartpole"
+PRESET = "env=cartpole_study"
 ENDS = (signal.SIGKILL, signal.SIGINT)  # of the first session, and of the second
 SEEDS = 5
 
