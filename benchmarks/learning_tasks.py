@@ -47,10 +47,8 @@ class Table:
 
 PRESETS = {
     "cartpole": Task(("env=cartpole",), 475, 500, range(10), 10, 100, known=Known(500, "0.5M", 0)),
-    "cartpole ac": Task(("env=cartpole", "algo=ac", "total_steps=200_000"), 475, 500, known=Known(500, "0.5M", 0)),
-    "cartpole a3c": Task(
-        ("env=cartpole", "algo=a3c", "num_workers=4", "total_steps=200_000"), 475, 500, known=Known(500, "0.5M", 0)
-    ),
+    "cartpole ac": Task(("env=cartpole_study", "algo=ac"), 475, 500, known=Known(500, "0.5M", 0)),
+    "cartpole a3c": Task(("env=cartpole_study", "algo=a3c", "num_workers=4"), 475, 500, known=Known(500, "0.5M", 0)),
     "acrobot": Task(("env=acrobot",), -84, -80, episodes=100, known=Known(-83.4, "0.5M", 17)),
     "mountaincar": Task(("env=mountaincar",), -112, -105, episodes=100, known=Known(-111.3, "1M", 24)),
     "pendulum": Task(("env=pendulum",), -170, -150, episodes=100, known=Known(-163, "1M", 103)),
