@@ -127,7 +127,14 @@ def test_every_task_has_a_name_of_its_own_and_settings_that_hold() -> None:
         assert task.floor <= task.aim, name
 
 
-@pytest.mark.parametrize(("document", "name"), [("README.md", "learning"), ("docs/environments.md", "learning_spaces")])
+@pytest.mark.parametrize(
+    ("document", "name"),
+    [
+        ("README.md", "learning"),
+        ("docs/defaults.md", "learning_control"),
+        ("docs/environments.md", "learning_spaces"),
+    ],
+)
 def test_the_tables_of_the_documents_are_those_of_the_stored_runs(document: str, name: str) -> None:
     root = Path(__file__).parents[1]
     results = json.loads((root / "benchmarks" / "results" / f"{name}.json").read_text())
