@@ -59,6 +59,9 @@ class Chain:
                 self._activate.append(partial(np.tanh, output.numpy(), output.numpy()))
             else:
                 self._activate.append(partial(IN_PLACE[activation], output))
+        # What a layer that is normalised gives to its norm stays apart, for the backward pass.
+        self._linear = [torch.empty_like(output) if k < len(norms) else output for k, output in enumerate(self.outputs)]
+        self._finish: list[Callable[[], Any]] = []  # from what is linear to the output
         self.weights: list[tuple[Tensor, Tensor, Tensor]] = []
         self._gradients: list[tuple[Tensor, Tensor]] = []
         self._scales: list[Normalizing] = []
@@ -72,15 +75,15 @@ class Chain:
             if self._learned:
                 self._gradients.append((view_gradient(layer.bias), view_gradient(layer.weight)))
         self._scales = [Normalizing(norm, view, view_gradient if self._learned else None) for norm in self._norms]
+        normed = zip(self._scales, self._linear, self.outputs, self._activate, strict=False)
+        self._finish = [partial(_normalize, *layer) for layer in normed] + self._activate[len(self._scales) :]
 
     def forward(self, x: Tensor) -> Tensor:
         """``[B, I]`` -> ``[B, O]``, overwritten by the next call."""
-        for k, ((bias, _, transposed), output) in enumerate(zip(self.weights, self.outputs, strict=True)):
-            if k < len(self._scales):
-                output.copy_(self._scales[k].forward(torch.addmm(bias, x, transposed)))
-            else:
-                torch.addmm(bias, x, transposed, out=output)
-            self._activate[k]()
+        layers = zip(self.weights, self._linear, self._finish, self.outputs, strict=True)
+        for (bias, _, transposed), linear, finish, output in layers:
+            torch.addmm(bias, x, transposed, out=linear)
+            finish()
             x = output
         return x
 
@@ -144,6 +147,11 @@ class Normalizing:
         for gradient, found in zip(self._gradients, d_weights, strict=True):
             gradient.copy_(found)
         return d_x
+
+
+def _normalize(scale: Normalizing, linear: Tensor, output: Tensor, activate: Callable[[], Any]) -> None:
+    output.copy_(scale.forward(linear))
+    activate()
 
 
 def _nothing() -> None:
