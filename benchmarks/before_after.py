@@ -19,9 +19,11 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from functools import partial
+from itertools import compress
 from pathlib import Path
 from typing import Any
 
+from omegaconf import OmegaConf
 from processes import HERE, MeasurementError, command_line, store, stored
 from quiet import Quiet
 from rounds import take_turns
@@ -123,6 +125,14 @@ def shown(estimate: Estimate) -> dict[str, float]:
     return {"mean": estimate.value, "low": estimate.low, "high": estimate.high}
 
 
+def known_to(root: Path) -> list[str]:
+    """The settings of the same work, without those that an earlier checkout does not have yet."""
+    config, missing = OmegaConf.load(root / "conf" / "config.yaml"), object()
+    keys = [text.partition("=")[0] for text in SAME_WORK]
+    has = [OmegaConf.select(config, key, default=missing) is not missing for key in keys]  # what it has may be null
+    return list(compress(SAME_WORK, has))
+
+
 def commit(root: Path) -> str:
     """The short hash of a checkout's commit."""
     done = subprocess.run(["git", "-C", str(root), "rev-parse", "--short", "HEAD"], capture_output=True, text=True)
@@ -146,7 +156,7 @@ def main() -> None:
     }
     for name in args.works:
         if name in WORKS:
-            sides = {side: (root, (*WORKS[name], *SAME_WORK, "device=cpu")) for side, root in roots.items()}
+            sides = {side: (root, (*WORKS[name], *known_to(root), "device=cpu")) for side, root in roots.items()}
             found = compared(partial(trained, sides, args.seconds), args.width, args.most, quiet)
         else:
             measures = {side: partial(starts, root, STARTS[name]) for side, root in roots.items()}

@@ -6,6 +6,7 @@ import dataclasses
 from dataclasses import dataclass
 
 from a2c.settings.config import Config
+from a2c.study.plain_settings import PLAIN_A2C
 
 
 @dataclass(frozen=True)
@@ -34,23 +35,9 @@ class Way:
     aim: float | None = None  # and the one that we hope for
 
 
-# Plain A2C, which is Stable-Baselines3's default too, with torch's own RMSprop; each by its key, so that earlier
-# checkouts, where these were the general settings, understand them.
-PLAIN = (
-    *(
-        "n_step=5",
-        "gae_lambda=1",
-        "beta=0.01",
-        "value_coef=0.5",
-        "lr=7e-4",
-        "lr_schedule=constant",
-        "max_grad_norm=0.5",
-    ),
-    *("normalize_advantage=false", "normalize_obs=false", "normalize_reward=false"),
-    *("network.hidden_sizes=[64,64]", "network.activation=tanh", "network.log_std_init=0"),
-    "policy.distribution=gaussian",
-)
-SAME_WORK = (*PLAIN, "optimizer=rmsprop", "wandb.mode=disabled", "gif=false")
+# Plain A2C, which is Stable-Baselines3's default too, with torch's own RMSprop; each by its key, since earlier checkouts,
+# where these were the general settings, know no algo=a2c_paper.
+SAME_WORK = (*PLAIN_A2C, "optimizer=rmsprop", "wandb.mode=disabled", "gif=false")
 PYTHON = ("vectorization=auto",)
 NATIVE = ("vectorization=native",)
 

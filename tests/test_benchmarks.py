@@ -20,6 +20,7 @@ from rich.console import Console
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))  # scripts, not a package
 
+import before_after
 import catch
 import envpool_speed
 import evaluation_apart
@@ -40,6 +41,7 @@ from time_to_score import Goal, train_until
 
 from a2c.api import load_config
 from a2c.build import make_envs
+from a2c.settings.auto_values import PAPER, undecided
 
 
 def measured(*speeds: float) -> list[dict[str, Any]]:
@@ -241,6 +243,18 @@ def test_our_measurements_run() -> None:
 def test_a_run_that_ends_short_of_its_goal_is_a_failure() -> None:
     with pytest.raises(MeasurementError, match=r"short of the goal: .*no_such"):
         train_until(Goal("rollout/ep_rew_mean", 1.0), ["no_such=1"], limit=30)
+
+
+def test_the_speed_of_plain_a2c_does_not_follow_the_defaults() -> None:
+    assert {text.partition("=")[0] for text in works.SAME_WORK} >= PAPER.keys()
+    assert undecided(load_config("env.id=Any-v0", *works.SAME_WORK)) == []
+
+
+def test_an_earlier_checkout_gets_only_the_settings_that_it_has(tmp_path: Path) -> None:
+    (tmp_path / "conf").mkdir()
+    (tmp_path / "conf" / "config.yaml").write_text("lr: 1.0\ngif: true\nnetwork: {hidden_sizes: [1]}\n")
+    assert before_after.known_to(processes.HERE.parent) == list(works.SAME_WORK)
+    assert before_after.known_to(tmp_path) == ["lr=0.0007", "network.hidden_sizes=[64,64]", "gif=false"]
 
 
 @pytest.mark.long
