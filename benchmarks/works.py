@@ -35,7 +35,7 @@ class Way:
     aim: float | None = None  # and the one that we hope for
 
 
-# Plain A2C, which is Stable-Baselines3's default too, with torch's own RMSprop; each by its key, since earlier checkouts,
+# Plain A2C, which is Stable-Baselines3's default too, with torch's own RMSprop; each by its key: earlier checkouts,
 # where these were the general settings, know no algo=a2c_paper.
 SAME_WORK = (*PLAIN_A2C, "optimizer=rmsprop", "wandb.mode=disabled", "gif=false")
 PYTHON = ("vectorization=auto",)
