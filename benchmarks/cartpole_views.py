@@ -2,7 +2,8 @@
 
 PositionCartPole-v1: without its two velocities, so that it takes a memory to balance the pole ("P" of Wierstra et al.
 2007, "Solving deep memory POMDPs with recurrent policy gradients"). DictCartPole-v1: its four numbers as four parts of
-a Dict, to measure what parts cost.
+a Dict, to measure what parts cost. WholeCartPole-v1 makes them as well, and shows the four numbers as they were: beside
+it the time that an environment takes for its own parts is not counted.
 
     PYTHONPATH=benchmarks a2c train env.id=cartpole_views:PositionCartPole-v1 network.memory=gru n_step=32
 """
@@ -54,6 +55,15 @@ class Parts(CartPoleEnv):
         return _parted(seen), reward, terminated, truncated, info
 
 
+class Whole(CartPoleEnv):
+    """Makes the parts of :class:`Parts`, and does not show them."""
+
+    def step(self, action: Any) -> tuple[Numbers, float, bool, bool, dict[str, Any]]:
+        seen, reward, terminated, truncated, info = super().step(action)
+        _parted(seen)
+        return seen, reward, terminated, truncated, info
+
+
 def _parted(seen: Numbers) -> dict[str, Numbers]:
     return {"position": seen[:1], "velocity": seen[1:2], "angle": seen[2:3], "angular_velocity": seen[3:]}
 
@@ -64,3 +74,4 @@ def _positions(**kwargs: Any) -> gym.Env[Any, Any]:
 
 gym.register("PositionCartPole-v1", entry_point=_positions, max_episode_steps=500, reward_threshold=475)
 gym.register("DictCartPole-v1", entry_point=Parts, max_episode_steps=500, reward_threshold=475)
+gym.register("WholeCartPole-v1", entry_point=Whole, max_episode_steps=500, reward_threshold=475)

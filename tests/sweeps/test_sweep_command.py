@@ -46,6 +46,9 @@ def test_a_real_sweep_trains_in_processes_and_goes_on_with_what_was_stopped(file
     assert read_rows(folder / "trial-0000" / "metrics.jsonl") == first  # it was not trained again
     assert (folder / "trial-0001" / "summary.json").is_file()
     assert "seed   " in (folder / "trial-0001.log").read_text()
+    head, *trials = (folder / "trials.csv").read_text().splitlines()
+    assert head == "trial,state,eval/mean_reward,seed"
+    assert [line.rpartition(",")[2] for line in trials] == ["1", "2"]
 
 
 def test_a_mistake_ends_in_one_line_and_leaves_nothing(file: Path, capsys, monkeypatch):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import random
 import re
@@ -16,9 +17,11 @@ from optuna.trial import TrialState
 
 from a2c.errors import ConfigError
 from a2c.sweeps.confirmed import confirmed_in
+from a2c.sweeps.search import typed
 from a2c.sweeps.sweep_file import Parameter, Sweep
 from a2c.sweeps.sweep_picture import Scored, ends_of, shortened
 from a2c.sweeps.sweep_report import summary_of, write_best, write_report
+from a2c.sweeps.trials_csv import write_trials
 from made_sweeps import SETTINGS, made_study, made_sweep, made_trial
 
 VOID = ("meta", "link", "img", "br", "hr")
@@ -205,3 +208,15 @@ def test_the_axis_of_a_range_without_ends_is_that_of_its_values():
     assert ends_of(Parameter(), [3.0, 3.0]) == (2.5, 3.5)
     assert shortened("abcdef", 4) == "abc…"
     assert Scored(1, {}, 1.0, done=True).done
+
+
+def test_trials_are_kept_as_csv_those_without_a_score_too(folder: Path):
+    sweep = made_sweep()
+    running = made_trial(sweep, {"lr": 0.01}, None, state=TrialState.RUNNING)
+    study = made_study(sweep, [*searched(sweep, 4).get_trials(), running])
+    head, *lines = csv.reader(write_trials(study, sweep, folder).read_text().splitlines())
+    assert head == ["trial", "state", "eval/mean_reward", *SETTINGS]
+    assert [line[:2] for line in lines] == [["0", "done"], ["1", "failed"], ["2", "ended early"], ["3", "done"]]
+    assert [line[2] == "" for line in lines] == [False, True, True, False]
+    assert float(lines[3][2]) == study.best_value
+    assert lines[3][3:] == list(typed(study.best_trial).values())

@@ -84,6 +84,7 @@ def _sweep(command: SweepCommand, sweep: Sweep, trials: int, folder: Path) -> in
     from a2c.sweeps.sweeping import search
     from a2c.sweeps.trial_runs import Plan
     from a2c.sweeps.trial_watch import TrialWatch
+    from a2c.sweeps.trials_csv import write_trials
 
     study = open_study(sweep, folder)
     agree_on_seeds(study, command.seeds)
@@ -101,6 +102,7 @@ def _sweep(command: SweepCommand, sweep: Sweep, trials: int, folder: Path) -> in
             _tell("nothing to confirm: no trial has a score")
         else:
             failed, stopped = [*failed, *confirmed.failed], confirmed.ending.signal
+    write_trials(study, sweep, folder)
     preset = write_best(study, sweep, folder)
     print("\n".join(summary_of(study, sweep, preset)))
     if confirmed is not None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -79,8 +78,7 @@ class Flattener:
         vectors = isinstance(space, Dict) and all(
             isinstance(part, Box) and len(part.shape) == 1 and part.dtype == FLOAT32 for part in space.spaces.values()
         )
-        self._vectors = itemgetter(*space.spaces) if vectors and len(leaves) > 1 else None  # type: ignore[attr-defined]
-        self._sizes = [len(leaf.low) for leaf in leaves]
+        self._vectors = [(path[0], place) for path, place, _ in self._fills] if vectors else None
 
     def __call__(self, obs: Any) -> NDArray[np.float32]:
         """The vector of an observation.
@@ -88,13 +86,14 @@ class Flattener:
         Raises:
             ContractError: the observation does not fit its space.
         """
-        if self._vectors is not None:  # a Dict of float32 vectors: joined at once, in less than half the time
+        if self._vectors is not None:  # a Dict of float32 vectors, in a third of the time
+            vector = np.empty(self._size, FLOAT32)
+            view = vector.data  # which takes a part of this size and dtype only
             try:
-                parts = self._vectors(obs)
-                vector: NDArray[np.float32] = np.concatenate(parts)
-                if vector.dtype is FLOAT32 and vector.ndim == 1 and [*map(len, parts)] == self._sizes:
-                    return vector
-            except (KeyError, TypeError, ValueError):
+                for key, place in self._vectors:
+                    view[place] = obs[key]
+                return vector
+            except (KeyError, TypeError, ValueError, BufferError):
                 pass  # part by part it shows what is wrong
         return self._part_by_part(obs)
 
