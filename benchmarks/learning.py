@@ -10,8 +10,8 @@
 Every run is what `a2c train OVERRIDES seed=S` makes; its score is the mean return of greedy episodes of the best
 checkpoint, on seeds that neither training nor the choice of the checkpoint has seen. Each run is stored as soon as it
 has ended, with the settings that differ from the general ones; a benchmark that was stopped goes on with those that are
-missing, or whose settings have changed. Writes .json, .md and .png of each table (learning, learning_spaces,
-learning_memory) to benchmarks/results.
+missing, or whose settings have changed. Writes .json, .md and .png of each table (learning, learning_control,
+learning_spaces, learning_memory) to benchmarks/results, and the table into its document.
 """
 
 from __future__ import annotations
@@ -30,17 +30,18 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from learning_tables import draw, met_by
-from learning_tasks import TABLES, TASKS, Task
+from learning_tables import draw, met_by, placed
+from learning_tasks import TABLES, TASKS, Table, Task
 from learning_time import Remaining
-from processes import child_environment, store, stored
+from processes import HERE, child_environment, store, stored
+from untrained import untrained_scores
 
 from a2c.api import load_config
 from a2c.run.statistics import bootstrap_interval, iqm
 from a2c.storage.metrics_file import read_rows
 from machine import describe_machine
 
-RESULTS = Path(__file__).parent / "results"
+RESULTS = HERE / "results"
 # Results do not depend on the vectorization; several runs share the cores best with one process each.
 QUIET = ("gif=false", "wandb.mode=disabled", "vectorization=sync", "threads=1")
 
@@ -130,10 +131,21 @@ def keep(path: Path, tasks: Mapping[str, Task], name: str, run: dict[str, Any], 
         "iqm": iqm(scores),
         "interval_95": list(bootstrap_interval(scores)),
         "floor_met": met_by(task, runs),
+        **({"untrained": old["untrained"]} if "untrained" in old else {}),
         "runs": runs,
     }
     results["tasks"] = {key: results["tasks"][key] for key in tasks if key in results["tasks"]}
     store(path, results)
+
+
+def play_untrained(table: Table, path: Path) -> None:
+    """Store what chance and doing nothing score in the tasks of a table, where that is missing."""
+    results = stored(path)
+    for name, result in results["tasks"].items():
+        if "untrained" not in result:
+            task = table.tasks[name]
+            result["untrained"] = untrained_scores(overrides_of(task), task.idle)
+            store(path, results)
 
 
 def record(name: str, folder: Path) -> None:
@@ -203,8 +215,13 @@ def main() -> None:
     if not args.draw:
         train_all(args.tasks, args.jobs, args.runs_dir, args.seeds, args.again)
     for name, table in TABLES.items():
-        if results := stored(path := RESULTS / f"{name}.json"):
-            draw(table, results, path)
+        if not stored(path := RESULTS / f"{name}.json"):
+            continue
+        if table.untrained:
+            play_untrained(table, path)
+        draw(table, stored(path), path)
+        document = HERE.parent / table.document
+        document.write_text(placed(path.with_suffix(".md").read_text(), name, document.read_text()))
 
 
 if __name__ == "__main__":

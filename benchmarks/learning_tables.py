@@ -32,10 +32,23 @@ def draw(table: Table, results: dict[str, Any], path: Path) -> None:
 
 def markdown(table: Table, results: dict[str, Any]) -> str:
     """The table in Markdown, a row for each task that has runs."""
-    rows = [_row(table, name, table.tasks[name], result["runs"]) for name, result in results["tasks"].items()]
+    rows = [_row(table, name, table.tasks[name], result) for name, result in results["tasks"].items()]
     heading = list(rows[0])
     lines = [heading, ["---"] * len(heading), *([row[column] for column in heading] for row in rows)]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines).replace("| --- ", "|---").replace("|--- |", "|---|")
+
+
+def placed(table: str, name: str, document: str) -> str:
+    """A document with another table in the place of the one behind ``<!-- NAME -->``.
+
+    Raises:
+        ValueError: it has no such comment.
+    """
+    before, mark, behind = document.partition(f"<!-- {name} -->\n")
+    if not mark:
+        raise ValueError(f"no <!-- {name} -->")
+    _, _, rest = behind.lstrip("\n").partition("\n\n")
+    return f"{before}{mark}\n{table}\n{rest}"
 
 
 def met_by(task: Task, runs: Runs) -> int:
@@ -49,7 +62,8 @@ def steps_to(floor: float, run: dict[str, Any]) -> float:
     return next((steps for steps, score in evaluations if score >= floor), math.inf)
 
 
-def _row(table: Table, name: str, task: Task, runs: Runs) -> dict[str, str]:
+def _row(table: Table, name: str, task: Task, result: dict[str, Any]) -> dict[str, str]:
+    runs: Runs = result["runs"]
     scores = [run["score"] for run in runs]
     (low, high), digits = bootstrap_interval(scores), task.digits
     first = median(steps_to(task.floor, run) for run in runs)
@@ -57,6 +71,11 @@ def _row(table: Table, name: str, task: Task, runs: Runs) -> dict[str, str]:
         "aim": f"{task.aim:g}",
         "steps to the floor": f"{first / 1e3:.0f}k" if math.isfinite(first) else "not reached",
         "episodes": f"{task.episodes:,}",
+    }
+    without = result.get("untrained", {})
+    chance = {
+        heading: f"{score:z.{digits}f}" if (score := without.get(key)) is not None else ""
+        for key, heading in (("random", "random policy"), ("idle", "doing nothing"))
     }
     return {
         "preset" if not table.more else "task": name,
@@ -66,6 +85,7 @@ def _row(table: Table, name: str, task: Task, runs: Runs) -> dict[str, str]:
         "worst seed": f"{min(scores):.{digits}f}",
         "floor": f"{task.floor:g}: {met_by(task, runs)} of {len(runs)}",
         **(more if table.more else {}),
+        **(chance if table.untrained else {}),
         table.known: str(task.known or ""),
         "seconds a run": f"{sorted(run['wall_seconds'] for run in runs)[len(runs) // 2]:.0f}",
     }

@@ -33,6 +33,7 @@ class Task:
     episodes: int = 20  # of the final score
     digits: int = 1  # of scores in the table
     known: Known | None = None
+    idle: int | None = None  # the discrete action that does nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,16 +44,18 @@ class Table:
     known: str  # the heading of `Task.known`
     curve: str  # the name of its line in the picture
     more: bool  # columns for aim, steps to the floor and episodes
+    document: str  # where it stands, behind a comment with its name
+    untrained: bool = False  # columns for the random policy and for doing nothing
 
 
 PRESETS = {
     "cartpole": Task(("env=cartpole",), 475, 500, range(10), 10, 100, known=Known(500, "0.5M", 0)),
     "cartpole ac": Task(("env=cartpole_study", "algo=ac"), 475, 500, known=Known(500, "0.5M", 0)),
     "cartpole a3c": Task(("env=cartpole_study", "algo=a3c", "num_workers=4"), 475, 500, known=Known(500, "0.5M", 0)),
-    "acrobot": Task(("env=acrobot",), -84, -80, episodes=100, known=Known(-83.4, "0.5M", 17)),
-    "mountaincar": Task(("env=mountaincar",), -112, -105, episodes=100, known=Known(-111.3, "1M", 24)),
+    "acrobot": Task(("env=acrobot",), -84, -80, episodes=100, known=Known(-83.4, "0.5M", 17), idle=1),
+    "mountaincar": Task(("env=mountaincar",), -112, -105, episodes=100, known=Known(-111.3, "1M", 24), idle=1),
     "pendulum": Task(("env=pendulum",), -170, -150, episodes=100, known=Known(-163, "1M", 103)),
-    "lunarlander": Task(("env=lunarlander",), 180, 230, episodes=100, known=Known(155.8, "0.2M, v2", 80)),
+    "lunarlander": Task(("env=lunarlander",), 180, 230, episodes=100, known=Known(155.8, "0.2M, v2", 80), idle=0),
 }
 
 
@@ -202,9 +205,22 @@ MEMORY = {
 }
 
 TABLES = {
-    "learning": Table(PRESETS, known="RL Zoo A2C (steps)", curve="RL Zoo", more=False),
-    "learning_control": Table(CONTROL, known="published A2C", curve="published A2C", more=True),
-    "learning_spaces": Table(SPACES, known="best known", curve="best known", more=True),
-    "learning_memory": Table(MEMORY, known="best possible", curve="best possible", more=True),
+    "learning": Table(
+        PRESETS, known="RL Zoo A2C (steps)", curve="RL Zoo", more=False, document="README.md", untrained=True
+    ),
+    "learning_control": Table(
+        CONTROL,
+        known="published A2C",
+        curve="published A2C",
+        more=True,
+        document="docs/defaults.md",
+        untrained=True,
+    ),
+    "learning_spaces": Table(
+        SPACES, known="best known", curve="best known", more=True, document="docs/environments.md"
+    ),
+    "learning_memory": Table(
+        MEMORY, known="best possible", curve="best possible", more=True, document="docs/environments.md"
+    ),
 }
 TASKS = {name: task for table in TABLES.values() for name, task in table.tasks.items()}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +14,15 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))  # scripts, not a package
 
 import learning_time
-from learning_tables import markdown, steps_to
+from learning_tables import markdown, placed, steps_to
 from learning_tasks import TABLES, TASKS, Known, Table, Task
+from untrained import untrained_scores
 
 import learning
 
 TWO = Task(("env=cartpole", "n_step=3"), floor=10.0, aim=20.0, seeds=range(2), needed=2, known=Known(15, "me", 2))
 ONE = Task(("env=cartpole",), floor=0.5, aim=1.0, seeds=range(1), needed=1, digits=3)
-TABLE = Table({"two": TWO, "one": ONE}, known="known", curve="known", more=True)
+TABLE = Table({"two": TWO, "one": ONE}, known="known", curve="known", more=True, document="none")
 
 
 def run(seed: int, score: float, *evaluations: float, seconds: float = 10.0) -> dict[str, Any]:
@@ -117,6 +119,38 @@ def test_the_table_says_when_the_floor_was_reached() -> None:
     assert found[3].endswith("| 0.250 | 0.5: 0 of 1 | 1 | not reached | 20 |  | 10 |")
 
 
+def test_chance_and_doing_nothing_stand_beside_the_scores(
+    trained: list[tuple[str, int]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table, path = replace(TABLE, untrained=True), tmp_path / "table.json"
+    learning.keep(path, TABLE.tasks, "one", run(0, 0.25, 0.1), "by hand")
+    learning.keep(path, TABLE.tasks, "two", run(0, 12.0, 1.0), "by hand")
+    played: list[str] = []
+
+    def play(overrides: list[str], idle: int | None) -> dict[str, float | None]:
+        played.append(overrides[-1])
+        return {"random": 0.125, "idle": None if idle is None else 0.5}
+
+    monkeypatch.setattr(learning, "untrained_scores", play)
+    learning.play_untrained(table, path)
+    learning.keep(path, TABLE.tasks, "one", run(0, 0.375, 0.1), "by hand")  # one more run forgets nothing
+    learning.play_untrained(table, path)
+    assert played == ["n_step=3", "env=cartpole"]
+    heading, _, two, one = markdown(table, {"tasks": stored(tmp_path)}).splitlines()
+    assert heading.endswith("| episodes | random policy | doing nothing | known | seconds a run |")
+    assert two.endswith("| 0.1 |  | 15 ± 2 (me) | 10 |")
+    assert one.endswith("| 20 | 0.125 |  |  | 10 |")
+
+
+def test_what_chance_and_doing_nothing_score() -> None:
+    assert untrained_scores(["env.id=MountainCarContinuous-v0"], None, 1)["idle"] == 0
+    found = untrained_scores(["env.id=MountainCar-v0"], 1, 2)
+    assert found == {"random": -200, "idle": -200}
+    found = untrained_scores(["env=cartpole"], None, 30)
+    assert found["idle"] is None
+    assert found["random"] == pytest.approx(22, abs=6)
+
+
 def test_every_task_has_a_name_of_its_own_and_settings_that_hold() -> None:
     assert sum(len(table.tasks) for table in TABLES.values()) == len(TASKS)
     for name, task in TASKS.items():
@@ -127,15 +161,18 @@ def test_every_task_has_a_name_of_its_own_and_settings_that_hold() -> None:
         assert task.floor <= task.aim, name
 
 
-@pytest.mark.parametrize(
-    ("document", "name"),
-    [
-        ("README.md", "learning"),
-        ("docs/defaults.md", "learning_control"),
-        ("docs/environments.md", "learning_spaces"),
-    ],
-)
-def test_the_tables_of_the_documents_are_those_of_the_stored_runs(document: str, name: str) -> None:
+@pytest.mark.parametrize("name", TABLES)
+def test_the_tables_of_the_documents_are_those_of_the_stored_runs(name: str) -> None:
     root = Path(__file__).parents[1]
     results = json.loads((root / "benchmarks" / "results" / f"{name}.json").read_text())
-    assert markdown(TABLES[name], results) in (root / document).read_text()
+    document = (root / TABLES[name].document).read_text()
+    assert placed(markdown(TABLES[name], results), name, document) == document
+
+
+def test_a_table_takes_the_place_of_the_one_before() -> None:
+    document = "Scores:\n\n<!-- scores -->\n\n| a |\n|---|\n| 1 |\n\nThat is all.\n"
+    expected = document.replace("| 1 |", "| 2 |\n| 3 |")
+    assert placed("| a |\n|---|\n| 2 |\n| 3 |\n", "scores", document) == expected
+    assert placed("| b |\n", "scores", "<!-- scores -->\n") == "<!-- scores -->\n\n| b |\n\n"
+    with pytest.raises(ValueError, match="no <!-- other -->"):
+        placed("| b |\n", "other", document)

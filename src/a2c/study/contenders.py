@@ -101,7 +101,7 @@ def marks(steps: int) -> list[int]:
 
 @functools.cache
 def config(method: Method) -> Config:
-    """CartPole's preset for all methods, with n-step returns, and without standardised advantages or clipping.
+    """env=cartpole_study for all methods, with n-step returns, and without standardised advantages or clipping.
 
     Standardising would make the advantage of a batch of one 0, and clipping harms small batches (conf/algo/ac.yaml).
     """

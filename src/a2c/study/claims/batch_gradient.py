@@ -63,7 +63,7 @@ def measure(settings: StudySettings) -> Data:
 
 
 def config(*overrides: str) -> Config:
-    """CartPole's preset with the plain loss: advantages as they are, n-step returns, no clipping."""
+    """env=cartpole_study with the plain loss: advantages as they are, n-step returns, no clipping."""
     plain = ("normalize_advantage=false", "gae_lambda=1", "max_grad_norm=null")
     return load_config("env=cartpole_study", "vectorization=sync", "device=cpu", "compile=false", *plain, *overrides)
 

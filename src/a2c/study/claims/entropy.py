@@ -212,7 +212,7 @@ CLAIM = Claim(
     "a poor habit.",
     formula="L = L_{policy} + c L_{value} - β H\nH = E[-Σ_a π(a|s) log π(a|s)]",
     method="Runs train with β = 0, 0.01, 0.03, 0.1 and 0.3 on two environments, with the same seeds for every β: "
-    "CartPole with its preset, where there is nothing to explore, and a grid world with a dead end, where a small "
+    "CartPole (env=cartpole_study), where there is nothing to explore, and a grid world with a dead end, where a small "
     "reward is near and a large one far, at a learning rate so high that a policy without a bonus settles early. Runs "
     "there end with nearly all or nearly nothing, so there are five for every seed of the study.\n\n"
     "Entropy is that of the policy in the states that it meets over the last quarter of training. Spearman's rank "

@@ -235,9 +235,9 @@ CLAIM = Claim(
     "Second, what lag does to a gradient: 16 workers in one process push in random order, and each applied gradient is "
     "compared with the gradient of the same rollout at the shared weights of that moment. Intervals are Student's t "
     "over the means of the seeds.\n\n"
-    "Third, what lag costs: A2C with CartPole's preset acts and computes its gradients with the weights of 0, 4, 16 or "
-    "64 updates ago, on the same seeds for every delay. The score is the mean return of 20 fresh episodes of the last "
-    "policy, with sampled actions; intervals are Student's t, widened for the number of delays (Bonferroni).",
+    "Third, what lag costs: A2C with env=cartpole_study acts and computes its gradients with the weights of 0, 4, 16 "
+    "or 64 updates ago, on the same seeds for every delay. The score is the mean return of 20 fresh episodes of the "
+    "last policy, with sampled actions; intervals are Student's t, widened for the number of delays (Bonferroni).",
     code=(
         "a2c/a3c/learner.py: AsyncLearner, SharedOptimizer",
         "a2c/a3c/worker.py: report_periods",
