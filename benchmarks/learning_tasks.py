@@ -67,7 +67,10 @@ def untuned(env: str, steps: str) -> tuple[str, ...]:
 MILLION = "1_000_000"
 CONTROL = {
     "mountaincar, continuous": Task(
-        untuned("MountainCarContinuous-v0", "100_000"), 90, 94, episodes=100, known=Known(91, "0.1M")
+        ("env=mountaincar_continuous",), 90, 94, range(100, 105), episodes=100, known=Known(91, "0.1M")
+    ),  # its search had seeds 1 to 3
+    "mountaincar, continuous, untuned": Task(
+        untuned("MountainCarContinuous-v0", "100_000"), 90, 94, needed=0, episodes=100, known=Known(91, "0.1M")
     ),
     "lunarlander, continuous": Task(
         untuned("LunarLanderContinuous-v3", MILLION), 120, 220, episodes=100, known=Known(84, "5M, v2")
@@ -197,6 +200,7 @@ LSTM, GRU = "network.memory=lstm", "network.memory=gru"
 MEMORY = {
     "minigrid empty": Task(("env=minigrid_empty",), 0.95, 0.96, episodes=100, digits=3, known=Known(0.961, "optimum")),
     "minigrid doorkey": Task(("env=minigrid_doorkey",), 0.93, 0.96, episodes=100, digits=3),
+    "minigrid memory": Task(("env=minigrid_memory",), 0.9, 0.96, range(3), 3, 100, digits=3),
     "t-maze lstm": Task((*T_MAZE, LSTM), 1, 1, episodes=200, digits=3, known=Known(1, "optimum")),
     "t-maze gru": Task((*T_MAZE, GRU), 1, 1, episodes=200, digits=3, known=Known(1, "optimum")),
     "t-maze mlp": Task(T_MAZE, 1, 1, needed=0, episodes=200, digits=3, known=Known(0.5, "optimum without a memory")),

@@ -78,7 +78,7 @@ Spaces(obs_shape: tuple[int, ...], obs_dtype: str, actions: int, discrete: bool,
     low: tuple[float, ...] = (), high: tuple[float, ...] = (), action_dtype: str | None = None,
     parts: tuple[Part, ...] = (), obs_original: dict[str, Any] | None = None,
     action_original: dict[str, Any] | None = None, obs_parts: tuple[ObsPart, ...] = (), obs_channels: str = 'auto',
-    mask: int = 0) -> None
+    obs_symbols: tuple[int, ...] = (), mask: int = 0) -> None
 Spaces.obs -> ObsLeaf
 Spaces.image -> bool
 Spaces.images_within -> bool

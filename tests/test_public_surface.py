@@ -66,7 +66,7 @@ def test_every_setting_of_version_0_1_is_still_one() -> None:
     now = {key for key, _, _ in settings(Config)}
     assert old <= now
     added = {"eval.apart", "eval.max_steps", "env.isolate", "env.restarts", "checkpoint.keep", "network.memory"}
-    added |= {"env.wrappers", "env.reset_options"}
+    added |= {"env.wrappers", "env.reset_options", "env.symbols"}
     added |= {"env.channels", "env.masks", "policy.distribution", "policy.state_dependent_std", "policy.sde_steps"}
     added |= {"network.make", "network.encoders", "network.value_hidden_sizes", "network.layer_norm", "network.init"}
     added |= {"value_loss", "critic_lr", "normalize_value"}

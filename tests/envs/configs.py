@@ -32,6 +32,7 @@ def env_config(env_id: str, *, max_episode_steps: int | None = None, atari: Any 
         max_episode_steps=max_episode_steps,
         clip_reward=False,
         channels="auto",
+        symbols=None,
         masks="auto",
         step_timeout=None,
         restarts=3,

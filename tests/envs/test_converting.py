@@ -12,12 +12,15 @@ import pytest
 from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete, Space, Text, Tuple, flatten
 
 from a2c.envs.converting.actions import Unpacker
+from a2c.envs.converting.images import Reading
 from a2c.envs.converting.observations import Flattener
 from a2c.envs.converting.plain_spaces import from_plain, left_out, to_plain
 from a2c.envs.single.make_env import _observations
+from a2c.envs.spaces import Spaces, spaces_of
 from a2c.errors import ConfigError
 from a2c.machine.processes.failure_report import ContractError
 from a2c.machine.processes.pickles import loads
+from a2c.playing.conversion import Conversion
 
 NESTED = Dict(
     {
@@ -114,7 +117,7 @@ def test_images_within_are_laid_out_with_their_colours_first() -> None:
     ]
     np.testing.assert_allclose(flattener(value), np.concatenate(expected), rtol=1e-6)
     assert flattener.space.contains(flattener(value))
-    assert dict(Flattener(space, "first").space.parts)["small"] == (3, 4, 2)
+    assert dict(Flattener(space, Reading("first")).space.parts)["small"] == (3, 4, 2)
     with pytest.raises(ContractError, match="of shape"):
         flattener(value | {"small": value["small"][:1]})
 
@@ -177,7 +180,7 @@ def test_images_come_channels_first(
 ) -> None:
     space = Box(low, high, shape, dtype)
     value = space.sample()
-    env = _observations(Shown(space, value), channels)
+    env = _observations(Shown(space, value), Reading(channels))
     obs, _ = env.reset()
     assert env.observation_space.shape == expected
     assert env.observation_space.contains(obs)
@@ -187,3 +190,53 @@ def test_images_come_channels_first(
         if shape[-1] == expected[0] // len(stack) and len(shape) > 2 and shape != expected:
             wanted = np.concatenate(np.moveaxis(stack, -1, 1))
         np.testing.assert_allclose(obs, wanted / divisor, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("channels", "grid", "expected"),
+    [
+        ("last", [[[2, 1]], [[0, 0]]], [0, 0, 1, 0, 1, 1, 0, 0, 1, 0]),  # [2, 1, C]: cell after cell
+        ("first", [[[2], [0]], [[1], [0]]], [0, 0, 1, 1, 0, 0, 0, 1, 1, 0]),  # [C, 2, 1]: channel after channel
+        ("last", [[[[2, 1]], [[0, 0]]]] * 2, [0, 0, 1, 0, 1, 1, 0, 0, 1, 0] * 2),  # a stack of two
+    ],
+)
+def test_symbols_of_a_grid_become_one_hot(channels: str, grid: list[Any], expected: list[int]) -> None:
+    value = np.array(grid, np.uint8)
+    space = Dict({"at": Discrete(2), "grid": Box(0, 255, value.shape, np.uint8)})
+    flattener = Flattener(space, Reading(channels, (3, 2)))
+    assert flattener.space.parts == (("at", (2,)), ("grid", (len(expected),)))
+    assert flattener.space.symbols == (3, 2)
+    vector = flattener({"at": 1, "grid": value})
+    np.testing.assert_array_equal(vector, [0, 1, *expected])
+    assert flattener.space.contains(vector)
+
+
+def test_a_grid_without_channels_has_symbols_too() -> None:
+    flattener = Flattener(Box(0, 255, (1, 3), np.uint8), Reading("auto", (2,)))
+    np.testing.assert_array_equal(flattener(np.array([[1, 0, 1]], np.uint8)), [0, 1, 1, 0, 0, 1])
+
+
+def test_a_symbol_beyond_those_that_were_said_is_named() -> None:
+    flattener = Flattener(Box(0, 255, (2, 1, 2), np.uint8), Reading("last", (3, 2)))
+    with pytest.raises(ContractError, match=r"returned 2 in an observation, beyond those of env\.symbols,"):
+        flattener(np.array([[[2, 1]], [[0, 2]]], np.uint8))
+
+
+def test_only_small_images_of_bytes_hold_symbols() -> None:
+    reading = Reading("last", (3,))
+    images = {"large": Box(0, 255, (40, 40, 3), np.uint8), "floats": Box(0, 1, (2, 2, 3), np.float32)}
+    space = Flattener(Dict(images), reading).space
+    assert space.symbols == ()
+    assert dict(space.parts) == {"large": (3, 40, 40), "floats": (3, 2, 2)}
+    message = r"env\.symbols=\[3\] has 1 numbers, for grids of 2 channels a cell"
+    with pytest.raises(ConfigError, match=message):
+        Flattener(Box(0, 255, (2, 1, 2), np.uint8), reading)
+
+
+def test_a_policy_converts_grids_as_training_did() -> None:
+    space = Dict({"grid": Box(0, 255, (2, 1, 2), np.uint8), "at": Discrete(3, start=1)})
+    flattener = Flattener(space, Reading("last", (3, 2)))
+    spaces = Spaces.from_dict(loads(pickle.dumps(spaces_of(flattener.space, Discrete(2)).to_dict())))
+    assert spaces.obs_symbols == (3, 2)
+    obs = {"grid": np.array([[[2, 1]], [[0, 0]]], np.uint8), "at": np.int64(2)}
+    np.testing.assert_array_equal(Conversion(spaces).observations(obs), flattener(obs))

@@ -71,6 +71,7 @@ LATER = {"isolate": False, "restarts": 3, "channels": "auto", "masks": "off"}  #
                     "isolate": False,
                     "restarts": 3,
                     "channels": "auto",
+                    "symbols": None,
                     "masks": "off",
                     "wrappers": [],
                     "reset_options": {},

@@ -14,7 +14,7 @@ from a2c.envs.single.registry import find_spec
 from a2c.envs.spaces import Spaces, spaces_of
 from a2c.envs.vector.lent import ready
 from a2c.machine.processes.apart import call_apart
-from a2c.settings.auto_values import Traits, decide, undecided
+from a2c.settings.auto_values import Traits, decide, reads_symbols, undecided
 from a2c.settings.config import Config
 from a2c.settings.rules import validate
 
@@ -43,7 +43,8 @@ def decided_by(spaces: Spaces, cfg: Config) -> Config:
 
 def traits_of(spaces: Spaces) -> Traits:
     """What of the spaces the settings follow from."""
-    return Traits(not spaces.whole, _bounded(spaces), spaces.image or spaces.images_within)
+    images = spaces.image or spaces.images_within
+    return Traits(not spaces.whole, _bounded(spaces), images, spaces.obs_symbols)
 
 
 def _bounded(spaces: Spaces) -> bool:
@@ -75,7 +76,10 @@ def spaces_by_look(cfg: Config) -> Spaces:
             return spaces_of(many.single_observation_space, many.single_action_space)
         finally:
             close_in_time(many.close, cfg.env.id)
-    env = make_env(cfg.env)
+    seen = (
+        cfg.env if reads_symbols(cfg.network) or "env.symbols" not in undecided(cfg) else replace(cfg.env, symbols=None)
+    )
+    env = make_env(seen)
     try:
         return spaces_of(env.observation_space, env.action_space)
     finally:

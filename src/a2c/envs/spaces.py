@@ -57,6 +57,7 @@ class Spaces:
     action_original: dict[str, Any] | None = None  # likewise of packed actions
     obs_parts: tuple[ObsPart, ...] = ()  # of flattened observations
     obs_channels: str = "auto"  # where the colours of images in them were looked for
+    obs_symbols: tuple[int, ...] = ()  # of each channel of grids in them, which are one-hot
     mask: int = 0  # how many columns of the observation vector, the last, are a mask of legal actions
 
     @property
@@ -99,6 +100,7 @@ class Spaces:
         parts = ", ".join(f"{name} {list(part)}" for name, part in self.obs_parts) if self.images_within else ""
         return {
             "observations": (parts or f"{shape} {self.obs_dtype}")
+            + (f", cells of {' x '.join(map(str, self.obs_symbols))} symbols one-hot" if self.obs_symbols else "")
             + (", and a mask of legal actions" if self.mask else "")
             + (f", without {', '.join(unread)}" if (unread := left_out(self.obs_original or {})) else ""),
             "actions": self._told_actions(),
@@ -212,7 +214,11 @@ def spaces_of(observation_space: gym.Space[Any], action_space: gym.Space[Any]) -
         "obs_original": _original(observation_space, FlatBox),
     }
     if isinstance(observation_space, FlatBox):
-        kept |= {"obs_parts": observation_space.parts, "obs_channels": observation_space.channels}
+        kept |= {
+            "obs_parts": observation_space.parts,
+            "obs_channels": observation_space.reading.channels,
+            "obs_symbols": observation_space.symbols,
+        }
     if isinstance(action_space, Discrete):
         count, start = int(action_space.n), int(action_space.start)
         return Spaces(shape, dtype, count, discrete=True, start=start, **kept)

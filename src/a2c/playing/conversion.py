@@ -8,6 +8,7 @@ import numpy as np
 from gymnasium.spaces import Dict, Space, Tuple
 
 from a2c.envs.converting.actions import Unpacker
+from a2c.envs.converting.images import Reading
 from a2c.envs.converting.masks import KEY, mask_row
 from a2c.envs.converting.observations import Flattener
 from a2c.envs.converting.plain_spaces import Unread, from_plain
@@ -25,7 +26,8 @@ class Conversion:
     def __init__(self, spaces: Spaces) -> None:
         self._shape, self._choices = spaces.obs_shape, spaces.choices if spaces.mask else ()
         self._original = None if spaces.obs_original is None else from_plain(spaces.obs_original)
-        self._flatten = None if self._original is None else Flattener(self._original, spaces.obs_channels)
+        reading = Reading(spaces.obs_channels, spaces.obs_symbols)
+        self._flatten = None if self._original is None else Flattener(self._original, reading)
         self._unpack = None if spaces.action_original is None else Unpacker(from_plain(spaces.action_original))
 
     def observations(self, obs: Any, mask: Any = None) -> Any:

@@ -30,11 +30,11 @@ from a2c.storage.kept_checkpoints import kept, load_newest, open_checkpoint
 
 # What the saved weights, optimizer, normalisers and workers were made for.
 _MATTERS = ("algo", "env.id", "env.kwargs", "env.wrappers", "env.reset_options", "env.atari.frame_stack",
-            "env.atari.screen_size", "env.channels", "env.masks", "network.torso", "network.hidden_sizes",
-            "network.activation", "network.shared_torso", "network.memory", "network.memory_size", "network.make",
-            "network.encoders", "network.value_hidden_sizes", "network.layer_norm", "policy.distribution",
-            "policy.state_dependent_std", "normalize_obs", "normalize_reward", "normalize_value", "optimizer",
-            "num_workers")  # fmt: skip
+            "env.atari.screen_size", "env.channels", "env.symbols", "env.masks", "network.torso",
+            "network.hidden_sizes", "network.activation", "network.shared_torso", "network.memory",
+            "network.memory_size", "network.make", "network.encoders", "network.value_hidden_sizes",
+            "network.layer_norm", "policy.distribution", "policy.state_dependent_std", "normalize_obs",
+            "normalize_reward", "normalize_value", "optimizer", "num_workers")  # fmt: skip
 # Changed at every other resume, and without effect on what is learned.
 _QUIET = ("total_steps", "stop_at", "log_every", "log_info", "name", "gif", "profile", "eval.", "checkpoint.",
           "wandb.", "vectorization", "main_shard", "env_groups", "compile", "cuda_graphs", "tf32", "env.step_timeout",

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from a2c.settings.config import Config
+from a2c.settings.config import Config, NetworkConfig
 from a2c.settings.setting import AUTO, settings
 
 # Plain A2C: the settings of Mnih et al. 2016, with the clipping and the learning rate that re-implementations use.
@@ -26,6 +26,7 @@ PAPER: Mapping[str, Any] = {
     "normalize_advantage": False,
     "normalize_obs": False,
     "normalize_reward": False,
+    "env.symbols": None,
     "network.hidden_sizes": [64, 64],
     "network.layer_norm": "none",
     "network.activation": "tanh",
@@ -42,11 +43,13 @@ class Traits:
         continuous: whether an action has continuous parts.
         bounded: whether all of them have bounds.
         images: whether an observation is an image, or holds one.
+        symbols: how many each channel of the grids in it may hold.
     """
 
     continuous: bool = False
     bounded: bool = True
     images: bool = False
+    symbols: tuple[int, ...] = ()
 
 
 KINDS = tuple(
@@ -80,6 +83,7 @@ def values_for(algo: str, traits: Traits, distribution: str = AUTO, *, mlp: bool
         "normalize_advantage": False,
         "normalize_obs": not traits.images,
         "normalize_reward": True,
+        "env.symbols": list(traits.symbols) or None,
         "network.hidden_sizes": [128, 128],
         "network.layer_norm": "both" if mlp else "none",  # of an mlp alone; without it relu stops exploring early
         "network.activation": "relu",
@@ -109,10 +113,14 @@ def decide(cfg: Config, traits: Traits | None = None) -> Config:
     by_itself = network.torso == AUTO and not traits.images and not network.encoders
     mlp = network.make is None and (by_itself or network.torso == "mlp")
     values = values_for(cfg.algo, traits, given, mlp=mlp)
-    of: dict[str, dict[str, Any]] = {"": {}, "network": {}, "policy": {}}
+    of: dict[str, dict[str, Any]] = {"": {}, "env": {}, "network": {}, "policy": {}}
     for key in keys:
         group, _, name = key.rpartition(".")
         of[group][name] = values[key]
-    return replace(
-        cfg, **of[""], network=replace(cfg.network, **of["network"]), policy=replace(cfg.policy, **of["policy"])
-    )
+    groups = {group: replace(getattr(cfg, group), **found) for group, found in of.items() if group}
+    return replace(cfg, **of[""], **groups)
+
+
+def reads_symbols(network: NetworkConfig) -> bool:
+    """Whether a network gets grids of symbols one-hot by itself: one that convolves wants them as images."""
+    return network.make is None and network.torso in (AUTO, "mlp") and not network.encoders

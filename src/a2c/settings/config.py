@@ -47,6 +47,11 @@ class EnvConfig:
     channels: str = setting(
         "where the colours of an image are; auto: where its shape suggests", choices=("auto", "first", "last")
     )
+    symbols: list[int] | None = setting(
+        "how many symbols each channel of a small image of bytes may hold, which become one-hot; null: brightness",
+        low=1,
+        auto=True,
+    )
     masks: str = setting(
         "masks of legal actions; auto: those that it offers by action_masks(), in Dict observations or in infos",
         choices=("auto", "info", "off"),
@@ -118,9 +123,7 @@ class EvalConfig:
     """Evaluation on separate environments, with separate seeds and frozen normalisers."""
 
     every: int = setting("env steps between evaluations; 0 evaluates once, at the end", low=0)
-    episodes: int = setting(
-        "episodes of an evaluation during training; 0: no evaluation, and no environment for one", low=0
-    )
+    episodes: int = setting("episodes of an evaluation during training; 0: none, and no environment for one", low=0)
     final_episodes: int = setting("episodes of the evaluation at the end", low=1)
     max_steps: int = setting("most steps of an evaluation's episode where the environment has no time limit", low=1)
     apart: str = setting(
@@ -173,9 +176,7 @@ class Config:
     gae_lambda: float = setting("1 is the n-step return, less is GAE", low=0, high=1, auto=True)
     beta: float = setting("weight of the entropy bonus", low=0, auto=True)
     value_coef: float = setting("weight of the value loss; the article's 1/2", low=0, auto=True)
-    value_loss: str = setting(
-        "mse; huber: beyond a residual of 1 it grows in a line, within it is the same", choices=("mse", "huber")
-    )
+    value_loss: str = setting("mse; huber: beyond a residual of 1 it grows in a line", choices=("mse", "huber"))
     lr: float = setting("learning rate", low=0, open_low=True, auto=True)
     critic_lr: float | None = setting(
         "learning rate of the layers that only the value has; null: lr. Falls as that does", low=0, open_low=True
@@ -204,9 +205,7 @@ class Config:
     normalize_value: bool = setting("standardise the value's targets by running statistics (PopArt)")
     seed: int = setting("seed of everything; 0 is a seed", low=0, high=2**31 - 1)
     device: str = setting(**DEVICE)
-    precision: str = setting(
-        "precision of the torso; weights, heads and losses stay float32", choices=("float32", "bf16")
-    )
+    precision: str = setting("of the torso; weights, heads and losses stay float32", choices=("float32", "bf16"))
     tf32: bool = setting(
         "on CUDA, float32 products of matrices and convolutions run as TF32 (10 bits of fraction); false: in full"
     )

@@ -23,7 +23,8 @@ _ADDED |= {f"{name}_end": 0.0 for name in ("lr", "beta", "value_coef", "gae_lamb
 _ADDED_WITHIN: dict[str, dict[str, Any]] = {  # and keys of groups
     "eval": {"apart": "auto", "max_steps": 10_000},
     "checkpoint": {"keep": 3},
-    "env": {"isolate": False, "restarts": 3, "channels": "auto", "masks": "off", "wrappers": [], "reset_options": {}},
+    "env": {"isolate": False, "restarts": 3, "masks": "off", "symbols": None, "channels": "auto"}
+    | {"wrappers": [], "reset_options": {}},
     "network": {
         "memory": None,
         "memory_size": 64,

@@ -10,6 +10,7 @@ import pytest
 
 from a2c.api import load_config
 from a2c.envs.converting.observations import FlatBox
+from a2c.envs.look import decided
 from a2c.envs.single.make_env import make_env
 from a2c.envs.single.registry import find_spec
 from a2c.errors import ConfigError
@@ -39,6 +40,51 @@ def test_an_id_of_minigrid_imports_it(monkeypatch, tmp_path, name):
         assert find_spec(name).id == name
     finally:
         forget(["MiniGrid-Standing-In-v0", "BabyAI-Standing-In-v0"], ["minigrid"])
+
+
+def parts(*overrides):
+    env = make_env(load_config("env.id=MiniGrid-MemoryS7-v0", *overrides).env)
+    space = env.observation_space
+    assert isinstance(space, FlatBox)
+    return dict(space.parts), space.symbols
+
+
+def test_symbols_are_one_hot_unless_something_else_is_seen():
+    pytest.importorskip("minigrid")
+    one_hot = 7 * 7 * (11 + 6 + 4)
+    assert parts() == ({"direction": (4,), "image": (one_hot,)}, (11, 6, 4))
+    assert parts("env.wrappers=[minigrid.wrappers.ImgObsWrapper]") == ({"the observation": (one_hot,)}, (11, 6, 4))
+    pixels, symbols = parts("env.wrappers=[{minigrid.wrappers.RGBImgPartialObsWrapper: {tile_size: 4}}]")
+    assert (pixels["image"], symbols) == ((3, 28, 28), ())
+    assert parts("env.symbols=null")[0]["image"] == (3, 7, 7)
+    assert parts("env.symbols=[20,6,4]")[1] == (20, 6, 4)
+
+
+def test_what_training_shows_is_what_minigrid_shows():
+    pytest.importorskip("minigrid")
+    env = make_env(load_config("env.id=MiniGrid-MemoryS7-v0").env)
+    obs, _ = env.reset(seed=3)
+    theirs, _ = gym.make(env.unwrapped.spec.id, disable_env_checker=True).reset(seed=3)
+    np.testing.assert_array_equal(obs[:4], np.eye(4)[theirs["direction"]])
+    cells = obs[4:].reshape(7, 7, 11 + 6 + 4)
+    for channel, part in enumerate(np.split(cells, [11, 17], axis=2)):
+        np.testing.assert_array_equal(part.argmax(2), theirs["image"][..., channel])
+        assert (part.sum(2) == 1).all()
+
+
+def test_a_run_keeps_the_symbols_that_it_found():
+    pytest.importorskip("minigrid")
+    found = decided(load_config("env.id=MiniGrid-MemoryS7-v0"))
+    assert found.env.symbols == [11, 6, 4]
+    assert found.normalize_obs is True  # a vector, no image
+    for given in ("network.torso=small_cnn", "network.encoders.image=nets:Mine", "algo=a3c", "algo=a2c_paper"):
+        assert decided(load_config("env.id=MiniGrid-MemoryS7-v0", given)).env.symbols is None
+    assert decided(load_config("env=cartpole")).env.symbols is None
+
+
+def test_symbols_that_have_no_effect_are_refused():
+    with pytest.raises(ConfigError, match=r"env\.symbols=\[3\]: observations hold no small image of bytes"):
+        make_env(load_config("env=cartpole", "env.symbols=[3]").env)
 
 
 @pytest.mark.parametrize("preset", ["minigrid_empty", "minigrid_doorkey"])

@@ -9,9 +9,23 @@ import numpy as np
 from gymnasium.spaces import Box
 from numpy.typing import DTypeLike, NDArray
 
+from a2c.errors import ConfigError
 from a2c.machine.processes.failure_report import ContractError
 
 LARGE = 36  # pixels a side, from which NatureCNN takes images; the bytes of smaller ones are often symbols of a grid
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How images are read.
+
+    Attributes:
+        channels: where the colours are: ``first``, ``last``, or ``auto``, by the shape.
+        symbols: how many symbols each channel of a small image of bytes may hold; empty: they hold brightness.
+    """
+
+    channels: str = "auto"
+    symbols: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +52,30 @@ class ImageLayout:
         *_, first, second, third = self.shape
         channels, height, width = (third, first, second) if self.last else (first, second, third)
         return (channels * (self.shape[0] if len(self.shape) == 4 else 1), height, width)
+
+    @property
+    def small_bytes(self) -> bool:
+        """Whether the bytes of these images may be symbols of a grid."""
+        return self.dtype == np.uint8 and min(self.converted_shape[1:]) < LARGE
+
+    def symbols_of_cells(self, symbols: tuple[int, ...]) -> NDArray[np.int64]:
+        """How many symbols there may be at each place of an image of the space, in its own shape.
+
+        Args:
+            symbols: of each channel.
+
+        Raises:
+            ConfigError: images have another number of channels.
+        """
+        axis = None if len(self.shape) == 2 else len(self.shape) - (1 if self.last else 3)
+        channels = 1 if axis is None else self.shape[axis]
+        if len(symbols) != channels:
+            raise ConfigError(
+                f"env.symbols={list(symbols)} has {len(symbols)} numbers, for grids of {channels} channels a cell"
+            )
+        counts = np.asarray(symbols, np.int64)
+        spread = counts if axis is None else counts.reshape([-1 if i == axis else 1 for i in range(len(self.shape))])
+        return np.broadcast_to(spread, self.shape)
 
     def convert(self, image: Any) -> NDArray[Any]:
         """One image of the space.

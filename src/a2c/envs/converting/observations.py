@@ -6,19 +6,20 @@ Images within it are laid out ``[C, H, W]``; a network that reads images finds t
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete, Space, Tuple
 from numpy.typing import NDArray
 
-from a2c.envs.converting.images import LARGE, ImageLayout, layout_of
+from a2c.envs.converting.images import ImageLayout, Reading, layout_of
 from a2c.errors import ConfigError
 from a2c.machine.processes.failure_report import ContractError
 
 ObsPart = tuple[str, tuple[int, ...]]  # its name, and its shape: (C, H, W) of an image, else (size,)
 FLOAT32 = np.dtype(np.float32)
+AS_IT_SEEMS = Reading()
 Fill = Callable[[Any, NDArray[np.float32]], None]  # writes one part of an observation to its place in the vector
 
 
@@ -28,14 +29,21 @@ class FlatBox(Box):
     Attributes:
         original: the space of the observations.
         parts: of the vector, in order; parts that no number stands for are none.
-        channels: where the colours of images were looked for, as in the settings.
+        reading: how images were read, as in the settings.
+        symbols: of each channel of the grids in it, one-hot; empty: there are none.
     """
 
     def __init__(
-        self, low: NDArray[Any], high: NDArray[Any], original: Space[Any], parts: tuple[ObsPart, ...], channels: str
+        self,
+        low: NDArray[Any],
+        high: NDArray[Any],
+        original: Space[Any],
+        parts: tuple[ObsPart, ...],
+        reading: Reading,
+        symbols: tuple[int, ...],
     ) -> None:
         super().__init__(low, high, dtype=np.float32)
-        self.original, self.parts, self.channels = original, parts, channels
+        self.original, self.parts, self.reading, self.symbols = original, parts, reading, symbols
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +55,7 @@ class Leaf:
     low: NDArray[np.float32]  # [size]
     high: NDArray[np.float32]
     fill: Fill
+    grid: bool = False  # of symbols
 
 
 class Flattener:
@@ -54,22 +63,23 @@ class Flattener:
 
     Args:
         space: of the observations; Dict and Tuple spaces may be nested.
-        channels: where the colours of images are: ``first``, ``last``, or ``auto``, by their shape.
+        reading: how images are read.
 
     Attributes:
         space: of the vectors.
 
     Raises:
-        ConfigError: there is nothing in it that numbers stand for.
+        ConfigError: there is nothing in it that numbers stand for, or grids do not have those symbols.
     """
 
-    def __init__(self, space: Space[Any], channels: str = "auto") -> None:
-        leaves = list(_leaves(space, (), channels))
+    def __init__(self, space: Space[Any], reading: Reading = AS_IT_SEEMS) -> None:
+        leaves = list(_leaves(space, (), reading))
         if sum(len(leaf.low) for leaf in leaves) == 0:
             raise ConfigError(f"observation space {space} is not supported: no part of it is made of numbers")
         low, high = (np.concatenate([getattr(leaf, bound) for leaf in leaves]) for bound in ("low", "high"))
         parts = tuple((_name(leaf.path), leaf.shape) for leaf in leaves)
-        self.space = FlatBox(low, high, space, parts, channels)
+        symbols = reading.symbols if any(leaf.grid for leaf in leaves) else ()
+        self.space = FlatBox(low, high, space, parts, reading, symbols)
         begin = 0
         self._fills: list[tuple[tuple[str | int, ...], slice, Fill]] = []
         for leaf in leaves:
@@ -110,16 +120,20 @@ class Flattener:
         return vector
 
 
-def _leaves(space: Space[Any], path: tuple[str | int, ...], channels: str) -> Iterator[Leaf]:
+def _leaves(space: Space[Any], path: tuple[str | int, ...], reading: Reading) -> Iterator[Leaf]:
     """The leaves of a space that numbers stand for; Text, for example, is none."""
     if isinstance(space, Dict):
         for key, part in space.spaces.items():
-            yield from _leaves(part, (*path, key), channels)
+            yield from _leaves(part, (*path, key), reading)
     elif isinstance(space, Tuple):
         for index, part in enumerate(space.spaces):
-            yield from _leaves(part, (*path, index), channels)
+            yield from _leaves(part, (*path, index), reading)
     elif isinstance(space, Box):
-        yield _image(path, space, layout) if (layout := layout_of(space, channels)) else _box(path, space)
+        layout = layout_of(space, reading.channels)
+        if layout is None:
+            yield _box(path, space)
+        else:
+            yield _grid(path, layout, reading.symbols) if is_grid(layout, reading) else _image(path, space, layout)
     elif isinstance(space, Discrete):
         yield _unit(path, int(space.n), _one_hot(np.array([space.n]), np.array([space.start]), ()))
     elif isinstance(space, MultiDiscrete):
@@ -139,10 +153,21 @@ def _box(path: tuple[str | int, ...], space: Box) -> Leaf:
     return Leaf(path, low.shape, low, high, _numbers(space.shape))
 
 
+def is_grid(layout: ImageLayout, reading: Reading) -> bool:
+    """Whether the cells of these images are read as symbols."""
+    return bool(reading.symbols) and layout.small_bytes
+
+
+def _grid(path: tuple[str | int, ...], layout: ImageLayout, symbols: tuple[int, ...]) -> Leaf:
+    counts = layout.symbols_of_cells(symbols)
+    fill = _one_hot(counts.reshape(-1), np.zeros(1, np.int64), layout.shape, "beyond those of env.symbols")
+    return replace(_unit(path, int(counts.sum()), fill), grid=True)
+
+
 def _image(path: tuple[str | int, ...], space: Box, layout: ImageLayout) -> Leaf:
     """Bytes of a large image are brightness, up to 255, and become [0, 1]; those of a small one may be symbols."""
     shape = layout.converted_shape
-    unit = 1 / 255 if layout.dtype == np.uint8 and min(shape[1:]) >= LARGE else 1.0
+    unit = 1 / 255 if layout.dtype == np.uint8 and not layout.small_bytes else 1.0
 
     def fill(part: Any, out: NDArray[np.float32]) -> None:
         np.multiply(layout.convert(part).reshape(-1), unit, out=out, casting="unsafe")
@@ -163,7 +188,9 @@ def _numbers(shape: tuple[int, ...]) -> Fill:
     return fill
 
 
-def _one_hot(sizes: NDArray[Any], start: NDArray[Any], shape: tuple[int, ...]) -> Fill:
+def _one_hot(
+    sizes: NDArray[Any], start: NDArray[Any], shape: tuple[int, ...], beyond: str = "outside its space"
+) -> Fill:
     before = np.cumsum(sizes) - sizes
 
     def fill(part: Any, out: NDArray[np.float32]) -> None:
@@ -171,8 +198,8 @@ def _one_hot(sizes: NDArray[Any], start: NDArray[Any], shape: tuple[int, ...]) -
         if values.shape != shape or values.dtype.kind not in "iub":
             raise ContractError(f"returned {part!r:.80} in an observation; its space has integers of shape {shape},")
         places = values.reshape(-1).astype(np.int64) - start
-        if (places < 0).any() or (places >= sizes).any():
-            raise ContractError(f"returned {part!r:.80} in an observation, outside its space,")
+        if (off := (places < 0) | (places >= sizes)).any():
+            raise ContractError(f"returned {values.reshape(-1)[off][0]} in an observation, {beyond},")
         out[before + places] = 1.0
 
     return fill

@@ -9,10 +9,12 @@ import numpy as np
 from gymnasium.spaces import Box, Dict, Discrete
 from gymnasium.wrappers import TimeLimit
 
-from a2c.envs.converting.images import layout_of
-from a2c.envs.converting.masks import KEY, OFF, Masked, WithoutMask, finds_mask
+from a2c.envs.converting.images import Reading, layout_of
+from a2c.envs.converting.masks import KEY, OFF, Masked, MaskedBox, WithoutMask, finds_mask
+from a2c.envs.converting.observations import FlatBox, is_grid
 from a2c.envs.foreign import close_in_time, users_own
 from a2c.envs.single import atari
+from a2c.envs.single.grid_symbols import symbols_of
 from a2c.envs.single.registry import find_spec, refusal
 from a2c.envs.single.wrappers import Flat, Image, Packed, Vector
 from a2c.envs.single.wrapping import wrapped
@@ -28,9 +30,10 @@ def make_env(env: EnvConfig, *, render_mode: str | None = None) -> Env:
     """Make one environment as the learner sees it, with raw rewards.
 
     Observations become images ``[C, H, W]``, uint8 or float32 in [0, 1] (of Boxes that look like one, as
-    ``env.channels`` says), or else float32 vectors ``[D]``. Actions are Discrete, a Box ``[D]`` or rows of numbers
-    (:class:`a2c.envs.converting.actions.PackedActions`). Ids under ``ALE/`` get the standard preprocessing. Wrappers of
-    ``env.wrappers`` stand around that, and within this conversion.
+    ``env.channels`` says), or else float32 vectors ``[D]``, in which grids of symbols (``env.symbols``) are one-hot.
+    Actions are Discrete, a Box ``[D]`` or rows of numbers (:class:`a2c.envs.converting.actions.PackedActions`). Ids
+    under ``ALE/`` get the standard preprocessing. Wrappers of ``env.wrappers`` stand around that, and within this
+    conversion.
 
     Args:
         env: which environment.
@@ -66,7 +69,8 @@ def make_env(env: EnvConfig, *, render_mode: str | None = None) -> Env:
     base = made
     try:
         made = wrapped(made, env.wrappers, env.reset_options)
-        made = _as_learned_from(made, env.channels, env.masks)
+        made = _as_learned_from(made, Reading(env.channels, symbols_of(made, env.symbols)), env.masks)
+        _check_symbols(made.observation_space, env.symbols)
         check_spaces(made.observation_space, made.action_space)
     except BaseException as error:
         close_in_time(base.close, spec.id)
@@ -105,30 +109,30 @@ def reward_threshold(env_id: str) -> float | None:
     return find_spec(env_id).reward_threshold
 
 
-def _as_learned_from(env: Env, channels: str, masks: str) -> Env:
+def _as_learned_from(env: Env, reading: Reading, masks: str) -> Env:
     """The environment with the observations and actions that the trainer works with."""
     if masks != OFF and isinstance(env.observation_space, Dict) and KEY in env.observation_space.spaces:
         env = WithoutMask(env)
     env = _actions(env)
     read = finds_mask(env, masks)
     if read is None:
-        return _observations(env, channels)
-    return Masked(_flattened(env, channels), read)
+        return _observations(env, reading)
+    return Masked(_flattened(env, reading), read)
 
 
-def _observations(env: Env, channels: str) -> Env:
+def _observations(env: Env, reading: Reading) -> Env:
     space = env.observation_space
-    layout = layout_of(space, channels) if isinstance(space, Box) else None
-    if layout is None:
-        return _flattened(env, channels)
+    layout = layout_of(space, reading.channels) if isinstance(space, Box) else None
+    if layout is None or is_grid(layout, reading):
+        return _flattened(env, reading)
     unchanged = layout.shape == layout.converted_shape and not layout.last and space.dtype == layout.dtype
     return env if unchanged and layout.divisor == 1 else Image(env, layout)
 
 
-def _flattened(env: Env, channels: str) -> Env:
+def _flattened(env: Env, reading: Reading) -> Env:
     space = env.observation_space
-    if not isinstance(space, Box) or layout_of(space, channels):
-        return Flat(env, channels)
+    if not isinstance(space, Box) or layout_of(space, reading.channels):
+        return Flat(env, reading)
     return env if len(space.shape) == 1 and space.dtype == np.float32 else Vector(env)
 
 
@@ -136,3 +140,11 @@ def _actions(env: Env) -> Env:
     space = env.action_space
     plain = isinstance(space, Discrete) or (isinstance(space, Box) and len(space.shape) == 1)
     return env if plain else Packed(env)
+
+
+def _check_symbols(space: Any, symbols: Any) -> None:
+    """Refuse ``env.symbols`` that have no effect."""
+    if isinstance(symbols, list):
+        inner = space.converted if isinstance(space, MaskedBox) else space
+        if not isinstance(inner, FlatBox) or not inner.symbols:
+            raise ConfigError(f"env.symbols={symbols}: observations hold no small image of bytes")

@@ -10,7 +10,7 @@ from gymnasium.spaces import Box
 from numpy.typing import NDArray
 
 from a2c.envs.converting.actions import Unpacker
-from a2c.envs.converting.images import ImageLayout
+from a2c.envs.converting.images import ImageLayout, Reading
 from a2c.envs.converting.observations import Flattener
 
 
@@ -52,9 +52,9 @@ class Flat(gym.Wrapper[NDArray[np.float32], Any, Any, Any]):
     No ObservationWrapper, whose further call at every step costs as much as a small observation itself.
     """
 
-    def __init__(self, env: gym.Env[Any, Any], channels: str) -> None:
+    def __init__(self, env: gym.Env[Any, Any], reading: Reading) -> None:
         super().__init__(env)
-        self._flatten = Flattener(env.observation_space, channels)
+        self._flatten = Flattener(env.observation_space, reading)
         self.observation_space = self._flatten.space  # type: ignore[assignment]
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
