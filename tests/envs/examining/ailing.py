@@ -68,6 +68,17 @@ class Skewed(Sound):
         self.observation_space = Box(-1000, 1000, (2,), np.float32)
 
 
+class Symbolic(Sound):
+    """A grid of nine cells, each with one of five objects and one of three colours."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.observation_space = Box(0, 255, (3, 3, 2), np.uint8)
+
+    def look(self) -> Any:
+        return self.np_random.integers([5, 3], size=(3, 3, 2)).astype(np.uint8)
+
+
 class Outside(Sound):
     def __init__(self) -> None:
         super().__init__()

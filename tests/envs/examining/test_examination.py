@@ -45,6 +45,7 @@ def test_a_sound_environment_has_nothing_to_change() -> None:
         ("Clocked", "episodes were terminated after exactly 20 steps: if that is a time limit, return truncated=True"),
         ("Endless", "no episode ended in 2,000 random steps: set a time limit with env.max_episode_steps"),
         ("Skewed", "observations are on very different scales (number 0:"),
+        ("Symbolic", "are 4 at most: if they are symbols of a grid, env.symbols=[5,3] makes them one-hot"),
         ("Outside", "observations are outside the bounds of their space"),
         ("Constant", "1 of 2 numbers never changed (the first: 0)"),
         ("Unrewarding", "every reward was 0: random play never meets one"),
@@ -73,6 +74,14 @@ def test_what_the_settings_take_care_of_needs_no_change(name: str, said: str) ->
     found = examined(name, "a2c")
     assert [finding.text for finding in found if finding.kind == CHANGE and "checker" not in finding.text] == []
     assert any(finding.text.endswith(said) for finding in found if finding.kind == GOOD)
+
+
+def test_symbols_that_the_settings_name_need_no_change() -> None:
+    cfg = load_config(
+        "env.id=envs.examining.ailing:Symbolic-v0", "env.symbols=[9,3]", "vectorization=sync", "num_envs=2"
+    )
+    found = list(examination.examine(cfg))
+    assert [finding.text for finding in found if finding.kind == CHANGE and "checker" not in finding.text] == []
 
 
 def test_an_array_that_is_used_again_is_told_but_harms_nothing() -> None:

@@ -11,7 +11,9 @@ import numpy as np
 from gymnasium.spaces import Box, Space
 
 from a2c.envs.converting.actions import PackedActions
+from a2c.envs.converting.images import LARGE as SMALL_BELOW
 from a2c.envs.converting.masks import MaskedBox
+from a2c.envs.converting.observations import FlatBox
 from a2c.envs.examining.recording import Recording
 from a2c.envs.remarks import MASKS
 from a2c.settings.config import Config
@@ -19,6 +21,7 @@ from a2c.settings.config import Config
 GOOD, CHANGE, BROKEN = "good", "change", "broken"
 LARGE = 10.0  # a number that a network takes badly: far from zero, or spread wider than this
 APART = 100.0  # ratio of spreads between columns from which the small ones drown
+FEW = 32  # bytes below this are seldom brightness
 SAME_LENGTH = 3  # so many episodes of one length, none cut, are no accident
 
 
@@ -77,12 +80,15 @@ def about_observations(found: Recording, space: Space[Any], *, standardised: boo
         )
     if found.reused:
         yield Finding(GOOD, "it returns the same array at every step; training copies it, your own code may have to")
-    if not isinstance(space, Box) or space.dtype == np.uint8:
+    if not isinstance(space, Box):
+        return
+    if space.dtype == np.uint8:
+        yield from about_symbols(found.observations)
         return
     columns = found.observations.reshape(len(found.observations), -1).astype(np.float64)
     mean, std = columns.mean(0), columns.std(0)
     constant = np.flatnonzero(std == 0)
-    if len(constant):
+    if len(constant) and not (isinstance(space, FlatBox) and space.symbols):  # some symbols are rare
         yield Finding(CHANGE, f"{len(constant)} of {len(std)} numbers never changed (the first: {constant[0]})")
     spread = std[std > 0]
     far = np.abs(mean) + std > LARGE
@@ -96,6 +102,18 @@ def about_observations(found: Recording, space: Space[Any], *, standardised: boo
         )
     else:
         yield Finding(GOOD, "observations are on a scale that a network takes well")
+
+
+def about_symbols(images: np.ndarray) -> Iterator[Finding]:
+    """Whether the bytes of small images ``[B, C, H, W]`` look like symbols of a grid."""
+    most = images.max(axis=(0, 2, 3))
+    if min(images.shape[-2:]) < SMALL_BELOW and 1 < most.max() < FEW:
+        shown = ",".join(str(1 + int(one)) for one in most)
+        yield Finding(
+            CHANGE,
+            f"the bytes of these small images are {most.max()} at most: if they are symbols of a grid, "
+            f"env.symbols=[{shown}] makes them one-hot (count those that were not met, too)",
+        )
 
 
 def about_rewards(rewards: np.ndarray, *, scaled: bool) -> Iterator[Finding]:
