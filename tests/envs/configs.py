@@ -22,7 +22,9 @@ ATARI = AtariConfig(
 )
 
 
-def env_config(env_id: str, *, max_episode_steps: int | None = None, atari: Any = None, **kwargs: Any) -> EnvConfig:
+def env_config(
+    env_id: str, *, max_episode_steps: int | None = None, atari: Any = None, symbols: Any = None, **kwargs: Any
+) -> EnvConfig:
     """An environment; further keywords are its own."""
     return EnvConfig(
         id=env_id,
@@ -32,7 +34,7 @@ def env_config(env_id: str, *, max_episode_steps: int | None = None, atari: Any 
         max_episode_steps=max_episode_steps,
         clip_reward=False,
         channels="auto",
-        symbols=None,
+        symbols=symbols,
         masks="auto",
         step_timeout=None,
         restarts=3,

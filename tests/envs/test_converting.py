@@ -12,7 +12,7 @@ import pytest
 from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete, Space, Text, Tuple, flatten
 
 from a2c.envs.converting.actions import Unpacker
-from a2c.envs.converting.images import Reading
+from a2c.envs.converting.images import Reading, layout_of, symbols_of_cells
 from a2c.envs.converting.observations import Flattener
 from a2c.envs.converting.plain_spaces import from_plain, left_out, to_plain
 from a2c.envs.single.make_env import _observations
@@ -218,7 +218,10 @@ def test_a_grid_without_channels_has_symbols_too() -> None:
 
 def test_a_symbol_beyond_those_that_were_said_is_named() -> None:
     flattener = Flattener(Box(0, 255, (2, 1, 2), np.uint8), Reading("last", (3, 2)))
-    with pytest.raises(ContractError, match=r"returned 2 in an observation, beyond those of env\.symbols,"):
+    with pytest.raises(
+        ContractError,
+        match=r"returned 2 in an observation, beyond those of env\.symbols \(null: they",
+    ):
         flattener(np.array([[[2, 1]], [[0, 2]]], np.uint8))
 
 
@@ -228,9 +231,35 @@ def test_only_small_images_of_bytes_hold_symbols() -> None:
     space = Flattener(Dict(images), reading).space
     assert space.symbols == ()
     assert dict(space.parts) == {"large": (3, 40, 40), "floats": (3, 2, 2)}
-    message = r"env\.symbols=\[3\] has 1 numbers, for grids of 2 channels a cell"
-    with pytest.raises(ConfigError, match=message):
-        Flattener(Box(0, 255, (2, 1, 2), np.uint8), reading)
+    assert Flattener(Box(0, 255, (2, 1, 2), np.uint8), reading).space.symbols == ()  # its cells have two numbers
+
+
+@pytest.mark.parametrize(
+    ("shape", "channels", "last"),
+    [
+        ((7, 3, 3), "auto", True),
+        ((3, 3, 3), "auto", True),
+        ((3, 3, 3), "first", False),
+        ((3, 7, 7), "auto", False),
+        ((7, 7, 3), "first", None),
+        ((4, 7, 3, 3), "auto", True),
+        ((3, 3), "auto", None),
+    ],
+)
+def test_the_numbers_of_a_cell_are_where_there_are_as_many_as_symbols(
+    shape: tuple[int, ...], channels: str, last: bool | None
+) -> None:
+    space = Box(0, 255, shape, np.uint8)
+    layout = layout_of(space, channels)
+    assert layout is not None
+    counts = symbols_of_cells(layout, Reading(channels, (11, 6, 4)))
+    if last is None:
+        assert counts is None
+    else:
+        assert counts is not None
+        assert (counts if last else np.moveaxis(counts, -3, -1))[..., 0, :].reshape(-1, 3).tolist() == [[11, 6, 4]] * (
+            counts.size // 3 // shape[-2 if last else -1]
+        )
 
 
 def test_a_policy_converts_grids_as_training_did() -> None:

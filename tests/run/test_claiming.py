@@ -25,6 +25,7 @@ import a2c
 from a2c.cli import main
 from a2c.errors import CheckpointError, ConfigError, RunIOError
 from a2c.run.claiming import claimed
+from a2c.run.resuming import _bring_best
 from a2c.storage.checkpoint import load_checkpoint, save_checkpoint
 from a2c.storage.metrics_file import read_rows
 from a2c.storage.run_lock import LOCK, locked
@@ -44,6 +45,29 @@ def trained(folder: Path, *overrides: str) -> Path:
     """A run of CartPole below ``folder``, 300 steps unless told, without normalisers."""
     cfg = a2c.load_config("env=cartpole_study", f"runs_dir={folder}", *LIGHT, "total_steps=300", *overrides)
     return Path(a2c.train(cfg).folder).resolve()
+
+
+def test_a_program_resumes_a_run_with_the_values_that_nobody_gave(tmp_path: Path) -> None:
+    settings = ("env=cartpole", f"runs_dir={tmp_path}", *LIGHT)
+    first = a2c.train(a2c.load_config(*settings, "total_steps=128"))
+    again = a2c.load_config(*settings, "total_steps=256", "n_step=4")
+    again.resume = first.folder
+    assert again.network.activation == "auto"
+    assert a2c.train(again).env_steps == 256
+    assert again.network.activation == "relu"
+
+
+def test_a_best_checkpoint_of_before_a_setting_was_added_comes_along(tmp_path: Path) -> None:
+    run = trained(tmp_path / "runs")
+    path = run / "checkpoints" / "best.pt"
+    best = load_checkpoint(path)
+    for part, key in (("env", "symbols"), ("network", "init")):
+        del best["config"][part][key]
+    del best["spec"]["obs_symbols"]
+    save_checkpoint(path, best)
+    target = tmp_path / "other" / "best.pt"
+    _bring_best(path.parent, load_checkpoint(run / "checkpoints" / "last.pt"), target)
+    assert load_checkpoint(target)["state"]["env_steps"] == best["state"]["env_steps"]
 
 
 def contents(folder: Path) -> dict[str, tuple[bytes, int]]:

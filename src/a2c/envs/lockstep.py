@@ -20,6 +20,7 @@ from gymnasium.spaces import Space
 from gymnasium.vector import AutoresetMode, VectorEnv
 from numpy.typing import NDArray
 
+from a2c.envs.action_door import action_door
 from a2c.envs.backends import Stepped, autoreset_mode, backend_of
 from a2c.envs.batch_checks import BatchChecks
 from a2c.envs.continuity import Continuity
@@ -30,7 +31,6 @@ from a2c.envs.final_observations import FinalObservations
 from a2c.envs.foreign import users_own
 from a2c.envs.frames import Frames
 from a2c.envs.remarks import Remarks
-from a2c.envs.spaces import action_door
 from a2c.envs.step import Step
 from a2c.errors import A2CError, EnvironmentFailure
 

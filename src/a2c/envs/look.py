@@ -15,7 +15,7 @@ from a2c.envs.spaces import Spaces, spaces_of
 from a2c.envs.vector.lent import ready
 from a2c.machine.processes.apart import call_apart
 from a2c.settings.auto_values import Traits, decide, reads_symbols, undecided
-from a2c.settings.config import Config
+from a2c.settings.config import Config, EnvConfig
 from a2c.settings.rules import validate
 
 
@@ -61,6 +61,13 @@ def _bounded(spaces: Spaces) -> bool:
     return True
 
 
+def env_as_read(cfg: Config) -> EnvConfig:
+    """The environment, whose grids of symbols nobody has decided on, as this algorithm and network take them."""
+    if "env.symbols" not in undecided(cfg) or (cfg.algo == "a2c" and reads_symbols(cfg.network)):
+        return cfg.env
+    return replace(cfg.env, symbols=None)
+
+
 def spaces_by_look(cfg: Config) -> Spaces:
     """Make one environment, look at its spaces and close it; raises as :func:`decided`."""
     if cfg.env.isolate:
@@ -76,10 +83,7 @@ def spaces_by_look(cfg: Config) -> Spaces:
             return spaces_of(many.single_observation_space, many.single_action_space)
         finally:
             close_in_time(many.close, cfg.env.id)
-    seen = (
-        cfg.env if reads_symbols(cfg.network) or "env.symbols" not in undecided(cfg) else replace(cfg.env, symbols=None)
-    )
-    env = make_env(seen)
+    env = make_env(env_as_read(cfg))
     try:
         return spaces_of(env.observation_space, env.action_space)
     finally:

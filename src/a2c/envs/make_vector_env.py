@@ -107,6 +107,11 @@ def make_registered(
         EnvironmentFailure: its constructor raised.
     """
     spec = find_spec(env.id)
+    if isinstance(env.symbols, list):
+        raise ConfigError(
+            f"env.symbols={env.symbols} is for single environments, and {spec.id} is a vector environment here: "
+            "vectorization=auto, or symbols made one-hot by the environment"
+        )
     if spec.vector_entry_point is None:
         wanted = "native" if device is None else "device"
         raise ConfigError(

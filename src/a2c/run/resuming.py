@@ -17,6 +17,7 @@ from a2c.errors import CheckpointError
 from a2c.learning.learner import Learner
 from a2c.network.making import OwnNetwork, make_network
 from a2c.network.torso_choice import torso_kind
+from a2c.settings.auto_values import decide_as
 from a2c.settings.code_names import by_part
 from a2c.settings.config import Config
 from a2c.settings.notices import tell, tell_once
@@ -59,6 +60,7 @@ def prepare_resumed(cfg: Config, folder: Path, network: OwnNetwork | None = None
         raise CheckpointError(f"{path} lacks {', '.join(lacking)}; it is no checkpoint of a run")
     if cfg.env.masks == AUTO:  # what it found out at its start; nobody looked for masks in version 0.1
         cfg.env.masks = saved["config"].get("env", {}).get("masks", OFF)
+    decide_as(cfg, translated(saved["config"]))
     changes = list(_changes(saved["config"], cfg))
     reason = _why_it_does_not_fit(cfg, saved, {key for key, _, _ in changes}, network)
     if reason is not None:
@@ -97,8 +99,9 @@ def _bring_best(checkpoints: Path, saved: Mapping[str, Any], target: Path) -> No
     """Copy the best checkpoint beside the one to continue, if it is of the same run and not from later on."""
     try:
         source, best = load_newest(checkpoints, ["best"], tell_once)
-        ours, theirs = best["config"], saved["config"]
-        same = all(ours[key] == theirs[key] for key in ("network", "seed", "env")) and best["spec"] == saved["spec"]
+        ours, theirs = (translated(each["config"], tell=str) for each in (best, saved))  # either may be older
+        specs = [Spaces.from_dict(dict(each["spec"])) for each in (best, saved)]
+        same = all(ours[key] == theirs[key] for key in ("network", "seed", "env")) and specs[0] == specs[1]
         if not same or best["state"]["env_steps"] > saved["state"]["env_steps"]:
             return
     except (CheckpointError, KeyError, TypeError):

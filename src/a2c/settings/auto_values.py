@@ -52,6 +52,8 @@ class Traits:
     symbols: tuple[int, ...] = ()
 
 
+MINIGRID = ("MiniGrid-", "BabyAI-")  # how ids begin that minigrid registers where it is imported
+SYMBOLS = (11, 6, 4)  # the objects, colours and states of its grids, as it comes
 KINDS = tuple(
     Traits(continuous, bounded, images)
     for continuous, bounded in ((False, True), (True, True), (True, False))
@@ -119,6 +121,20 @@ def decide(cfg: Config, traits: Traits | None = None) -> Config:
         of[group][name] = values[key]
     groups = {group: replace(getattr(cfg, group), **found) for group, found in of.items() if group}
     return replace(cfg, **of[""], **groups)
+
+
+def decide_as(cfg: Config, saved: Mapping[str, Any]) -> None:
+    """Give settings that are still auto the values that a run began with.
+
+    Args:
+        cfg: it is changed.
+        saved: the settings of that run, nested, in today's form.
+    """
+    for key in undecided(cfg):
+        group, _, name = key.rpartition(".")
+        kept = saved.get(group, {}) if group else saved
+        if name in kept:
+            setattr(getattr(cfg, group) if group else cfg, name, kept[name])
 
 
 def reads_symbols(network: NetworkConfig) -> bool:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from omegaconf import OmegaConf
 
-from a2c.settings.auto_values import KINDS, decide
+from a2c.settings.auto_values import KINDS, MINIGRID, SYMBOLS, decide, reads_symbols
 from a2c.settings.compose import compose_plain, prepare_training, presets
 from a2c.settings.config import Config
 from a2c.settings.overrides import quote
@@ -25,7 +26,9 @@ def defaults_of(cfg: Config) -> tuple[str, Config]:
     chosen = [f"env={preset}" if preset else f"env.id={quote(cfg.env.id)}", f"algo={cfg.algo}"]
     typed = f"env={preset} algo={cfg.algo}" if preset else f"env.id={cfg.env.id} algo={cfg.algo}"
     composed = build(Config, compose_plain("config", prepare_training(chosen)))
-    ours, values = dict(_values(cfg)), [(kind, dict(_values(decide(composed, kind)))) for kind in KINDS]
+    grid = cfg.env.id.startswith(MINIGRID) and reads_symbols(cfg.network)
+    kinds = [replace(kind, symbols=SYMBOLS if grid else ()) for kind in KINDS]
+    ours, values = dict(_values(cfg)), [(kind, dict(_values(decide(composed, kind)))) for kind in kinds]
     nearest, _ = min(values, key=lambda one: sum(ours[key] != value for key, value in one[1].items()))
     return typed, decide(composed, nearest)
 

@@ -7,13 +7,17 @@ import sys
 import gymnasium as gym
 import numpy as np
 import pytest
+from gymnasium.spaces import Box
 
 from a2c.api import load_config
 from a2c.envs.converting.observations import FlatBox
+from a2c.envs.examining.examination import _as_trained
 from a2c.envs.look import decided
+from a2c.envs.make_vector_env import make_registered
 from a2c.envs.single.make_env import make_env
 from a2c.envs.single.registry import find_spec
 from a2c.errors import ConfigError
+from a2c.settings.defaults import defaults_of
 from envs.configs import env_config
 from registrations import forget
 
@@ -82,8 +86,77 @@ def test_a_run_keeps_the_symbols_that_it_found():
     assert decided(load_config("env=cartpole")).env.symbols is None
 
 
+class Pixels(gym.Wrapper):
+    """Shows colours in the place of symbols, and is no ObservationWrapper."""
+
+    def __init__(self, env):
+        super().__init__(env)
+        self.observation_space = Box(0, 255, (32, 32, 3), np.uint8)
+
+    def reset(self, **kwargs):
+        return np.full((32, 32, 3), 200, np.uint8), super().reset(**kwargs)[1]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "size"),
+    [
+        (("env.id=MiniGrid-KeyCorridorS3R1-v0", "env.wrappers=[minigrid.wrappers.FullyObsWrapper]"), 7 * 3 * 21),
+        (("env.id=MiniGrid-Empty-5x5-v0", "env.kwargs={agent_view_size: 3}"), 3 * 3 * 21),
+    ],
+)
+def test_three_cells_a_side_are_no_channels(overrides, size):
+    pytest.importorskip("minigrid")
+    env = make_env(load_config(*overrides).env)
+    assert dict(env.observation_space.parts)["image"] == (size,)
+    env.reset(seed=0)
+
+
+def test_what_is_built_on_minigrid_and_shows_something_else_stays_an_image(monkeypatch):
+    pytest.importorskip("minigrid")
+    from minigrid.envs import EmptyEnv
+
+    class Four(EmptyEnv):
+        def __init__(self, **kwargs):
+            super().__init__(**kwargs)
+            self.observation_space["image"] = Box(0, 255, (7, 7, 4), np.uint8)
+
+    gym.register("MiniGrid-Four-v0", Four)
+    gym.register("MiniGrid-Pixels-v0", lambda **kwargs: Pixels(EmptyEnv(**kwargs)))
+    try:
+        assert dict(make_env(env_config("MiniGrid-Four-v0", symbols="auto")).observation_space.parts)["image"] == (
+            4, 7, 7,
+        )  # fmt: skip
+        env = make_env(env_config("MiniGrid-Pixels-v0", symbols="auto"))
+        assert env.observation_space.shape == (3, 32, 32)
+        env.reset(seed=0)
+    finally:
+        forget(["MiniGrid-Four-v0", "MiniGrid-Pixels-v0"], [])
+
+
+@pytest.mark.parametrize("given", ["network.torso=small_cnn", "algo=ac", "algo=a3c"])
+def test_the_doctor_examines_what_training_sees(given):
+    pytest.importorskip("minigrid")
+    env, cfg = _as_trained(load_config("env.id=MiniGrid-Empty-5x5-v0", given))
+    assert cfg.env.symbols is None
+    assert dict(env.observation_space.parts)["image"] == (3, 7, 7)
+
+
+def test_what_a_run_found_by_itself_is_no_difference_and_what_was_given_is():
+    pytest.importorskip("minigrid")
+    for given, by_itself in (((), True), (("network.torso=small_cnn",), True), (("env.symbols=null",), False)):
+        cfg = decided(load_config("env.id=MiniGrid-FourRooms-v0", *given))
+        assert (defaults_of(cfg)[1].env.symbols == cfg.env.symbols) is by_itself
+
+
+def test_symbols_are_refused_where_nothing_would_read_them():
+    with pytest.raises(ConfigError, match="is for single environments, and CartPole-v1 is a vector environment here"):
+        make_registered(env_config("CartPole-v1", symbols=[7]), 2)
+
+
 def test_symbols_that_have_no_effect_are_refused():
-    with pytest.raises(ConfigError, match=r"env\.symbols=\[3\]: observations hold no small image of bytes"):
+    with pytest.raises(
+        ConfigError, match=r"env\.symbols=\[3\]: observations hold no small image of bytes with 1 number a"
+    ):
         make_env(load_config("env=cartpole", "env.symbols=[3]").env)
 
 

@@ -9,7 +9,6 @@ import numpy as np
 from gymnasium.spaces import Box
 from numpy.typing import DTypeLike, NDArray
 
-from a2c.errors import ConfigError
 from a2c.machine.processes.failure_report import ContractError
 
 LARGE = 36  # pixels a side, from which NatureCNN takes images; the bytes of smaller ones are often symbols of a grid
@@ -58,25 +57,6 @@ class ImageLayout:
         """Whether the bytes of these images may be symbols of a grid."""
         return self.dtype == np.uint8 and min(self.converted_shape[1:]) < LARGE
 
-    def symbols_of_cells(self, symbols: tuple[int, ...]) -> NDArray[np.int64]:
-        """How many symbols there may be at each place of an image of the space, in its own shape.
-
-        Args:
-            symbols: of each channel.
-
-        Raises:
-            ConfigError: images have another number of channels.
-        """
-        axis = None if len(self.shape) == 2 else len(self.shape) - (1 if self.last else 3)
-        channels = 1 if axis is None else self.shape[axis]
-        if len(symbols) != channels:
-            raise ConfigError(
-                f"env.symbols={list(symbols)} has {len(symbols)} numbers, for grids of {channels} channels a cell"
-            )
-        counts = np.asarray(symbols, np.int64)
-        spread = counts if axis is None else counts.reshape([-1 if i == axis else 1 for i in range(len(self.shape))])
-        return np.broadcast_to(spread, self.shape)
-
     def convert(self, image: Any) -> NDArray[Any]:
         """One image of the space.
 
@@ -92,6 +72,28 @@ class ImageLayout:
         if self.divisor != 1:
             values = values / self.divisor
         return np.ascontiguousarray(values, self.dtype)
+
+
+def symbols_of_cells(layout: ImageLayout, reading: Reading) -> NDArray[np.int64] | None:
+    """How many symbols there may be at each place of an image, in the shape that the space has.
+
+    The numbers of a cell are its last axis where that is as long as ``reading.symbols``, unless ``reading.channels``
+    says otherwise: sides of three cells leave a layout that goes by the shape alone in doubt.
+
+    Returns:
+        None where images are not read as symbols: there are none, images hold floats or are large, or their cells have
+        another count of numbers.
+    """
+    shape, count = layout.shape, len(reading.symbols)
+    if not count or not layout.small_bytes:
+        return None
+    if len(shape) == 2:
+        return np.full(shape, reading.symbols[0], np.int64) if count == 1 else None
+    for name, axis in (("last", len(shape) - 1), ("first", len(shape) - 3)):
+        if reading.channels in ("auto", name) and shape[axis] == count:
+            spread = [count if place == axis else 1 for place in range(len(shape))]
+            return np.broadcast_to(np.asarray(reading.symbols, np.int64).reshape(spread), shape)
+    return None
 
 
 def layout_of(space: Box, channels: str) -> ImageLayout | None:

@@ -13,7 +13,7 @@ import numpy as np
 from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete, Space, Tuple
 from numpy.typing import NDArray
 
-from a2c.envs.converting.images import ImageLayout, Reading, layout_of
+from a2c.envs.converting.images import ImageLayout, Reading, layout_of, symbols_of_cells
 from a2c.errors import ConfigError
 from a2c.machine.processes.failure_report import ContractError
 
@@ -69,7 +69,7 @@ class Flattener:
         space: of the vectors.
 
     Raises:
-        ConfigError: there is nothing in it that numbers stand for, or grids do not have those symbols.
+        ConfigError: there is nothing in it that numbers stand for.
     """
 
     def __init__(self, space: Space[Any], reading: Reading = AS_IT_SEEMS) -> None:
@@ -103,7 +103,7 @@ class Flattener:
                 for key, place in self._vectors:
                     view[place] = obs[key]
                 return vector
-            except (KeyError, TypeError, ValueError, BufferError):
+            except (KeyError, IndexError, TypeError, ValueError, BufferError):
                 pass  # part by part it shows what is wrong
         return self._part_by_part(obs)
 
@@ -133,7 +133,8 @@ def _leaves(space: Space[Any], path: tuple[str | int, ...], reading: Reading) ->
         if layout is None:
             yield _box(path, space)
         else:
-            yield _grid(path, layout, reading.symbols) if is_grid(layout, reading) else _image(path, space, layout)
+            counts = symbols_of_cells(layout, reading)
+            yield _image(path, space, layout) if counts is None else _grid(path, counts)
     elif isinstance(space, Discrete):
         yield _unit(path, int(space.n), _one_hot(np.array([space.n]), np.array([space.start]), ()))
     elif isinstance(space, MultiDiscrete):
@@ -153,14 +154,9 @@ def _box(path: tuple[str | int, ...], space: Box) -> Leaf:
     return Leaf(path, low.shape, low, high, _numbers(space.shape))
 
 
-def is_grid(layout: ImageLayout, reading: Reading) -> bool:
-    """Whether the cells of these images are read as symbols."""
-    return bool(reading.symbols) and layout.small_bytes
-
-
-def _grid(path: tuple[str | int, ...], layout: ImageLayout, symbols: tuple[int, ...]) -> Leaf:
-    counts = layout.symbols_of_cells(symbols)
-    fill = _one_hot(counts.reshape(-1), np.zeros(1, np.int64), layout.shape, "beyond those of env.symbols")
+def _grid(path: tuple[str | int, ...], counts: NDArray[np.int64]) -> Leaf:
+    beyond = "beyond those of env.symbols (null: they are brightness)"
+    fill = _one_hot(counts.reshape(-1), np.zeros(1, np.int64), counts.shape, beyond)
     return replace(_unit(path, int(counts.sum()), fill), grid=True)
 
 

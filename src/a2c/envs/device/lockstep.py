@@ -17,13 +17,14 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from torch import Tensor
 from torch.utils.dlpack import from_dlpack
 
+from a2c.envs.action_door import action_door
 from a2c.envs.backends import autoreset_mode
 from a2c.envs.device.capturable import capturable
 from a2c.envs.failures import abandon, as_failure
 from a2c.envs.foreign import close_in_time, users_own
 from a2c.envs.make_vector_env import check_evaluation, make_registered
 from a2c.envs.rebuilding.calls import Call
-from a2c.envs.spaces import action_door, spaces_of
+from a2c.envs.spaces import spaces_of
 from a2c.errors import A2CError, ConfigError
 from a2c.machine.processes.foreign_code import foreign, of_others
 from a2c.settings.config import EnvConfig

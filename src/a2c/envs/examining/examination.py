@@ -17,7 +17,7 @@ from a2c.envs.converting.masks import AUTO, INFO, MaskedBox, offers_mask
 from a2c.envs.examining.findings import BROKEN, CHANGE, GOOD, Finding, findings
 from a2c.envs.examining.recording import Env, first_difference, record
 from a2c.envs.foreign import close_in_time, named_failure, users_own
-from a2c.envs.look import decided_by
+from a2c.envs.look import decided_by, env_as_read
 from a2c.envs.rebuilding.origins import RENEW, REPLAY, RESTART, STATE
 from a2c.envs.rebuilding.trial import try_out_watched
 from a2c.envs.single.make_env import make_env
@@ -74,6 +74,7 @@ def examine(cfg: Config) -> Iterator[Finding]:
 
 def _as_trained(cfg: Config) -> tuple[Env, Config]:
     """The environment as training makes it, which finds masks in infos by a first look, and the settings for more."""
+    cfg = replace(cfg, env=env_as_read(cfg))
     env = make_env(cfg.env)
     if cfg.env.masks == AUTO and offers_mask(env, 0):
         close_in_time(env.close, cfg.env.id)

@@ -11,11 +11,12 @@ from a2c.envs.converting.masks import WithoutMask
 from a2c.settings.setting import AUTO
 
 DIRECTIONS = 4  # the third number of a cell is a door's state or, where the agent is seen, its direction
-KEEP_SYMBOLS = ("ImgObsWrapper", "FullyObsWrapper", "ViewSizeWrapper", "DirectionObsWrapper")  # of minigrid.wrappers
+# Wrappers that show something else than what is within, which still are MiniGrid's symbols.
+KEEP_SYMBOLS = ("ImgObsWrapper", "FullyObsWrapper", "ViewSizeWrapper", "DirectionObsWrapper", "FrameStackObservation")
 
 
 def symbols_of(env: gym.Env[Any, Any], given: Any) -> tuple[int, ...]:
-    """How many symbols each channel of the grids that an environment shows may hold; empty: they hold brightness.
+    """How many symbols each number of a cell may be one of, in the grids that an environment shows; empty: brightness.
 
     Args:
         env: within ``env.wrappers``.
@@ -26,8 +27,7 @@ def symbols_of(env: gym.Env[Any, Any], given: Any) -> tuple[int, ...]:
         return tuple(given or ())
     inner = env
     while isinstance(inner, gym.Wrapper):
-        changes = isinstance(inner, gym.ObservationWrapper) and not isinstance(inner, WithoutMask)
-        if changes and type(inner).__name__ not in KEEP_SYMBOLS:
+        if _shows_something_else(inner):
             return ()
         inner = inner.env
     names = {f"{base.__module__}.{base.__name__}" for base in type(inner).__mro__}
@@ -36,3 +36,10 @@ def symbols_of(env: gym.Env[Any, Any], given: Any) -> tuple[int, ...]:
         return ()
     objects, colours = (1 + max(table.values()) for table in (constants.OBJECT_TO_IDX, constants.COLOR_TO_IDX))
     return objects, colours, DIRECTIONS
+
+
+def _shows_something_else(wrapper: gym.Wrapper[Any, Any, Any, Any]) -> bool:
+    if isinstance(wrapper, WithoutMask) or type(wrapper).__name__ in KEEP_SYMBOLS:
+        return False
+    other_space = wrapper.observation_space is not wrapper.env.observation_space
+    return isinstance(wrapper, gym.ObservationWrapper) or other_space

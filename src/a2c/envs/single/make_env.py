@@ -9,9 +9,9 @@ import numpy as np
 from gymnasium.spaces import Box, Dict, Discrete
 from gymnasium.wrappers import TimeLimit
 
-from a2c.envs.converting.images import Reading, layout_of
+from a2c.envs.converting.images import Reading, layout_of, symbols_of_cells
 from a2c.envs.converting.masks import KEY, OFF, Masked, MaskedBox, WithoutMask, finds_mask
-from a2c.envs.converting.observations import FlatBox, is_grid
+from a2c.envs.converting.observations import FlatBox
 from a2c.envs.foreign import close_in_time, users_own
 from a2c.envs.single import atari
 from a2c.envs.single.grid_symbols import symbols_of
@@ -123,7 +123,7 @@ def _as_learned_from(env: Env, reading: Reading, masks: str) -> Env:
 def _observations(env: Env, reading: Reading) -> Env:
     space = env.observation_space
     layout = layout_of(space, reading.channels) if isinstance(space, Box) else None
-    if layout is None or is_grid(layout, reading):
+    if layout is None or symbols_of_cells(layout, reading) is not None:
         return _flattened(env, reading)
     unchanged = layout.shape == layout.converted_shape and not layout.last and space.dtype == layout.dtype
     return env if unchanged and layout.divisor == 1 else Image(env, layout)
@@ -147,4 +147,5 @@ def _check_symbols(space: Any, symbols: Any) -> None:
     if isinstance(symbols, list):
         inner = space.converted if isinstance(space, MaskedBox) else space
         if not isinstance(inner, FlatBox) or not inner.symbols:
-            raise ConfigError(f"env.symbols={symbols}: observations hold no small image of bytes")
+            numbers = f"{len(symbols)} number{'' if len(symbols) == 1 else 's'}"
+            raise ConfigError(f"env.symbols={symbols}: observations hold no small image of bytes with {numbers} a cell")

@@ -17,6 +17,7 @@ from a2c.envs.single.mujoco_log import log_warnings
 from a2c.envs.single.own import found_in_module
 from a2c.errors import A2CError, ConfigError, EnvironmentFailure
 from a2c.machine.processes.failure_report import text_of
+from a2c.settings.auto_values import MINIGRID
 from a2c.settings.code_names import importable
 from a2c.settings.redaction import redact
 
@@ -31,7 +32,6 @@ _INSTALL = {
     "gymnasium.envs.phys2d": "pip install jax flax",
     "gymnasium.envs.tabular": "pip install jax flax",
 }
-_MINIGRID = ("MiniGrid-", "BabyAI-")  # what minigrid registers where it is imported
 
 
 def find_spec(env_id: str) -> EnvSpec:
@@ -52,7 +52,7 @@ def find_spec(env_id: str) -> EnvSpec:
         _register_atari(name)
     elif name.startswith(from_envpool.PREFIX):
         from_envpool.register(name)
-    elif name.startswith(_MINIGRID):
+    elif name.startswith(MINIGRID):
         _register_minigrid(name)
     if name not in gym.registry or _is_old_atari(gym.registry[name]):
         found = found_in_module(env_id) if module else None
