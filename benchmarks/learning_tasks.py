@@ -53,7 +53,9 @@ PRESETS = {
     "cartpole ac": Task(("env=cartpole_study", "algo=ac"), 475, 500, known=Known(500, "0.5M", 0)),
     "cartpole a3c": Task(("env=cartpole_study", "algo=a3c", "num_workers=4"), 475, 500, known=Known(500, "0.5M", 0)),
     "acrobot": Task(("env=acrobot",), -84, -80, episodes=100, known=Known(-83.4, "0.5M", 17), idle=1),
-    "mountaincar": Task(("env=mountaincar",), -112, -105, episodes=100, known=Known(-111.3, "1M", 24), idle=1),
+    "mountaincar": Task(
+        ("env=mountaincar",), -112, -105, range(100, 105), episodes=100, known=Known(-111.3, "1M", 24), idle=1
+    ),
     "pendulum": Task(("env=pendulum",), -170, -150, episodes=100, known=Known(-163, "1M", 103)),
     "lunarlander": Task(("env=lunarlander",), 180, 230, episodes=100, known=Known(155.8, "0.2M, v2", 80), idle=0),
 }
@@ -79,7 +81,7 @@ CONTROL = {
     "halfcheetah": Task(untuned("HalfCheetah-v5", MILLION), 2500, 4500, digits=0, known=Known(3041, "gSDE, v3")),
     "hopper": Task(untuned("Hopper-v5", MILLION), 1100, 2000, digits=0, known=Known(1253, "v3")),
     "walker2d": Task(untuned("Walker2d-v5", MILLION), 900, 1500, digits=0, known=Known(1092, "v3")),
-    "swimmer": Task(untuned("Swimmer-v5", MILLION), 100, 250, range(3), 3, known=Known(200, "v3")),
+    "swimmer": Task(("env=swimmer",), 100, 250, range(100, 103), 3, known=Known(200, "v3")),
     "reacher": Task(untuned("Reacher-v5", MILLION), -7, -5, range(3), 3, known=Known(-6.7, "v2")),
     "double pendulum": Task(
         untuned("InvertedDoublePendulum-v5", MILLION), 8500, 9300, range(3), 3, digits=0, known=Known(9258, "v2")

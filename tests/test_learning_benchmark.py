@@ -169,6 +169,16 @@ def test_the_tables_of_the_documents_are_those_of_the_stored_runs(name: str) -> 
     assert placed(markdown(TABLES[name], results), name, document) == document
 
 
+@pytest.mark.parametrize("name", TABLES)
+def test_no_stored_run_is_of_other_settings_than_those_of_its_task(name: str) -> None:
+    """A setting that is added with a value of its own belongs into the stored ones too, or all is trained again."""
+    results = json.loads((Path(__file__).parents[1] / "benchmarks" / "results" / f"{name}.json").read_text())
+    for task, result in results["tasks"].items():
+        assert not {run["seed"] for run in result["runs"]}.intersection(learning.missing_seeds(TASKS[task], result)), (
+            task
+        )
+
+
 def test_a_table_takes_the_place_of_the_one_before() -> None:
     document = "Scores:\n\n<!-- scores -->\n\n| a |\n|---|\n| 1 |\n\nThat is all.\n"
     expected = document.replace("| 1 |", "| 2 |\n| 3 |")
