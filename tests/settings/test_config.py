@@ -196,9 +196,9 @@ def test_every_number_has_a_range():
 
 def test_the_command_line_wins_over_the_preset_and_the_preset_over_the_base():
     base = load_config("env.id=Any-v0")
-    preset = load_config("env=mountaincar")
-    both = load_config("env=mountaincar", "gamma=0.5", "num_envs=3")
-    tuned = OmegaConf.load(conf_dir() / "env" / "mountaincar.yaml").gamma
+    preset = load_config("env=swimmer")
+    both = load_config("env=swimmer", "gamma=0.5", "num_envs=3")
+    tuned = OmegaConf.load(conf_dir() / "env" / "swimmer.yaml").gamma
     assert tuned != base.gamma
     assert (base.gamma, preset.gamma, both.gamma) == (0.99, tuned, 0.5)
     assert both == replace(preset, gamma=0.5, num_envs=3)

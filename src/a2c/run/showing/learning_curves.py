@@ -77,7 +77,8 @@ def _panel(axes: Axes, title: str, curve: LearningCurve) -> None:
     tidy(axes)
     axes.plot(steps, scores.T, color=BLUE, linewidth=0.5, alpha=0.25)
     axes.fill_between(steps, low, high, color=BLUE, alpha=0.2, linewidth=0)
-    axes.plot(steps, middle, color=BLUE, linewidth=1.8, label=f"a2c, {len(scores)} seeds")
+    label = f"a2c, {len(scores)} seed{'s' if len(scores) > 1 else ''}"
+    axes.plot(steps, middle, color=BLUE, linewidth=1.8, label=label)
     known, known_score = curve["known"] or ("", None)
     for value, name, colour, dashes in (
         (curve["floor"], "floor", GREY, (1, 1)),
