@@ -23,7 +23,7 @@ OVERRIDES = $(foreach v,$(TYPED),'$(v)=$(subst ','\'',$(value $(v)))')
 unexport ARGS $(TYPED)
 
 .PHONY: help setup train eval watch runs show compare sweep study board sync test test-long test-fast soak lint format types bench-learning bench
-.PHONY: bench-envs bench-envpool bench-scaling bench-precision bench-refactor bench-costs bench-defaults bench-evaluation bench-sweep bench-ranks
+.PHONY: bench-envs bench-envpool bench-scaling bench-precision bench-refactor bench-costs bench-time bench-defaults bench-evaluation bench-sweep bench-ranks
 .PHONY: bench-gpu clean
 
 help:  ## explain the targets
@@ -105,6 +105,9 @@ bench-refactor: $(READY)  ## as fast as another checkout? make bench-refactor AR
 
 bench-costs: $(READY)  ## what a memory, and observations of several parts, cost
 	@$(RUN)/python benchmarks/costs.py $(ARGS)
+
+bench-time: $(READY)  ## seconds from the start of a training of CartPole to a score of 475
+	@$(RUN)/python benchmarks/cartpole_time.py $(ARGS)
 
 bench-defaults: $(READY)  ## which settings learn most environments untuned: hours of one core
 	@$(RUN)/python benchmarks/defaults.py $(or $(ARGS),confirm)
