@@ -57,13 +57,23 @@ def test_vectors_are_gymnasiums(space: Space[Any]) -> None:
 def test_a_dict_of_vectors_is_joined_whatever_holds_their_numbers_and_checked_part_by_part() -> None:
     flattener = Flattener(Dict({"near": Box(-9, 9, (2,), np.float32), "far": Box(-9, 9, (1,), np.float32)}))
     far, near = np.array([3], np.float32), np.array([1, 2], np.float32)
-    for given in ({"near": near, "far": far}, {"near": [1, 2], "far": [3.0]}, {"near": near, "far": far.astype(float)}):
-        vector = flattener(given)
-        assert (vector.tolist(), vector.dtype) == ([3, 1, 2], np.float32)  # Gymnasium sorts the keys
-    with pytest.raises(ContractError, match=r"a part of shape \(2,\); its space has \(1,\)"):
-        flattener({"near": far, "far": near})  # as many numbers as there should be
-    with pytest.raises(ContractError, match="without its part 'near'"):
-        flattener({"far": far})
+    for join in (flattener, flattener.for_one_thread()):
+        first = join({"near": np.zeros(2, np.float32), "far": far})
+        for given in (
+            {"near": near, "far": far},
+            {"near": [1, 2], "far": [3.0]},
+            {"near": near, "far": far.astype(float)},
+            {"near": np.array([1, 9, 2], np.float32)[::2], "far": far.astype(">f4")},
+        ):
+            vector = join(given)
+            assert (vector.tolist(), vector.dtype) == ([3, 1, 2], np.float32)  # Gymnasium sorts the keys
+        assert first.tolist() == [3, 0, 0]  # what was given out stays as it was
+        with pytest.raises(ContractError, match=r"a part of shape \(2,\); its space has \(1,\)"):
+            join({"near": far, "far": near})  # as many numbers as there should be
+        with pytest.raises(ContractError, match="without its part 'near'"):
+            join({"far": far})
+        with pytest.raises(ContractError, match="without its part 'far'"):
+            join(near)
 
 
 @pytest.mark.parametrize(

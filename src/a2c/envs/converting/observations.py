@@ -96,18 +96,6 @@ class Flattener:
         Raises:
             ContractError: the observation does not fit its space.
         """
-        if self._vectors is not None:  # a Dict of float32 vectors, in a third of the time
-            vector = np.empty(self._size, FLOAT32)
-            view = vector.data  # which takes a part of this size and dtype only
-            try:
-                for key, place in self._vectors:
-                    view[place] = obs[key]
-                return vector
-            except (KeyError, IndexError, TypeError, ValueError, BufferError):
-                pass  # part by part it shows what is wrong
-        return self._part_by_part(obs)
-
-    def _part_by_part(self, obs: Any) -> NDArray[np.float32]:
         vector = np.zeros(self._size, np.float32)
         for path, place, fill in self._fills:
             part = obs
@@ -118,6 +106,23 @@ class Flattener:
                 raise ContractError(f"returned an observation without its part {_name(path)!r}") from None
             fill(part, vector[place])
         return vector
+
+    def for_one_thread(self) -> Callable[[Any], NDArray[np.float32]]:
+        """The same for one thread at a time; a Dict of float32 vectors takes a fifth of the time then."""
+        if self._vectors is None:
+            return self
+        scratch = np.empty(self._size, FLOAT32)
+        vectors, view, copied, part_by_part = self._vectors, scratch.data, scratch.copy, self
+
+        def joined(obs: Any) -> NDArray[np.float32]:
+            try:
+                for key, place in vectors:
+                    view[place] = obs[key]  # a memoryview takes what has this size and dtype, and nothing else
+            except (KeyError, IndexError, TypeError, ValueError, BufferError):
+                return part_by_part(obs)  # it shows what is wrong
+            return copied()
+
+        return joined
 
 
 def _leaves(space: Space[Any], path: tuple[str | int, ...], reading: Reading) -> Iterator[Leaf]:

@@ -54,8 +54,9 @@ class Flat(gym.Wrapper[NDArray[np.float32], Any, Any, Any]):
 
     def __init__(self, env: gym.Env[Any, Any], reading: Reading) -> None:
         super().__init__(env)
-        self._flatten = Flattener(env.observation_space, reading)
-        self.observation_space = self._flatten.space  # type: ignore[assignment]
+        flattener = Flattener(env.observation_space, reading)
+        self._flatten = flattener.for_one_thread()
+        self.observation_space = flattener.space  # type: ignore[assignment]
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         obs, info = self.env.reset(seed=seed, options=options)
