@@ -188,16 +188,16 @@ def scores(runs: list[dict[str, Any]]) -> Iterator[list[str]]:
     names = list(dict.fromkeys(run["candidate"] for run in runs))
     yield ["environment", "steps", "seeds", *(f"{name}: best, last" for name in names)]
     for name, world in WORLDS.items():
-        cells, count = [], 0
-        for candidate in names:
-            found = [run for run in runs if (run["world"], run["candidate"]) == (name, candidate)]
-            if found:
-                best, last = ([run[key] for run in found] for key in ("score", "last"))
-                low, high = bootstrap_interval(best)
-                cells.append(f"**{iqm(best):.4g}** [{low:.4g}, {high:.4g}], {iqm(last):.4g}")
-                count = len(found)
-        if cells:
-            yield [name, f"{world.steps // 1000}k", str(count), *cells]
+        by = [[run for run in runs if (run["world"], run["candidate"]) == (name, candidate)] for candidate in names]
+        if any(by):
+            counts = ", ".join(str(len(found)) for found in by)
+            yield [name, f"{world.steps // 1000}k", counts, *(_score_of(found) if found else "" for found in by)]
+
+
+def _score_of(found: list[dict[str, Any]]) -> str:
+    best, last = ([run[key] for run in found] for key in ("score", "last"))
+    low, high = bootstrap_interval(best)
+    return f"**{iqm(best):.4g}** [{low:.4g}, {high:.4g}], {iqm(last):.4g}"
 
 
 def table(rows: Iterator[list[str]]) -> str:

@@ -57,9 +57,11 @@ def test_candidates_stand_beside_each_other() -> None:
         for name, score in (("defaults", 400.0), ("plain A2C", 100.0))
         for seed in range(4)
     ]
-    heading, row = defaults.scores(runs)
+    runs.append({"world": "Catch", "candidate": "plain A2C", "seed": 0, "score": 1.0, "last": 0.5})
+    heading, row, other = defaults.scores(runs)
+    assert other == ["Catch", "100k", "0, 1", "", "**1** [1, 1], 0.5"]
     assert heading == ["environment", "steps", "seeds", "defaults: best, last", "plain A2C: best, last"]
-    assert row[:3] == ["CartPole", "100k", "4"]
+    assert row[:3] == ["CartPole", "100k", "4, 4"]
     assert row[3].startswith("**401.5** [40")
     assert row[3].endswith("], 400")
     assert row[4].startswith("**101.5** [10")
