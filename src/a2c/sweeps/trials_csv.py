@@ -12,8 +12,7 @@ from optuna.trial import TrialState
 from a2c.storage.atomic import write_text
 from a2c.sweeps.search import typed
 from a2c.sweeps.sweep_file import Sweep
-
-STATES = {TrialState.COMPLETE: "done", TrialState.PRUNED: "ended early", TrialState.FAIL: "failed"}
+from a2c.sweeps.sweep_report import STATES
 
 
 def write_trials(study: optuna.Study, sweep: Sweep, folder: Path) -> Path:
@@ -28,9 +27,11 @@ def write_trials(study: optuna.Study, sweep: Sweep, folder: Path) -> Path:
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(["trial", "state", sweep.metric, *sweep.parameters])
-    for trial in study.get_trials(deepcopy=False, states=tuple(STATES)):
+    for trial in study.get_trials(deepcopy=False):
+        if not trial.state.is_finished():
+            continue
         typed_in = typed(trial)
         values = [typed_in.get(name, "") for name in sweep.parameters]
         score = "" if trial.state is not TrialState.COMPLETE else trial.value
-        writer.writerow([trial.number, STATES[trial.state], score, *values])
+        writer.writerow([trial.number, STATES.get(trial.state, "done"), score, *values])
     return write_text(folder / "trials.csv", file.getvalue())
