@@ -6,9 +6,9 @@
     python benchmarks/defaults.py draw                 # the tables again, from the stored runs   # make bench-defaults
 
 Every run is stored as it ends; what is stored is not trained again, so both may be stopped anywhere, and several
-processes may share the work. Scores are of greedy episodes on fresh seeds: of the best checkpoint, and of the last
-network. In the screen they stand on a scale from the random policy (0) to a good one (1), and it is the last that
-counts: a network that was good once is of no use.
+processes may share the work; the table of `confirm` goes into docs/defaults.md. Scores are of greedy episodes on fresh
+seeds: of the best checkpoint, and of the last network, beside a scale from the random policy (0) to a good one (1). In
+the screen it is the last that counts: a network that was good once is of no use.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 from zlib import crc32
 
+from learning_tables import placed
 from processes import HERE, store, stored
 
 import a2c
@@ -33,6 +34,7 @@ from machine import describe_machine
 
 RESULTS = HERE / "results"
 SCREEN, CONFIRM = RESULTS / "defaults_screen.json", RESULTS / "defaults_confirm.json"
+DOCUMENT = HERE.parent / "docs" / "defaults.md"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,7 @@ WORLDS = {
 SCREENED = ("Acrobot", "Pendulum", "LunarLander", "LunarLander, continuous", "HalfCheetah", "Walker2d")
 SCREEN_STEPS = 300_000
 SEEDS = range(101, 106)
+KEPT = 0.9  # the share of the best checkpoint's gain over the random policy that the last network shall keep
 
 # Of each factor what may be drawn in the place of the default, which a draw keeps more often than not.
 FACTORS: Mapping[str, tuple[str, ...]] = {
@@ -184,20 +187,32 @@ def effects(runs: list[dict[str, Any]]) -> Iterator[list[str]]:
 
 
 def scores(runs: list[dict[str, Any]]) -> Iterator[list[str]]:
-    """A row for every environment: IQM and interval of each candidate, and how the last network stands."""
+    """A row for every environment; of each candidate the best checkpoint, its place on the scale, and the last network.
+
+    Behind the score of the last network: of how many seeds it stands at :data:`KEPT` or more of their best one.
+    """
     names = list(dict.fromkeys(run["candidate"] for run in runs))
-    yield ["environment", "steps", "seeds", *(f"{name}: best, last" for name in names)]
+    columns = (column for name in names for column in (f"{name}: best", "on the scale", "last (kept)"))
+    yield ["environment", "steps", "random, good", "seeds", *columns]
     for name, world in WORLDS.items():
         by = [[run for run in runs if (run["world"], run["candidate"]) == (name, candidate)] for candidate in names]
         if any(by):
             counts = ", ".join(str(len(found)) for found in by)
-            yield [name, f"{world.steps // 1000}k", counts, *(_score_of(found) if found else "" for found in by)]
+            about = [name, f"{world.steps // 1000}k", f"{world.random:g}, {world.good:g}", counts]
+            yield [*about, *(cell for found in by for cell in _cells(world, found))]
 
 
-def _score_of(found: list[dict[str, Any]]) -> str:
+def _cells(world: World, found: list[dict[str, Any]]) -> list[str]:
+    if not found:
+        return ["", "", ""]
     best, last = ([run[key] for run in found] for key in ("score", "last"))
     low, high = bootstrap_interval(best)
-    return f"**{iqm(best):.4g}** [{low:.4g}, {high:.4g}], {iqm(last):.4g}"
+    kept = sum(run["last"] - world.random >= KEPT * (run["score"] - world.random) for run in found)
+    return [
+        f"**{iqm(best):.4g}** [{low:.4g}, {high:.4g}]",
+        f"{world.scaled(iqm(best)):.2f}",
+        f"{iqm(last):.4g} ({kept} of {len(found)})",
+    ]
 
 
 def table(rows: Iterator[list[str]]) -> str:
@@ -225,6 +240,8 @@ def main() -> None:
             text = table(rows(results["runs"]))
             path.with_suffix(".md").write_text(text)
             print(text)
+            if path is CONFIRM:
+                DOCUMENT.write_text(placed(text, CONFIRM.stem, DOCUMENT.read_text()))
 
 
 if __name__ == "__main__":

@@ -64,7 +64,7 @@ REAL = Scale(
     rounds=3,
     limit=420,
     goal=Goal("rollout/ep_rew_mean", 18.0),
-    preset=("env=pong", "num_envs=128", "vectorization=native", "total_steps=100_000_000", "log_every=20_000"),
+    preset=("env=pong", "num_envs=128", "vectorization=native", "total_steps=100_000_000", "eval.every=5_000_000"),
     works=(),
     updates=20,
 )

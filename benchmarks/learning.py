@@ -11,7 +11,7 @@ Every run is what `a2c train OVERRIDES seed=S` makes; its score is the mean retu
 checkpoint, on seeds that neither training nor the choice of the checkpoint has seen. Each run is stored as soon as it
 has ended, with the settings that differ from the general ones; a benchmark that was stopped goes on with those that are
 missing, or whose settings have changed. Writes .json, .md and .png of each table (learning, learning_control,
-learning_spaces, learning_memory) to benchmarks/results, and the table into its document.
+learning_spaces, learning_memory) to benchmarks/results, the table into its document, and docs/presets.md.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ import yaml
 from learning_tables import draw, met_by, placed
 from learning_tasks import TABLES, TASKS, Table, Task
 from learning_time import Remaining
+from presets_page import write_page
 from processes import HERE, child_environment, store, stored
 from untrained import untrained_scores
 
@@ -44,6 +45,7 @@ from machine import describe_machine
 RESULTS = HERE / "results"
 # Results do not depend on the vectorization; several runs share the cores best with one process each.
 QUIET = ("gif=false", "wandb.mode=disabled", "vectorization=sync", "threads=1")
+OF_THE_FOLDER = ("runs_dir=", "name=", "env=custom")  # of the machine that a run was made on, or of no preset
 
 
 def overrides_of(task: Task) -> list[str]:
@@ -151,8 +153,9 @@ def play_untrained(table: Table, path: Path) -> None:
 def record(name: str, folder: Path) -> None:
     """Keep the curve of one run, training returns included, as results/NAME.json and NAME.png."""
     rows = [row for row in read_rows(folder / "metrics.jsonl") if "rollout/ep_rew_mean" in row]
+    typed = yaml.safe_load((folder / ".hydra" / "overrides.yaml").read_text())
     kept = {
-        "command": "a2c train " + " ".join(yaml.safe_load((folder / ".hydra" / "overrides.yaml").read_text())),
+        "command": shlex.join(["a2c", "train", *(text for text in typed if not text.startswith(OF_THE_FOLDER))]),
         "machine": describe_machine(),
         **read_run(folder),
         "training": {
@@ -211,6 +214,7 @@ def main() -> None:
     args = parser.parse_args()
     if args.record:
         record(args.record[0], Path(args.record[1]))
+        write_page()
         return
     if not args.draw:
         train_all(args.tasks, args.jobs, args.runs_dir, args.seeds, args.again)
@@ -222,6 +226,7 @@ def main() -> None:
         draw(table, stored(path), path)
         document = HERE.parent / table.document
         document.write_text(placed(path.with_suffix(".md").read_text(), name, document.read_text()))
+    write_page()
 
 
 if __name__ == "__main__":

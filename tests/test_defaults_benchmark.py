@@ -59,13 +59,23 @@ def test_candidates_stand_beside_each_other() -> None:
     ]
     runs.append({"world": "Catch", "candidate": "plain A2C", "seed": 0, "score": 1.0, "last": 0.5})
     heading, row, other = defaults.scores(runs)
-    assert other == ["Catch", "100k", "0, 1", "", "**1** [1, 1], 0.5"]
-    assert heading == ["environment", "steps", "seeds", "defaults: best, last", "plain A2C: best, last"]
-    assert row[:3] == ["CartPole", "100k", "4, 4"]
-    assert row[3].startswith("**401.5** [40")
-    assert row[3].endswith("], 400")
-    assert row[4].startswith("**101.5** [10")
-    assert row[4].endswith("], 100")
+    assert heading[:4] == ["environment", "steps", "random, good", "seeds"]
+    assert heading[4:7] == ["defaults: best", "on the scale", "last (kept)"]
+    assert heading[7:] == ["plain A2C: best", "on the scale", "last (kept)"]
+    # From -0.6 to 0.5 is 1.1 of 1.6: less than nine tenths.
+    assert other == ["Catch", "100k", "-0.6, 1", "0, 1", "", "", "", "**1** [1, 1]", "1.00", "0.5 (0 of 1)"]
+    assert row[:4] == ["CartPole", "100k", "22, 500", "4, 4"]
+    assert row[4].startswith("**401.5** [40")
+    assert row[5:7] == ["0.79", "400 (4 of 4)"]  # 379.5 of 478
+    assert row[7].startswith("**101.5** [10")
+    assert row[8:] == ["0.17", "100 (4 of 4)"]
+
+
+def test_a_network_that_fell_a_tenth_of_the_way_to_the_random_policy_has_kept_what_it_learned() -> None:
+    for last, kept in {-125.0: "1 of 1", -126.0: "0 of 1"}.items():  # Acrobot: -125.6, on the way from -84 to -500
+        run = {"world": "Acrobot", "candidate": "defaults", "seed": 0, "score": -84.0, "last": last}
+        _, row = defaults.scores([run])
+        assert row[-1] == f"{last:g} ({kept})"
 
 
 def test_what_is_stored_is_not_trained_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

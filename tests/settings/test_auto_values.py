@@ -11,15 +11,18 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import pytest
+from gymnasium import spaces
 from omegaconf import OmegaConf
 
 import a2c
 from a2c.api import load_config
+from a2c.envs.converting.plain_spaces import is_tabular, to_plain
 from a2c.envs.look import decided
 from a2c.errors import ConfigError, EnvironmentFailure
 from a2c.settings.auto_values import KINDS, PAPER, Traits, decide, undecided, values_for
 from a2c.settings.compose import conf_dir
 from a2c.settings.config import Config
+from a2c.settings.defaults import defaults_of
 from a2c.settings.resumed_settings import flatten
 from a2c.settings.rules import validate
 from builders import LIGHT
@@ -113,6 +116,9 @@ def test_rules_between_settings_are_seen_once_they_have_values() -> None:
         ("CartPole-v1", Traits()),
         ("Pendulum-v1", Traits(continuous=True)),
         ("pictures:Side-v0", Traits(images=True)),
+        ("FrozenLake-v1", Traits(tabular=True)),
+        ("Blackjack-v1", Traits(tabular=True)),  # three choices
+        ("Taxi-v4", Traits(tabular=True)),  # with a mask of legal actions
     ],
 )
 def test_they_follow_from_the_spaces(env_id: str, traits: Traits) -> None:
@@ -172,6 +178,35 @@ def test_layers_are_normalised_where_the_network_is_our_mlp(network: dict[str, A
     cfg = load_config("env.id=Any-v0")
     cfg = decide(replace(cfg, network=replace(cfg.network, **network)), Traits(images=images))
     assert cfg.network.layer_norm == normed
+
+
+@pytest.mark.parametrize(
+    ("space", "tabular"),
+    [
+        (spaces.Dict(a=spaces.Discrete(3), b=spaces.MultiDiscrete([2, 2])), True),
+        (spaces.Dict(a=spaces.Discrete(3), words=spaces.Text(5)), True),  # nobody reads the words
+        (spaces.Tuple([spaces.Discrete(3), spaces.Box(0, 1, (2,))]), False),
+        (spaces.MultiBinary(3), False),
+        (spaces.Box(0, 1, (3,)), False),
+    ],
+)
+def test_a_table_has_rows_and_no_numbers(space: spaces.Space[Any], tabular: bool) -> None:
+    assert is_tabular(to_plain(space)) == tabular
+    assert not is_tabular(None)  # of an environment whose observations are not converted
+
+
+@pytest.mark.parametrize("env_id", ["CartPole-v1", "Taxi-v4", "Blackjack-v1"])
+def test_what_was_given_is_told_from_what_a_table_gets(env_id: str) -> None:
+    for activation in ("auto", "relu", "tanh"):
+        cfg = decided(load_config(f"env.id={env_id}", f"network.activation={activation}"))
+        usual = "relu" if env_id == "CartPole-v1" else "tanh"
+        assert defaults_of(cfg)[1].network.activation == usual
+        assert cfg.network.activation == (usual if activation == "auto" else activation)
+
+
+def test_over_a_table_units_saturate() -> None:
+    cfg = decide(load_config("env.id=Any-v0"), Traits(tabular=True))
+    assert (cfg.network.activation, cfg.network.layer_norm) == ("tanh", "both")
 
 
 def test_nothing_is_made_where_all_are_given() -> None:

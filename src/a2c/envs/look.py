@@ -6,6 +6,7 @@ import math
 from dataclasses import replace
 
 from a2c.envs.converting.actions import CONTINUOUS, columns_of
+from a2c.envs.converting.plain_spaces import is_tabular
 from a2c.envs.foreign import close_in_time
 from a2c.envs.make_vector_env import make_registered
 from a2c.envs.single.from_envpool import is_envpool
@@ -44,7 +45,7 @@ def decided_by(spaces: Spaces, cfg: Config) -> Config:
 def traits_of(spaces: Spaces) -> Traits:
     """What of the spaces the settings follow from."""
     images = spaces.image or spaces.images_within
-    return Traits(not spaces.whole, _bounded(spaces), images, spaces.obs_symbols)
+    return Traits(not spaces.whole, _bounded(spaces), images, is_tabular(spaces.obs_original), spaces.obs_symbols)
 
 
 def _bounded(spaces: Spaces) -> bool:

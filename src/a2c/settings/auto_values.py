@@ -43,17 +43,20 @@ class Traits:
         continuous: whether an action has continuous parts.
         bounded: whether all of them have bounds.
         images: whether an observation is an image, or holds one.
+        tabular: whether an observation is a choice, or several, and nothing else: one-hot, a row of a table.
         symbols: how many each channel of the grids in it may hold.
     """
 
     continuous: bool = False
     bounded: bool = True
     images: bool = False
+    tabular: bool = False
     symbols: tuple[int, ...] = ()
 
 
 MINIGRID = ("MiniGrid-", "BabyAI-")  # how ids begin that minigrid registers where it is imported
 SYMBOLS = (11, 6, 4)  # the objects, colours and states of its grids, as it comes
+TABLES = ("Blackjack-", "CliffWalking-", "FrozenLake", "Taxi-")  # how the ids of Gymnasium's tables begin
 KINDS = tuple(
     Traits(continuous, bounded, images)
     for continuous, bounded in ((False, True), (True, True), (True, False))
@@ -88,7 +91,7 @@ def values_for(algo: str, traits: Traits, distribution: str = AUTO, *, mlp: bool
         "env.symbols": list(traits.symbols) or None,
         "network.hidden_sizes": [128, 128],
         "network.layer_norm": "both" if mlp else "none",  # of an mlp alone; without it relu stops exploring early
-        "network.activation": "relu",
+        "network.activation": "tanh" if traits.tabular else "relu",  # relu learns to fear the cliff, and no more
         "network.log_std_init": 0.0 if squashed or not traits.continuous else -0.5,
         "policy.distribution": "squashed" if squashed else "gaussian",  # or the one that is given
     }

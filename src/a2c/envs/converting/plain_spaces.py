@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -56,6 +57,20 @@ def left_out(data: dict[str, Any], name: str = "") -> list[str]:
     parts = data.get("parts", {})
     named = parts.items() if isinstance(parts, dict) else enumerate(parts)
     return [found for key, part in named for found in left_out(part, f"{name}.{key}" if name else str(key))]
+
+
+def is_tabular(data: dict[str, Any] | None) -> bool:
+    """Whether what is read of a space, if there is one, is a choice, or several, and nothing else."""
+    return data is not None and set(_kinds(data)) - {"other"} <= {"Discrete", "MultiDiscrete"}
+
+
+def _kinds(data: dict[str, Any]) -> Iterator[str]:
+    if data["kind"] not in ("Dict", "Tuple"):
+        yield data["kind"]
+        return
+    parts = data["parts"]
+    for part in parts.values() if isinstance(parts, dict) else parts:
+        yield from _kinds(part)
 
 
 class Unread(Space[Any]):
