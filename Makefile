@@ -24,7 +24,7 @@ unexport ARGS $(TYPED)
 
 .PHONY: help setup train eval watch runs show compare sweep study board sync test test-long test-fast soak lint format types bench-learning bench
 .PHONY: bench-envs bench-envpool bench-scaling bench-precision bench-refactor bench-costs bench-time bench-defaults bench-evaluation bench-sweep bench-ranks
-.PHONY: bench-gpu clean
+.PHONY: bench-gpu gallery clean
 
 help:  ## explain the targets
 	@echo "make TARGET [key=value ...] [ARGS=\"...\"]"; echo
@@ -84,6 +84,9 @@ types: $(READY)  ## types: mypy --strict
 
 bench-learning: $(READY)  ## how well it learns, what is not stored yet: ARGS="--tasks taxi --again"
 	@$(RUN)/python benchmarks/learning.py $(ARGS)
+
+gallery: $(READY)  ## docs/presets.md anew; trains each preset that has no picture there
+	@$(RUN)/python benchmarks/gallery.py $(ARGS)
 
 bench: $(PEERS)  ## how fast we train beside Stable-Baselines3: make bench ARGS="--works cartpole-16"
 	@$(RUN)/python benchmarks/speed.py $(ARGS)
