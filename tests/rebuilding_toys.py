@@ -5,6 +5,7 @@ Registered here: ``env.id=rebuilding_toys:Dice-v0``.
 
 from __future__ import annotations
 
+import fcntl
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -172,15 +173,20 @@ class BreakingDice(Dice):
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         self.steps += 1
-        if self.steps == self.at and self.broken.exists():
-            let_pass = int(self.broken.read_text() or 0)
-            if let_pass:
-                self.broken.write_text(str(let_pass - 1))
-                return super().step(action)
+        if self.steps == self.at and self.broken.exists() and not self._passes():
             if self.fault == "hang":
                 time.sleep(3600)
             raise ZeroDivisionError("the arm fell off")
         return super().step(action)
+
+    def _passes(self) -> bool:
+        with self.broken.open("r+") as counter:  # instances in other processes come here in the same moment
+            fcntl.flock(counter, fcntl.LOCK_EX)
+            left = int(counter.read() or 0)
+            counter.seek(0)
+            counter.truncate()
+            counter.write(str(max(left - 1, 0)))
+        return left > 0
 
 
 KINDS: dict[str, Callable[..., Dice]] = {
