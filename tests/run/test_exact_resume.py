@@ -371,7 +371,14 @@ def test_a_stop_in_an_evaluation_leaves_it_to_the_resumed_run(
 @pytest.mark.long
 def test_a_run_that_ended_goes_on_as_if_it_had_not(sessions: Sessions) -> None:
     def to(steps: int, **more: str) -> Path:
-        quiet = ("device=cpu", "wandb.mode=disabled", "gif=false", "eval.every=160", "eval.episodes=1")
+        quiet = (
+            "lr_schedule=constant",
+            "device=cpu",
+            "wandb.mode=disabled",
+            "gif=false",
+            "eval.every=160",
+            "eval.episodes=1",
+        )
         end = (f"total_steps={steps}", "eval.final_episodes=1", f"runs_dir={sessions.folder}")
         overrides = [f"{key}={value}" for key, value in more.items()]
         settings = (
@@ -381,7 +388,7 @@ def test_a_run_that_ended_goes_on_as_if_it_had_not(sessions: Sessions) -> None:
         )
         return Path(a2c.train(a2c.load_config(*settings)).folder)
 
-    # the settings without a schedule: they would know how far the run was to go
+    # without a schedule, which would know how far the run was to go
     once, twice = to(640, name="once"), to(320, name="twice")
     to(640, resume=str(twice))
     assert differences(left_by(twice), left_by(once)) == []
