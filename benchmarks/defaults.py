@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 from zlib import crc32
 
-from learning_tables import placed
+from learning_tables import in_markdown, placed
 from processes import HERE, store, stored
 
 import a2c
@@ -215,12 +215,6 @@ def _cells(world: World, found: list[dict[str, Any]]) -> list[str]:
     ]
 
 
-def table(rows: Iterator[list[str]]) -> str:
-    heading, *others = rows
-    lines = [heading, ["---"] * len(heading), *others]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=("screen", "confirm", "draw"))
@@ -237,7 +231,7 @@ def main() -> None:
         confirm(args.candidates, args.worlds or list(WORLDS), SEEDS[: args.seeds], args.runs_dir, CONFIRM)
     for path, rows in ((SCREEN, effects), (CONFIRM, scores)):
         if results := stored(path):
-            text = table(rows(results["runs"]))
+            text = in_markdown(rows(results["runs"]))
             path.with_suffix(".md").write_text(text)
             print(text)
             if path is CONFIRM:

@@ -12,11 +12,10 @@ The pictures are small, so that the page opens fast: of an episode that is too l
 from __future__ import annotations
 
 import argparse
-from itertools import count, islice
+from itertools import count
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 from presets_page import PICTURES, STUDY, names, write_page
 
 import a2c
@@ -42,14 +41,8 @@ def film(name: str, run: Path) -> None:
         if len(frames) >= SECONDS * fps:
             break
     PICTURES.mkdir(parents=True, exist_ok=True)
-    shown = [_small(frame) for frame in islice(frames, int(SECONDS * fps))]
-    print(record_gif(shown, PICTURES / f"{name}.gif", fps, max_frames=FRAMES))
-
-
-def _small(frame: np.ndarray) -> np.ndarray:
-    image = Image.fromarray(np.ascontiguousarray(frame)).convert("RGB")
-    height = max(1, round(image.height * WIDTH / image.width))
-    return np.asarray(image.resize((WIDTH, height), Image.Resampling.LANCZOS))
+    shown = frames[: int(SECONDS * fps)]
+    print(record_gif(shown, PICTURES / f"{name}.gif", fps, max_frames=FRAMES, max_width=WIDTH))
 
 
 def main() -> None:

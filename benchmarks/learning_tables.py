@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -33,9 +34,21 @@ def draw(table: Table, results: dict[str, Any], path: Path) -> None:
 def markdown(table: Table, results: dict[str, Any]) -> str:
     """The table in Markdown, a row for each task that has runs."""
     rows = [_row(table, name, table.tasks[name], result) for name, result in results["tasks"].items()]
-    heading = list(rows[0])
-    lines = [heading, ["---"] * len(heading), *([row[column] for column in heading] for row in rows)]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines).replace("| --- ", "|---").replace("|--- |", "|---|")
+    text = in_markdown([list(rows[0]), *(list(row.values()) for row in rows)])
+    return text.replace("| --- ", "|---").replace("|--- |", "|---|")
+
+
+def in_markdown(rows: Iterable[list[str]]) -> str:
+    """Rows as a table in Markdown; the first is the heading."""
+    heading, *others = rows
+    lines = [heading, ["---"] * len(heading), *others]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def spread(scores: list[float], digits: int) -> str:
+    """IQM and 95 % interval of scores, so: ``**3.0** [2.0, 4.0]``."""
+    low, high = bootstrap_interval(scores)
+    return f"**{iqm(scores):.{digits}f}** [{low:.{digits}f}, {high:.{digits}f}]"
 
 
 def placed(table: str, name: str, document: str) -> str:
@@ -65,7 +78,7 @@ def steps_to(floor: float, run: dict[str, Any]) -> float:
 def _row(table: Table, name: str, task: Task, result: dict[str, Any]) -> dict[str, str]:
     runs: Runs = result["runs"]
     scores = [run["score"] for run in runs]
-    (low, high), digits = bootstrap_interval(scores), task.digits
+    digits = task.digits
     first = median(steps_to(task.floor, run) for run in runs)
     more = {
         "aim": f"{task.aim:g}",
@@ -81,7 +94,7 @@ def _row(table: Table, name: str, task: Task, result: dict[str, Any]) -> dict[st
         "preset" if not table.more else "task": name,
         "seeds": str(len(runs)),
         "steps": f"{round(max(run['env_steps'] for run in runs) / 1e6, 1):g}M",
-        "IQM [95 % interval]": f"**{iqm(scores):.{digits}f}** [{low:.{digits}f}, {high:.{digits}f}]",
+        "IQM [95 % interval]": spread(scores, digits),
         "worst seed": f"{min(scores):.{digits}f}",
         "floor": f"{task.floor:g}: {met_by(task, runs)} of {len(runs)}",
         **(more if table.more else {}),

@@ -186,3 +186,22 @@ def test_a_table_takes_the_place_of_the_one_before() -> None:
     assert placed("| b |\n", "scores", "<!-- scores -->\n") == "<!-- scores -->\n\n| b |\n\n"
     with pytest.raises(ValueError, match="no <!-- other -->"):
         placed("| b |\n", "other", document)
+
+
+def test_the_command_of_a_run_that_is_kept_says_nothing_of_the_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    results, folder = tmp_path / "results", tmp_path / "run"
+    results.mkdir()
+    (folder / ".hydra").mkdir(parents=True)
+    typed = ["env=custom", "env.id=A-v0", "env.kwargs={a: 1}", "runs_dir=/home/me", "name=mine", "seed=3"]
+    (folder / ".hydra" / "overrides.yaml").write_text(json.dumps(typed))
+    (folder / "metrics.jsonl").write_text('{"global_step": 8, "rollout/ep_rew_mean": 2.0}\n')
+    (folder / "curve.png").touch()
+    monkeypatch.setattr(learning, "RESULTS", results)
+    monkeypatch.setattr(learning, "read_run", lambda folder: {"score": 2.5})
+    learning.record("long", folder)
+    kept = json.loads((results / "long.json").read_text())
+    assert kept["command"] == "a2c train env.id=A-v0 'env.kwargs={a: 1}' seed=3"
+    assert (kept["score"], kept["training"]) == (2.5, {"env_steps": [8], "ep_rew_mean": [2.0]})
+    assert (results / "long.png").exists()

@@ -26,8 +26,9 @@ def one_preset(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     }
     table = Table(tasks, known="known", curve="theirs", more=True, document="none")
     monkeypatch.setattr(presets_page, "TABLES", {"found": table})
-    for name in ("RESULTS", "CONF", "PICTURES"):
-        monkeypatch.setattr(presets_page, name, tmp_path)
+    monkeypatch.setattr(presets_page, "RESULTS", tmp_path)
+    monkeypatch.setattr(presets_page, "PICTURES", tmp_path)
+    monkeypatch.setattr(presets_page, "presets", lambda: {"pole": tmp_path / "pole.yaml"})
     settings = "# @package _global_\n# make train env=pole\nenv:\n  id: Pole-v1\nlr: 1.0e-3   # because\n"
     (tmp_path / "pole.yaml").write_text(settings)
     (tmp_path / "pole.gif").touch()

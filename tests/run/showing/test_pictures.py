@@ -242,6 +242,9 @@ def test_a_large_picture_is_scaled_down_in_proportion(tmp_path: Path) -> None:
     path = record_gif(sliding(2, height=400, width=600), tmp_path / "agent.gif", fps=25)
     with Image.open(path) as image:
         assert image.size == (480, 320)
+    path = record_gif(sliding(2, height=400, width=600), tmp_path / "small.gif", fps=25, max_width=240)
+    with Image.open(path) as image:
+        assert image.size == (240, 160)
 
 
 def test_grey_frames_are_fine(tmp_path: Path) -> None:

@@ -52,25 +52,22 @@ def from_plain(data: dict[str, Any]) -> Space[Any]:
 
 def left_out(data: dict[str, Any], name: str = "") -> list[str]:
     """The names of the parts of a space that numbers do not stand for, such as ``goal.text``."""
-    if data.get("kind") == "other":
-        return [name]
-    parts = data.get("parts", {})
-    named = parts.items() if isinstance(parts, dict) else enumerate(parts)
-    return [found for key, part in named for found in left_out(part, f"{name}.{key}" if name else str(key))]
+    return [leaf for leaf, kind in _leaves(data, name) if kind == "other"]
 
 
 def is_tabular(data: dict[str, Any] | None) -> bool:
     """Whether what is read of a space, if there is one, is a choice, or several, and nothing else."""
-    return data is not None and set(_kinds(data)) - {"other"} <= {"Discrete", "MultiDiscrete"}
+    return data is not None and {kind for _, kind in _leaves(data)} <= {"Discrete", "MultiDiscrete", "other"}
 
 
-def _kinds(data: dict[str, Any]) -> Iterator[str]:
-    if data["kind"] not in ("Dict", "Tuple"):
-        yield data["kind"]
+def _leaves(data: dict[str, Any], name: str = "") -> Iterator[tuple[str, str | None]]:
+    """Name and kind of each part that has no parts; an empty mapping has one of no kind."""
+    if "parts" not in data:
+        yield name, data.get("kind")
         return
     parts = data["parts"]
-    for part in parts.values() if isinstance(parts, dict) else parts:
-        yield from _kinds(part)
+    for key, part in parts.items() if isinstance(parts, dict) else enumerate(parts):
+        yield from _leaves(part, f"{name}.{key}" if name else str(key))
 
 
 class Unread(Space[Any]):

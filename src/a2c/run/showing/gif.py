@@ -15,17 +15,20 @@ MAX_FRAMES = 500
 COLOURS = 64
 
 
-def record_gif(frames: Sequence[np.ndarray], path: Path, fps: float, *, max_frames: int = MAX_FRAMES) -> Path:
+def record_gif(
+    frames: Sequence[np.ndarray], path: Path, fps: float, *, max_frames: int = MAX_FRAMES, max_width: int = MAX_WIDTH
+) -> Path:
     """Write frames as a GIF that plays at their real speed.
 
-    Scales down frames wider than 480 pixels. Of more than ``max_frames`` frames it keeps every k-th and shows it k
-    times as long. All frames share one palette, so that what does not move costs no bytes.
+    Scales down frames wider than ``max_width`` pixels. Of more than ``max_frames`` frames it keeps every k-th and shows
+    it k times as long. All frames share one palette, so that what does not move costs no bytes.
 
     Args:
         frames: ``[H, W, 3]`` RGB or ``[H, W]`` grey, uint8, all of one shape.
         path: file to write; it appears only when complete.
         fps: frames per second of the recording.
         max_frames: most frames to keep.
+        max_width: pixels.
 
     Returns:
         ``path``.
@@ -37,7 +40,7 @@ def record_gif(frames: Sequence[np.ndarray], path: Path, fps: float, *, max_fram
         raise ValueError(f"a video needs frames and a positive rate: {len(frames)} frames at {fps} per second")
     # GIF times are hundredths of a second and players slow down anything under 2, so faster recordings lose frames.
     stride = max(-(-len(frames) // max_frames), -(-2 * fps // 100), 1)
-    images = [_fit(frame) for frame in frames[:: int(stride)]]
+    images = [_fit(frame, max_width) for frame in frames[:: int(stride)]]
     palette = _shared_palette(images)
     indexed = [image.quantize(palette=palette, dither=Image.Dither.NONE) for image in images]
     with replacing(path) as temporary:
@@ -52,11 +55,11 @@ def record_gif(frames: Sequence[np.ndarray], path: Path, fps: float, *, max_fram
     return path
 
 
-def _fit(frame: np.ndarray) -> Image.Image:
+def _fit(frame: np.ndarray, width: int) -> Image.Image:
     image = Image.fromarray(np.ascontiguousarray(frame)).convert("RGB")
-    if image.width <= MAX_WIDTH:
+    if image.width <= width:
         return image
-    return image.resize((MAX_WIDTH, max(1, round(image.height * MAX_WIDTH / image.width))), Image.Resampling.BILINEAR)
+    return image.resize((width, max(1, round(image.height * width / image.width))), Image.Resampling.BILINEAR)
 
 
 def _shared_palette(images: Sequence[Image.Image]) -> Image.Image:
